@@ -1,0 +1,64 @@
+#include "oneflow_like/core/attrs.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "oneflow_like/core/tensor_meta.h"
+
+namespace ofl {
+namespace {
+
+std::string FloatToString(double value) {
+  char text[40];
+  auto end = std::to_chars(text, text + sizeof text, value).ptr;  // shortest that reads back
+  return std::string(text, end);
+}
+
+struct Printer {
+  std::string operator()(bool v) const { return v ? "true" : "false"; }
+  std::string operator()(int64_t v) const { return std::to_string(v); }
+  std::string operator()(double v) const { return FloatToString(v); }
+  std::string operator()(const std::string& v) const { return "'" + v + "'"; }
+  std::string operator()(const std::vector<int64_t>& v) const {
+    std::string text = "[";
+    for (size_t i = 0; i < v.size(); ++i) text += (i ? ", " : "") + std::to_string(v[i]);
+    return text + "]";
+  }
+  std::string operator()(DType v) const { return DTypeName(v); }
+};
+
+}  // namespace
+
+std::string AttrToString(const AttrValue& value) { return std::visit(Printer{}, value); }
+
+void Attrs::Set(std::string_view name, AttrValue value) {
+  auto at = std::lower_bound(entries_.begin(), entries_.end(), name,
+                             [](const auto& e, std::string_view n) { return e.first < n; });
+  if (at != entries_.end() && at->first == name)
+    at->second = std::move(value);
+  else
+    entries_.insert(at, {std::string(name), std::move(value)});
+}
+
+const AttrValue* Attrs::Find(std::string_view name) const {
+  for (const auto& e : entries_)
+    if (e.first == name) return &e.second;
+  return nullptr;
+}
+
+std::string Attrs::ToString() const {
+  std::string text = "{";
+  for (const auto& [name, value] : entries_) {
+    if (text.size() > 1) text += ", ";
+    text += name + "=" + AttrToString(value);
+  }
+  return text + "}";
+}
+
+std::string TensorMeta::ToString() const {
+  std::string text = DTypeName(dtype) + std::string("[");
+  for (int i = 0; i < shape.rank(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace ofl

@@ -1,0 +1,78 @@
+#include "oneflow_like/core/shape.h"
+
+#include <algorithm>
+
+namespace ofl {
+
+Result<Shape> Shape::Checked(std::span<const int64_t> dims) {
+  OFL_ENSURE(dims.size() <= kMaxRank, Code::kInvalidArgument)
+      << "a tensor has at most " << kMaxRank << " axes, got " << dims.size();
+  constexpr int64_t kMaxElements = int64_t{1} << 48;
+  int64_t n = 1;
+  for (int64_t d : dims) {
+    OFL_ENSURE(d >= 0, Code::kInvalidArgument) << "sizes must not be negative, got " << d;
+    OFL_ENSURE(d == 0 || n <= kMaxElements / d, Code::kInvalidArgument)
+        << "a shape of more than 2^48 elements";
+    if (d != 0) n *= d;
+  }
+  return Shape(dims);
+}
+
+void Shape::insert(int axis, int64_t d) {
+  OFL_CHECK(rank_ < kMaxRank && axis >= 0 && axis <= rank_);
+  for (int i = rank_; i > axis; --i) dims_[i] = dims_[i - 1];
+  dims_[axis] = d;
+  ++rank_;
+}
+
+void Shape::erase(int axis) {
+  OFL_CHECK(axis >= 0 && axis < rank_);
+  for (int i = axis; i + 1 < rank_; ++i) dims_[i] = dims_[i + 1];
+  dims_[--rank_] = 0;
+}
+
+std::string Shape::ToString() const {
+  std::string text = "(";
+  for (int i = 0; i < rank_; ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(dims_[i]);
+  }
+  if (rank_ == 1) text += ",";
+  return text + ")";
+}
+
+Strides ContiguousStrides(const Shape& shape) {
+  Strides strides = shape;
+  int64_t step = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[i] = step;
+    step *= std::max<int64_t>(shape[i], 1);
+  }
+  return strides;
+}
+
+Result<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
+  const int rank = std::max(a.rank(), b.rank());
+  Shape out;
+  for (int i = 0; i < rank; ++i) {
+    const int ia = i - (rank - a.rank());
+    const int ib = i - (rank - b.rank());
+    const int64_t da = ia < 0 ? 1 : a[ia];
+    const int64_t db = ib < 0 ? 1 : b[ib];
+    OFL_ENSURE(da == db || da == 1 || db == 1, Code::kInvalidArgument)
+        << "shapes " << a << " and " << b << " cannot be broadcast: axis " << i - rank
+        << " has sizes " << da << " and " << db;
+    out.push_back(da == 1 ? db : da);
+  }
+  return out;
+}
+
+Result<int> NormalizeAxis(int64_t axis, int rank) {
+  const int64_t bound = std::max(rank, 1);
+  OFL_ENSURE(axis >= -bound && axis < bound, Code::kOutOfRange)
+      << "Dimension out of range (expected to be in range of [" << -bound << ", " << bound - 1
+      << "], but got " << axis << ")";
+  return static_cast<int>(axis < 0 ? axis + bound : axis);
+}
+
+}  // namespace ofl

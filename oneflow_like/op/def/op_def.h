@@ -1,0 +1,227 @@
+// One operator: schema, inference, layout rule, gradient, kernels, samples and documentation,
+// all in one place. ops/*.cc fills these in through OFL_OP; nothing else lists operators.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "oneflow_like/base/status.h"
+#include "oneflow_like/core/attrs.h"
+#include "oneflow_like/core/tensor_meta.h"
+#include "oneflow_like/op/def/builder.h"
+#include "oneflow_like/op/kernel/kernel.h"
+#include "sbp/rule.h"
+
+namespace ofl::op {
+
+struct Operand {
+  std::string name;
+  bool variadic = false;  // the last input may stand for any number (>= 1) of tensors
+  bool optional = false;  // trailing inputs may be left out
+  bool mutated = false;   // the kernel updates this input in place (optimizer updates)
+};
+
+enum class AttrType { kBool, kInt, kFloat, kString, kInts, kDType };
+struct AttrDef {
+  std::string name;
+  AttrType type;
+  std::optional<AttrValue> default_value;  // none: required
+};
+
+class InferContext {
+ public:
+  InferContext(std::span<const TensorMeta> inputs, const Attrs& attrs)
+      : inputs_(inputs), attrs_(attrs) {}
+  int num_inputs() const { return static_cast<int>(inputs_.size()); }
+  const TensorMeta& input(int i) const { return inputs_[i]; }
+  template <class T>
+  const T& attr(std::string_view name) const {
+    return attrs_.Get<T>(name);
+  }
+  const Attrs& attrs() const { return attrs_; }
+  void AddOutput(TensorMeta meta) { outputs.push_back(meta); }
+  std::vector<TensorMeta> outputs;
+
+ private:
+  std::span<const TensorMeta> inputs_;
+  const Attrs& attrs_;
+};
+
+// What a gradient rule sees. `output_grads[i]` is null where nothing flows back.
+class GradContext {
+ public:
+  GradContext(Builder& builder, std::span<const Value> inputs, std::span<const Value> outputs,
+              std::span<const Value> output_grads, const Attrs& attrs,
+              std::span<const bool> needs)
+      : b(builder), inputs(inputs), outputs(outputs), grads(output_grads), attrs(attrs),
+        needs_(needs), input_grads(inputs.size()) {}
+  bool Needs(int i) const { return needs_[i]; }
+  void Set(int i, Value grad) { input_grads[i] = std::move(grad); }
+
+  Builder& b;
+  std::span<const Value> inputs;
+  std::span<const Value> outputs;
+  std::span<const Value> grads;
+  const Attrs& attrs;
+
+ private:
+  std::span<const bool> needs_;
+
+ public:
+  Values input_grads;
+};
+
+using InferFn = Status (*)(InferContext&);
+using GradFn = void (*)(GradContext&);
+// The factor rule as text; may depend on shapes and attributes.
+using RuleTextFn = std::string (*)(std::span<const Shape> inputs, std::span<const Shape> outputs,
+                                   const Attrs& attrs);
+using RuleFn = Result<sbp::FactorRule> (*)(std::span<const Shape> inputs,
+                                           std::span<const Shape> outputs, const Attrs& attrs,
+                                           int64_t parts);
+// Rewrites the operator as others whose reduced factors may be split (two-stage operators).
+using DecomposeFn = Values (*)(Builder& b, std::span<const Value> inputs, const Attrs& attrs);
+// Adapts attributes that hold sizes (reshape's shape) to one rank's shards.
+using LocalAttrsFn = Attrs (*)(const Attrs& attrs, std::span<const Shape> local_inputs,
+                               std::span<const Shape> local_outputs);
+// Floating-point operations of one call; null: numel of the first output.
+using FlopsFn = int64_t (*)(std::span<const TensorMeta> inputs,
+                            std::span<const TensorMeta> outputs, const Attrs& attrs);
+
+// A generated example: the generic tests run every sample through every check.
+struct Sample {
+  std::vector<TensorMeta> inputs;
+  Attrs attrs;
+  // Range of the values drawn for each input: [low, high); integers likewise.
+  double low = -2.0;
+  double high = 2.0;
+  std::string note;
+};
+struct ErrorSample {
+  std::vector<TensorMeta> inputs;
+  Attrs attrs;
+  Code code;
+  std::string text;  // must stand in the message
+};
+
+enum class Trait {
+  kElementwise,  // output i depends on input elements i alone (after broadcasting)
+  kRandom,       // draws from the counter-based generator
+  kSource,       // no tensor inputs: full, arange, normal
+  kUpdate,       // mutates a variable; runs once in a step
+  kInexactGrad,  // gradient check is meaningless (piecewise constant) or needs wider bounds
+};
+
+class OpDef {
+ public:
+  std::string name;
+  std::string doc;
+  std::vector<Operand> inputs;
+  std::vector<std::string> outputs;
+  std::vector<AttrDef> attrs;
+  InferFn infer = nullptr;
+  std::string rule_text;  // one of rule_text, rule_text_fn, rule_fn
+  RuleTextFn rule_text_fn = nullptr;
+  RuleFn rule_fn = nullptr;
+  GradFn grad = nullptr;
+  std::string not_differentiable;  // why, where grad is null
+  DecomposeFn decompose = nullptr;
+  LocalAttrsFn local_attrs = nullptr;
+  FlopsFn flops = nullptr;
+  std::vector<Trait> traits;
+  std::vector<std::pair<int, int>> in_place;  // (output, input) that may share memory
+  // CPU kernels by the dtype of the first input (or first output when there are none).
+  std::map<DType, Kernel> cpu_kernels;
+  std::function<std::vector<Sample>()> samples;
+  std::vector<ErrorSample> error_samples;
+  // Signatures known to be legal that the rule does not claim, each with the reason.
+  std::vector<std::pair<std::string, std::string>> unclaimed;
+  std::string py_signature;  // "matmul(input, other, /, *, transpose_b=False)"
+  std::string py_method;     // Tensor method name, empty: none
+  std::string py_dunder;     // e.g. "__matmul__"
+
+  bool Has(Trait t) const;
+  bool InputMutated(int i) const;
+  const Operand& InputAt(int i) const;  // resolves the variadic last operand
+
+  // Fills defaults, checks names, types and the number of inputs.
+  Result<Attrs> CompleteAttrs(Attrs given) const;
+  // Infers outputs. Errors carry "[name]" and the operands.
+  Result<std::vector<TensorMeta>> Infer(std::span<const TensorMeta> inputs,
+                                        const Attrs& attrs) const;
+  // The factor rule for these (local, at deeper mesh axes) shapes; `parts` of the mesh axis.
+  Result<sbp::FactorRule> Rule(std::span<const Shape> inputs, std::span<const Shape> outputs,
+                               const Attrs& attrs, int64_t parts) const;
+  // All signatures of this call on a mesh; all-B is the first.
+  Result<std::vector<sbp::NdSignature>> Signatures(std::span<const TensorMeta> inputs,
+                                                   std::span<const TensorMeta> outputs,
+                                                   const Attrs& attrs,
+                                                   const Shape& hierarchy) const;
+};
+
+// Fluent form used in ops/*.cc. Each method at most once unless said otherwise.
+class OpDefBuilder {
+ public:
+  explicit OpDefBuilder(OpDef& def) : def_(def) {}
+  OpDefBuilder& Doc(std::string text);
+  OpDefBuilder& In(std::string name);          // once for each input
+  OpDefBuilder& InVariadic(std::string name);
+  OpDefBuilder& InOptional(std::string name);
+  OpDefBuilder& InMutated(std::string name);
+  OpDefBuilder& Out(std::string name);         // once for each output
+  OpDefBuilder& Attr(std::string name, AttrType type);                       // required
+  OpDefBuilder& Attr(std::string name, AttrType type, AttrValue default_value);
+  OpDefBuilder& Infer(InferFn fn);
+  OpDefBuilder& Sbp(std::string rule_text);
+  OpDefBuilder& Sbp(RuleTextFn fn);
+  OpDefBuilder& Sbp(RuleFn fn);
+  OpDefBuilder& Grad(GradFn fn);
+  OpDefBuilder& NotDifferentiable(std::string why);
+  OpDefBuilder& Decompose(DecomposeFn fn);
+  OpDefBuilder& LocalAttrs(LocalAttrsFn fn);
+  OpDefBuilder& Flops(FlopsFn fn);
+  OpDefBuilder& Traits(std::vector<Trait> traits);
+  OpDefBuilder& InPlace(int output, int input);
+  OpDefBuilder& Cpu(DType dtype, KernelFn fn, WorkspaceFn workspace = nullptr);  // each dtype once
+  OpDefBuilder& Py(std::string signature);
+  OpDefBuilder& Method(std::string name);
+  OpDefBuilder& Dunder(std::string name);
+  OpDefBuilder& Samples(std::function<std::vector<Sample>()> fn);
+  OpDefBuilder& ErrorSamples(std::vector<ErrorSample> samples);
+  OpDefBuilder& Unclaimed(std::string signature, std::string why);
+
+ private:
+  OpDef& def_;
+};
+
+// All operators, by name. Built once, at first use, from the list CMake generates over ops/*.cc;
+// immutable afterwards.
+class OpRegistry {
+ public:
+  static const OpRegistry& Get();
+  const OpDef* Find(std::string_view name) const;
+  Result<const OpDef*> Require(std::string_view name) const;  // kNotFound with near names
+  const std::vector<const OpDef*>& all() const { return sorted_; }
+
+ private:
+  OpRegistry();
+  std::map<std::string, OpDef, std::less<>> defs_;
+  std::vector<const OpDef*> sorted_;
+};
+
+using RegisterOpFn = void (*)(OpDefBuilder&);
+struct OpEntry {
+  const char* name;
+  RegisterOpFn fn;
+};
+// Generated: every OFL_OP found in ops/*.cc.
+std::span<const OpEntry> AllOps();
+
+}  // namespace ofl::op
+
+// Defines an operator: OFL_OP(matmul) { op.Doc(...).In("a")...; }
+#define OFL_OP(NAME) void OflRegisterOp_##NAME(::ofl::op::OpDefBuilder& op)

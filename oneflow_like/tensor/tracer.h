@@ -1,0 +1,31 @@
+// Recording instead of running: while a tracer is set on a thread, operators on tensors go to it.
+// nn.Graph's tracer (runtime) implements this; tensor only calls it.
+#pragma once
+
+#include <string>
+
+#include "oneflow_like/op/def/builder.h"
+
+namespace ofl::tensor {
+
+// Where in the user's program an operator stands.
+struct SourceScope {
+  std::string file;
+  int line = 0;
+  std::string module_path;  // "blocks.0.mlp.fc1"
+};
+
+class Tracer : public op::Builder {
+ public:
+  // loss.backward() inside build(): differentiates when the graph is complete.
+  virtual Status Backward(const op::Value& loss) = 0;
+  virtual void SetScope(SourceScope scope) = 0;
+  // The graph's value that stands for an eager tensor (a captured parameter or constant).
+  virtual op::Value Lift(const op::Value& eager) = 0;
+};
+
+// The thread's tracer or null.
+Tracer* CurrentTracer();
+void SetCurrentTracer(Tracer* tracer);
+
+}  // namespace ofl::tensor

@@ -62,12 +62,14 @@ struct NdSignature {
 // All signatures of one mesh axis, all-B first, in a fixed order, without repeats.
 std::vector<Signature> DeriveSignatures(const FactorRule& rule);
 
-// The rule of an operator on operands of these shapes (a reshape's rule depends on them).
+// The rule of an operator on operands of these shapes, for a mesh axis of `parts` parts (a
+// reshape's rule depends on both).
 using RuleOf = std::function<Result<FactorRule>(std::span<const Shape> inputs,
-                                                std::span<const Shape> outputs)>;
+                                                std::span<const Shape> outputs, int64_t parts)>;
 
 // All signatures on a mesh, derived outermost first: each further axis applies the rule on the
-// shapes of every outer part and must hold for all of them.
+// shapes of every outer part and must hold for all of them. All-B is the first, the order is
+// fixed, no operand mixes partials of two operations.
 Result<std::vector<NdSignature>> DeriveNdSignatures(const RuleOf& rule_of,
                                                     std::span<const Shape> inputs,
                                                     std::span<const Shape> outputs,

@@ -52,13 +52,20 @@ class Event {
   virtual bool Done() const = 0;
 };
 
+// A loop is cut into at most this many chunks for each thread, so that a late thread costs little.
+inline constexpr int kChunksPerThread = 4;
+// Elements of each chunk (the last may be shorter) that ParallelFor makes of [0, n): all of them
+// for one thread, at least `grain` otherwise.
+int64_t ChunkSize(int64_t n, int64_t grain, int threads);
+
 class Stream {
  public:
   virtual ~Stream() = default;
   // Threads a kernel uses on this stream: fixed when the stream is made.
   virtual int threads() const = 0;
   // Runs body(begin, end) over fixed chunks of [0, n): chunk borders depend on n, grain and
-  // threads() alone, so results do not depend on timing. Returns when all are done.
+  // threads() alone (ChunkSize), so results do not depend on timing. Returns when all are done.
+  // Called from inside a body, it runs there.
   virtual void ParallelFor(int64_t n, int64_t grain,
                            const std::function<void(int64_t, int64_t)>& body) = 0;
   virtual std::unique_ptr<Event> Record() = 0;

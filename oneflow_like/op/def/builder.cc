@@ -1,0 +1,36 @@
+#include "oneflow_like/op/def/builder.h"
+
+#include "oneflow_like/op/def/op_def.h"
+
+namespace ofl::op {
+
+Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
+  const OpDef* def = OpRegistry::Get().Find(name);
+  OFL_CHECK(def != nullptr) << "a rule calls operator " << name << ", which does not exist";
+  const auto nothing = [&] { return Values(def->outputs.size()); };
+  if (!status_.ok()) return nothing();
+  for (const Value& input : inputs) {
+    if (input == nullptr) {
+      Fail(Error(Code::kInternal) << "[" << name << "] a rule passed no value for an input");
+      return nothing();
+    }
+  }
+  auto completed = def->CompleteAttrs(std::move(attrs));
+  if (!completed.ok()) {
+    Fail(completed.status());
+    return nothing();
+  }
+  Values outputs = Apply(*def, std::move(inputs), *completed);
+  if (!status_.ok()) return nothing();
+  OFL_CHECK(outputs.size() == def->outputs.size())
+      << "builder returned " << outputs.size() << " outputs of " << name;
+  return outputs;
+}
+
+Value Builder::Call(std::string_view name, Values inputs, Attrs attrs) {
+  Values outputs = CallAll(name, std::move(inputs), std::move(attrs));
+  OFL_CHECK(outputs.size() == 1) << "operator " << name << " has " << outputs.size() << " outputs";
+  return std::move(outputs[0]);
+}
+
+}  // namespace ofl::op

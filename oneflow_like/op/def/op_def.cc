@@ -1,0 +1,169 @@
+#include "oneflow_like/op/def/op_def.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace ofl::op {
+namespace {
+
+const char* TypeName(AttrType type) {
+  switch (type) {
+    case AttrType::kBool: return "bool";
+    case AttrType::kInt: return "int";
+    case AttrType::kFloat: return "float";
+    case AttrType::kString: return "str";
+    case AttrType::kInts: return "list of int";
+    case AttrType::kDType: return "dtype";
+  }
+  return "?";
+}
+
+bool HoldsType(const AttrValue& value, AttrType type) {
+  switch (type) {
+    case AttrType::kBool: return std::holds_alternative<bool>(value);
+    case AttrType::kInt: return std::holds_alternative<int64_t>(value);
+    case AttrType::kFloat: return std::holds_alternative<double>(value);
+    case AttrType::kString: return std::holds_alternative<std::string>(value);
+    case AttrType::kInts: return std::holds_alternative<std::vector<int64_t>>(value);
+    case AttrType::kDType: return std::holds_alternative<DType>(value);
+  }
+  return false;
+}
+
+std::string AttrNames(const OpDef& def) {
+  std::string text;
+  for (const AttrDef& a : def.attrs) text += (text.empty() ? "" : ", ") + a.name;
+  return text.empty() ? "none" : text;
+}
+
+// "input: float32[2,3], dim=5": operands, and the attributes that differ from their defaults.
+std::string Got(const OpDef& def, std::span<const TensorMeta> inputs, const Attrs& attrs) {
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& operand = def.InputAt(static_cast<int>(i));
+    std::string name = operand.name;
+    if (operand.variadic) name += "[" + std::to_string(i + 1 - def.inputs.size()) + "]";
+    add(name + ": " + inputs[i].ToString());
+  }
+  for (const AttrDef& a : def.attrs) {
+    const AttrValue* value = attrs.Find(a.name);
+    if (value == nullptr || (a.default_value && *a.default_value == *value)) continue;
+    add(a.name + "=" + AttrToString(*value));
+  }
+  return text;
+}
+
+// Puts what the call was given between what is wrong and what was expected.
+Status Wrap(const OpDef& def, const Status& cause, const std::string& got) {
+  std::string text = cause.message();
+  if (!got.empty()) {
+    const size_t at = text.find("; ");
+    text.insert(std::min(at, text.size()), ": got " + got);
+  }
+  return Status(cause.code(), "[" + def.name + "] " + text);
+}
+
+Status CheckInputCount(const OpDef& def, size_t given) {
+  const size_t most = def.inputs.size();
+  size_t least = 0;
+  bool variadic = false;
+  for (const Operand& operand : def.inputs) {
+    if (!operand.optional) ++least;
+    variadic |= operand.variadic;
+  }
+  if (given >= least && (variadic || given <= most)) return Status::Ok();
+  ErrorStream error(Code::kInvalidArgument);
+  error << "wrong number of tensor inputs: got " << given << "; expected ";
+  if (variadic) {
+    error << "at least " << least;
+  } else if (least == most) {
+    error << most;
+  } else {
+    error << least << " to " << most;
+  }
+  std::string names;
+  for (const Operand& operand : def.inputs)
+    names += (names.empty() ? "" : ", ") + operand.name;
+  if (!names.empty()) error << " (" << names << ")";
+  return error;
+}
+
+}  // namespace
+
+bool OpDef::Has(Trait t) const { return std::ranges::find(traits, t) != traits.end(); }
+
+bool OpDef::InputMutated(int i) const {
+  return !inputs.empty() && InputAt(i).mutated;
+}
+
+const Operand& OpDef::InputAt(int i) const {
+  OFL_CHECK(!inputs.empty()) << "operator " << name << " has no inputs";
+  return inputs[std::min<size_t>(i, inputs.size() - 1)];
+}
+
+Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
+  for (const auto& [key, value] : given) {
+    const bool known = std::ranges::any_of(attrs, [&](const AttrDef& a) { return a.name == key; });
+    OFL_ENSURE(known, Code::kInvalidArgument)
+        << "[" << name << "] no attribute is named '" << key << "': got " << key << "="
+        << AttrToString(value) << "; expected one of: " << AttrNames(*this);
+  }
+  for (const AttrDef& a : attrs) {
+    const AttrValue* value = given.Find(a.name);
+    if (value == nullptr) {
+      OFL_ENSURE(a.default_value.has_value(), Code::kInvalidArgument)
+          << "[" << name << "] attribute '" << a.name << "' is missing; expected a value of type "
+          << TypeName(a.type);
+      given.Set(a.name, *a.default_value);
+    } else if (a.type == AttrType::kFloat && std::holds_alternative<int64_t>(*value)) {
+      given.Set(a.name, static_cast<double>(std::get<int64_t>(*value)));
+    } else {
+      OFL_ENSURE(HoldsType(*value, a.type), Code::kTypeMismatch)
+          << "[" << name << "] attribute '" << a.name << "' has the wrong type: got "
+          << AttrToString(*value) << "; expected a value of type " << TypeName(a.type);
+    }
+  }
+  return given;
+}
+
+Result<std::vector<TensorMeta>> OpDef::Infer(std::span<const TensorMeta> metas,
+                                             const Attrs& given) const {
+  if (Status count = CheckInputCount(*this, metas.size()); !count.ok())
+    return Wrap(*this, count, "");
+  InferContext context(metas, given);
+  if (Status cause = infer(context); !cause.ok())
+    return Wrap(*this, cause, Got(*this, metas, given));
+  OFL_CHECK(context.outputs.size() == outputs.size())
+      << "operator " << name << " inferred " << context.outputs.size() << " outputs, declares "
+      << outputs.size();
+  return std::move(context.outputs);
+}
+
+Result<sbp::FactorRule> OpDef::Rule(std::span<const Shape> ins, std::span<const Shape> outs,
+                                    const Attrs& given, int64_t parts) const {
+  Result<sbp::FactorRule> rule =
+      rule_fn != nullptr
+          ? rule_fn(ins, outs, given, parts)
+          : sbp::FactorRule::Parse(
+                rule_text_fn != nullptr ? rule_text_fn(ins, outs, given) : rule_text, ins, outs);
+  if (!rule.ok()) return Wrap(*this, rule.status(), "");
+  return rule;
+}
+
+Result<std::vector<sbp::NdSignature>> OpDef::Signatures(std::span<const TensorMeta> input_metas,
+                                                        std::span<const TensorMeta> output_metas,
+                                                        const Attrs& given,
+                                                        const Shape& hierarchy) const {
+  const auto shapes_of = [](std::span<const TensorMeta> metas) {
+    std::vector<Shape> shapes;
+    for (const TensorMeta& m : metas) shapes.push_back(m.shape);
+    return shapes;
+  };
+  const sbp::RuleOf rule_of = [&](std::span<const Shape> ins, std::span<const Shape> outs,
+                                  int64_t parts) { return Rule(ins, outs, given, parts); };
+  return sbp::DeriveNdSignatures(rule_of, shapes_of(input_metas), shapes_of(output_metas),
+                                 hierarchy);
+}
+
+}  // namespace ofl::op

@@ -1,0 +1,206 @@
+// The fluent form that fills in an operator, and the registry of all of them.
+#include <algorithm>
+
+#include "oneflow_like/op/def/op_def.h"
+
+namespace ofl::op {
+
+OpDefBuilder& OpDefBuilder::Doc(std::string text) {
+  def_.doc = std::move(text);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::In(std::string name) {
+  def_.inputs.push_back({.name = std::move(name)});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::InVariadic(std::string name) {
+  def_.inputs.push_back({.name = std::move(name), .variadic = true});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::InOptional(std::string name) {
+  def_.inputs.push_back({.name = std::move(name), .optional = true});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::InMutated(std::string name) {
+  def_.inputs.push_back({.name = std::move(name), .mutated = true});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Out(std::string name) {
+  def_.outputs.push_back(std::move(name));
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Attr(std::string name, AttrType type) {
+  def_.attrs.push_back({std::move(name), type, std::nullopt});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Attr(std::string name, AttrType type, AttrValue default_value) {
+  def_.attrs.push_back({std::move(name), type, std::move(default_value)});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Infer(InferFn fn) {
+  def_.infer = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Sbp(std::string rule_text) {
+  def_.rule_text = std::move(rule_text);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Sbp(RuleTextFn fn) {
+  def_.rule_text_fn = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Sbp(RuleFn fn) {
+  def_.rule_fn = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Grad(GradFn fn) {
+  def_.grad = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::NotDifferentiable(std::string why) {
+  def_.not_differentiable = std::move(why);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Decompose(DecomposeFn fn) {
+  def_.decompose = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::LocalAttrs(LocalAttrsFn fn) {
+  def_.local_attrs = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Flops(FlopsFn fn) {
+  def_.flops = fn;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Traits(std::vector<Trait> traits) {
+  def_.traits = std::move(traits);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::InPlace(int output, int input) {
+  def_.in_place.emplace_back(output, input);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Cpu(DType dtype, KernelFn fn, WorkspaceFn workspace) {
+  const bool fresh = def_.cpu_kernels.emplace(dtype, Kernel{fn, workspace}).second;
+  OFL_CHECK(fresh) << "operator " << def_.name << " has two kernels for " << DTypeName(dtype);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Py(std::string signature) {
+  def_.py_signature = std::move(signature);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Method(std::string name) {
+  def_.py_method = std::move(name);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Dunder(std::string name) {
+  def_.py_dunder = std::move(name);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Samples(std::function<std::vector<Sample>()> fn) {
+  def_.samples = std::move(fn);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::ErrorSamples(std::vector<ErrorSample> samples) {
+  def_.error_samples = std::move(samples);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Unclaimed(std::string signature, std::string why) {
+  def_.unclaimed.emplace_back(std::move(signature), std::move(why));
+  return *this;
+}
+
+namespace {
+
+// A definition that lacks a part is a bug of ours, found when the first test starts.
+void CheckComplete(const OpDef& def) {
+  const auto need = [&](bool ok, const char* what) {
+    OFL_CHECK(ok) << "operator " << def.name << ": " << what;
+  };
+  need(!def.doc.empty(), "has no documentation");
+  need(def.infer != nullptr, "has no inference");
+  const int rules = !def.rule_text.empty() + (def.rule_text_fn != nullptr) +
+                    (def.rule_fn != nullptr);
+  need(rules == 1, "needs exactly one layout rule");
+  need((def.grad != nullptr) != !def.not_differentiable.empty(),
+       "needs a gradient or the reason why it has none");
+  need(static_cast<bool>(def.samples), "has no samples");
+  for (size_t i = 0; i < def.inputs.size(); ++i) {
+    const Operand& operand = def.inputs[i];
+    const bool last = i + 1 == def.inputs.size();
+    need(!operand.variadic || last, "only the last input may be variadic");
+    need(!operand.optional || last || def.inputs[i + 1].optional,
+         "optional inputs must be the trailing ones");
+  }
+  for (auto [output, input] : def.in_place) {
+    need(output >= 0 && output < static_cast<int>(def.outputs.size()) && input >= 0 &&
+             (input < static_cast<int>(def.inputs.size()) || def.inputs.back().variadic),
+         "in-place pair out of range");
+  }
+}
+
+// Levenshtein distance with transpositions of neighbours, the usual slip of a typist.
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1,
+                          d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+}  // namespace
+
+OpRegistry::OpRegistry() {
+  for (const OpEntry& entry : AllOps()) {
+    auto [at, fresh] = defs_.try_emplace(entry.name);
+    OFL_CHECK(fresh) << "operator " << entry.name << " is defined twice";
+    OpDef& def = at->second;
+    def.name = entry.name;
+    OpDefBuilder builder(def);
+    entry.fn(builder);
+    CheckComplete(def);
+  }
+  for (const auto& [name, def] : defs_) sorted_.push_back(&def);
+}
+
+const OpRegistry& OpRegistry::Get() {
+  // Never destroyed: tensors freed at exit may still look an operator up.
+  static const OpRegistry* registry = new OpRegistry();
+  return *registry;
+}
+
+const OpDef* OpRegistry::Find(std::string_view name) const {
+  const auto at = defs_.find(name);
+  return at == defs_.end() ? nullptr : &at->second;
+}
+
+Result<const OpDef*> OpRegistry::Require(std::string_view name) const {
+  if (const OpDef* def = Find(name)) return def;
+  constexpr size_t kMaxName = 64;  // a longer name has no near one, and the table stays small
+  std::vector<std::pair<size_t, std::string_view>> near;
+  if (name.size() <= kMaxName) {
+    for (const OpDef* def : sorted_) {
+      const size_t distance = EditDistance(name, def->name);
+      if (distance <= 1 + name.size() / 4) near.emplace_back(distance, def->name);
+    }
+  }
+  std::ranges::sort(near);
+  ErrorStream error(Code::kNotFound);
+  error << "no operator is named '" << name.substr(0, kMaxName) << "'";
+  for (size_t i = 0; i < std::min<size_t>(near.size(), 3); ++i)
+    error << (i == 0 ? "; did you mean " : ", ") << "'" << near[i].second << "'";
+  if (!near.empty()) error << "?";
+  return error;
+}
+
+}  // namespace ofl::op

@@ -1,0 +1,47 @@
+"""Distributed deep learning on global tensors: a placement says where, an SBP signature how.
+
+    import oneflow_like as flow
+    x = flow.randn(8, 512, placement=flow.placement.all("cpu"), sbp=flow.sbp.split(0))
+"""
+
+try:
+    from . import _C
+except ModuleNotFoundError as error:
+    if error.name != __name__ + "._C":
+        raise
+    raise ImportError(
+        "oneflow_like is not built here: its extension module oneflow_like._C is missing; run "
+        "./scripts/quickstart in the source tree, or `pip install .` and import it from "
+        "outside the source tree") from None
+
+from . import _tensor  # noqa: F401  (gives Tensor its Python methods)
+from . import autograd, comm, env, nn, optim
+from ._C import Size, Tensor, dtype, manual_seed, placement, sbp
+from ._creation import (arange, empty, empty_like, from_numpy, full, full_like, ones, ones_like,
+                        rand, rand_like, randint, randn, randn_like, tensor, zeros, zeros_like)
+from ._functions import *  # noqa: F403
+from ._functions import __all__ as _function_names
+from ._serialization import load, save
+from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from . import distributed  # noqa: E402  (after comm and env)
+
+float32 = float = _C.float32
+float64 = double = _C.float64
+int32 = int = _C.int32
+int64 = long = _C.int64
+int8 = _C.int8
+uint8 = _C.uint8
+bool = _C.bool
+
+__version__ = getattr(_C, "__version__", "0.1.0")
+
+__all__ = ["Size", "Tensor", "arange", "autograd", "bool", "comm", "distributed", "dtype", "empty",
+           "empty_like", "enable_grad", "env", "float32", "float64", "from_numpy", "full",
+           "full_like", "int32", "int64", "int8", "is_grad_enabled", "load", "manual_seed", "nn",
+           "no_grad", "ones", "ones_like", "optim", "placement", "rand", "rand_like", "randint",
+           "randn", "randn_like", "save", "sbp", "set_grad_enabled", "tensor", "uint8", "zeros",
+           "zeros_like", *_function_names]
+
+if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):
+    compile_world = nn.graph.compile_world
+    __all__ += ["compile_world"]

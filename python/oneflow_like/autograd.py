@@ -1,0 +1,51 @@
+"""Gradient mode: no_grad, enable_grad, set_grad_enabled as contexts and decorators."""
+
+import contextlib
+
+from . import _C
+
+is_grad_enabled = _C.is_grad_enabled
+
+
+class _GradMode(contextlib.ContextDecorator):
+    """Sets the thread's gradient mode and restores the previous one. May be nested."""
+
+    def __init__(self, mode):
+        self._mode = mode
+        self._previous = []
+
+    def __enter__(self):
+        self._previous.append(_C.is_grad_enabled())
+        _C.set_grad_enabled(self._mode)
+        return self
+
+    def __exit__(self, *_):
+        _C.set_grad_enabled(self._previous.pop())
+        return False
+
+
+def _usable_bare(mode, name, doc):
+    """`with f():`, `@f()` and `@f`."""
+    def make(function=None):
+        context = _GradMode(mode)
+        return context if function is None else context(function)
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = doc
+    return make
+
+
+no_grad = _usable_bare(False, "no_grad", "Operations inside record no gradient.")
+enable_grad = _usable_bare(True, "enable_grad", "Operations inside record gradients again.")
+
+
+class set_grad_enabled(_GradMode):
+    """Sets the mode at once, as in torch; as a context, restores the previous one."""
+
+    def __init__(self, mode):
+        super().__init__(bool(mode))
+        self._previous.append(_C.is_grad_enabled())
+        _C.set_grad_enabled(self._mode)
+
+    def __enter__(self):
+        _C.set_grad_enabled(self._mode)
+        return self

@@ -1,0 +1,21 @@
+"""Neural-network modules, with torch's names; nn.Graph compiles them."""
+
+from . import functional, init, utils
+from .containers import ModuleDict, ModuleList, Sequential
+from .layers import (GELU, CrossEntropyLoss, Dropout, Embedding, Identity, LayerNorm, Linear,
+                     MSELoss, ReLU, Sigmoid, Softmax, Tanh)
+from .module import Module
+from .parameter import Parameter
+
+__all__ = ["functional", "init", "utils", "Module", "Parameter", "ModuleDict", "ModuleList",
+           "Sequential", "GELU", "CrossEntropyLoss", "Dropout", "Embedding", "Identity",
+           "LayerNorm", "Linear", "MSELoss", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+
+try:
+    from . import graph
+    from .graph import Graph
+except ModuleNotFoundError as error:
+    if error.name != __name__ + ".graph":
+        raise
+else:
+    __all__ += ["graph", "Graph"]

@@ -1,0 +1,449 @@
+"""Module: parameters, buffers and sub-modules under names, as in torch."""
+
+from collections import OrderedDict, namedtuple
+
+from .. import _C
+from ..autograd import no_grad
+from .parameter import Parameter
+
+_is_tracing = getattr(_C, "is_tracing", None)
+
+
+class _HookHandle:
+    """Removes its hook again; may be used as a context."""
+
+    def __init__(self, hooks, key):
+        self._hooks = hooks
+        self._key = key
+
+    def remove(self):
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
+
+class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    """What load_state_dict returns."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return super().__repr__()
+
+
+def _describe(tensor):
+    return f"flow.Size({list(tensor.shape)})"
+
+
+def _indent(text):
+    first, *rest = text.split("\n")
+    return "\n".join([first, *("  " + line for line in rest)])
+
+
+class Module:
+    """Base class of all neural-network modules.
+
+    Not thread-safe: one thread at a time may call or change a module.
+    """
+
+    # A module that only holds others (ModuleList): it is never called, so its children's scope
+    # is told by the module above it.
+    _holds_only = False
+
+    def __init__(self):
+        fields = self.__dict__
+        fields["training"] = True
+        fields["_parameters"] = OrderedDict()
+        fields["_buffers"] = OrderedDict()
+        fields["_non_persistent"] = set()
+        fields["_modules"] = OrderedDict()
+        fields["_forward_pre_hooks"] = OrderedDict()
+        fields["_forward_hooks"] = OrderedDict()
+
+    def forward(self, *_args, **_kwargs):
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required '
+                                  '"forward" function')
+
+    def __call__(self, *args, **kwargs):
+        if _is_tracing is not None and _is_tracing():
+            return self._traced_call(args, kwargs)
+        return self._call(args, kwargs)
+
+    def _call(self, args, kwargs):
+        for hook in tuple(self._forward_pre_hooks.values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        result = self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, result)
+            if changed is not None:
+                result = changed
+        return result
+
+    def _traced_call(self, args, kwargs):
+        for name, child in self._scopes():
+            child.__dict__["_scope_name"] = name
+        _C.push_scope(self.__dict__.get("_scope_name", type(self).__name__))
+        try:
+            return self._call(args, kwargs)
+        finally:
+            _C.pop_scope()
+
+    def _scopes(self, prefix=""):
+        """The modules called from here with their names relative to this one."""
+        for name, child in self._modules.items():
+            if child is None:
+                continue
+            if child._holds_only:
+                yield from child._scopes(f"{prefix}{name}.")
+            else:
+                yield prefix + name, child
+
+    # Attributes: parameters, buffers and modules live in their own tables.
+
+    def __setattr__(self, name, value):
+        fields = self.__dict__
+        if "_parameters" not in fields and isinstance(value, (Parameter, Module)):
+            raise AttributeError(f"cannot assign {type(value).__name__} '{name}' before "
+                                 "Module.__init__() call; call super().__init__() first")
+        if isinstance(value, Parameter):
+            self._forget(name)
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._forget(name)
+            self.add_module(name, value)
+        elif name in fields.get("_parameters", ()):
+            if value is not None:
+                raise TypeError(f"cannot assign '{type(value).__name__}' as parameter '{name}' "
+                                "(nn.Parameter or None expected)")
+            self._parameters[name] = None
+        elif name in fields.get("_modules", ()):
+            if value is not None:
+                raise TypeError(f"cannot assign '{type(value).__name__}' as child module '{name}' "
+                                "(nn.Module or None expected)")
+            self._modules[name] = None
+        elif name in fields.get("_buffers", ()):
+            if value is not None and not isinstance(value, _C.Tensor):
+                raise TypeError(f"cannot assign '{type(value).__name__}' object to buffer '{name}' "
+                                "(Tensor or None required)")
+            self._buffers[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name):
+        fields = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            if table in fields and name in fields[table]:
+                return fields[table][name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __delattr__(self, name):
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                self._non_persistent.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def _forget(self, name):
+        self.__dict__.pop(name, None)
+        for table in (self._parameters, self._buffers, self._modules):
+            table.pop(name, None)
+        self._non_persistent.discard(name)
+
+    def __dir__(self):
+        names = [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
+        return sorted(name for name in names if name.isidentifier())
+
+    def _check_name(self, kind, name, table):
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f"{kind} name can't contain \".\", got: {name}")
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if name not in table and hasattr(self, name):
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def register_parameter(self, name, param):
+        self._check_name("parameter", name, self._parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                            "(nn.Parameter or None required)")
+        self._parameters[name] = param
+
+    def register_buffer(self, name, tensor, persistent=True):
+        self._check_name("buffer", name, self._buffers)
+        if tensor is not None and not isinstance(tensor, _C.Tensor):
+            raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                            "(Tensor or None required)")
+        self._buffers[name] = tensor
+        (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
+
+    def add_module(self, name, module):
+        self._check_name("module", name, self._modules)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._modules[name] = module
+
+    register_module = add_module
+
+    # Walking.
+
+    def children(self):
+        for _, module in self.named_children():
+            yield module
+
+    def named_children(self):
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def modules(self):
+        for _, module in self.named_modules():
+            yield module
+
+    def named_modules(self, memo=None, prefix="", remove_duplicate=True):
+        memo = set() if memo is None else memo
+        if id(self) in memo:
+            return
+        if remove_duplicate:
+            memo.add(id(self))
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                below = f"{prefix}.{name}" if prefix else name
+                yield from module.named_modules(memo, below, remove_duplicate)
+
+    def _named_members(self, table, prefix, recurse, remove_duplicate):
+        seen = set()
+        modules = (self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+                   if recurse else [(prefix, self)])
+        for path, module in modules:
+            for name, value in getattr(module, table).items():
+                if value is None or (remove_duplicate and id(value) in seen):
+                    continue
+                seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True):
+        yield from self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse=True):
+        for _, param in self.named_parameters(recurse=recurse):
+            yield param
+
+    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True):
+        yield from self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse=True):
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def get_submodule(self, target):
+        module = self
+        for name in filter(None, target.split(".")):
+            child = module._modules.get(name)
+            if child is None:
+                raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+            module = child
+        return module
+
+    # State.
+
+    def state_dict(self, *, destination=None, prefix="", keep_vars=False):
+        """Names to tensors that share the parameters' data (parameters themselves if keep_vars)."""
+        out = OrderedDict() if destination is None else destination
+        for name, value in self._parameters.items():
+            if value is not None:
+                out[prefix + name] = value if keep_vars else value.detach()
+        for name, value in self._buffers.items():
+            if value is not None and name not in self._non_persistent:
+                out[prefix + name] = value if keep_vars else value.detach()
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        return out
+
+    def load_state_dict(self, state_dict, strict=True):
+        """Copies values into parameters and buffers. Nothing is changed when there is an error.
+
+        A global parameter also takes a local tensor: the logical value, equal on all ranks.
+        """
+        own = self.state_dict(keep_vars=True)
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        problems = []
+        if strict and unexpected:
+            names = ", ".join(f'"{name}"' for name in unexpected)
+            problems.append(f"Unexpected key(s) in state_dict: {names}. ")
+        if strict and missing:
+            names = ", ".join(f'"{name}"' for name in missing)
+            problems.append(f"Missing key(s) in state_dict: {names}. ")
+        for name, target in own.items():
+            if name in state_dict and tuple(state_dict[name].shape) != tuple(target.shape):
+                problems.append(
+                    f"size mismatch for {name}: copying a param with shape "
+                    f"{_describe(state_dict[name])} from checkpoint, the shape in current model "
+                    f"is {_describe(target)}.")
+        if problems:
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
+                               + "\n\t".join(problems))
+        with no_grad():
+            for name, target in own.items():
+                if name in state_dict:
+                    assign(target, state_dict[name])
+        return IncompatibleKeys(missing, unexpected)
+
+    def _apply(self, change):
+        """Replaces every parameter and buffer by change(tensor)."""
+        replaced = {}
+
+        def renewed(tensor):
+            if id(tensor) not in replaced:
+                replaced[id(tensor)] = change(tensor)
+            return replaced[id(tensor)]
+
+        for module in self.modules():
+            for name, param in module._parameters.items():
+                if param is not None:
+                    new = renewed(param)
+                    if not isinstance(new, Parameter):
+                        new = replaced[id(param)] = Parameter(new, param.requires_grad)
+                    module._parameters[name] = new
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = renewed(buffer)
+        return self
+
+    def to_global(self, placement=None, sbp=None):
+        """Makes every parameter and buffer global. Build the optimizer after this call.
+
+        Local parameters take the values of the placement's first rank.
+        """
+        with no_grad():
+            return self._apply(lambda tensor: to_global_value(tensor, placement, sbp))
+
+    def to_local(self):
+        """Makes every parameter and buffer the local part of itself."""
+        with no_grad():
+            return self._apply(lambda tensor: tensor.to_local())
+
+    def to(self, target):
+        """Converts floating-point parameters and buffers to a dtype."""
+        if isinstance(target, type) and target.__name__ == "GraphModule":
+            raise RuntimeError("[Module.to] GraphModule: this module is not part of an nn.Graph; "
+                               "assign it to an attribute of the graph first and call .to on that")
+        with no_grad():
+            return self._apply(
+                lambda t: t.to(target) if str(t.dtype).rpartition(".")[2].startswith("float") else t)
+
+    def float(self):
+        return self.to(_C.float32)
+
+    def double(self):
+        return self.to(_C.float64)
+
+    def apply(self, fn):
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode=True):
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for module in self.modules():
+            module.__dict__["training"] = mode
+        return self
+
+    def eval(self):
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad=True):
+        for param in self.parameters():
+            param.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none=True):
+        for param in self.parameters():
+            clear_grad(param, set_to_none)
+
+    # Hooks.
+
+    def register_forward_pre_hook(self, hook):
+        return self._add_hook(self._forward_pre_hooks, hook)
+
+    def register_forward_hook(self, hook):
+        return self._add_hook(self._forward_hooks, hook)
+
+    @staticmethod
+    def _add_hook(hooks, hook):
+        key = object()
+        hooks[key] = hook
+        return _HookHandle(hooks, key)
+
+    # Printing.
+
+    def extra_repr(self):
+        return ""
+
+    def _get_name(self):
+        return type(self).__name__
+
+    def __repr__(self):
+        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        lines = [f"({name}): {_indent(repr(module))}" for name, module in self._modules.items()]
+        body = extra + lines
+        if not body:
+            return self._get_name() + "()"
+        if not lines and len(extra) == 1:
+            return f"{self._get_name()}({extra[0]})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(body) + "\n)"
+
+
+def clear_grad(tensor, set_to_none):
+    if tensor.grad is None:
+        return
+    if set_to_none:
+        tensor.grad = None
+    else:
+        tensor.grad.zero_()
+
+
+def to_global_value(tensor, placement, sbp):
+    """A logical value under a layout: a local tensor counts as equal on all ranks."""
+    if tensor.is_global:
+        return tensor.to_global(placement=placement, sbp=sbp)
+    if placement is None or sbp is None:
+        raise ValueError("[to_global] a local tensor needs both: got "
+                         f"placement={placement}, sbp={sbp}; expected for example "
+                         "placement=flow.placement.all('cpu'), sbp=flow.sbp.broadcast")
+    everywhere = [_C.sbp.broadcast] * placement_ndim(placement)
+    return tensor.to_global(placement=placement, sbp=everywhere).to_global(sbp=sbp)
+
+
+def placement_ndim(placement):
+    depth, ranks = 0, placement.ranks
+    while isinstance(ranks, (list, tuple)):
+        depth, ranks = depth + 1, ranks[0]
+    return depth if depth else getattr(ranks, "ndim", 1)
+
+
+def assign(target, source):
+    """Copies a value into a tensor of the same shape, whatever their layouts. No gradient."""
+    if target.is_global:
+        source = to_global_value(source, target.placement, target.sbp)
+    elif source.is_global:
+        raise ValueError("[copy] target is local and the source is global; convert the source "
+                         "first, for example with .to_global(sbp=flow.sbp.broadcast).to_local()")
+    target.copy_(source)

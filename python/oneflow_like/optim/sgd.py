@@ -1,0 +1,31 @@
+"""Stochastic gradient descent."""
+
+from .optimizer import Optimizer, check_at_least
+
+
+class SGD(Optimizer):
+    """torch.optim.SGD: momentum, dampening, Nesterov, L2 weight decay."""
+
+    _op = "sgd_update"
+
+    def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0,
+                 nesterov=False, *, maximize=False):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
+                                  "weight_decay": weight_decay, "nesterov": nesterov,
+                                  "maximize": maximize})
+
+    def _attrs(self, group):
+        check_at_least("learning rate", group["lr"], 0)
+        check_at_least("momentum value", group["momentum"], 0)
+        check_at_least("weight_decay value", group["weight_decay"], 0)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        return {"momentum": float(group["momentum"]), "dampening": float(group["dampening"]),
+                "weight_decay": float(group["weight_decay"]), "nesterov": bool(group["nesterov"]),
+                "maximize": bool(group["maximize"])}
+
+    def _state_names(self, group):
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def _update(self, update, param, states, lr, step, attrs):
+        update(param, param.grad, lr, *states, **attrs)

@@ -44,6 +44,7 @@ struct RemoteEdge {
   int64_t edge_id = 0;   // dense over the whole plan, the same on both ends
   int peer = 0;          // rank at the other end
   int local_register = 0;
+  int64_t local_offset = 0;  // outgoing: first byte of the message within the register
   int64_t bytes = 0;     // of one piece
   int credits = 1;       // instances at the consumer
   bool outgoing = false;

@@ -1,0 +1,177 @@
+// The plan's hash and its file.
+
+#include <fstream>
+#include <sstream>
+
+#include "compiler/compiler.h"
+#include "oneflow_like/base/bytes.h"
+
+namespace ofl::compiler {
+namespace {
+
+class Walk {
+ public:
+  template <class List>
+  void Ints(const List& list) {
+    hash_.AddInt(list.size());
+    for (auto v : list) hash_.AddInt(static_cast<int64_t>(v));
+  }
+  void Int(int64_t v) { hash_.AddInt(v); }
+  void Text(const std::string& v) { hash_.Add(v); }
+
+  void Layout(const proto::LayoutDef& layout) {
+    Int(layout.placement());
+    Int(layout.sbp_size());
+    for (const auto& s : layout.sbp()) {
+      Int(s.kind());
+      Int(s.axis());
+      Int(s.reduce());
+    }
+  }
+
+  void Value(const proto::ValueDef& value) {
+    Int(value.dtype());
+    Ints(value.shape());
+    Layout(value.layout());
+    Int(value.per_micro_batch());
+    Int(value.bound());
+    Int(value.instances());
+    Int(value.alias_of());
+  }
+
+  void Attr(const proto::AttrDef& attr) {
+    Text(attr.name());
+    Int(attr.value_case());
+    Int(attr.b());
+    Int(attr.i());
+    int64_t bits = 0;
+    const double f = attr.f();
+    std::memcpy(&bits, &f, sizeof bits);
+    Int(bits);
+    Text(attr.s());
+    Ints(attr.ints().v());
+    Int(attr.dtype());
+  }
+
+  void Op(const proto::OpDef& op) {
+    Int(op.kind());
+    Text(op.name());
+    Text(op.type());
+    Int(op.attrs_size());
+    for (const auto& attr : op.attrs()) Attr(attr);
+    Ints(op.inputs());
+    Ints(op.outputs());
+    Int(op.placement());
+    Int(op.segment());
+    Int(op.binding());
+    Int(op.resource());
+    Int(op.workspace());
+    Int(op.finish_before());
+    if (op.kind() != proto::OpDef::BOXING) return;
+    const proto::BoxingDef& b = op.boxing();
+    Int(b.kind());
+    Layout(b.from());
+    Layout(b.to());
+    Int(b.mesh_axis());
+    Int(b.order());
+    Text(b.codec());
+    Int(b.send_bytes());
+    Int(b.receive_bytes());
+  }
+
+  void Argument(const proto::Argument& argument) {
+    Text(argument.name());
+    Int(argument.value());
+    Int(argument.per_micro_batch());
+  }
+
+  std::string All(const proto::Semantics& s) {
+    Int(s.world_size());
+    Int(s.micro_batches());
+    Int(s.threads());
+    Int(s.placements_size());
+    for (const auto& p : s.placements()) {
+      Int(p.device_kind());
+      Ints(p.hierarchy());
+      Ints(p.ranks());
+    }
+    Int(s.values_size());
+    for (const auto& v : s.values()) Value(v);
+    Int(s.ops_size());
+    for (const auto& op : s.ops()) Op(op);
+    Int(s.classes_size());
+    for (const auto& c : s.classes()) {
+      Ints(c.ranks());
+      Int(c.arena_bytes());
+      Ints(c.values());
+      Ints(c.offsets());
+      Ints(c.scratch_ops());
+      Ints(c.scratch_offsets());
+    }
+    Int(s.resources_size());
+    for (const auto& r : s.resources()) {
+      Int(r.kind());
+      Text(r.name());
+      Int(r.value());
+      Int(r.mutated());
+    }
+    for (const auto* list : {&s.inputs(), &s.outputs()}) {
+      Int(list->size());
+      for (const auto& argument : *list) Argument(argument);
+    }
+    Ints(s.collective_order());
+    return hash_.HexDigest();
+  }
+
+ private:
+  Sha256 hash_;
+};
+
+constexpr size_t kMaxPlanBytes = size_t{1} << 30;
+
+}  // namespace
+
+std::string HashOf(const proto::Semantics& semantics) { return Walk().All(semantics); }
+
+Status SavePlan(const proto::Plan& plan, const std::string& path) {
+  const std::string temporary = path + ".tmp";
+  {
+    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+    OFL_ENSURE(out.good(), Code::kUnavailable) << "cannot write " << temporary;
+    OFL_ENSURE(plan.SerializeToOstream(&out) && out.flush().good(), Code::kUnavailable)
+        << "writing " << temporary << " failed (is the disk full?)";
+  }
+  OFL_ENSURE(std::rename(temporary.c_str(), path.c_str()) == 0, Code::kUnavailable)
+      << "cannot rename " << temporary << " to " << path;
+  return Status::Ok();
+}
+
+Result<proto::Plan> ParsePlan(std::string_view bytes) {
+  proto::Plan plan;
+  OFL_ENSURE(bytes.size() <= kMaxPlanBytes, Code::kDataLoss)
+      << "a plan file of " << bytes.size() << " bytes; the bound is " << kMaxPlanBytes;
+  OFL_ENSURE(!bytes.empty() && plan.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())),
+             Code::kDataLoss)
+      << "not a plan file, or a truncated one (" << bytes.size()
+      << " bytes); write it again with graph.plan().save(path)";
+  OFL_ENSURE(plan.format_version() == kPlanFormatVersion, Code::kDataLoss)
+      << "the plan has format version " << plan.format_version() << ", this build reads version "
+      << kPlanFormatVersion << "; compile the graph again with this build";
+  const std::string hash = HashOf(plan.semantics());
+  OFL_ENSURE(hash == plan.hash(), Code::kDataLoss)
+      << "the plan's content does not match its hash: recorded " << plan.hash().substr(0, 16)
+      << ", computed " << hash.substr(0, 16) << "; the file is truncated or was changed";
+  return plan;
+}
+
+Result<proto::Plan> LoadPlan(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  OFL_ENSURE(in.good(), Code::kNotFound) << "cannot open plan file " << path;
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  auto plan = ParsePlan(bytes.view());
+  if (!plan.ok()) return plan.status().WithNote("in plan file " + path);
+  return plan;
+}
+
+}  // namespace ofl::compiler

@@ -1,0 +1,323 @@
+// Graph -> Plan: registers, memory maps of each class of ranks, and the messages of the file.
+
+#include <algorithm>
+#include <map>
+
+#include "compiler/compiler.h"
+#include "compiler/memory/interval_packing.h"
+#include "compiler/memory/lifetimes.h"
+#include "compiler/plan_codec.h"
+
+namespace ofl::compiler {
+namespace {
+
+class Lowering {
+ public:
+  Lowering(const ir::Graph& graph, const Options& options)
+      : graph_(graph), options_(options), lifetimes_(ComputeLifetimes(graph)) {}
+
+  Result<proto::Plan> Run() {
+    plan_.set_format_version(kPlanFormatVersion);
+    plan_.set_graph_name(graph_.name);
+    proto::Semantics& s = *plan_.mutable_semantics();
+    s.set_world_size(graph_.world_size);
+    s.set_micro_batches(graph_.micro_batches);
+    s.set_threads(options_.threads);
+    NumberValues();
+    for (size_t i = 0; i < graph_.order.size(); ++i) op_index_[graph_.order[i]] = static_cast<int>(i);
+    for (int v : value_order_) OFL_TRY(WriteValue(v));
+    for (int id : graph_.order) OFL_TRY(WriteOp(graph_.nodes[id]));
+    WriteClasses();
+    plan_.set_hash(HashOf(s));
+    return std::move(plan_);
+  }
+
+ private:
+  int PlacementIndex(const Placement& placement) {
+    for (size_t i = 0; i < placements_.size(); ++i)
+      if (placements_[i] == placement) return static_cast<int>(i);
+    placements_.push_back(placement);
+    proto::PlacementDef* def = plan_.mutable_semantics()->add_placements();
+    def->set_device_kind(static_cast<int>(placement.kind()));
+    for (int64_t d : placement.hierarchy()) def->add_hierarchy(d);
+    for (int r : placement.ranks()) def->add_ranks(r);
+    return static_cast<int>(placements_.size()) - 1;
+  }
+
+  void WriteLayout(const sbp::Layout& layout, proto::LayoutDef* out) {
+    out->set_placement(PlacementIndex(layout.placement));
+    WriteSbp(layout.nd_sbp, out);
+  }
+
+  // Plan values are numbered as they are produced; dropped ones have no number.
+  void NumberValues() {
+    value_index_.assign(graph_.values.size(), -1);
+    for (int id : graph_.order)
+      for (int v : graph_.nodes[id].outputs) {
+        value_index_[v] = static_cast<int>(value_order_.size());
+        value_order_.push_back(v);
+      }
+  }
+
+  bool PerMicroBatch(int v) const {
+    const ir::Node& producer = graph_.producer(v);
+    if (producer.segment == ir::Segment::kUpdate) return false;
+    if (producer.kind == ir::NodeKind::kVariable || producer.kind == ir::NodeKind::kAccumulate)
+      return false;
+    return producer.kind != ir::NodeKind::kInput || !producer.attrs.Has("whole");
+  }
+
+  Status WriteValue(int v) {
+    const ir::Value& value = graph_.values[v];
+    OFL_ENSURE(value.nd_sbp.has_value(), Code::kInternal)
+        << "value %" << v << " of " << graph_.producer(v).name << " has no layout";
+    proto::ValueDef* def = plan_.mutable_semantics()->add_values();
+    def->set_dtype(static_cast<int>(value.meta.dtype));
+    for (int64_t d : value.meta.shape) def->add_shape(d);
+    WriteLayout(value.layout(), def->mutable_layout());
+    def->set_per_micro_batch(PerMicroBatch(v));
+    // The first member of a mesh holds the longest slice of every split axis.
+    const Shape shard = sbp::LocalShape(value.meta.shape, value.layout(), 0);
+    def->set_bound(TensorMeta{value.meta.dtype, shard}.bytes());
+    def->set_instances(lifetimes_.instances[v]);
+    if (lifetimes_.alias_of[v] >= 0) def->set_alias_of(value_index_[lifetimes_.alias_of[v]] + 1);
+    return Status::Ok();
+  }
+
+  Status WriteOp(const ir::Node& node) {
+    proto::OpDef* op = plan_.mutable_semantics()->add_ops();
+    proto::OpNote* note = plan_.mutable_notes()->add_ops();
+    op->set_name(node.name);
+    for (int v : node.inputs) op->add_inputs(value_index_[v]);
+    for (int v : node.outputs) op->add_outputs(value_index_[v]);
+    op->set_placement(PlacementIndex(node.placement));
+    op->set_segment(static_cast<int>(node.segment));
+    op->set_finish_before(-1);
+    WriteNote(node, note);
+    switch (node.kind) {
+      case ir::NodeKind::kOp: return WriteCompute(node, op, note);
+      case ir::NodeKind::kBoxing: return WriteBoxing(node, op, note);
+      case ir::NodeKind::kInput:
+        op->set_kind(proto::OpDef::INPUT);
+        WriteArgument(node, node.outputs[0], op, plan_.mutable_semantics()->mutable_inputs());
+        return Status::Ok();
+      case ir::NodeKind::kOutput:
+        op->set_kind(proto::OpDef::OUTPUT);
+        WriteArgument(node, node.inputs[0], op, plan_.mutable_semantics()->mutable_outputs());
+        return Status::Ok();
+      case ir::NodeKind::kVariable:
+        op->set_kind(proto::OpDef::VARIABLE);
+        WriteVariable(node, op);
+        return Status::Ok();
+      case ir::NodeKind::kAccumulate:
+        op->set_kind(proto::OpDef::ACCUMULATE);
+        return Status::Ok();
+      case ir::NodeKind::kToLayout:
+        break;
+    }
+    return Error(Code::kInternal) << node.name << " was not lowered to boxing steps";
+  }
+
+  std::vector<TensorMeta> Shards(const std::vector<int>& values) const {
+    std::vector<TensorMeta> shards;
+    for (int v : values) {
+      const ir::Value& value = graph_.values[v];
+      shards.push_back({value.meta.dtype, sbp::LocalShape(value.meta.shape, value.layout(), 0)});
+    }
+    return shards;
+  }
+
+  Status WriteCompute(const ir::Node& node, proto::OpDef* op, proto::OpNote* note) {
+    op->set_kind(proto::OpDef::COMPUTE);
+    op->set_type(node.op->name);
+    WriteAttrs(node.attrs, op);
+    const std::vector<TensorMeta> inputs = Shards(node.inputs), outputs = Shards(node.outputs);
+    OFL_ASSIGN(auto kernel, op::FindKernel(node.op->name, node.placement.kind(), inputs, outputs,
+                                           node.attrs));
+    if (kernel.workspace != nullptr)
+      op->set_workspace(kernel.workspace(inputs, outputs, node.attrs, options_.threads));
+    std::vector<TensorMeta> whole_in, whole_out;
+    for (int v : node.inputs) whole_in.push_back(graph_.values[v].meta);
+    for (int v : node.outputs) whole_out.push_back(graph_.values[v].meta);
+    int64_t bytes = 0;
+    for (const TensorMeta& m : whole_in) bytes += m.bytes();
+    for (const TensorMeta& m : whole_out) bytes += m.bytes();
+    note->set_bytes(bytes);
+    note->set_flops(node.op->flops ? node.op->flops(whole_in, whole_out, node.attrs)
+                                   : (whole_out.empty() ? 0 : whole_out[0].shape.numel()));
+    note->set_signature(node.signature->ToString());
+    note->set_cost_ps(node.choice_cost_ps);
+    for (const ir::Choice& choice : node.losing) {
+      proto::LosingChoice* losing = note->add_losing();
+      losing->set_signature(choice.signature);
+      losing->set_cost_ps(choice.cost_ps);
+    }
+    return Status::Ok();
+  }
+
+  Status WriteBoxing(const ir::Node& node, proto::OpDef* op, proto::OpNote* note) {
+    op->set_kind(proto::OpDef::BOXING);
+    const sbp::BoxingStep& step = node.step;
+    proto::BoxingDef* def = op->mutable_boxing();
+    def->set_kind(static_cast<proto::BoxingDef::Kind>(static_cast<int>(step.kind)));
+    WriteLayout(step.from, def->mutable_from());
+    WriteLayout(step.to, def->mutable_to());
+    def->set_mesh_axis(step.mesh_axis);
+    def->set_order(static_cast<int>(step.order));
+    def->set_codec(step.codec);
+    if (step.total_bytes > 0) {
+      StagingBytes(node, def);
+      plan_.mutable_semantics()->add_collective_order(op_index_[node.id]);
+    }
+    const int before = lifetimes_.finish_before[node.id];
+    op->set_finish_before(before < 0 ? -1 : op_index_[before]);
+    note->set_bytes(step.total_bytes);
+    note->set_cost_ps(step.cost_ps);
+    note->set_rounds(static_cast<int>(step.rounds));
+    note->set_cause(graph_.nodes[node.cause].name + " wants " + step.to.nd_sbp.ToString());
+    return Status::Ok();
+  }
+
+  // The most bytes of messages, each padded, that any rank sends or receives in this step.
+  void StagingBytes(const ir::Node& node, proto::BoxingDef* def) {
+    const ir::Value& value = graph_.values[node.inputs[0]];
+    const int64_t item = static_cast<int64_t>(DTypeSize(value.meta.dtype));
+    std::vector<int> ranks = node.step.from.placement.ranks();
+    for (int r : node.step.to.placement.ranks()) ranks.push_back(r);
+    for (int rank : ranks) {
+      const sbp::RankWork work = sbp::WorkOf(node.step, value.meta.shape, rank);
+      int64_t sends = 0, receives = 0;
+      for (const auto& m : work.sends) sends += AlignUp(m.box.Extent().numel() * item);
+      for (const auto& m : work.receives) receives += AlignUp(m.box.Extent().numel() * item);
+      def->set_send_bytes(std::max(def->send_bytes(), sends));
+      def->set_receive_bytes(std::max(def->receive_bytes(), receives));
+    }
+  }
+
+  void WriteArgument(const ir::Node& node, int value, proto::OpDef* op,
+                     google::protobuf::RepeatedPtrField<proto::Argument>* list) {
+    op->set_binding(node.binding);
+    while (list->size() <= node.binding) list->Add();
+    proto::Argument* argument = list->Mutable(node.binding);
+    argument->set_name(node.variable);
+    argument->set_value(value_index_[value]);
+    argument->set_per_micro_batch(graph_.micro_batches > 1 && PerMicroBatch(value));
+  }
+
+  void WriteVariable(const ir::Node& node, proto::OpDef* op) {
+    proto::Semantics& s = *plan_.mutable_semantics();
+    op->set_resource(s.resources_size());
+    proto::Resource* resource = s.add_resources();
+    resource->set_kind(proto::Resource::VARIABLE);
+    resource->set_name(node.variable);
+    resource->set_value(value_index_[node.outputs[0]]);
+    for (const ir::Node& reader : graph_.nodes)
+      for (size_t i = 0; i < reader.inputs.size() && reader.op != nullptr; ++i)
+        if (reader.inputs[i] == node.outputs[0] && reader.op->InputMutated(static_cast<int>(i)))
+          resource->set_mutated(true);
+  }
+
+  int Intern(const std::string& text, std::map<std::string, int>& table,
+             google::protobuf::RepeatedPtrField<std::string>* list) {
+    if (text.empty()) return 0;
+    auto [it, added] = table.try_emplace(text, list->size() + 1);
+    if (added) *list->Add() = text;
+    return it->second;
+  }
+
+  void WriteNote(const ir::Node& node, proto::OpNote* note) {
+    proto::Notes& notes = *plan_.mutable_notes();
+    note->set_file(Intern(node.location.file, files_, notes.mutable_files()));
+    note->set_line(node.location.line);
+    note->set_module(Intern(node.location.module_path, modules_, notes.mutable_modules()));
+  }
+
+  // Groups ranks by membership in the plan's placements; each class gets one memory map.
+  void WriteClasses() {
+    std::map<std::vector<bool>, std::vector<int>> classes;
+    for (int rank = 0; rank < graph_.world_size; ++rank) {
+      std::vector<bool> member;
+      for (const Placement& p : placements_) member.push_back(p.Contains(rank));
+      classes[member].push_back(rank);
+    }
+    std::vector<std::vector<int>> ordered;
+    for (auto& [member, ranks] : classes) ordered.push_back(ranks);
+    std::sort(ordered.begin(), ordered.end());
+    for (const std::vector<int>& ranks : ordered) WriteClass(ranks);
+  }
+
+  void WriteClass(const std::vector<int>& ranks) {
+    const int rank = ranks.front();
+    proto::RankClass* out = plan_.mutable_semantics()->add_classes();
+    for (int r : ranks) out->add_ranks(r);
+    std::vector<Block> blocks;
+    std::vector<int> values, ops;
+    const proto::Semantics& s = plan_.semantics();
+    for (int v : value_order_) {
+      if (!lifetimes_.has_memory[v] || lifetimes_.alias_of[v] >= 0) continue;
+      if (!graph_.values[v].placement.Contains(rank)) continue;
+      const Lifetime& life = lifetimes_.values[v];
+      values.push_back(value_index_[v]);
+      const proto::ValueDef& def = s.values(value_index_[v]);
+      blocks.push_back({AlignUp(def.bound()) * def.instances(), life.first, life.last});
+    }
+    for (int id : graph_.order) {
+      const ir::Node& node = graph_.nodes[id];
+      const int64_t bytes = ScratchBytes(node, rank);
+      if (bytes == 0) continue;
+      ops.push_back(op_index_[id]);
+      const bool staging = node.kind == ir::NodeKind::kBoxing;
+      blocks.push_back({bytes, staging ? 0 : lifetimes_.position[id],
+                        staging ? lifetimes_.end : lifetimes_.position[id]});
+    }
+    out->set_arena_bytes(PackIntervals(blocks, kMemoryAlignment));
+    for (size_t i = 0; i < values.size(); ++i) {
+      out->add_values(values[i]);
+      out->add_offsets(blocks[i].offset);
+    }
+    for (size_t i = 0; i < ops.size(); ++i) {
+      out->add_scratch_ops(ops[i]);
+      out->add_scratch_offsets(blocks[values.size() + i].offset);
+    }
+  }
+
+  int64_t ScratchBytes(const ir::Node& node, int rank) const {
+    const proto::OpDef& op = plan_.semantics().ops(op_index_.at(node.id));
+    if (node.kind == ir::NodeKind::kOp)
+      return node.placement.Contains(rank) ? op.workspace() : 0;
+    if (node.kind != ir::NodeKind::kBoxing) return 0;
+    const bool member =
+        node.step.from.placement.Contains(rank) || node.step.to.placement.Contains(rank);
+    if (!member) return 0;
+    return (op.boxing().send_bytes() + op.boxing().receive_bytes()) * StagingInstances(op);
+  }
+
+  int StagingInstances(const proto::OpDef& op) const {
+    return StagingInstancesOf(plan_.semantics(), op);
+  }
+
+  const ir::Graph& graph_;
+  const Options& options_;
+  Lifetimes lifetimes_;
+  proto::Plan plan_;
+  std::vector<Placement> placements_;
+  std::vector<int> value_index_;
+  std::vector<int> value_order_;
+  std::map<int, int> op_index_;
+  std::map<std::string, int> files_, modules_;
+};
+
+}  // namespace
+
+int StagingInstancesOf(const proto::Semantics& semantics, const proto::OpDef& op) {
+  // Two, where pieces follow one another: the next arrives while this one is put together.
+  const bool repeats = semantics.micro_batches() > 1 &&
+                       op.segment() != static_cast<int>(ir::Segment::kUpdate);
+  return repeats ? 2 : 1;
+}
+
+Result<proto::Plan> Lower(const ir::Graph& graph, const Options& options) {
+  return Lowering(graph, options).Run();
+}
+
+}  // namespace ofl::compiler

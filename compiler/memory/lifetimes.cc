@@ -1,0 +1,143 @@
+#include "compiler/memory/lifetimes.h"
+
+#include <algorithm>
+
+namespace ofl::compiler {
+
+bool PushedInPlace(const ir::Graph& graph, const ir::Node& boxing) {
+  // A variable may be updated and an argument belongs to the caller: those are packed first.
+  const ir::NodeKind producer = graph.producer(boxing.inputs[0]).kind;
+  return boxing.step.total_bytes > 0 && producer != ir::NodeKind::kVariable &&
+         producer != ir::NodeKind::kInput;
+}
+
+namespace {
+
+class Analysis {
+ public:
+  explicit Analysis(const ir::Graph& graph) : graph_(graph), consumers_(graph.Consumers()) {
+    result_.values.resize(graph.values.size());
+    result_.finish_before.assign(graph.nodes.size(), -1);
+    result_.position.assign(graph.nodes.size(), -1);
+    result_.finish.assign(graph.nodes.size(), -1);
+    result_.instances.assign(graph.values.size(), 1);
+    result_.alias_of.assign(graph.values.size(), -1);
+    result_.has_memory.assign(graph.values.size(), false);
+  }
+
+  Lifetimes Run() {
+    Positions();
+    for (int id : graph_.order)
+      for (int v : graph_.nodes[id].outputs) Live(v);
+    TakeOver();
+    return std::move(result_);
+  }
+
+ private:
+  bool Repeats() const { return graph_.micro_batches > 1; }
+
+  void Positions() {
+    int64_t p = 0;
+    for (int id : graph_.order) {
+      result_.position[id] = result_.finish[id] = 2 * p++;
+      const int s = static_cast<int>(graph_.nodes[id].segment);
+      if (segment_first_[s] < 0) segment_first_[s] = result_.position[id];
+      segment_last_[s] = result_.position[id] + 1;
+    }
+    result_.end = 2 * p;
+    for (int id : graph_.order) {
+      const ir::Node& node = graph_.nodes[id];
+      if (node.kind != ir::NodeKind::kBoxing) continue;
+      int first = -1;
+      for (int c : consumers_[node.outputs[0]])
+        if (first < 0 || result_.position[c] < result_.position[first]) first = c;
+      if (first < 0) continue;
+      if (Repeats() && graph_.nodes[first].segment != node.segment) continue;
+      result_.finish_before[id] = first;
+      result_.finish[id] = result_.position[first] - 1;
+    }
+  }
+
+  void Live(int v) {
+    const ir::Node& producer = graph_.producer(v);
+    result_.has_memory[v] =
+        producer.kind != ir::NodeKind::kInput && producer.kind != ir::NodeKind::kVariable;
+    Lifetime& life = result_.values[v];
+    life.first = producer.kind == ir::NodeKind::kBoxing ? result_.finish[producer.id]
+                                                        : result_.position[producer.id];
+    life.last = life.first;
+    bool crosses = false;  // read in another segment than it is made in
+    bool pushed = false;
+    for (int c : consumers_[v]) {
+      const ir::Node& consumer = graph_.nodes[c];
+      life.last = std::max(life.last, result_.finish[c]);
+      crosses |= consumer.segment != producer.segment;
+      pushed |= consumer.kind == ir::NodeKind::kBoxing && PushedInPlace(graph_, consumer);
+    }
+    if (pushed) life = {0, result_.end};  // a peer's read ends at an unknown time
+    if (Repeats()) Widen(v, producer, crosses);
+  }
+
+  // With micro-batches the stream runs a segment m times: what outlives one run of its segment
+  // needs a register for each run, and is alive over the whole of both segments.
+  void Widen(int v, const ir::Node& producer, bool crosses) {
+    const int s = static_cast<int>(producer.segment);
+    Lifetime& life = result_.values[v];
+    if (!crosses) return;
+    const bool once = producer.kind == ir::NodeKind::kAccumulate || !result_.has_memory[v] ||
+                      producer.segment == ir::Segment::kUpdate;
+    if (!once) result_.instances[v] = graph_.micro_batches;
+    life.first = std::min(life.first, segment_first_[s]);
+    for (int c : consumers_[v])
+      life.last = std::max(life.last, segment_last_[static_cast<int>(graph_.nodes[c].segment)]);
+  }
+
+  bool Pinned(int v) const { return result_.values[v].last >= result_.end; }
+
+  // An elementwise result may take over its input's memory when it is the input's last reader.
+  void TakeOver() {
+    for (int id : graph_.order) {
+      const ir::Node& node = graph_.nodes[id];
+      if (node.kind != ir::NodeKind::kOp) continue;
+      for (auto [output, input] : node.op->in_place) {
+        if (input >= static_cast<int>(node.inputs.size())) continue;
+        TryAlias(node, node.outputs[output], node.inputs[input]);
+      }
+    }
+  }
+
+  void TryAlias(const ir::Node& node, int out, int in) {
+    const ir::Value& a = graph_.values[in];
+    const ir::Value& b = graph_.values[out];
+    if (result_.alias_of[out] >= 0 || !result_.has_memory[in] || Pinned(in) || Pinned(out)) return;
+    if (!(a.meta == b.meta) || !(a.layout() == b.layout())) return;
+    if (result_.instances[in] != 1 || result_.instances[out] != 1) return;
+    if (result_.values[in].last != result_.position[node.id]) return;
+    if (std::count(node.inputs.begin(), node.inputs.end(), in) != 1) return;
+    int readers_now = 0;
+    for (int c : consumers_[in]) readers_now += result_.finish[c] == result_.position[node.id];
+    if (readers_now != 1) return;
+    if (graph_.producer(in).segment != node.segment && Repeats()) return;
+    if (graph_.producer(in).kind == ir::NodeKind::kAccumulate && Repeats()) return;
+    int base = in;
+    while (result_.alias_of[base] >= 0) base = result_.alias_of[base];
+    if (taken_.size() < graph_.values.size()) taken_.resize(graph_.values.size(), false);
+    if (taken_[in]) return;
+    taken_[in] = true;
+    result_.alias_of[out] = in;
+    result_.values[base].last = std::max(result_.values[base].last, result_.values[out].last);
+  }
+
+  const ir::Graph& graph_;
+  std::vector<std::vector<int>> consumers_;
+  int64_t segment_first_[3] = {-1, -1, -1};
+  int64_t segment_last_[3] = {-1, -1, -1};
+  std::vector<bool> taken_;
+  Lifetimes result_;
+};
+
+}  // namespace
+
+Lifetimes ComputeLifetimes(const ir::Graph& graph) { return Analysis(graph).Run(); }
+
+}  // namespace ofl::compiler

@@ -1,0 +1,155 @@
+// Layout: gives every value a layout. Inputs, variables and asked-for conversions are fixed
+// points; every other operator takes, in execution order, the signature whose input conversions
+// cost least (ties: the one whose outputs take least memory, then the first).
+
+#include <algorithm>
+#include <map>
+
+#include "compiler/compiler.h"
+
+namespace ofl::compiler {
+namespace {
+
+constexpr size_t kMaxLosingChoices = 8;  // kept for `explain`; more would swell the plan
+
+// Partial turns into broadcast, everything else stays: where a gradient of a value belongs.
+sbp::NdSbp DualOf(const sbp::NdSbp& nd_sbp) {
+  sbp::NdSbp dual;
+  for (sbp::Sbp s : nd_sbp) dual.push_back(s.is_partial() ? sbp::Sbp::Broadcast() : s);
+  return dual;
+}
+
+class LayoutPass {
+ public:
+  LayoutPass(ir::Graph& graph, const sbp::LinkModel& link) : graph_(graph), link_(link) {}
+
+  Status Run() {
+    for (int id : graph_.order) {
+      ir::Node& node = graph_.nodes[id];
+      switch (node.kind) {
+        case ir::NodeKind::kOp:
+          OFL_TRY(Choose(node));
+          break;
+        case ir::NodeKind::kToLayout:
+          graph_.values[node.outputs[0]].nd_sbp =
+              node.target ? *node.target : DualOf(*graph_.values[node.dual_of].nd_sbp);
+          break;
+        case ir::NodeKind::kAccumulate:
+          graph_.values[node.outputs[0]].nd_sbp = graph_.values[node.inputs[0]].nd_sbp;
+          break;
+        default:
+          break;
+      }
+    }
+    return Status::Ok();
+  }
+
+ private:
+  struct Candidate {
+    int64_t cost_ps = 0;
+    int64_t output_bytes = 0;
+    bool possible = true;
+  };
+
+  // The cost of having `value` in another layout; nothing when an earlier reader wants it too.
+  Result<int64_t> ConversionCost(int value, const sbp::NdSbp& wanted) {
+    const ir::Value& v = graph_.values[value];
+    if (*v.nd_sbp == wanted) return int64_t{0};
+    auto key = std::make_pair(value, wanted.ToString());
+    if (converted_.count(key)) return int64_t{0};
+    auto known = costs_.find(key);
+    if (known != costs_.end()) return known->second;
+    OFL_ASSIGN(auto plan, sbp::PlanBoxing(v.meta, v.layout(), {v.placement, wanted}, link_));
+    costs_[key] = plan.cost_ps;
+    return plan.cost_ps;
+  }
+
+  Result<Candidate> Price(const ir::Node& node, const sbp::NdSignature& signature) {
+    Candidate candidate;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ir::Value& value = graph_.values[node.inputs[i]];
+      if (node.op->InputMutated(static_cast<int>(i)) && !(*value.nd_sbp == signature.inputs[i])) {
+        candidate.possible = false;  // an update works on the variable itself, not on a copy
+        return candidate;
+      }
+      auto cost = ConversionCost(node.inputs[i], signature.inputs[i]);
+      if (!cost.ok()) {
+        candidate.possible = false;
+        return candidate;
+      }
+      candidate.cost_ps += *cost;
+    }
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const ir::Value& value = graph_.values[node.outputs[i]];
+      TensorMeta local{value.meta.dtype, sbp::LocalShape(value.meta.shape,
+                                                         {value.placement, signature.outputs[i]}, 0)};
+      candidate.output_bytes += local.bytes();
+    }
+    return candidate;
+  }
+
+  Status Choose(ir::Node& node) {
+    std::vector<TensorMeta> inputs, outputs;
+    for (int v : node.inputs) inputs.push_back(graph_.values[v].meta);
+    for (int v : node.outputs) outputs.push_back(graph_.values[v].meta);
+    OFL_ASSIGN(auto signatures, node.op->Signatures(inputs, outputs, node.attrs,
+                                                    node.placement.hierarchy()));
+    int best = -1;
+    std::vector<Candidate> candidates(signatures.size());
+    for (size_t s = 0; s < signatures.size(); ++s) {
+      OFL_ASSIGN(candidates[s], Price(node, signatures[s]));
+      if (!candidates[s].possible) continue;
+      const auto rank = [&](size_t i) {
+        return std::make_pair(candidates[i].cost_ps, candidates[i].output_bytes);
+      };
+      if (best < 0 || rank(s) < rank(best)) best = static_cast<int>(s);
+    }
+    if (best < 0) return NoSignature(node, inputs);
+    Take(node, signatures, candidates, best);
+    return Status::Ok();
+  }
+
+  Status NoSignature(const ir::Node& node, const std::vector<TensorMeta>& inputs) {
+    auto error = Error(Code::kInvalidArgument);
+    error << "[" << node.op->name << "] no layout of its operands is legal: got ";
+    for (size_t i = 0; i < inputs.size(); ++i)
+      error << (i > 0 ? ", " : "") << inputs[i].ToString() << " "
+            << graph_.values[node.inputs[i]].nd_sbp->ToString();
+    error << " at " << node.location.file << ":" << node.location.line
+          << "; convert an operand with to_global(sbp=...)";
+    return error;
+  }
+
+  void Take(ir::Node& node, std::vector<sbp::NdSignature>& signatures,
+            const std::vector<Candidate>& candidates, int best) {
+    std::vector<std::pair<int64_t, size_t>> others;
+    for (size_t s = 0; s < signatures.size(); ++s)
+      if (static_cast<int>(s) != best && candidates[s].possible)
+        others.emplace_back(candidates[s].cost_ps, s);
+    std::sort(others.begin(), others.end());
+    for (size_t i = 0; i < std::min(others.size(), kMaxLosingChoices); ++i)
+      node.losing.push_back({signatures[others[i].second].ToString(), others[i].first});
+    const sbp::NdSignature& chosen = signatures[best];
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (!(*graph_.values[node.inputs[i]].nd_sbp == chosen.inputs[i]))
+        converted_.insert({{node.inputs[i], chosen.inputs[i].ToString()}, true});
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      graph_.values[node.outputs[i]].nd_sbp = chosen.outputs[i];
+    node.choice_cost_ps = candidates[best].cost_ps;
+    node.signature = chosen;
+  }
+
+  ir::Graph& graph_;
+  const sbp::LinkModel link_;
+  std::map<std::pair<int, std::string>, int64_t> costs_;
+  std::map<std::pair<int, std::string>, bool> converted_;
+};
+
+}  // namespace
+
+Result<ir::Graph> RunLayout(ir::Graph graph, const sbp::LinkModel& link) {
+  OFL_TRY(LayoutPass(graph, link).Run());
+  return graph;
+}
+
+}  // namespace ofl::compiler

@@ -1,0 +1,95 @@
+// The text of `oneflow-like-plan show`.
+
+#include <cstdio>
+#include <map>
+
+#include "compiler/compiler.h"
+#include "compiler/plan_codec.h"
+
+namespace ofl::compiler {
+namespace {
+
+std::string Bytes(int64_t n) {
+  char text[32];
+  if (n >= int64_t{1} << 20)
+    std::snprintf(text, sizeof text, "%.2f MiB", static_cast<double>(n) / (1 << 20));
+  else if (n >= 1024)
+    std::snprintf(text, sizeof text, "%.1f KiB", static_cast<double>(n) / 1024);
+  else
+    std::snprintf(text, sizeof text, "%lld B", static_cast<long long>(n));
+  return text;
+}
+
+std::string Ranks(const google::protobuf::RepeatedField<int>& ranks) {
+  std::string text = "[";
+  for (int i = 0; i < ranks.size(); ++i) {
+    if (i == 8 && ranks.size() > 10) {
+      text += ", ... " + std::to_string(ranks[ranks.size() - 1]);
+      break;
+    }
+    text += (i > 0 ? ", " : "") + std::to_string(ranks[i]);
+  }
+  return text + "]";
+}
+
+std::string Where(const proto::Notes& notes, const proto::OpNote& note) {
+  if (note.file() < 1 || note.file() > notes.files_size()) return "";
+  return notes.files(note.file() - 1) + ":" + std::to_string(note.line());
+}
+
+void ShowConversions(const proto::Plan& plan, std::string& out) {
+  const proto::Semantics& s = plan.semantics();
+  static const char* const kKinds[] = {"slice",      "fill",       "all-gather",  "reduce-scatter",
+                                       "all-reduce", "all-to-all", "redistribute"};
+  char line[512];
+  for (int i = 0; i < s.ops_size() && i < plan.notes().ops_size(); ++i) {
+    const proto::OpDef& op = s.ops(i);
+    if (op.kind() != proto::OpDef::BOXING) continue;
+    const proto::OpNote& note = plan.notes().ops(i);
+    const int kind = op.boxing().kind();
+    std::snprintf(line, sizeof line, "  %-14s %-15s %10s  %s  %s\n", op.name().c_str(),
+                  kind >= 0 && kind <= 6 ? kKinds[kind] : "?", Bytes(note.bytes()).c_str(),
+                  note.cause().c_str(), Where(plan.notes(), note).c_str());
+    out += line;
+  }
+}
+
+}  // namespace
+
+std::string Summary(const proto::Plan& plan) {
+  const proto::Semantics& s = plan.semantics();
+  std::string out = "plan of graph " + plan.graph_name() + "\n";
+  out += "  hash          " + plan.hash() + "\n";
+  out += "  ranks         " + std::to_string(s.world_size()) + "\n";
+  out += "  micro-batches " + std::to_string(s.micro_batches()) + "\n";
+  std::map<std::string, int> types;
+  int conversions = 0;
+  int64_t moved = 0, flops = 0;
+  for (int i = 0; i < s.ops_size(); ++i) {
+    const bool noted = i < plan.notes().ops_size();
+    if (s.ops(i).kind() == proto::OpDef::COMPUTE) {
+      ++types[s.ops(i).type()];
+      if (noted) flops += plan.notes().ops(i).flops();
+    } else if (s.ops(i).kind() == proto::OpDef::BOXING) {
+      ++conversions;
+      if (noted) moved += plan.notes().ops(i).bytes();
+    }
+  }
+  out += "  operators     " + std::to_string(s.ops_size()) + " (";
+  bool first = true;
+  for (auto& [type, count] : types) {
+    out += (first ? "" : ", ") + type + " x" + std::to_string(count);
+    first = false;
+  }
+  out += ")\n";
+  out += "  variables     " + std::to_string(s.resources_size()) + "\n";
+  out += "  flops         " + std::to_string(flops) + "\n";
+  for (const auto& c : s.classes())
+    out += "  memory        " + Bytes(c.arena_bytes()) + " on each of ranks " + Ranks(c.ranks()) + "\n";
+  out += "  conversions   " + std::to_string(conversions) + ", moving " + Bytes(moved) +
+         " between ranks\n";
+  ShowConversions(plan, out);
+  return out;
+}
+
+}  // namespace ofl::compiler

@@ -1,0 +1,107 @@
+// The logical graph: operators on whole tensors, in execution order, with layouts once chosen.
+//
+// A Graph is a value: passes take one and return one. Node and value ids are positions in the two
+// vectors and never change while a graph is extended; `order` lists the nodes as they run.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "oneflow_like/base/status.h"
+#include "oneflow_like/core/attrs.h"
+#include "oneflow_like/core/placement.h"
+#include "oneflow_like/core/tensor_meta.h"
+#include "oneflow_like/op/def/op_def.h"
+#include "sbp/boxing.h"
+
+namespace ofl::ir {
+
+enum class NodeKind : uint8_t {
+  kInput,       // a launch argument
+  kVariable,    // a named buffer that outlives launches
+  kOp,          // an operator of the registry
+  kToLayout,    // a conversion the user (or autograd) asked for; no steps yet
+  kBoxing,      // one boxing step
+  kAccumulate,  // sums its input over the micro-batches of an iteration
+  kOutput,      // a launch result
+};
+const char* NodeKindName(NodeKind kind);
+
+// Parts of an iteration. With m micro-batches the first two run m times, the last once.
+enum class Segment : uint8_t { kForward, kBackward, kUpdate };
+const char* SegmentName(Segment segment);
+
+// Where in the user's program a node comes from.
+struct Location {
+  std::string file;
+  int line = 0;
+  std::string module_path;
+};
+
+// A signature that was considered, with what its input conversions would cost.
+struct Choice {
+  std::string signature;
+  int64_t cost_ps = 0;
+};
+
+struct Node {
+  int id = -1;
+  NodeKind kind = NodeKind::kOp;
+  const op::OpDef* op = nullptr;  // of kOp
+  Attrs attrs;
+  std::vector<int> inputs;   // values
+  std::vector<int> outputs;  // values
+  std::string name;          // unique: "matmul_3"
+  Placement placement;       // where it runs; of conversions: the target
+  Segment segment = Segment::kForward;
+  Location location;
+
+  int binding = -1;                           // kInput, kOutput: position among the arguments
+  std::string variable;                       // kVariable: name of the buffer
+  std::optional<sbp::NdSbp> target;           // kToLayout: wanted symbols
+  int dual_of = -1;                           // kToLayout: the layout dual to this value's instead
+  sbp::BoxingStep step;                       // kBoxing
+  int cause = -1;                             // kBoxing: the node that needs the conversion
+  std::optional<sbp::NdSignature> signature;  // kOp, once chosen
+  std::vector<Choice> losing;                 // kOp: what was not chosen
+  int64_t choice_cost_ps = 0;
+};
+
+struct Value {
+  int id = -1;
+  TensorMeta meta;  // logical; of one micro-batch in the first two segments
+  int producer = -1;
+  int output_index = 0;
+  Placement placement;
+  std::optional<sbp::NdSbp> nd_sbp;  // fixed for inputs and variables, else once chosen
+  bool requires_grad = false;
+  sbp::Layout layout() const { return {placement, *nd_sbp}; }
+};
+
+struct Graph {
+  std::string name;
+  int world_size = 1;
+  int micro_batches = 1;
+  std::vector<Node> nodes;
+  std::vector<Value> values;
+  std::vector<int> order;  // node ids as they run
+
+  // Appends a node (also to `order`) and its output values; names it uniquely after `stem`.
+  Node& AddNode(NodeKind kind, std::string stem, std::vector<int> inputs,
+                std::vector<TensorMeta> outputs, Placement placement);
+  Node& producer(int value) { return nodes[values[value].producer]; }
+  const Node& producer(int value) const { return nodes[values[value].producer]; }
+  // Consumers of each value, in execution order; a node stands once for each use.
+  std::vector<std::vector<int>> Consumers() const;
+};
+
+// Checks that ids are consistent, values are produced before use, metadata re-infers equally and
+// layouts (where chosen) are legal. The message names the node.
+Status Verify(const Graph& graph);
+
+// Stable text, one line a node:
+//   %3: float32[8,16]{S(0)} = matmul_3(%1, %2) {transpose_b=true} @placement(...) # forward
+std::string Print(const Graph& graph);
+
+}  // namespace ofl::ir

@@ -28,6 +28,9 @@ function(ofl_library name)
   endif()
   target_link_libraries(ofl_${name} PUBLIC ofl_options ${ARG_LINK})
   if(name STREQUAL "ops")
+    # Kernels: loops become vectors, integers wrap, nobody reads errno or the exception flags.
+    target_compile_options(ofl_${name} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3>
+                           -fno-math-errno -fno-trapping-math -fwrapv)
     ofl_generate_op_list(ofl_${name} ${sources})
   endif()
 endfunction()

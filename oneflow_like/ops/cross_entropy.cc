@@ -1,0 +1,254 @@
+// Cross entropy of logits against class indices, one loss for each row. The mean over the rows
+// that count is composed by the caller: sum(losses) / count_targets(target).
+#include <algorithm>
+#include <cmath>
+
+#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/row_math.h"
+
+namespace ofl::ops {
+namespace {
+
+constexpr int64_t kStepsPerElement = 8;
+
+Status CheckTargets(const op::InferContext& c, const Shape& logits, int target) {
+  OFL_TRY(RequireInt64(c, target, "target"));
+  OFL_ENSURE(logits.rank() >= 1 &&
+                 c.input(target).shape == Shape(logits.dims().first(logits.rank() - 1)),
+             Code::kInvalidArgument)
+      << "target must have one class index for each row of logits; expected target.shape == "
+         "input.shape[:-1]";
+  return Status::Ok();
+}
+
+Status InferCrossEntropy(op::InferContext& c) {
+  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(CheckTargets(c, c.input(0).shape, 1));
+  const TensorMeta rows{c.input(0).dtype, c.input(1).shape};
+  c.AddOutput(rows);
+  c.AddOutput(rows);
+  return Status::Ok();
+}
+
+Status InferCrossEntropyGrad(op::InferContext& c) {
+  OFL_TRY(RequireFloat(c, 0, "grad"));
+  OFL_TRY(CheckTargets(c, c.input(1).shape, 2));
+  for (int i : {0, 3, 4}) {
+    if (i >= c.num_inputs()) continue;
+    OFL_ENSURE(c.input(i) == (TensorMeta{c.input(1).dtype, c.input(2).shape}),
+               Code::kInvalidArgument)
+        << "grad and logsumexp must have one value for each row";
+  }
+  c.AddOutput(c.input(1));
+  return Status::Ok();
+}
+
+std::string CrossEntropyRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string rows = Labels("n", in[1].rank());
+  return "(" + rows + " !),(" + rows + ")->(" + rows + "),(" + rows + ")";
+}
+
+std::string CrossEntropyGradRule(std::span<const Shape> in, std::span<const Shape>,
+                                 const Attrs&) {
+  const std::string rows = "(" + Labels("n", in[2].rank()) + ")";
+  const std::string full = "(" + Labels("n", in[2].rank()) + " c)";
+  std::string text = rows + "," + full + "," + rows + "," + rows;
+  if (in.size() > 4) text += "," + rows;
+  text += "->" + full + "; offset c";
+  return text + (in.size() > 4 ? "; linear jointly 0 4" : "; linear 0");
+}
+
+Status CheckClasses(const char* op, const int64_t* target, int64_t count, int64_t classes,
+                    int64_t ignored) {
+  for (int64_t i = 0; i < count; ++i)
+    OFL_ENSURE((target[i] >= 0 && target[i] < classes) || target[i] == ignored,
+               Code::kOutOfRange)
+        << "[" << op << "] a target is not a class: got " << target[i] << " at position " << i
+        << "; expected 0 <= target < " << classes << " or ignore_index=" << ignored;
+  return Status::Ok();
+}
+
+template <class T>
+Status RunCrossEntropy(op::KernelContext& c) {
+  const int64_t rows = c.inputs[1].numel();
+  const Shape& shape = c.inputs[0].meta.shape;
+  const int64_t classes = shape[shape.rank() - 1];
+  const int64_t ignored = c.attr<int64_t>("ignore_index");
+  const int64_t* target = c.inputs[1].as<int64_t>();
+  OFL_TRY(CheckClasses("cross_entropy", target, rows, classes, ignored));
+  const T* x = c.inputs[0].as<T>();
+  T* loss = c.outputs[0].as<T>();
+  T* lse = c.outputs[1].as<T>();
+  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement),
+           [&](int64_t begin, int64_t end) {
+             for (int64_t r = begin; r < end; ++r) {
+               const T* row = x + r * classes;
+               const T max = RowMax(row, classes);
+               const T log_sum = std::log(RowSumExp(row, classes, max));
+               lse[r] = max + log_sum;
+               loss[r] = target[r] == ignored ? T(0) : log_sum - (row[target[r]] - max);
+             }
+           });
+  return Status::Ok();
+}
+
+template <class T>
+Status RunCrossEntropyGrad(op::KernelContext& c) {
+  const int64_t rows = c.inputs[2].numel();
+  const Shape& shape = c.inputs[1].meta.shape;
+  const int64_t classes = shape[shape.rank() - 1];
+  const int64_t first = c.input_offsets[1][shape.rank() - 1];
+  const int64_t all_classes = c.logical_inputs[1].shape[shape.rank() - 1];
+  const int64_t ignored = c.attr<int64_t>("ignore_index");
+  const int64_t* target = c.inputs[2].as<int64_t>();
+  OFL_TRY(CheckClasses("cross_entropy_grad", target, rows, all_classes, ignored));
+  const T* grad = c.inputs[0].as<T>();
+  const T* x = c.inputs[1].as<T>();
+  const T* lse = c.inputs[3].as<T>();
+  const T* lse_grad = c.inputs.size() > 4 ? c.inputs[4].as<T>() : nullptr;
+  T* dx = c.outputs[0].as<T>();
+  if (classes == 0) return Status::Ok();
+  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement),
+           [&](int64_t begin, int64_t end) {
+             for (int64_t r = begin; r < end; ++r) {
+               const bool counts = target[r] != ignored;
+               const T loss_grad = counts ? grad[r] : T(0);
+               const T factor = loss_grad + (lse_grad != nullptr ? lse_grad[r] : T(0));
+               RowExpTimes(x + r * classes, dx + r * classes, classes, lse[r], factor);
+               const int64_t own = target[r] - first;
+               if (counts && own >= 0 && own < classes) dx[r * classes + own] -= loss_grad;
+             }
+           });
+  return Status::Ok();
+}
+
+void GradCrossEntropy(op::GradContext& c) {
+  if ((!c.grads[0] && !c.grads[1]) || !c.Needs(0)) return;
+  op::Value grad = c.grads[0];
+  if (!grad) grad = c.b.Call("mul_scalar", {c.outputs[0]}, {{"value", 0.0}});
+  op::Values operands = {grad, c.inputs[0], c.inputs[1], c.outputs[1]};
+  if (c.grads[1]) operands.push_back(c.grads[1]);
+  c.Set(0, c.b.Call("cross_entropy_grad", operands, c.attrs));
+}
+
+// --- count_targets ------------------------------------------------------------------------------
+
+Status InferCountTargets(op::InferContext& c) {
+  OFL_TRY(RequireInt64(c, 0, "target"));
+  const DType dtype = c.attr<DType>("dtype");
+  OFL_ENSURE(dtype == DType::kFloat32 || dtype == DType::kFloat64, Code::kTypeMismatch)
+      << "the count is a divisor; expected dtype float32 or float64";
+  c.AddOutput({dtype, {}});
+  return Status::Ok();
+}
+
+std::string CountTargetsRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  std::string text = "(" + Labels("n", in[0].rank()) + ")->()";
+  for (int i = 0; i < in[0].rank(); ++i) text += "; reduce n" + std::to_string(i) + " by sum";
+  return text;
+}
+
+Status RunCountTargets(op::KernelContext& c) {
+  const int64_t* target = c.inputs[0].as<int64_t>();
+  const int64_t n = c.inputs[0].numel(), ignored = c.attr<int64_t>("ignore_index");
+  const int64_t count = n - std::count(target, target + n, ignored);
+  if (c.outputs[0].meta.dtype == DType::kFloat64) {
+    *c.outputs[0].as<double>() = static_cast<double>(count);
+  } else {
+    *c.outputs[0].as<float>() = static_cast<float>(count);
+  }
+  return Status::Ok();
+}
+
+int64_t FlopsCrossEntropy(std::span<const TensorMeta> in, std::span<const TensorMeta>,
+                          const Attrs&) {
+  return 4 * in[0].shape.numel();
+}
+int64_t FlopsCrossEntropyGrad(std::span<const TensorMeta>, std::span<const TensorMeta> out,
+                              const Attrs&) {
+  return 3 * out[0].shape.numel();
+}
+
+op::Sample LossSample(Shape logits, int64_t ignore_index) {
+  const Shape rows(logits.dims().first(logits.rank() - 1));
+  return {{{DType::kFloat32, logits}, {DType::kInt64, rows}},
+          {{"ignore_index", ignore_index}}, 0,
+          static_cast<double>(logits[logits.rank() - 1])};
+}
+
+op::Sample LossGradSample(Shape logits, int64_t ignore_index, bool lse_grad) {
+  op::Sample s = LossSample(logits, ignore_index);
+  const TensorMeta rows{DType::kFloat32, s.inputs[1].shape};
+  s.inputs.insert(s.inputs.begin(), rows);
+  s.inputs.push_back(rows);
+  if (lse_grad) s.inputs.push_back(rows);
+  return s;
+}
+
+}  // namespace
+}  // namespace ofl::ops
+
+using namespace ofl;       // NOLINT(google-build-using-namespace)
+using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
+
+OFL_OP(cross_entropy_rows) {
+  op.Doc("The negative log-probability of each row's class: logsumexp(input[r]) -\n"
+         "input[r, target[r]], and 0 where target is ignore_index. Also gives logsumexp.")
+      .In("input").In("target").Out("loss").Out("logsumexp")
+      .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
+      .Infer(InferCrossEntropy)
+      .Sbp(CrossEntropyRule)
+      .Grad(GradCrossEntropy)
+      .Flops(FlopsCrossEntropy)
+      .Cpu(DType::kFloat32, RunCrossEntropy<float>)
+      .Cpu(DType::kFloat64, RunCrossEntropy<double>)
+      .Py("cross_entropy_rows(input, target, /, *, ignore_index=-100)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {LossSample({5, 4}, -100), LossSample({6, 3}, 1), LossSample({2, 3, 4}, -100),
+                LossSample({0, 3}, -100), LossSample({3, 40}, -100)};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {4}}}, {},
+                      Code::kInvalidArgument, "target.shape == input.shape[:-1]"},
+                     {{{DType::kFloat32, {5, 4}}, {DType::kFloat32, {5}}}, {},
+                      Code::kTypeMismatch, "int64"}});
+}
+
+OFL_OP(cross_entropy_grad) {
+  op.Doc("Gradient of cross_entropy_rows: (softmax(input) - one_hot(target)) * grad by row.\n"
+         "The classes may be split, since logsumexp is of the whole row.")
+      .In("grad").In("input").In("target").In("logsumexp").InOptional("logsumexp_grad")
+      .Out("input_grad")
+      .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
+      .Infer(InferCrossEntropyGrad)
+      .Sbp(CrossEntropyGradRule)
+      .NotDifferentiable("second derivatives of the fused form are not defined")
+      .Flops(FlopsCrossEntropyGrad)
+      .Cpu(DType::kFloat32, RunCrossEntropyGrad<float>)
+      .Cpu(DType::kFloat64, RunCrossEntropyGrad<double>)
+      .Py("cross_entropy_grad(grad, input, target, logsumexp, logsumexp_grad=None, /, *, "
+          "ignore_index=-100)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {LossGradSample({5, 4}, -100, false), LossGradSample({6, 3}, 1, true),
+                LossGradSample({2, 3, 4}, -100, false), LossGradSample({0, 3}, -100, false)};
+      });
+}
+
+OFL_OP(count_targets) {
+  op.Doc("How many elements of `target` are not ignore_index, as a floating-point scalar: what a\n"
+         "mean loss divides by.")
+      .In("target").Out("count")
+      .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
+      .Attr("dtype", op::AttrType::kDType, DType::kFloat32)
+      .Infer(InferCountTargets)
+      .Sbp(CountTargetsRule)
+      .NotDifferentiable("a count is piecewise constant")
+      .Cpu(DType::kInt64, RunCountTargets)
+      .Py("count_targets(target, /, *, ignore_index=-100, dtype=float32)")
+      .Samples([]() -> std::vector<op::Sample> {
+        const auto sample = [](Shape s) {
+          return op::Sample{{{DType::kInt64, s}}, {{"ignore_index", int64_t{1}}}, 0, 3};
+        };
+        return {sample({5}), sample({2, 3}), sample({0}), sample({})};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {5}}}, {}, Code::kTypeMismatch, "int64"}});
+}

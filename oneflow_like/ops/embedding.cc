@@ -1,0 +1,182 @@
+// embedding: rows of a table by index, and the scatter-add that is its gradient.
+#include <algorithm>
+
+#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/row_math.h"
+
+namespace ofl::ops {
+namespace {
+
+Status InferEmbedding(op::InferContext& c) {
+  const Shape& w = c.input(0).shape;
+  OFL_TRY(RequireInt64(c, 1, "input (the indices)"));
+  OFL_ENSURE(w.rank() == 2, Code::kInvalidArgument)
+      << "weight must be a matrix (num_embeddings, embedding_dim)";
+  Shape out = c.input(1).shape;
+  OFL_ENSURE(out.rank() < kMaxRank, Code::kInvalidArgument)
+      << "the result would have more than " << kMaxRank << " axes";
+  out.push_back(w[1]);
+  c.AddOutput({c.input(0).dtype, out});
+  return Status::Ok();
+}
+
+Status InferEmbeddingGrad(op::InferContext& c) {
+  OFL_TRY(RequireFloat(c, 0, "grad"));
+  OFL_TRY(RequireInt64(c, 1, "input (the indices)"));
+  const Shape& g = c.input(0).shape;
+  const Shape& index = c.input(1).shape;
+  const int64_t rows = c.attr<int64_t>("num_embeddings");
+  OFL_ENSURE(rows >= 0, Code::kInvalidArgument) << "num_embeddings must not be negative";
+  bool fits = g.rank() == index.rank() + 1;
+  for (int i = 0; fits && i < index.rank(); ++i) fits = g[i] == index[i];
+  OFL_ENSURE(fits, Code::kInvalidArgument)
+      << "grad must have the axes of input and one more; expected grad.shape[:-1] == input.shape";
+  c.AddOutput({c.input(0).dtype, {rows, g[g.rank() - 1]}});
+  return Status::Ok();
+}
+
+std::string EmbeddingRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string index = Labels("i", in[1].rank());
+  return "(v d),(" + index + ")->(" + index + " d); reduce v by sum; offset v; linear 0";
+}
+
+std::string EmbeddingGradRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string index = Labels("i", in[1].rank());
+  std::string text = "(" + index + " d),(" + index + ")->(v d); offset v; linear 0";
+  for (int i = 0; i < in[1].rank(); ++i) text += "; reduce i" + std::to_string(i) + " by sum";
+  return text;
+}
+
+// Negative indices count as out of range, as in torch.
+Status CheckIndices(const char* op, const int64_t* index, int64_t count, int64_t rows) {
+  for (int64_t i = 0; i < count; ++i)
+    OFL_ENSURE(index[i] >= 0 && index[i] < rows, Code::kOutOfRange)
+        << "[" << op << "] an index lies outside the table: got " << index[i] << " at position "
+        << i << "; expected 0 <= index < " << rows;
+  return Status::Ok();
+}
+
+// A row outside this shard of the table is zero here: another rank adds it.
+Status RunEmbedding(op::KernelContext& c) {
+  const int64_t* index = c.inputs[1].as<int64_t>();
+  const int64_t count = c.inputs[1].numel();
+  OFL_TRY(CheckIndices("embedding", index, count, c.logical_inputs[0].shape[0]));
+  const Shape& w = c.inputs[0].meta.shape;
+  const int64_t first = c.input_offsets[0][0], rows = w[0];
+  const int64_t row_bytes = w[1] * static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
+  if (row_bytes == 0) return Status::Ok();
+  const std::byte* table = c.inputs[0].as<std::byte>();
+  std::byte* out = c.outputs[0].as<std::byte>();
+  Parallel(c.stream, count, RowGrain(row_bytes / 8 + 1), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = index[i] - first;
+      if (row >= 0 && row < rows) {
+        std::memcpy(out + i * row_bytes, table + row * row_bytes, row_bytes);
+      } else {
+        std::memset(out + i * row_bytes, 0, row_bytes);
+      }
+    }
+  });
+  return Status::Ok();
+}
+
+// Threads share the columns, not the indices: each element adds its rows in index order.
+template <class T>
+Status RunEmbeddingGrad(op::KernelContext& c) {
+  constexpr int64_t kColumns = 16;  // one cache line of floats
+  const int64_t* index = c.inputs[1].as<int64_t>();
+  const int64_t count = c.inputs[1].numel();
+  OFL_TRY(CheckIndices("embedding_grad", index, count, c.logical_outputs[0].shape[0]));
+  const int64_t rows = c.outputs[0].meta.shape[0], depth = c.outputs[0].meta.shape[1];
+  if (rows == 0 || depth == 0) return Status::Ok();
+  const int64_t first = c.output_offsets[0][0];
+  const T* grad = c.inputs[0].as<T>();
+  T* out = c.outputs[0].as<T>();
+  const int64_t units = (depth + kColumns - 1) / kColumns;
+  Parallel(c.stream, units, RowGrain((count + rows) * kColumns), [&](int64_t u0, int64_t u1) {
+    const int64_t begin = u0 * kColumns, end = std::min(u1 * kColumns, depth);
+    for (int64_t r = 0; r < rows; ++r)
+      std::fill(out + r * depth + begin, out + r * depth + end, T(0));
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t row = index[i] - first;
+      if (row >= 0 && row < rows)
+        RowAdd(grad + i * depth + begin, out + row * depth + begin, end - begin);
+    }
+  });
+  return Status::Ok();
+}
+
+void GradEmbedding(op::GradContext& c) {
+  if (!c.grads[0] || !c.Needs(0)) return;
+  c.Set(0, c.b.Call("embedding_grad", {c.grads[0], c.inputs[1]},
+                    {{"num_embeddings", c.inputs[0]->meta().shape[0]}}));
+}
+
+void GradEmbeddingGrad(op::GradContext& c) {
+  if (!c.grads[0] || !c.Needs(0)) return;
+  c.Set(0, c.b.Call("embedding", {c.grads[0], c.inputs[1]}));
+}
+
+Attrs LocalEmbeddingGrad(const Attrs& attrs, std::span<const Shape>,
+                         std::span<const Shape> outputs) {
+  Attrs local = attrs;
+  local.Set("num_embeddings", outputs[0][0]);
+  return local;
+}
+
+op::Sample EmbeddingSample(Shape weight, Shape index) {
+  return {{{DType::kFloat32, weight}, {DType::kInt64, index}}, {}, 0,
+          static_cast<double>(weight[0])};
+}
+
+op::Sample EmbeddingGradSample(Shape grad, Shape index, int64_t rows) {
+  return {{{DType::kFloat32, grad}, {DType::kInt64, index}}, {{"num_embeddings", rows}}, 0,
+          static_cast<double>(rows)};
+}
+
+}  // namespace
+}  // namespace ofl::ops
+
+using namespace ofl;       // NOLINT(google-build-using-namespace)
+using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
+
+OFL_OP(embedding) {
+  op.Doc("Rows of `weight` (num_embeddings, embedding_dim) by the int64 indices `input`. The\n"
+         "table may be split by rows: each rank gives its own rows and zeros, P(sum).")
+      .In("weight").In("input").Out("output")
+      .Infer(InferEmbedding)
+      .Sbp(EmbeddingRule)
+      .Grad(GradEmbedding)
+      .Cpu(DType::kFloat32, RunEmbedding)
+      .Cpu(DType::kFloat64, RunEmbedding)
+      .Py("embedding(weight, input, /)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {EmbeddingSample({7, 3}, {5}), EmbeddingSample({4, 2}, {2, 3}),
+                EmbeddingSample({5, 1}, {0, 3}), EmbeddingSample({3, 4}, {})};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {7, 3}}, {DType::kFloat32, {5}}}, {},
+                      Code::kTypeMismatch, "int64"},
+                     {{{DType::kFloat32, {7}}, {DType::kInt64, {5}}}, {},
+                      Code::kInvalidArgument, "weight must be a matrix"}});
+}
+
+OFL_OP(embedding_grad) {
+  op.Doc("Adds each row of `grad` to the row of a (num_embeddings, embedding_dim) table that\n"
+         "`input` names.")
+      .In("grad").In("input").Out("weight_grad")
+      .Attr("num_embeddings", op::AttrType::kInt)
+      .Infer(InferEmbeddingGrad)
+      .Sbp(EmbeddingGradRule)
+      .Grad(GradEmbeddingGrad)
+      .LocalAttrs(LocalEmbeddingGrad)
+      .Cpu(DType::kFloat32, RunEmbeddingGrad<float>)
+      .Cpu(DType::kFloat64, RunEmbeddingGrad<double>)
+      .Py("embedding_grad(grad, input, /, *, num_embeddings)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {EmbeddingGradSample({5, 3}, {5}, 4), EmbeddingGradSample({2, 3, 2}, {2, 3}, 3),
+                EmbeddingGradSample({0, 2}, {0}, 3)};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {4}}},
+                      {{"num_embeddings", int64_t{3}}}, Code::kInvalidArgument,
+                      "grad.shape[:-1] == input.shape"}});
+}

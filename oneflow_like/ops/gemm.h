@@ -1,0 +1,42 @@
+// Matrix products of one rank's shards, over the linked BLAS.
+//
+// Threads: any number of callers at once. The library itself never threads; work is split over
+// the caller's stream in panels that follow from the sizes and the stream's threads alone.
+#pragma once
+
+#include <cstdint>
+
+#include "device/device.h"
+#include "oneflow_like/base/status.h"
+
+namespace ofl::ops {
+
+// C (m x n) = op(A) op(B) + beta C, all row-major with leading dimensions lda, ldb, ldc.
+// op(A) is m x k: A itself is k x m with trans_a.
+template <class T>
+struct GemmArgs {
+  bool trans_a = false;
+  bool trans_b = false;
+  int64_t m = 0, n = 0, k = 0;
+  const T* a = nullptr;
+  int64_t lda = 0;
+  const T* b = nullptr;
+  int64_t ldb = 0;
+  T* c = nullptr;
+  int64_t ldc = 0;
+  T alpha = T(1);
+  T beta = T(0);
+};
+
+// On the calling thread alone. Sizes must have passed CheckGemmSizes.
+template <class T>
+void GemmSerial(const GemmArgs<T>& g);
+
+// Split over the stream: by rows of C, or by columns where there are more of them.
+template <class T>
+void GemmParallel(device::Stream* stream, const GemmArgs<T>& g);
+
+// kResourceExhausted where a size does not fit the library's 32-bit integers.
+Status CheckGemmSizes(int64_t m, int64_t n, int64_t k);
+
+}  // namespace ofl::ops

@@ -1,0 +1,140 @@
+// linear: y = x W^T + b, in one product whose result starts from the bias.
+#include <algorithm>
+
+#include "oneflow_like/ops/gemm.h"
+#include "oneflow_like/ops/kernel_util.h"
+
+namespace ofl::ops {
+namespace {
+
+Status InferLinear(op::InferContext& c) {
+  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireSameDType(c, 0, 1, "input and weight"));
+  const Shape& x = c.input(0).shape;
+  const Shape& w = c.input(1).shape;
+  OFL_ENSURE(x.rank() >= 1 && w.rank() == 2, Code::kInvalidArgument)
+      << "weight must be a matrix (out_features, in_features) and input have at least one axis";
+  OFL_ENSURE(x[x.rank() - 1] == w[1], Code::kInvalidArgument)
+      << "the feature sizes differ; expected input.shape[-1] == weight.shape[1] but "
+      << x[x.rank() - 1] << " != " << w[1];
+  if (c.num_inputs() > 2) {
+    OFL_TRY(RequireSameDType(c, 0, 2, "input and bias"));
+    OFL_ENSURE(c.input(2).shape == Shape({w[0]}), Code::kInvalidArgument)
+        << "bias must be a vector of out_features; expected bias.shape == (" << w[0] << ",)";
+  }
+  OFL_TRY(CheckGemmSizes(ProductOf(x, 0, x.rank() - 1), w[0], w[1]));
+  Shape y = x;
+  y[y.rank() - 1] = w[0];
+  c.AddOutput({c.input(0).dtype, y});
+  return Status::Ok();
+}
+
+// With a bias the inner axis stays whole: each part of a split sum would add the bias once.
+std::string LinearRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string rows = Labels("b", in[0].rank() - 1);
+  if (in.size() < 3)
+    return "(" + rows + " k),(n k)->(" + rows + " n); reduce k by sum; linear 0 1";
+  return "(" + rows + " !),(n !),(n)->(" + rows +
+         " n); linear jointly 0 2; linear jointly 1 2";
+}
+
+template <class T>
+Status RunLinear(op::KernelContext& c) {
+  const Shape& x = c.inputs[0].meta.shape;
+  const int64_t rows = ProductOf(x, 0, x.rank() - 1);
+  const int64_t k = x[x.rank() - 1], n = c.inputs[1].meta.shape[0];
+  OFL_TRY(CheckGemmSizes(rows, n, k));
+  T* y = c.outputs[0].as<T>();
+  if (rows == 0 || n == 0) return Status::Ok();
+  GemmArgs<T> g;
+  g.trans_b = true;
+  g.m = rows;
+  g.n = n;
+  g.k = k;
+  g.a = c.inputs[0].as<T>();
+  g.b = c.inputs[1].as<T>();
+  g.c = y;
+  g.lda = std::max<int64_t>(k, 1);
+  g.ldb = std::max<int64_t>(k, 1);
+  g.ldc = n;
+  if (c.inputs.size() > 2) {
+    const T* bias = c.inputs[2].as<T>();
+    Parallel(c.stream, rows, RowGrain(n), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) std::copy(bias, bias + n, y + r * n);
+    });
+    g.beta = T(1);
+  }
+  GemmParallel(c.stream, g);
+  return Status::Ok();
+}
+
+void GradLinear(op::GradContext& c) {
+  const op::Value& dy = c.grads[0];
+  if (!dy) return;
+  if (c.Needs(0)) c.Set(0, c.b.Call("matmul", {dy, c.inputs[1]}));
+  if (c.Needs(1)) {
+    // A vector is one row.
+    const int64_t k = c.inputs[1]->meta().shape[1], n = c.inputs[1]->meta().shape[0];
+    if (c.inputs[0]->meta().shape.rank() == 1) {
+      op::Value rows = c.b.Call("reshape", {dy}, {{"shape", std::vector<int64_t>{1, n}}});
+      op::Value x = c.b.Call("reshape", {c.inputs[0]}, {{"shape", std::vector<int64_t>{1, k}}});
+      c.Set(1, c.b.Call("linear_weight_grad", {rows, x}));
+    } else {
+      c.Set(1, c.b.Call("linear_weight_grad", {dy, c.inputs[0]}));
+    }
+  }
+  if (c.inputs.size() > 2 && c.Needs(2)) {
+    const Shape bias = c.inputs[2]->meta().shape;
+    c.Set(2, dy->meta().shape == bias
+                 ? dy
+                 : c.b.Call("sum_to", {dy}, {{"shape", DimsOf(bias)}}));
+  }
+}
+
+op::Values DecomposeLinear(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+  op::Value y = b.Call("matmul", {in[0], in[1]}, {{"transpose_b", true}});
+  if (in.size() < 3) return {y};
+  return {b.Call("add", {y, in[2]})};
+}
+
+int64_t FlopsLinear(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
+                    const Attrs&) {
+  return out[0].shape.numel() * (2 * in[1].shape[1] + (in.size() > 2 ? 1 : 0));
+}
+
+std::vector<op::Sample> LinearSamples() {
+  const auto sample = [](Shape x, Shape w, bool bias) {
+    op::Sample s{{{DType::kFloat32, x}, {DType::kFloat32, w}}, {}};
+    if (bias) s.inputs.push_back({DType::kFloat32, {w[0]}});
+    return s;
+  };
+  return {sample({5, 4}, {3, 4}, false), sample({5, 4}, {3, 4}, true),
+          sample({2, 3, 4}, {5, 4}, true), sample({2, 3, 4}, {5, 4}, false),
+          sample({4}, {3, 4}, true),       sample({3, 0}, {2, 0}, true),
+          sample({1, 4}, {1, 4}, true)};
+}
+
+}  // namespace
+}  // namespace ofl::ops
+
+using namespace ofl;       // NOLINT(google-build-using-namespace)
+using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
+
+OFL_OP(linear) {
+  op.Doc("The affine map input @ weight.T + bias of the last axis; weight is (out, in).")
+      .In("input").In("weight").InOptional("bias").Out("output")
+      .Infer(InferLinear)
+      .Sbp(LinearRule)
+      .Grad(GradLinear)
+      .Decompose(DecomposeLinear)
+      .Flops(FlopsLinear)
+      .Cpu(DType::kFloat32, RunLinear<float>)
+      .Cpu(DType::kFloat64, RunLinear<double>)
+      .Py("linear(input, weight, bias=None, /)")
+      .Samples(LinearSamples)
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}}, {},
+                      Code::kInvalidArgument, "input.shape[-1] == weight.shape[1]"},
+                     {{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 3}},
+                       {DType::kFloat32, {3}}}, {},
+                      Code::kInvalidArgument, "bias.shape == (4,)"}});
+}

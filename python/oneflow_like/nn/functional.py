@@ -23,7 +23,7 @@ def check_probability(p):
 
 def embedding(input, weight):
     """Rows of `weight` (n, d) chosen by `input` (int64): shape input.shape + (d,)."""
-    return _C.embedding(input, weight)
+    return _C.embedding(weight, input)
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -32,9 +32,8 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def scaled_dot_product_attention(query, key, value, *, is_causal=False, scale=None):
     """softmax(q kᵀ · scale) v over (batch, heads, tokens, width); scale is 1/√width by default."""
-    if scale is None:
-        scale = query.shape[-1] ** -0.5
-    return _C.scaled_dot_product_attention(query, key, value, is_causal=is_causal, scale=scale)[0]
+    return _C.scaled_dot_product_attention(query, key, value, is_causal=is_causal,
+                                           scale=0.0 if scale is None else scale)[0]
 
 
 def dropout(input, p=0.5, training=True):
@@ -53,7 +52,13 @@ def _reduce(values, reduction):
 def cross_entropy(input, target, *, ignore_index=-100, reduction="mean"):
     """Negative log-likelihood of class indices `target` (N,) under logits `input` (N, C)."""
     check_reduction("cross_entropy", reduction)
-    return _C.cross_entropy(input, target, ignore_index=ignore_index, reduction=reduction)
+    if len(input.shape) not in (1, 2):
+        raise ValueError(f"[cross_entropy] got input: {tuple(input.shape)}; expected (N, C) or "
+                         "(C,); use logits.reshape(-1, C) and target.reshape(-1)")
+    rows = _C.cross_entropy_rows(input, target, ignore_index=ignore_index)[0]
+    if reduction != "mean":
+        return _reduce(rows, reduction)
+    return rows.sum() / _C.count_targets(target, ignore_index=ignore_index, dtype=rows.dtype)
 
 
 def mse_loss(input, target, *, reduction="mean"):

@@ -24,6 +24,9 @@ from ._functions import __all__ as _function_names
 from ._serialization import load, save
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from . import distributed  # noqa: E402  (after comm and env)
+from . import _lifecycle  # noqa: E402
+
+_lifecycle.install()
 
 float32 = float = _C.float32
 float64 = double = _C.float64

@@ -76,8 +76,7 @@ def _like(input, dtype, placement, sbp):
 
 
 def _without_partial(sbp):
-    split = type(_C.sbp.split(0))
-    return tuple(s if isinstance(s, split) and "split" in repr(s) else _C.sbp.broadcast for s in sbp)
+    return tuple(_C.sbp.broadcast if s.is_partial() else s for s in sbp)
 
 
 def full_like(input, fill_value, *, dtype=None, placement=None, sbp=None, requires_grad=False):
@@ -162,7 +161,7 @@ def _to_array(data, dtype):
     except ValueError as error:
         raise ValueError(f"[tensor] the nested list is not rectangular: {error}") from None
     if dtype is not None:
-        return array.astype(str(dtype).rpartition(".")[2])
+        return array.astype(dtype.name)
     if from_python and array.dtype == np.float64:
         array = array.astype(np.float32)  # Python's floats take the default dtype, as in torch
     if array.dtype.name not in _NUMPY_NAMES:

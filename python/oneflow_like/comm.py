@@ -7,7 +7,7 @@ written into the given tensors, as in torch.distributed. Gradients do not flow t
 from . import _C
 from ._creation import empty, zeros
 from .autograd import no_grad
-from .env import get_rank, get_world_size
+from .env import get_world_size
 
 _OPS = {"sum": "partial_sum", "max": "partial_max", "min": "partial_min"}
 
@@ -121,25 +121,12 @@ def send(tensor, dst):
     """Sends a tensor to rank dst, which calls recv with the same shape and dtype."""
     _need_local("send", tensor)
     _need_rank("send", "dst", dst)
-    with no_grad():
-        _transfer(tensor, get_rank(), dst)
+    _C.send(tensor, dst)
 
 
 def recv(tensor, src):
-    """Fills `tensor` with what rank src sends."""
+    """Fills `tensor` with what rank src sends; returns it."""
     _need_local("recv", tensor)
     _need_rank("recv", "src", src)
-    with no_grad():
-        tensor.copy_(_transfer(tensor, src, get_rank()).to_local())
+    _C.recv(tensor, src)
     return tensor
-
-
-def _transfer(tensor, src, dst):
-    if src == dst:
-        raise ValueError(f"[send] rank {src} cannot send to itself")
-    source = _C.placement("cpu", ranks=[src])
-    if get_rank() == src:
-        whole = tensor.to_global(placement=source, sbp=_C.sbp.broadcast)
-    else:
-        whole = empty(*tensor.shape, dtype=tensor.dtype, placement=source, sbp=_C.sbp.broadcast)
-    return whole.to_global(placement=_C.placement("cpu", ranks=[dst]), sbp=_C.sbp.broadcast)

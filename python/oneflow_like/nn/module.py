@@ -339,13 +339,16 @@ class Module:
             return self._apply(lambda tensor: tensor.to_local())
 
     def to(self, target):
-        """Converts floating-point parameters and buffers to a dtype."""
+        """Converts floating-point parameters and buffers to a dtype.
+
+        `to(nn.graph.GraphModule)` gives the graph's view of the module (set_stage).
+        """
         if isinstance(target, type) and target.__name__ == "GraphModule":
-            raise RuntimeError("[Module.to] GraphModule: this module is not part of an nn.Graph; "
-                               "assign it to an attribute of the graph first and call .to on that")
+            from .graph import graph_module_of
+            return graph_module_of(self)
         with no_grad():
             return self._apply(
-                lambda t: t.to(target) if str(t.dtype).rpartition(".")[2].startswith("float") else t)
+                lambda t: t.to(target) if t.dtype.is_floating_point else t)
 
     def float(self):
         return self.to(_C.float32)
@@ -428,15 +431,13 @@ def to_global_value(tensor, placement, sbp):
         raise ValueError("[to_global] a local tensor needs both: got "
                          f"placement={placement}, sbp={sbp}; expected for example "
                          "placement=flow.placement.all('cpu'), sbp=flow.sbp.broadcast")
-    everywhere = [_C.sbp.broadcast] * placement_ndim(placement)
-    return tensor.to_global(placement=placement, sbp=everywhere).to_global(sbp=sbp)
+    whole = tensor.to_global(placement=placement, sbp=everywhere(placement))
+    return whole.to_global(sbp=sbp)
 
 
-def placement_ndim(placement):
-    depth, ranks = 0, placement.ranks
-    while isinstance(ranks, (list, tuple)):
-        depth, ranks = depth + 1, ranks[0]
-    return depth if depth else getattr(ranks, "ndim", 1)
+def everywhere(placement):
+    """Broadcast on every axis of a placement."""
+    return [_C.sbp.broadcast] * len(placement.hierarchy)
 
 
 def assign(target, source):

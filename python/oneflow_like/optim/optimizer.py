@@ -5,7 +5,7 @@ from collections import OrderedDict
 from .. import _C
 from .._creation import full, zeros_like
 from ..autograd import no_grad
-from ..nn.module import assign, clear_grad, placement_ndim
+from ..nn.module import assign, clear_grad, everywhere
 from ..nn.utils.clip_grad import clip_grad_norm_
 
 
@@ -13,8 +13,8 @@ def scalar_beside(param, value):
     """A float32 scalar that stands wherever the parameter stands."""
     if not param.is_global:
         return full((), value, dtype=_C.float32)
-    everywhere = [_C.sbp.broadcast] * placement_ndim(param.placement)
-    return full((), value, dtype=_C.float32, placement=param.placement, sbp=everywhere)
+    return full((), value, dtype=_C.float32, placement=param.placement,
+                sbp=everywhere(param.placement))
 
 
 def check_at_least(name, value, low):

@@ -4,18 +4,13 @@ import math
 
 from ... import _C
 from ...autograd import no_grad
-from ..module import placement_ndim
-
-
-def _everywhere(placement):
-    return [_C.sbp.broadcast] * placement_ndim(placement)
+from ..module import everywhere
 
 
 def _power_sum(grad, norm_type):
     """Σ|g|^p (max|g| for p = ∞) of one gradient, as a scalar of the gradient's placement."""
-    if grad.is_global and any(s == _C.sbp.partial_sum for s in grad.sbp):
-        grad = grad.to_global(sbp=[_C.sbp.broadcast if s == _C.sbp.partial_sum else s
-                                   for s in grad.sbp])
+    if grad.is_global and any(s.is_partial() for s in grad.sbp):
+        grad = grad.to_global(sbp=[_C.sbp.broadcast if s.is_partial() else s for s in grad.sbp])
     if norm_type == 2.0:
         return (grad * grad).sum()
     size = grad.abs()
@@ -35,7 +30,7 @@ def _by_placement(grads, norm_type):
         key = grad.placement if grad.is_global else None
         part = _power_sum(grad, norm_type)
         merged[key] = part if key not in merged else _merge(merged[key], part, norm_type)
-    return {key: part if key is None else part.to_global(sbp=_everywhere(key))
+    return {key: part if key is None else part.to_global(sbp=everywhere(key))
             for key, part in merged.items()}
 
 
@@ -56,7 +51,7 @@ def get_total_norm(tensors, norm_type=2.0):
                 raise ValueError("[clip_grad_norm_] got local and global gradients together; "
                                  "expected all of one kind: use model.to_global(...) for the rest")
             world = _C.placement.all("cpu")
-            parts = {key: part.to_global(placement=world, sbp=_everywhere(world))
+            parts = {key: part.to_global(placement=world, sbp=everywhere(world))
                      for key, part in parts.items()}
         total = None
         for part in parts.values():
@@ -85,6 +80,6 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
             key = grad.placement if grad.is_global else None
             if key not in by_placement:
                 by_placement[key] = (factor if key is None else
-                                     factor.to_global(placement=key, sbp=_everywhere(key)))
+                                     factor.to_global(placement=key, sbp=everywhere(key)))
             grad.mul_(by_placement[key])
     return total

@@ -1,0 +1,225 @@
+#include "sbp/boxing.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <tuple>
+
+#include "sbp/cost_internal.h"
+#include "sbp/exchange_internal.h"
+
+namespace ofl::sbp {
+namespace {
+
+// Up to here every layout is a way point and every pair of them a step. Beyond (a mesh of three or
+// four axes under a tensor of many) only the axes that matter, and redistributions to the target.
+constexpr int64_t kMaxStates = 256;
+
+// The symbols a way point may have on one mesh axis, in the order that breaks ties.
+std::vector<Sbp> WayPointSymbols(const Shape& shape, const NdSbp& from, const NdSbp& to,
+                                 int mesh_rank) {
+  auto used = [&](Sbp symbol) {
+    return std::count(from.begin(), from.end(), symbol) + std::count(to.begin(), to.end(), symbol) >
+           0;
+  };
+  std::vector<Sbp> symbols{Sbp::Broadcast()};
+  for (int i = 0; i < shape.rank(); ++i) symbols.push_back(Sbp::Split(i));
+  for (ReduceOp op : {ReduceOp::kSum, ReduceOp::kMax, ReduceOp::kMin})
+    if (used(Sbp::Partial(op))) symbols.push_back(Sbp::Partial(op));
+  int64_t states = 1;
+  for (int k = 0; k < mesh_rank; ++k) states *= static_cast<int64_t>(symbols.size());
+  if (states <= kMaxStates) return symbols;
+  const auto longest =
+      static_cast<int>(std::max_element(shape.begin(), shape.end()) - shape.begin());
+  std::erase_if(symbols, [&](Sbp s) {
+    return s.is_split() && !s.is_split(longest) && !used(s);
+  });
+  return symbols;
+}
+
+bool MixesPartials(const NdSbp& nd) {
+  const Sbp* partial = nullptr;
+  for (const Sbp& symbol : nd) {
+    if (!symbol.is_partial()) continue;
+    if (partial != nullptr && *partial != symbol) return true;
+    partial = &symbol;
+  }
+  return false;
+}
+
+bool IsHalf(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16; }
+
+unsigned PartialAxes(const NdSbp& nd) { return KeptPartialAxes(nd, nd); }
+
+// Shortest path over layouts: of the source placement, and of the target placement where it is
+// another one. Settles nodes by (cost, steps, index), so every rank finds the same path.
+class Planner {
+ public:
+  Planner(const TensorMeta& meta, const Layout& from, const Layout& to, const LinkModel& link)
+      : meta_(meta), from_(from), to_(to), link_(link) {}
+
+  BoxingPlan Run() {
+    AddNodes();
+    Relax(source_, target_);  // the bound that prunes everything dearer
+    while (true) {
+      const int u = Nearest();
+      if (u < 0 || u == target_) break;
+      nodes_[u].settled = true;
+      for (int v = 0; v < static_cast<int>(nodes_.size()); ++v)
+        if (!nodes_[v].settled) Relax(u, v);
+    }
+    return Path();
+  }
+
+ private:
+  struct Node {
+    State state;
+    int side = 0;
+    int64_t cost = std::numeric_limits<int64_t>::max();
+    int steps = 0;
+    int before = -1;
+    bool settled = false;
+    BoxingStep step;  // that reaches it
+  };
+
+  bool SamePlacement() const { return from_.placement == to_.placement; }
+
+  void AddNodes() {
+    AddSide(0, from_.placement);
+    if (!SamePlacement()) AddSide(1, to_.placement);
+    source_ = Find(0, from_.nd_sbp);
+    target_ = Find(SamePlacement() ? 0 : 1, to_.nd_sbp);
+    nodes_[source_].cost = 0;
+    for (int rank : to_.placement.ranks()) across_.push_back(from_.placement.IndexOf(rank));
+    for (int i = 0; i < std::max(from_.placement.size(), to_.placement.size()); ++i)
+      within_.push_back(i);
+  }
+
+  void AddSide(int side, const Placement& placement) {
+    const int mesh_rank = placement.hierarchy().rank();
+    const std::vector<Sbp> symbols =
+        WayPointSymbols(meta_.shape, from_.nd_sbp, to_.nd_sbp, mesh_rank);
+    int64_t states = 1;
+    for (int k = 0; k < mesh_rank; ++k) states *= static_cast<int64_t>(symbols.size());
+    complete_ = complete_ && states <= kMaxStates;
+    for (int64_t s = 0; s < states; ++s) {
+      NdSbp nd;
+      int64_t rest = s;
+      for (int k = 0; k < mesh_rank; ++k) {
+        nd.push_back(symbols[rest % symbols.size()]);
+        rest /= static_cast<int64_t>(symbols.size());
+      }
+      if (MixesPartials(nd)) continue;
+      nodes_.push_back({MakeState(meta_.shape, placement, nd), side});
+    }
+  }
+
+  int Find(int side, const NdSbp& nd) const {
+    for (size_t n = 0; n < nodes_.size(); ++n)
+      if (nodes_[n].side == side && nodes_[n].state.layout.nd_sbp == nd) return static_cast<int>(n);
+    return -1;
+  }
+
+  int Nearest() const {
+    int best = -1;
+    for (int n = 0; n < static_cast<int>(nodes_.size()); ++n) {
+      const Node& node = nodes_[n];
+      if (node.settled || node.cost == std::numeric_limits<int64_t>::max()) continue;
+      if (best < 0 || std::pair(node.cost, node.steps) <
+                          std::pair(nodes_[best].cost, nodes_[best].steps))
+        best = n;
+    }
+    return best;
+  }
+
+  // Half types are summed in float32 and rounded once: partials may not be combined by halves.
+  bool RoundsTwice(const Node& u, const Node& v) const {
+    if (!IsHalf(meta_.dtype)) return false;
+    const NdSbp& a = u.state.layout.nd_sbp;
+    const unsigned kept = u.side == v.side ? KeptPartialAxes(a, v.state.layout.nd_sbp) : 0;
+    if (kept == PartialAxes(a)) return false;
+    const unsigned wanted = SamePlacement() ? KeptPartialAxes(from_.nd_sbp, to_.nd_sbp) : 0;
+    return (kept & ~wanted) != 0;
+  }
+
+  void Relax(int from, int to) {
+    const Node& u = nodes_[from];
+    Node& v = nodes_[to];
+    if (v.side < u.side || from == to || RoundsTwice(u, v)) return;
+    BoxingStep step;
+    step.from = u.state.layout;
+    step.to = v.state.layout;
+    const int64_t element = static_cast<int64_t>(DTypeSize(meta_.dtype));
+    std::optional<std::pair<StepKind, int>> primitive;
+    if (u.side == v.side)
+      primitive = PrimitiveBetween(step.from.nd_sbp, step.to.nd_sbp);
+    if (primitive) {
+      std::tie(step.kind, step.mesh_axis) = *primitive;
+      Price(PrimitiveTraffic(step.kind, step.mesh_axis, u.state, v.state), link_, element, &step);
+    } else {
+      if (!complete_ && to != target_ && u.side == v.side) return;
+      Price(ExchangeLowerBound(u.state, v.state, u.side == v.side ? within_ : across_), link_,
+            element, &step);
+      if (!Improves(u, v, step.cost_ps)) return;
+      Price(ExchangeTraffic(step, meta_.shape), link_, element, &step);
+    }
+    if (!Improves(u, v, step.cost_ps)) return;
+    v.cost = u.cost + step.cost_ps;
+    v.steps = u.steps + 1;
+    v.before = from;
+    v.step = std::move(step);
+  }
+
+  bool Improves(const Node& u, const Node& v, int64_t cost) const {
+    const std::pair reached(u.cost + cost, u.steps + 1);
+    if (&v != &nodes_[target_] && reached.first > nodes_[target_].cost) return false;
+    return reached < std::pair(v.cost, v.steps);
+  }
+
+  BoxingPlan Path() {
+    BoxingPlan plan;
+    for (int n = target_; n != source_; n = nodes_[n].before) {
+      plan.cost_ps += nodes_[n].step.cost_ps;
+      plan.total_bytes += nodes_[n].step.total_bytes;
+      plan.steps.push_back(std::move(nodes_[n].step));
+    }
+    std::reverse(plan.steps.begin(), plan.steps.end());
+    return plan;
+  }
+
+  const TensorMeta& meta_;
+  const Layout& from_;
+  const Layout& to_;
+  const LinkModel& link_;
+  std::vector<Node> nodes_;
+  std::vector<int> within_;  // identity: members of one placement
+  std::vector<int> across_;  // target member -> source member
+  int source_ = -1;
+  int target_ = -1;
+  bool complete_ = true;  // every pair of layouts is a step
+};
+
+}  // namespace
+
+const char* StepKindName(StepKind kind) {
+  switch (kind) {
+    case StepKind::kSlice: return "slice";
+    case StepKind::kFill: return "fill";
+    case StepKind::kAllGather: return "all_gather";
+    case StepKind::kReduceScatter: return "reduce_scatter";
+    case StepKind::kAllReduce: return "all_reduce";
+    case StepKind::kAllToAll: return "all_to_all";
+    case StepKind::kRedistribute: return "redistribute";
+  }
+  return "unknown";
+}
+
+Result<BoxingPlan> PlanBoxing(const TensorMeta& meta, const Layout& from, const Layout& to,
+                              const LinkModel& link) {
+  OFL_TRY(CheckLayout("the source of a conversion", meta.dtype, meta.shape, from));
+  OFL_TRY(CheckLayout("the target of a conversion", meta.dtype, meta.shape, to));
+  if (from == to) return BoxingPlan{};
+  return Planner(meta, from, to, link).Run();
+}
+
+}  // namespace ofl::sbp

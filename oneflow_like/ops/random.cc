@@ -1,0 +1,333 @@
+// Random sources and dropout. Every value is drawn by the element's index in the logical tensor.
+#include <algorithm>
+
+#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/philox.h"
+
+namespace ofl::ops {
+namespace {
+
+constexpr int64_t kStepsPerElement = 16;
+
+struct Key {
+  uint64_t seed, offset;
+};
+
+Key KeyOf(const op::KernelContext& c) {
+  return {static_cast<uint64_t>(c.attr<int64_t>("seed")),
+          static_cast<uint64_t>(c.attr<int64_t>("offset"))};
+}
+
+// Calls body(local begin, local end, logical index of local begin) for every run of the output's
+// shard that is contiguous in the logical tensor.
+template <class Body>
+void ForEachRun(op::KernelContext& c, const Body& body) {
+  const Shape& local = c.outputs[0].meta.shape;
+  if (local.numel() == 0) return;
+  const Shape& logical = c.logical_outputs[0].shape;
+  const Shape& first = c.output_offsets[0];
+  const Strides strides = ContiguousStrides(logical);
+  // Trailing axes that the shard holds whole, and the axis before them, run on.
+  int axis = local.rank();
+  int64_t run = 1, start = 0;
+  while (axis > 0) {
+    --axis;
+    run *= local[axis];
+    if (local[axis] != logical[axis]) break;
+  }
+  for (int i = axis; i < local.rank(); ++i) start += first[i] * strides[i];
+  const auto logical_start = [&](int64_t index) {
+    int64_t at = start;
+    for (int i = axis - 1; i >= 0; --i) {
+      at += (first[i] + index % local[i]) * strides[i];
+      index /= local[i];
+    }
+    return at;
+  };
+  const int64_t runs = local.numel() / run;
+  if (runs == 1) {
+    // A single run is shared out itself.
+    const int64_t begin_at = logical_start(0);
+    Parallel(c.stream, run, RowGrain(kStepsPerElement), [&](int64_t begin, int64_t end) {
+      body(begin, end, begin_at + begin);
+    });
+    return;
+  }
+  Parallel(c.stream, runs, RowGrain(run * kStepsPerElement), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) body(r * run, (r + 1) * run, logical_start(r));
+  });
+}
+
+// Calls put(local index, block, lane) for every element; four neighbours share one block.
+template <class Put>
+void ForEachDraw(op::KernelContext& c, const Put& put) {
+  const Key key = KeyOf(c);
+  ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
+    PhiloxBlock block{};
+    int64_t current = -1;
+    for (int64_t i = begin; i < end; ++i, ++logical) {
+      if (logical / 4 != current) {
+        current = logical / 4;
+        block = Philox(key.seed, key.offset, static_cast<uint64_t>(current));
+      }
+      put(i, block, static_cast<int>(logical % 4));
+    }
+  });
+}
+
+// The same for 64-bit draws: two neighbours share one block.
+template <class Put>
+void ForEachWideDraw(op::KernelContext& c, const Put& put) {
+  const Key key = KeyOf(c);
+  ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
+    for (int64_t i = begin; i < end; ++i, ++logical) {
+      const PhiloxBlock b = Philox(key.seed, key.offset, static_cast<uint64_t>(logical / 2));
+      const int lane = logical % 2 == 0 ? 0 : 2;
+      put(i, static_cast<uint64_t>(b[lane + 1]) << 32 | b[lane]);
+    }
+  });
+}
+
+// --- sources ------------------------------------------------------------------------------------
+
+Status InferSource(op::InferContext& c) {
+  OFL_ASSIGN(const Shape shape, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
+  c.AddOutput({c.attr<DType>("dtype"), shape});
+  return Status::Ok();
+}
+
+Status InferFloatSource(op::InferContext& c) {
+  const DType dtype = c.attr<DType>("dtype");
+  OFL_ENSURE(dtype == DType::kFloat32 || dtype == DType::kFloat64, Code::kTypeMismatch)
+      << "values are real numbers; expected dtype float32 or float64";
+  return InferSource(c);
+}
+
+Status InferNormal(op::InferContext& c) {
+  OFL_ENSURE(c.attr<double>("std") >= 0, Code::kInvalidArgument) << "std must not be negative";
+  return InferFloatSource(c);
+}
+
+Status InferInteger(op::InferContext& c) {
+  OFL_ENSURE(c.attr<int64_t>("low") < c.attr<int64_t>("high"), Code::kInvalidArgument)
+      << "the range is empty; expected low < high";
+  OFL_ENSURE(c.attr<DType>("dtype") == DType::kInt64, Code::kTypeMismatch)
+      << "values are integers; expected dtype int64";
+  return InferSource(c);
+}
+
+Status InferBernoulli(op::InferContext& c) {
+  const double p = c.attr<double>("p");
+  OFL_ENSURE(p >= 0 && p <= 1, Code::kInvalidArgument)
+      << "p is a probability; expected 0 <= p <= 1";
+  return InferSource(c);
+}
+
+std::string SourceRule(std::span<const Shape>, std::span<const Shape> out, const Attrs&) {
+  const std::string axes = Labels("a", out[0].rank());
+  return "->(" + axes + ")" + (axes.empty() ? "" : "; offset " + axes);
+}
+
+Attrs LocalSource(const Attrs& attrs, std::span<const Shape>, std::span<const Shape> outputs) {
+  Attrs local = attrs;
+  local.Set("shape", DimsOf(outputs[0]));
+  return local;
+}
+
+template <class T>
+Status RunNormal(op::KernelContext& c) {
+  const double mean = c.attr<double>("mean"), deviation = c.attr<double>("std");
+  T* out = c.outputs[0].as<T>();
+  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
+    double pair[2];
+    NormalPair(block[lane & 2], block[(lane & 2) + 1], &pair[0], &pair[1]);
+    out[i] = static_cast<T>(mean + deviation * pair[lane & 1]);
+  });
+  return Status::Ok();
+}
+
+template <class T>
+Status RunUniform(op::KernelContext& c) {
+  const T low = static_cast<T>(c.attr<double>("low"));
+  const T width = static_cast<T>(c.attr<double>("high")) - low;
+  T* out = c.outputs[0].as<T>();
+  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
+    out[i] = low + width * static_cast<T>(UnitFloat(block[lane]));
+  });
+  return Status::Ok();
+}
+
+Status RunInteger(op::KernelContext& c) {
+  const int64_t low = c.attr<int64_t>("low");
+  const uint64_t width = static_cast<uint64_t>(c.attr<int64_t>("high")) - static_cast<uint64_t>(low);
+  int64_t* out = c.outputs[0].as<int64_t>();
+  // The high word of a 128-bit product maps 64 bits onto the range with a bias below 2^-32 for
+  // ranges below 2^32.
+  ForEachWideDraw(c, [&](int64_t i, uint64_t bits) {
+    const auto product = static_cast<unsigned __int128>(bits) * width;
+    out[i] = static_cast<int64_t>(static_cast<uint64_t>(low) +
+                                  static_cast<uint64_t>(product >> 64));
+  });
+  return Status::Ok();
+}
+
+template <class T>
+Status RunBernoulli(op::KernelContext& c) {
+  const double p = c.attr<double>("p");
+  T* out = c.outputs[0].as<T>();
+  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
+    out[i] = static_cast<T>(static_cast<double>(block[lane]) * 0x1.0p-32 < p ? 1 : 0);
+  });
+  return Status::Ok();
+}
+
+void DefineSource(op::OpDefBuilder& op, DType dtype) {
+  op.Out("output")
+      .Attr("shape", op::AttrType::kInts)
+      .Attr("dtype", op::AttrType::kDType, dtype)
+      .Attr("seed", op::AttrType::kInt)
+      .Attr("offset", op::AttrType::kInt, int64_t{0})
+      .Sbp(SourceRule)
+      .LocalAttrs(LocalSource)
+      .NotDifferentiable("a random source has no tensor inputs")
+      .Traits({op::Trait::kRandom, op::Trait::kSource});
+}
+
+std::vector<op::Sample> SourceSamples(Attrs extra) {
+  std::vector<op::Sample> samples;
+  for (std::vector<int64_t> shape :
+       {std::vector<int64_t>{5, 3}, {7}, {2, 3, 2}, {0, 4}, {}}) {
+    Attrs attrs = extra;
+    attrs.Set("shape", shape);
+    attrs.Set("seed", int64_t{42});
+    attrs.Set("offset", int64_t{3});
+    samples.push_back({{}, attrs});
+  }
+  return samples;
+}
+
+// --- dropout ------------------------------------------------------------------------------------
+
+Status InferDropout(op::InferContext& c) {
+  OFL_TRY(RequireFloat(c, 0, "input"));
+  const double p = c.attr<double>("p");
+  OFL_ENSURE(p >= 0 && p <= 1, Code::kInvalidArgument)
+      << "p is a probability; expected 0 <= p <= 1";
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+std::string DropoutRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string axes = Labels("a", in[0].rank());
+  return "(" + axes + ")->(" + axes + "); linear 0" + (axes.empty() ? "" : "; offset " + axes);
+}
+
+template <class T>
+Status RunDropout(op::KernelContext& c) {
+  const double p = c.attr<double>("p");
+  const T scale = p < 1 ? static_cast<T>(1.0 / (1.0 - p)) : T(0);
+  const T* x = c.inputs[0].as<T>();
+  T* y = c.outputs[0].as<T>();
+  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
+    const bool keep = static_cast<double>(block[lane]) * 0x1.0p-32 >= p;
+    y[i] = keep ? x[i] * scale : T(0);
+  });
+  return Status::Ok();
+}
+
+// The mask is drawn again from the same counters: dropout is linear and its own transpose.
+void GradDropout(op::GradContext& c) {
+  if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("dropout", {c.grads[0]}, c.attrs));
+}
+
+op::Sample DropoutSample(Shape shape, double p) {
+  return {{{DType::kFloat32, shape}},
+          {{"p", p}, {"seed", int64_t{7}}, {"offset", int64_t{1}}}};
+}
+
+}  // namespace
+}  // namespace ofl::ops
+
+using namespace ofl;       // NOLINT(google-build-using-namespace)
+using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
+
+OFL_OP(random_normal) {
+  DefineSource(op, DType::kFloat32);
+  op.Doc("Normal values of the given mean and std.")
+      .Attr("mean", op::AttrType::kFloat, 0.0)
+      .Attr("std", op::AttrType::kFloat, 1.0)
+      .Infer(InferNormal)
+      .Cpu(DType::kFloat32, RunNormal<float>)
+      .Cpu(DType::kFloat64, RunNormal<double>)
+      .Py("random_normal(*, shape, seed, offset=0, mean=0.0, std=1.0, dtype=float32)")
+      .Samples([] { return SourceSamples({{"std", 2.0}}); })
+      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"std", -1.0}},
+                      Code::kInvalidArgument, "std must not be negative"}});
+}
+
+OFL_OP(random_uniform) {
+  DefineSource(op, DType::kFloat32);
+  op.Doc("Values uniform in [low, high).")
+      .Attr("low", op::AttrType::kFloat, 0.0)
+      .Attr("high", op::AttrType::kFloat, 1.0)
+      .Infer(InferFloatSource)
+      .Cpu(DType::kFloat32, RunUniform<float>)
+      .Cpu(DType::kFloat64, RunUniform<double>)
+      .Py("random_uniform(*, shape, seed, offset=0, low=0.0, high=1.0, dtype=float32)")
+      .Samples([] { return SourceSamples({{"low", -1.0}}); })
+      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}},
+                           {"dtype", DType::kInt64}},
+                      Code::kTypeMismatch, "real numbers"}});
+}
+
+OFL_OP(random_int) {
+  DefineSource(op, DType::kInt64);
+  op.Doc("Integers uniform in [low, high).")
+      .Attr("low", op::AttrType::kInt, int64_t{0})
+      .Attr("high", op::AttrType::kInt)
+      .Infer(InferInteger)
+      .Cpu(DType::kInt64, RunInteger)
+      .Py("random_int(*, shape, seed, high, offset=0, low=0, dtype=int64)")
+      .Samples([] { return SourceSamples({{"high", int64_t{10}}}); })
+      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}},
+                           {"high", int64_t{0}}},
+                      Code::kInvalidArgument, "low < high"}});
+}
+
+OFL_OP(random_bernoulli) {
+  DefineSource(op, DType::kFloat32);
+  op.Doc("1 with probability p, else 0.")
+      .Attr("p", op::AttrType::kFloat, 0.5)
+      .Infer(InferBernoulli)
+      .Cpu(DType::kFloat32, RunBernoulli<float>)
+      .Cpu(DType::kFloat64, RunBernoulli<double>)
+      .Cpu(DType::kBool, RunBernoulli<bool>)
+      .Cpu(DType::kInt64, RunBernoulli<int64_t>)
+      .Py("random_bernoulli(*, shape, seed, offset=0, p=0.5, dtype=float32)")
+      .Samples([] { return SourceSamples({{"p", 0.3}}); })
+      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"p", 1.5}},
+                      Code::kInvalidArgument, "0 <= p <= 1"}});
+}
+
+OFL_OP(dropout) {
+  op.Doc("Each element is 0 with probability p, else scaled by 1/(1-p). The mask follows from\n"
+         "seed, offset and the element's logical index.")
+      .In("input").Out("output")
+      .Attr("p", op::AttrType::kFloat, 0.5)
+      .Attr("seed", op::AttrType::kInt)
+      .Attr("offset", op::AttrType::kInt, int64_t{0})
+      .Infer(InferDropout)
+      .Sbp(DropoutRule)
+      .Grad(GradDropout)
+      .InPlace(0, 0)
+      .Traits({op::Trait::kRandom})
+      .Cpu(DType::kFloat32, RunDropout<float>)
+      .Cpu(DType::kFloat64, RunDropout<double>)
+      .Py("dropout(input, /, *, p=0.5, seed, offset=0)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {DropoutSample({5, 4}, 0.5), DropoutSample({7}, 0.2), DropoutSample({2, 3, 2}, 0.0),
+                DropoutSample({3}, 1.0), DropoutSample({0, 2}, 0.5)};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2}}}, {{"p", 1.5}, {"seed", int64_t{0}}},
+                      Code::kInvalidArgument, "0 <= p <= 1"}});
+}

@@ -196,7 +196,8 @@ def main():
     say(f"{count:,} parameters, layout {args.layout} on {WORLD} process(es), "
         f"{'eager' if args.eager else 'graph'}; text: {len(train):,} + {len(held):,} bytes, "
         f"bigram entropy {bigram:.4f} nats/byte")
-    optimizer = flow.optim.AdamW(laid.module.parameters(), lr=args.lr, weight_decay=0.01)
+    optimizer = flow.optim.AdamW(laid.module.parameters(), lr=args.lr, betas=(0.9, 0.99),
+                                 weight_decay=0.1)
     scheduler = flow.optim.lr_scheduler.LambdaLR(optimizer, warm_up_then_cosine(args.steps))
     graph = None if args.eager else TrainGraph(laid, optimizer, scheduler, args.micro_batches)
     step = graph if graph is not None else eager_step(laid.module, optimizer, scheduler)
@@ -205,7 +206,8 @@ def main():
     progress = Progress(args.steps, args.batch * args.context)
     losses = []
     for index in range(args.steps):
-        losses.append(step(*laid.batch(*batches[index])).item())
+        loss = step(*laid.batch(*batches[index]))
+        losses.append(float(loss.detach().numpy().mean()))  # a graph gives one a micro-batch
         progress.show(index, losses[-1])
     progress.close()
     held_out = held_out_loss(laid, data.Batches(held, args.batch, args.context, args.seed + 1))

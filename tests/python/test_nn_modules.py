@@ -59,7 +59,7 @@ def test_repr_is_torchs_tree():
 
 def test_state_dict_round_trip_and_file(tmp_path):
     first, second = Net(), Net()
-    assert not np.array_equal(first.fc1.weight.numpy(), second.fc1.weight.numpy())
+    assert not np.array_equal(first.fc1.weight.detach().numpy(), second.fc1.weight.detach().numpy())
     path = tmp_path / "net.safetensors"
     flow.save(first.state_dict(), str(path))
     assert str(second.load_state_dict(flow.load(path))) == "<All keys matched successfully>"
@@ -70,7 +70,7 @@ def test_state_dict_round_trip_and_file(tmp_path):
 
 def test_load_state_dict_names_every_problem_and_changes_nothing():
     net = Net()
-    before = net.fc1.bias.numpy().copy()
+    before = net.fc1.bias.detach().numpy().copy()
     state = net.state_dict()
     state["fc1.bias"] = flow.ones(4)
     state["fc1.weight"] = flow.ones(5, 3)
@@ -83,7 +83,7 @@ def test_load_state_dict_names_every_problem_and_changes_nothing():
     assert 'Missing key(s) in state_dict: "count".' in text
     assert ("size mismatch for fc1.weight: copying a param with shape flow.Size([5, 3]) from "
             "checkpoint, the shape in current model is flow.Size([4, 3]).") in text
-    np.testing.assert_array_equal(net.fc1.bias.numpy(), before)
+    np.testing.assert_array_equal(net.fc1.bias.detach().numpy(), before)
     keys = net.load_state_dict({"nothing": flow.ones(1)}, strict=False)
     assert keys.unexpected_keys == ["nothing"] and "fc1.weight" in keys.missing_keys
 
@@ -125,23 +125,23 @@ def test_train_eval_dropout_and_hooks():
 def test_initial_values_have_torchs_bounds():
     flow.manual_seed(3)
     linear = nn.Linear(100, 50)
-    for values in (linear.weight.numpy(), linear.bias.numpy()):
+    for values in (linear.weight.detach().numpy(), linear.bias.detach().numpy()):
         assert 0.09 < abs(values).max() <= 0.1
-    table = nn.Embedding(300, 40).weight.numpy()
+    table = nn.Embedding(300, 40).weight.detach().numpy()
     assert abs(table.mean()) < 0.05 and abs(table.std() - 1) < 0.05
     norm = nn.LayerNorm(5)
-    assert (norm.weight.numpy() == 1).all() and (norm.bias.numpy() == 0).all()
+    assert (norm.weight.detach().numpy() == 1).all() and (norm.bias.detach().numpy() == 0).all()
 
 
 def test_linear_embedding_layer_norm_against_numpy():
     x = array(5, 3)
     linear = nn.Linear(3, 4)
-    want = x @ linear.weight.numpy().T + linear.bias.numpy()
+    want = x @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
     np.testing.assert_allclose(linear(flow.tensor(x)).numpy(), want, rtol=1e-5, atol=1e-6)
     table = nn.Embedding(7, 2)
     indices = np.array([[0, 6], [3, 3]])
     np.testing.assert_array_equal(table(flow.tensor(indices)).numpy(),
-                                  table.weight.numpy()[indices])
+                                  table.weight.detach().numpy()[indices])
     norm = nn.LayerNorm(3)
     want = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(norm(flow.tensor(x)).numpy(), want, rtol=1e-4, atol=1e-5)
@@ -202,7 +202,7 @@ def test_to_global_keeps_values_and_names():
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), values[name])
     net.load_state_dict({name: flow.tensor(value + 1) for name, value in values.items()})
-    np.testing.assert_array_equal(net.fc1.bias.numpy(), values["fc1.bias"] + 1)
+    np.testing.assert_array_equal(net.fc1.bias.detach().numpy(), values["fc1.bias"] + 1)
 
 
 def test_containers():

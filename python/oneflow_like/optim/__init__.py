@@ -1,8 +1,8 @@
 """Optimizers, with torch's names and arithmetic; nn.Graph compiles their updates."""
 
 from . import lr_scheduler
-from .adamw import AdamW
+from .adam import Adam, AdamW
 from .optimizer import Optimizer
 from .sgd import SGD
 
-__all__ = ["lr_scheduler", "AdamW", "Optimizer", "SGD"]
+__all__ = ["lr_scheduler", "Adam", "AdamW", "Optimizer", "SGD"]

@@ -25,12 +25,10 @@ def check_at_least(name, value, low):
 class Optimizer:
     """Base of the optimizers. A group may hold clip_grad_max_norm and clip_grad_norm_type.
 
-    A subclass names its operator (`_op`) and implements `_attrs(group)` and
-    `_state_names(group)`; the state tensors are shared between `step` and nn.Graph.
+    A subclass describes its update: operator, attributes, state tensors. Every update operator
+    takes (param, *states, grad, lr[, step]). The state tensors are shared between `step` and
+    nn.Graph.
     """
-
-    _op = ""
-    _counts_steps = False  # whether the operator takes the number of the step
 
     def __init__(self, params, defaults):
         self.defaults = defaults
@@ -86,6 +84,14 @@ class Optimizer:
 
     # What a subclass says.
 
+    def _op(self, group):
+        """Name of the update operator for a group."""
+        raise NotImplementedError
+
+    def _counts_steps(self, group):
+        """Whether that operator takes the number of the step, counted from 1."""
+        raise NotImplementedError
+
     def _attrs(self, group):
         """Static attributes of the update operator for a group."""
         raise NotImplementedError
@@ -103,7 +109,7 @@ class Optimizer:
             if id(param) in self.state or not param.requires_grad:
                 continue
             state = {name: zeros_like(param.detach()) for name in self._state_names(group)}
-            if self._counts_steps:
+            if self._counts_steps(group):
                 key = param.placement if param.is_global else None
                 if key not in clocks:
                     clocks[key] = scalar_beside(param, 0.0)
@@ -114,6 +120,8 @@ class Optimizer:
         """Adds one to the step counters of `params`; who shares one but stays gets its own."""
         members, moved = {}, {}
         for param_id, state in self.state.items():
+            if "step" not in state:
+                continue
             members.setdefault(id(state["step"]), set()).add(param_id)
         for param in params:
             state = self.state[id(param)]
@@ -140,21 +148,19 @@ class Optimizer:
         if not params:
             return
         self._ensure_state(group)
-        if self._counts_steps:
+        if self._counts_steps(group):
             self._advance_clocks(params)
         attrs, names = self._attrs(group), self._state_names(group)
-        update = getattr(_C, self._op)
+        update = getattr(_C, self._op(group))
         rates = {}
         for param in params:
             key = param.placement if param.is_global else None
             if key not in rates:
                 rates[key] = scalar_beside(param, group["lr"])
             state = self.state[id(param)]
-            self._update(update, param, [state[name] for name in names], rates[key],
-                         state.get("step"), attrs)
-
-    def _update(self, update, param, states, lr, step, attrs):
-        raise NotImplementedError
+            clock = (state["step"],) if "step" in state else ()
+            update(param, *(state[name] for name in names), param.grad, rates[key], *clock,
+                   **attrs)
 
     def _graph_spec(self):
         """What nn.Graph compiles: one entry a trainable parameter.
@@ -174,7 +180,7 @@ class Optimizer:
                     continue
                 state = self.state[id(param)]
                 spec.append({
-                    "param": param, "op": self._op, "attrs": self._attrs(group),
+                    "param": param, "op": self._op(group), "attrs": self._attrs(group),
                     "states": [(name, state[name]) for name in self._state_names(group)],
                     "step": state.get("step"), "lr": group["lr"], "group": index, "clip": clip})
         return spec
@@ -213,7 +219,7 @@ class Optimizer:
         for name in self._state_names(group):
             state[name] = zeros_like(param.detach())
             assign(state[name], saved[name])
-        if self._counts_steps:
+        if self._counts_steps(group):
             state["step"] = scalar_beside(param, 0.0)
             assign(state["step"], saved["step"])
         self.state[id(param)] = state

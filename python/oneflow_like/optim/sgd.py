@@ -6,13 +6,17 @@ from .optimizer import Optimizer, check_at_least
 class SGD(Optimizer):
     """torch.optim.SGD: momentum, dampening, Nesterov, L2 weight decay."""
 
-    _op = "sgd_update"
-
     def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0,
                  nesterov=False, *, maximize=False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
                                   "weight_decay": weight_decay, "nesterov": nesterov,
                                   "maximize": maximize})
+
+    def _op(self, group):
+        return "sgd_momentum_update" if group["momentum"] else "sgd_update"
+
+    def _counts_steps(self, group):
+        return bool(group["momentum"])  # the first step starts the buffer
 
     def _attrs(self, group):
         check_at_least("learning rate", group["lr"], 0)
@@ -20,12 +24,11 @@ class SGD(Optimizer):
         check_at_least("weight_decay value", group["weight_decay"], 0)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        return {"momentum": float(group["momentum"]), "dampening": float(group["dampening"]),
-                "weight_decay": float(group["weight_decay"]), "nesterov": bool(group["nesterov"]),
-                "maximize": bool(group["maximize"])}
+        attrs = {"weight_decay": float(group["weight_decay"]), "maximize": bool(group["maximize"])}
+        if group["momentum"]:
+            attrs |= {"momentum": float(group["momentum"]),
+                      "dampening": float(group["dampening"]), "nesterov": bool(group["nesterov"])}
+        return attrs
 
     def _state_names(self, group):
         return ("momentum_buffer",) if group["momentum"] else ()
-
-    def _update(self, update, param, states, lr, step, attrs):
-        update(param, param.grad, lr, *states, **attrs)

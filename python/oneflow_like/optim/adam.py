@@ -1,0 +1,46 @@
+"""Adam, and Adam with decoupled weight decay."""
+
+from .optimizer import Optimizer, check_at_least
+
+
+class Adam(Optimizer):
+    """torch.optim.Adam: weight decay is part of the gradient."""
+
+    _decoupled = False
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *,
+                 maximize=False):
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps,
+                                  "weight_decay": weight_decay, "maximize": maximize})
+
+    def _op(self, group):
+        return "adam_update"
+
+    def _counts_steps(self, group):
+        return True
+
+    def _attrs(self, group):
+        check_at_least("learning rate", group["lr"], 0)
+        check_at_least("epsilon value", group["eps"], 0)
+        check_at_least("weight_decay value", group["weight_decay"], 0)
+        for index, beta in enumerate(group["betas"]):
+            if not 0.0 <= beta < 1.0:
+                raise ValueError(f"Invalid beta parameter at index {index}: {beta}; expected "
+                                 "0 <= beta < 1")
+        beta1, beta2 = group["betas"]
+        return {"beta1": float(beta1), "beta2": float(beta2), "eps": float(group["eps"]),
+                "weight_decay": float(group["weight_decay"]), "decoupled": self._decoupled,
+                "maximize": bool(group["maximize"])}
+
+    def _state_names(self, group):
+        return ("exp_avg", "exp_avg_sq")
+
+
+class AdamW(Adam):
+    """torch.optim.AdamW: weight decay shrinks the parameter itself."""
+
+    _decoupled = True
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *,
+                 maximize=False):
+        super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)

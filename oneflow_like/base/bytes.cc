@@ -12,6 +12,12 @@ static_assert(std::endian::native == std::endian::little, "wire and plan formats
 
 namespace {
 EVP_MD_CTX* Context(void* context) { return static_cast<EVP_MD_CTX*>(context); }
+
+uint32_t ReverseBits(uint32_t value) {
+  uint32_t reversed = 0;
+  for (int bit = 0; bit < 32; ++bit) reversed |= ((value >> bit) & 1u) << (31 - bit);
+  return reversed;
+}
 }  // namespace
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
@@ -45,11 +51,10 @@ std::string Sha256::HexDigest() {
 }
 
 uint32_t Crc32c(ConstBytes bytes, uint32_t seed) {
-  // boost's reflected, complemented CRC with the Castagnoli polynomial; `seed` is a finished
-  // value, so it is un-complemented into the running remainder.
+  // Boost's CRC with the Castagnoli polynomial, reflected and complemented. Its constructor takes
+  // the remainder to start from unreflected; `seed` is a finished value.
   using Crc = boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true>;
-  Crc crc(seed ^ 0xFFFFFFFFu);
-  if (seed == 0) crc.reset();
+  Crc crc(ReverseBits(~seed));
   crc.process_bytes(bytes.data(), bytes.size());
   return crc.checksum();
 }

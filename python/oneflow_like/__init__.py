@@ -5,7 +5,7 @@
 """
 
 try:
-    from . import _C
+    from ._C import Size, Tensor, dtype, manual_seed, placement, sbp
 except ModuleNotFoundError as error:
     if error.name != __name__ + "._C":
         raise
@@ -14,9 +14,8 @@ except ModuleNotFoundError as error:
         "./scripts/quickstart in the source tree, or `pip install .` and import it from "
         "outside the source tree") from None
 
-from . import _tensor  # noqa: F401  (gives Tensor its Python methods)
-from . import autograd, comm, env, nn, optim
-from ._C import Size, Tensor, dtype, manual_seed, placement, sbp
+from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
+               autograd, comm, env, nn, optim)
 from ._creation import (arange, empty, empty_like, from_numpy, full, full_like, ones, ones_like,
                         rand, rand_like, randint, randn, randn_like, tensor, zeros, zeros_like)
 from ._functions import *  # noqa: F403

@@ -1,0 +1,51 @@
+"""Importing from the source tree, where a folder of C++ sources bears the package's name."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A source tree's root with the stand-in, and another folder for an installed package."""
+    (tmp_path / "root" / "oneflow_like").mkdir(parents=True)
+    shutil.copy(ROOT / "oneflow_like" / "__init__.py", tmp_path / "root" / "oneflow_like")
+    (tmp_path / "site" / "oneflow_like" / "nn").mkdir(parents=True)
+    return tmp_path
+
+
+def run(tree, code, *path):
+    program = f"import sys; sys.path[:] = {[str(p) for p in path]} + [p for p in sys.path if " \
+              f"'-packages' not in p]; {code}"
+    return subprocess.run([sys.executable, "-S", "-c", program], cwd=tree / "root",
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_without_an_install_the_error_says_what_to_do(tree):
+    result = run(tree, "import oneflow_like", "")
+    assert result.returncode != 0
+    assert "ImportError: oneflow_like is not installed" in result.stderr
+    assert "./scripts/quickstart" in result.stderr and "pip install ." in result.stderr
+
+
+def test_an_installed_package_is_found_behind_the_sources(tree):
+    site = tree / "site" / "oneflow_like"
+    (site / "__init__.py").write_text("from . import nn\nword = 'installed'\n")
+    (site / "nn" / "__init__.py").write_text("import oneflow_like\n")
+    code = ("import oneflow_like, oneflow_like.nn as nn; "
+            "print(oneflow_like.word, oneflow_like.__file__, nn.oneflow_like is oneflow_like)")
+    result = run(tree, code, "", tree / "site")
+    assert result.stdout.split() == ["installed", str(site / "__init__.py"), "True"], result.stderr
+
+
+def test_package_without_its_extension_says_what_to_do(tree):
+    site = tree / "site" / "oneflow_like"
+    shutil.copy(ROOT / "python" / "oneflow_like" / "__init__.py", site)
+    result = run(tree, "import oneflow_like", tree / "site")
+    assert "ImportError: oneflow_like is not built here" in result.stderr
+    assert "./scripts/quickstart" in result.stderr

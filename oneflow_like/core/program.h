@@ -96,11 +96,13 @@ struct StreamDesc {
   std::vector<Firing> order;    // one iteration
 };
 
-// "`after` may fire piece k only when `before` has finished piece k": edges of the proof that no
-// data, credit or stream order implies.
+// "`after` may fire piece k only when `before` has finished piece k - tokens": edges of the proof
+// that no data, credit or stream order implies. With unequal firings (1 and m; tokens are 0) all
+// firings of `after` wait for the last of `before`. A piece still being pushed is not waited for.
 struct ControlEdge {
   int before = 0;
   int after = 0;
+  int tokens = 0;  // firings `after` may run ahead
 };
 
 struct Program {

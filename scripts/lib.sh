@@ -68,7 +68,7 @@ install_product() {
     --config-settings=build-dir="$build_dir" \
     --config-settings=cmake.define.OFL_BUILD_TESTS="$2" ".[$1]" 2>&1 |
     tee "$log" | show_progress; then
-    grep -nE 'error|FAILED' "$log" | head -n 40 >&2 || true
+    grep -nE -A 4 'error:|FAILED:|CMake Error' "$log" | head -n 60 >&2 || true
     die "the build failed; the whole log is in build/product.log"
   fi
   current_stamp "$1" >"$stamp"

@@ -7,7 +7,7 @@
 namespace ofl {
 namespace {
 
-// The sum over single bits, straight from the definition of CRC-32C.
+// Bit by bit, straight from the definition of CRC-32C.
 uint32_t BitwiseCrc32c(std::string_view text) {
   uint32_t crc = 0xFFFFFFFFu;
   for (unsigned char byte : text) {

@@ -1,0 +1,74 @@
+#include "oneflow_like/runtime/world.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+namespace ofl::runtime {
+namespace {
+
+Result<int64_t> IntOf(const char* name, int64_t otherwise, int64_t low, int64_t high) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return otherwise;
+  int64_t value = 0;
+  const std::string_view view(text);
+  auto [end, error] = std::from_chars(view.begin(), view.end(), value);
+  OFL_ENSURE(error == std::errc() && end == view.end() && value >= low && value <= high,
+             Code::kInvalidArgument)
+      << "[world] environment variable " << name << ": got '" << view
+      << "'; expected a number from " << low << " to " << high
+      << "; start the script with oneflow-like-run, which sets it";
+  return value;
+}
+
+}  // namespace
+
+Result<transport::WorldConfig> WorldFromEnvironment() {
+  constexpr int64_t kMaxWorld = 65536, kMaxSeconds = 1'000'000;
+  transport::WorldConfig config;
+  OFL_ASSIGN(int64_t world, IntOf("WORLD_SIZE", 1, 1, kMaxWorld));
+  OFL_ASSIGN(int64_t rank, IntOf("RANK", 0, 0, world - 1));
+  OFL_ASSIGN(int64_t local, IntOf("LOCAL_WORLD_SIZE", world, 1, world));
+  OFL_ASSIGN(int64_t port, IntOf("MASTER_PORT", 0, 0, 65535));
+  OFL_ASSIGN(int64_t epoch, IntOf("OFL_EPOCH", 0, 0, INT64_MAX));
+  OFL_ASSIGN(int64_t meet, IntOf("OFL_RENDEZVOUS_TIMEOUT_S", 60, 1, kMaxSeconds));
+  OFL_ASSIGN(int64_t wait, IntOf("OFL_OPERATION_TIMEOUT_S", 300, 1, kMaxSeconds));
+  OFL_ASSIGN(int64_t checksum, IntOf("OFL_CHECKSUM", 0, 0, 1));
+  config.rank = static_cast<int>(rank);
+  config.world_size = static_cast<int>(world);
+  config.local_world_size = static_cast<int>(local);
+  config.master_port = static_cast<int>(port);
+  config.epoch = static_cast<uint64_t>(epoch);
+  config.rendezvous_timeout = std::chrono::seconds(meet);
+  config.operation_timeout = std::chrono::seconds(wait);
+  config.checksum_payload = checksum != 0;
+  if (const char* addr = std::getenv("MASTER_ADDR"); addr != nullptr && *addr != '\0') {
+    config.master_addr = addr;
+  }
+  if (const char* job = std::getenv("OFL_JOB_ID"); job != nullptr) config.job_id = job;
+  OFL_ENSURE(world == 1 || port != 0, Code::kInvalidArgument)
+      << "[world] environment variable MASTER_PORT: got nothing with WORLD_SIZE=" << world
+      << "; expected the port of rank 0; start the script with oneflow-like-run, which sets it";
+  return config;
+}
+
+Result<std::unique_ptr<tensor::Context>> MakeContext() {
+  OFL_ASSIGN(transport::WorldConfig config, WorldFromEnvironment());
+  const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
+  OFL_ASSIGN(int64_t threads, IntOf("OMP_NUM_THREADS", cores, 1, 4096));
+  OFL_ASSIGN(int64_t local_rank, IntOf("LOCAL_RANK", config.rank % config.local_world_size, 0,
+                                       config.world_size - 1));
+  tensor::ContextOptions options;
+  options.rank = config.rank;
+  options.world_size = config.world_size;
+  options.local_rank = static_cast<int>(local_rank);
+  options.local_world_size = config.local_world_size;
+  options.threads = static_cast<int>(threads);
+  if (config.world_size > 1) {
+    options.connect = [config] { return transport::ConnectTcp(config); };
+  }
+  return std::make_unique<tensor::Context>(std::move(options));
+}
+
+}  // namespace ofl::runtime

@@ -1,0 +1,289 @@
+#include "oneflow_like/tensor/autograd.h"
+
+#include <boost/container/small_vector.hpp>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "oneflow_like/tensor/boxing.h"
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/conversion.h"
+#include "oneflow_like/tensor/dispatch.h"
+
+namespace ofl::tensor {
+namespace {
+
+std::atomic<uint64_t> next_node_number{1};
+
+// A long chain would free itself by recursion; edges wait here instead.
+thread_local std::vector<Edge>* dying_edges = nullptr;
+
+void FreeEdges(std::vector<Edge>& edges) {
+  if (dying_edges != nullptr) {
+    for (Edge& e : edges) dying_edges->push_back(std::move(e));
+    return;
+  }
+  std::vector<Edge> queue = std::move(edges);
+  dying_edges = &queue;
+  while (!queue.empty()) {
+    Edge last = std::move(queue.back());
+    queue.pop_back();
+  }
+  dying_edges = nullptr;
+}
+
+class OpNode final : public Node {
+ public:
+  OpNode(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
+         std::span<const op::Value> outputs)
+      : Node(def.name), def_(def), attrs_(attrs), inputs_(inputs.begin(), inputs.end()) {
+    num_outputs_ = static_cast<int>(outputs.size());
+    for (const op::Value& v : inputs) versions_.push_back(AsTensor(v)->version());
+    // Not the outputs themselves: they own this node.
+    for (const op::Value& v : outputs) outputs_.emplace_back(AsTensor(v)->Detach());
+    for (const op::Value& v : outputs) versions_.push_back(AsTensor(v)->version());
+  }
+  // Inputs are let go through the queue too: they hold the nodes that made them.
+  ~OpNode() override {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i] != nullptr) edges.push_back({nullptr, 0, TensorRef(AsTensor(inputs_[i]))});
+    }
+    inputs_.clear();
+  }
+
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    std::vector<EagerBuilder::Saved> saved;
+    for (size_t i = 0; i < inputs_.size(); ++i) saved.push_back({inputs_[i].get(), versions_[i]});
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      saved.push_back({outputs_[i].get(), versions_[inputs_.size() + i]});
+    }
+    builder.Guard(name(), std::move(saved));
+    boost::container::small_vector<bool, 8> needs;
+    for (const Edge& e : edges) needs.push_back(e.needed());
+    op::GradContext context(builder, inputs_, outputs_, grads, attrs_,
+                            {needs.data(), needs.size()});
+    def_.grad(context);
+    return std::move(context.input_grads);
+  }
+
+  void Release() override {
+    Node::Release();
+    inputs_.clear();
+    outputs_.clear();
+  }
+
+ private:
+  const op::OpDef& def_;
+  Attrs attrs_;
+  op::Values inputs_;
+  op::Values outputs_;
+  std::vector<uint64_t> versions_;  // inputs, then outputs
+};
+
+// The walk of one backward call.
+class Walk {
+ public:
+  explicit Walk(bool retain) : retain_(retain) {}
+
+  Status Run(const TensorRef& root, op::Value grad) {
+    OFL_TRY(Add(EdgeOf(root), std::move(grad)));
+    while (!ready_.empty()) {
+      auto last = std::prev(ready_.end());
+      Pending pending = std::move(last->second);
+      ready_.erase(last);
+      OFL_TRY(Step(pending));
+    }
+    return FinishLeaves();
+  }
+
+ private:
+  struct Pending {
+    NodeRef node;
+    op::Values grads;
+  };
+
+  Status Step(Pending& pending) {
+    Node& node = *pending.node;
+    OFL_ENSURE(!node.released(), Code::kFailedPrecondition)
+        << "[backward] the graph was already freed at " << node.name()
+        << ": got a second backward through it; expected one; use backward(retain_graph=True) "
+           "the first time";
+    EagerBuilder builder;
+    op::Values grads = node.Apply(builder, pending.grads);
+    if (!builder.status().ok()) return builder.status().WithNote("in backward of " + node.name());
+    OFL_CHECK(grads.size() == node.edges.size());
+    std::vector<Edge> edges = node.edges;
+    if (!retain_) node.Release();
+    for (size_t i = 0; i < edges.size(); ++i) {
+      if (grads[i] != nullptr && edges[i].needed()) {
+        OFL_TRY(Add(edges[i], std::move(grads[i])));
+      }
+    }
+    return Status::Ok();
+  }
+
+  static Status Accumulate(op::Value& into, op::Value grad) {
+    if (into == nullptr) {
+      into = std::move(grad);
+      return Status::Ok();
+    }
+    OFL_ASSIGN(into, CallOp("add", {into, grad}));
+    return Status::Ok();
+  }
+
+  Status Add(const Edge& edge, op::Value grad) {
+    if (edge.leaf != nullptr) {
+      auto [at, fresh] = leaf_index_.try_emplace(edge.leaf.get(), leaves_.size());
+      if (fresh) leaves_.push_back({edge.leaf, nullptr});
+      return Accumulate(leaves_[at->second].second, std::move(grad));
+    }
+    if (edge.node == nullptr) return Status::Ok();
+    Pending& pending = ready_[edge.node->number()];
+    if (pending.node == nullptr) {
+      pending.node = edge.node;
+      pending.grads.resize(static_cast<size_t>(edge.node->num_outputs()));
+    }
+    return Accumulate(pending.grads[static_cast<size_t>(edge.output)], std::move(grad));
+  }
+
+  Status FinishLeaves() {
+    for (auto& [leaf, grad] : leaves_) {
+      TensorRef done(AsTensor(grad));
+      if (leaf->is_global()) {
+        OFL_ASSIGN(done, GradToLayout(done, leaf->layout_ref(), false, "backward"));
+      }
+      if (leaf->grad() != nullptr) {
+        OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(leaf->grad()), op::Value(done)}));
+        done = TensorRef(AsTensor(sum));
+      } else if (done->storage().use_count() > 1) {
+        // A gradient that shares memory with another tensor would change with it.
+        OFL_ASSIGN(done, CopyOf(done));
+      }
+      leaf->set_grad(std::move(done));
+    }
+    return Status::Ok();
+  }
+
+  bool retain_;
+  std::map<uint64_t, Pending> ready_;
+  std::unordered_map<const TensorImpl*, size_t> leaf_index_;
+  std::vector<std::pair<TensorRef, op::Value>> leaves_;  // in order of meeting them
+};
+
+}  // namespace
+
+Node::Node(std::string name) : name_(std::move(name)), number_(next_node_number++) {}
+Node::~Node() { FreeEdges(edges); }
+
+void intrusive_ptr_add_ref(const Node* node) {
+  node->refs_.fetch_add(1, std::memory_order_relaxed);
+}
+void intrusive_ptr_release(const Node* node) {
+  if (node->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete node;
+}
+
+op::Values EagerBuilder::Apply(const op::OpDef& op, op::Values inputs, const Attrs& attrs) {
+  op::Values none(op.outputs.size());
+  if (!status_.ok()) return none;
+  for (const op::Value& v : inputs) {
+    if (v == nullptr) {
+      Fail(Error(Code::kInternal) << "[" << op.name << "] a gradient rule passed no tensor");
+      return none;
+    }
+    for (const Saved& saved : saved_) {
+      if (saved.value == v.get() && AsTensor(v)->version() != saved.version) {
+        Fail(Error(Code::kFailedPrecondition)
+             << "[" << guarded_op_ << "] a tensor needed for backward was changed in place: got "
+             << Describe(*v) << " at version " << AsTensor(v)->version() << "; expected version "
+             << saved.version << "; change a copy instead");
+        return none;
+      }
+    }
+  }
+  auto outputs = Dispatch(op, inputs, attrs);
+  if (outputs.ok()) return std::move(outputs).value();
+  Fail(outputs.status());
+  return none;
+}
+
+op::Value EagerBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) {
+  if (!status_.ok()) return nullptr;
+  auto boxed = GlobalToGlobal(TensorRef(AsTensor(x)),
+                              std::make_shared<const sbp::Layout>(layout), "to_global");
+  if (boxed.ok()) return op::Value(*boxed);
+  Fail(boxed.status());
+  return nullptr;
+}
+
+Edge EdgeOf(const op::Value& x) {
+  TensorImpl* t = AsTensor(x);
+  if (t->grad_fn() != nullptr) return {t->grad_fn(), t->output_index(), nullptr};
+  if (t->requires_grad()) return {nullptr, 0, TensorRef(t)};
+  return {};
+}
+
+namespace {
+class RefusingNode final : public Node {
+ public:
+  RefusingNode(const op::OpDef& def, int outputs) : Node(def.name), def_(def) {
+    num_outputs_ = outputs;
+  }
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value>) override {
+    builder.Report(Error(Code::kUnimplemented)
+                   << "[" << def_.name << "] has no gradient: " << def_.not_differentiable
+                   << "; use detach() where none is wanted");
+    return op::Values(edges.size());
+  }
+
+ private:
+  const op::OpDef& def_;
+};
+}  // namespace
+
+void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
+              std::span<const op::Value> outputs) {
+  bool floating = false;
+  for (const op::Value& y : outputs) floating |= IsFloating(y->meta().dtype);
+  if (!floating) return;
+  NodeRef node;
+  if (def.grad != nullptr) {
+    node = new OpNode(def, attrs, inputs, outputs);
+  } else {
+    node = new RefusingNode(def, static_cast<int>(outputs.size()));
+  }
+  for (const op::Value& x : inputs) node->edges.push_back(EdgeOf(x));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (IsFloating(outputs[i]->meta().dtype)) {
+      AsTensor(outputs[i])->SetGradFn(node, static_cast<int>(i));
+    }
+  }
+}
+
+void RecordNode(NodeRef node, const TensorRef& output) { output->SetGradFn(std::move(node), 0); }
+
+Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph) {
+  OFL_ENSURE(root->requires_grad(), Code::kFailedPrecondition)
+      << "[backward] the tensor does not require grad and has no grad_fn: got "
+      << Describe(*root) << "; expected a result of tensors with requires_grad=True";
+  GradModeGuard no_grad(false);
+  op::Value seed;
+  if (grad != nullptr) {
+    OFL_ENSURE(grad->meta() == root->meta(), Code::kInvalidArgument)
+        << "[backward] the gradient does not fit: got gradient: " << Describe(*grad)
+        << " for " << Describe(*root) << "; expected the same shape and dtype";
+    OFL_ENSURE(grad->is_global() == root->is_global(), Code::kInvalidArgument)
+        << "[backward] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
+        << Describe(*root) << "; expected both local or both global";
+    seed = grad;
+  } else {
+    OFL_ENSURE(root->meta().shape.numel() == 1, Code::kInvalidArgument)
+        << "[backward] grad can be implicitly created only for scalar outputs: got "
+        << Describe(*root) << "; expected one element; pass backward(gradient)";
+    OFL_ASSIGN(TensorRef one, OnesLike(root));
+    seed = one;
+  }
+  Walk walk(retain_graph);
+  return walk.Run(root, std::move(seed));
+}
+
+}  // namespace ofl::tensor

@@ -1,0 +1,92 @@
+// Reverse-mode differentiation: the tape and the walk over it.
+//
+// A node is recorded for each differentiable call while grad mode is on. It keeps its inputs,
+// detached aliases of its outputs, and edges to the nodes that made the inputs. Nodes are numbered
+// in the order of recording, so walking by falling number is a topological order.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/tensor.h"
+
+namespace ofl::tensor {
+
+// Where a gradient goes next: a node's output, a leaf, or nowhere.
+struct Edge {
+  NodeRef node;
+  int output = 0;
+  TensorRef leaf;
+  bool needed() const { return node != nullptr || leaf != nullptr; }
+};
+
+class EagerBuilder;
+
+class Node {
+ public:
+  explicit Node(std::string name);
+  virtual ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Gradients of the inputs (null where nothing flows) from those of the outputs (likewise).
+  virtual op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) = 0;
+  // Drops what backward needs.
+  virtual void Release() { released_ = true; }
+
+  const std::string& name() const { return name_; }
+  uint64_t number() const { return number_; }
+  bool released() const { return released_; }
+  int num_outputs() const { return num_outputs_; }
+  std::vector<Edge> edges;  // one for each input
+
+ protected:
+  int num_outputs_ = 1;
+  bool released_ = false;
+
+ private:
+  friend void intrusive_ptr_add_ref(const Node* node);
+  friend void intrusive_ptr_release(const Node* node);
+  std::string name_;
+  uint64_t number_;
+  mutable std::atomic<int> refs_{0};
+};
+
+// Applies operators eagerly for gradient rules and decompositions.
+class EagerBuilder final : public op::Builder {
+ public:
+  op::Values Apply(const op::OpDef& op, op::Values inputs, const Attrs& attrs) override;
+  op::Value ToLayout(const op::Value& x, const sbp::Layout& layout) override;
+
+  // Refuses saved tensors that were changed in place, from now on.
+  struct Saved {
+    const op::ValueBase* value;
+    uint64_t version;
+  };
+  void Guard(std::string op, std::vector<Saved> saved) {
+    guarded_op_ = std::move(op);
+    saved_ = std::move(saved);
+  }
+  void Report(Status status) { Fail(std::move(status)); }
+
+ private:
+  std::string guarded_op_;
+  std::vector<Saved> saved_;
+};
+
+// Edge to whatever made `x`.
+Edge EdgeOf(const op::Value& x);
+// Makes the outputs' history: called after a differentiable call whose inputs require grad.
+void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
+              std::span<const op::Value> outputs);
+// Sets `node` (with its edges filled) as the maker of `output`.
+void RecordNode(NodeRef node, const TensorRef& output);
+
+// Accumulates d(root)/d(leaf) into every leaf's grad. `grad` null: root has one element, 1.
+// Gradients of global leaves are boxed to their leaf's layout (P becomes B) at the end.
+Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph);
+
+}  // namespace ofl::tensor

@@ -1,0 +1,76 @@
+#include "oneflow_like/tensor/context.h"
+
+#include <utility>
+
+#include "oneflow_like/tensor/call_cache.h"
+
+namespace ofl::tensor {
+namespace {
+std::unique_ptr<Context>& Installed() {
+  static auto* context = new std::unique_ptr<Context>();  // outlives Python's late destructors
+  return *context;
+}
+}  // namespace
+
+Context::Context(ContextOptions options)
+    : options_(std::move(options)),
+      cache_(std::make_unique<CallCache>()),
+      sequences_(static_cast<size_t>(options_.world_size), 0) {}
+
+Context::~Context() { Shutdown(Status::Ok()); }
+
+Context& Context::Get() {
+  auto& context = Installed();
+  if (context == nullptr) [[unlikely]] context = std::make_unique<Context>(ContextOptions{});
+  return *context;
+}
+
+std::unique_ptr<Context> Context::Install(std::unique_ptr<Context> context) {
+  return std::exchange(Installed(), std::move(context));
+}
+
+Result<transport::Transport*> Context::transport() {
+  if (transport_ != nullptr) return transport_.get();
+  if (!connect_failure_.ok()) return connect_failure_;
+  if (options_.connect == nullptr) {
+    transport_ = transport::SoloTransport();
+    return transport_.get();
+  }
+  auto connected = options_.connect();
+  if (!connected.ok()) {
+    connect_failure_ = connected.status();
+    return connect_failure_;
+  }
+  transport_ = std::move(connected).value();
+  return transport_.get();
+}
+
+void Context::Shutdown(Status why) {
+  if (transport_ == nullptr) return;
+  transport_->Shutdown(std::move(why));
+  transport_.reset();
+  connect_failure_ = Status(Code::kFailedPrecondition,
+                            "[world] this process has left the world: got a communication after "
+                            "shutdown; expected none");
+}
+
+Result<device::Device*> Context::DeviceOf(DeviceKind kind) {
+  device::Device*& device = devices_[static_cast<int>(kind)];
+  if (device == nullptr) {
+    OFL_ASSIGN(device, device::GetDevice(kind));
+  }
+  return device;
+}
+
+Result<device::Stream*> Context::StreamOf(DeviceKind kind) {
+  auto& stream = streams_[static_cast<int>(kind)];
+  if (stream == nullptr) {
+    OFL_ASSIGN(device::Device * device, DeviceOf(kind));
+    stream = device->NewStream(options_.threads);
+  }
+  return stream.get();
+}
+
+uint64_t Context::NextSequence(int peer) { return sequences_[static_cast<size_t>(peer)]++; }
+
+}  // namespace ofl::tensor

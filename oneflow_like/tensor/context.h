@@ -1,0 +1,109 @@
+// One process's eager world: who it is, how it reaches others, and what eager calls share.
+// The only mutable state of eager execution; the runtime (or a test) installs it.
+//
+// Threads: eager calls come from one thread at a time (Python's lock); while a call waits for
+// peers the lock is released through the blocking hooks, and a second thread that communicates
+// in that time is refused by the sequence numbers on both ends.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "oneflow_like/base/status.h"
+#include "oneflow_like/core/placement.h"
+#include "transport/transport.h"
+
+namespace ofl::tensor {
+
+class CallCache;
+
+// Counter-based random numbers: value = f(seed, offset, logical index). Every random call takes
+// one offset, whatever its size or layout.
+struct Generator {
+  uint64_t seed = 0;
+  int64_t next_offset = 0;
+};
+
+struct ContextOptions {
+  int rank = 0;
+  int world_size = 1;
+  int local_rank = 0;
+  int local_world_size = 1;
+  int threads = 1;  // of every kernel
+  // Makes the transport at first use; null: a world of one.
+  std::function<Result<std::unique_ptr<transport::Transport>>()> connect;
+};
+
+class Context {
+ public:
+  explicit Context(ContextOptions options);
+  ~Context();
+  // The installed context; a world of one with one thread when nobody installed any.
+  static Context& Get();
+  // Replaces the context. No tensor call may be under way.
+  // Returns the context it replaces.
+  static std::unique_ptr<Context> Install(std::unique_ptr<Context> context);
+
+  int rank() const { return options_.rank; }
+  int world_size() const { return options_.world_size; }
+  int local_rank() const { return options_.local_rank; }
+  int local_world_size() const { return options_.local_world_size; }
+  int threads() const { return options_.threads; }
+  // Connects at first use. The error is kept: a second use reports it again.
+  Result<transport::Transport*> transport();
+  bool connected() const { return transport_ != nullptr; }
+  // Tells the peers why this rank leaves (OK: it is done). Nothing can be sent afterwards.
+  void Shutdown(Status why);
+
+  Result<device::Device*> DeviceOf(DeviceKind kind);
+  Result<device::Stream*> StreamOf(DeviceKind kind);
+
+  bool grad_enabled() const { return grad_enabled_; }
+  void set_grad_enabled(bool on) { grad_enabled_ = on; }
+  Generator& generator() { return generator_; }
+  CallCache& cache() { return *cache_; }
+
+  // Number of the next eager exchange with a peer; both ends count alike.
+  uint64_t NextSequence(int peer);
+
+  // Called around every wait for peers. `call_site` names the user's line ("train.py:12").
+  struct Hooks {
+    void* (*leave)() = nullptr;
+    void (*enter)(void*) = nullptr;
+    std::string (*call_site)() = nullptr;
+    bool (*interrupted)() = nullptr;  // asked while waiting: should the wait end?
+  };
+  void set_hooks(Hooks hooks) { hooks_ = hooks; }
+  const Hooks& hooks() const { return hooks_; }
+
+ private:
+  ContextOptions options_;
+  std::unique_ptr<transport::Transport> transport_;
+  Status connect_failure_;
+  device::Device* devices_[4] = {};
+  std::unique_ptr<device::Stream> streams_[4];
+  std::unique_ptr<CallCache> cache_;
+  std::vector<uint64_t> sequences_;  // by peer
+  Generator generator_;
+  bool grad_enabled_ = true;
+  Hooks hooks_;
+};
+
+// Switches recording of gradients off (or on) for a scope.
+class GradModeGuard {
+ public:
+  explicit GradModeGuard(bool on) : before_(Context::Get().grad_enabled()) {
+    Context::Get().set_grad_enabled(on);
+  }
+  ~GradModeGuard() { Context::Get().set_grad_enabled(before_); }
+  GradModeGuard(const GradModeGuard&) = delete;
+  GradModeGuard& operator=(const GradModeGuard&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace ofl::tensor

@@ -1,0 +1,392 @@
+#include "oneflow_like/tensor/conversion.h"
+
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "oneflow_like/tensor/autograd.h"
+#include "oneflow_like/tensor/boxing.h"
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/exchange.h"
+#include "oneflow_like/tensor/tracer.h"
+
+namespace ofl::tensor {
+namespace {
+
+// Gradient of a change of layout: the same logical values, back where the input lies.
+class LayoutNode final : public Node {
+ public:
+  explicit LayoutNode(LayoutRef input) : Node("to_global"), input_(std::move(input)) {}
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    auto grad = GradToLayout(TensorRef(AsTensor(grads[0])), input_, true, "to_global");
+    if (grad.ok()) return {op::Value(*grad)};
+    builder.Report(grad.status());
+    return {nullptr};
+  }
+
+ private:
+  LayoutRef input_;
+};
+
+// Gradient of local -> global: this rank's shard of it.
+class FromLocalNode final : public Node {
+ public:
+  FromLocalNode(LayoutRef layout, TensorMeta local)
+      : Node("local_to_global"), layout_(std::move(layout)), local_(local) {}
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    auto grad = Try(TensorRef(AsTensor(grads[0])));
+    if (grad.ok()) return {op::Value(*grad)};
+    builder.Report(grad.status());
+    return {nullptr};
+  }
+
+ private:
+  Result<TensorRef> Try(const TensorRef& grad) {
+    OFL_ASSIGN(TensorRef dual, GradToLayout(grad, layout_, false, "local_to_global"));
+    if (dual->has_data()) return ToLocal(dual);
+    OFL_ASSIGN(op::Value zeros,
+               CallOp("full", {},
+                      {{"shape", std::vector<int64_t>(local_.shape.begin(), local_.shape.end())},
+                       {"value", 0.0},
+                       {"dtype", local_.dtype}}));
+    return TensorRef(AsTensor(zeros));
+  }
+  LayoutRef layout_;
+  TensorMeta local_;
+};
+
+LayoutRef DualOf(const LayoutRef& layout) {
+  auto dual = std::make_shared<sbp::Layout>(*layout);
+  for (int i = 0; i < dual->nd_sbp.rank(); ++i) {
+    if (dual->nd_sbp[i].is_partial()) dual->nd_sbp[i] = sbp::Sbp::Broadcast();
+  }
+  return dual;
+}
+
+// Gradient of global -> local: every rank's gradient is its shard of the dual layout.
+class ToLocalNode final : public Node {
+ public:
+  ToLocalNode(TensorMeta meta, LayoutRef layout)
+      : Node("to_local"), meta_(meta), layout_(DualOf(layout)) {}
+  op::Values Apply(EagerBuilder&, std::span<const op::Value> grads) override {
+    TensorImpl* local = AsTensor(grads[0]);
+    const int index = layout_->placement.IndexOf(Context::Get().rank());
+    const Shape shard = index < 0 ? Shape({0}) : local->meta().shape;
+    auto contiguous = Contiguous(TensorRef(local));
+    if (!contiguous.ok()) return {nullptr};
+    TensorRef global(
+        new TensorImpl(meta_, shard, layout_, index < 0 ? nullptr : (*contiguous)->storage()));
+    if (index >= 0) {
+      global = global->View(shard, ContiguousStrides(shard), (*contiguous)->offset_bytes());
+    }
+    return {op::Value(global)};
+  }
+
+ private:
+  TensorMeta meta_;
+  LayoutRef layout_;
+};
+
+bool Records(const TensorRef& x) {
+  return Context::Get().grad_enabled() && x->requires_grad() && IsFloating(x->meta().dtype);
+}
+
+void Record(NodeRef node, const TensorRef& input, const TensorRef& output) {
+  node->edges.push_back(EdgeOf(op::Value(input)));
+  RecordNode(std::move(node), output);
+}
+
+std::string EncodeMeta(const TensorMeta& meta) {
+  std::string text = DTypeName(meta.dtype);
+  for (int64_t d : meta.shape) text += "," + std::to_string(d);
+  return text;
+}
+
+Result<TensorMeta> DecodeMeta(std::string_view text) {
+  size_t at = text.find(',');
+  OFL_ASSIGN(DType dtype, DTypeFromName(text.substr(0, at)));
+  std::vector<int64_t> dims;
+  while (at != std::string_view::npos) {
+    text.remove_prefix(at + 1);
+    at = text.find(',');
+    dims.push_back(std::atoll(std::string(text.substr(0, at)).c_str()));
+  }
+  OFL_ASSIGN(Shape shape, Shape::Checked(dims));
+  return TensorMeta{dtype, shape};
+}
+
+// The logical tensor whose balanced parts these are.
+Result<TensorMeta> LogicalOf(const std::vector<TensorMeta>& members, const sbp::Layout& layout) {
+  const Placement& placement = layout.placement;
+  TensorMeta logical = members[0];
+  for (size_t i = 0; i < members.size(); ++i) {
+    OFL_ENSURE(members[i].dtype == logical.dtype &&
+                   members[i].shape.rank() == logical.shape.rank(),
+               Code::kInvalidArgument)
+        << "[to_global] local tensors differ: got " << logical.ToString() << " on rank "
+        << placement.ranks()[0] << " and " << members[i].ToString() << " on rank "
+        << placement.ranks()[i] << "; expected one dtype and number of axes on all ranks";
+  }
+  for (int axis = 0; axis < logical.shape.rank(); ++axis) {
+    int64_t size = 0;
+    for (size_t i = 0; i < members.size(); ++i) {
+      const std::vector<int> at = placement.Coordinates(static_cast<int>(i));
+      bool counts = true;  // only the first of those that hold the same slice
+      for (int k = 0; k < layout.nd_sbp.rank(); ++k) {
+        if (!layout.nd_sbp[k].is_split(axis) && at[static_cast<size_t>(k)] != 0) counts = false;
+      }
+      if (counts) size += members[i].shape[axis];
+    }
+    logical.shape[axis] = size;
+  }
+  for (size_t i = 0; i < members.size(); ++i) {
+    const Shape expected = sbp::LocalShape(logical.shape, layout, static_cast<int>(i));
+    OFL_ENSURE(members[i].shape == expected, Code::kInvalidArgument)
+        << "[to_global] sizes of the local tensors must match the balanced split: got "
+        << members[i].shape << " on rank " << placement.ranks()[i] << " for the logical shape "
+        << logical.shape << " with sbp " << layout.nd_sbp.ToString() << "; expected " << expected;
+  }
+  return logical;
+}
+
+Result<TensorMeta> AgreeOnMeta(const TensorRef& x, const sbp::Layout& layout) {
+  Context& world = Context::Get();
+  const Placement& placement = layout.placement;
+  const int self = world.rank();
+  const int first = placement.ranks()[0];
+  const bool member = placement.Contains(self);
+  std::vector<int> peers;
+  for (int rank = 0; rank < world.world_size(); ++rank) {
+    if (rank == self) continue;
+    const bool wanted = member ? (placement.Contains(rank) || self == first) : rank == first;
+    if (wanted) peers.push_back(rank);
+  }
+  const auto& hooks = world.hooks();
+  const std::string site = hooks.call_site != nullptr ? hooks.call_site() : std::string();
+  std::string what = "[to_global] local tensor to " + layout.ToString();
+  const uint64_t hash = HashText(what) ^ HashText(site);
+  if (!site.empty()) what += " at " + site;
+  OFL_ASSIGN(auto texts, ExchangeTexts(peers, EncodeMeta(x->meta()), hash, what));
+  auto meta_of = [&](int rank) -> Result<TensorMeta> {
+    if (rank == self) return x->meta();
+    for (size_t i = 0; i < peers.size(); ++i) {
+      if (peers[i] == rank) return DecodeMeta(texts[i]);
+    }
+    return Error(Code::kInternal) << "[to_global] no metadata of rank " << rank;
+  };
+  Result<TensorMeta> logical = TensorMeta{};
+  if (member) {
+    std::vector<TensorMeta> members;
+    for (int rank : placement.ranks()) {
+      OFL_ASSIGN(TensorMeta meta, meta_of(rank));
+      members.push_back(meta);
+    }
+    logical = LogicalOf(members, layout);
+  }
+  if (placement.size() == world.world_size()) return logical;
+  // Ranks outside: the first member tells them the answer, or that there is none.
+  if (member && self != first) return logical;
+  std::vector<int> others;
+  for (int rank = 0; rank < world.world_size(); ++rank) {
+    if (member ? !placement.Contains(rank) : rank == first) others.push_back(rank);
+  }
+  const std::string answer = member && logical.ok() ? EncodeMeta(*logical) : std::string("none");
+  OFL_ASSIGN(auto answers, ExchangeTexts(others, answer, hash + 1, what));
+  if (member) return logical;
+  OFL_ENSURE(answers[0] != "none", Code::kInvalidArgument)
+      << "[to_global] the local tensors of placement " << placement.ToString()
+      << " do not fit together: got an error on rank " << first << "; see its message";
+  return DecodeMeta(answers[0]);
+}
+
+// The layout from which B symbols take the first rank's data: the same mesh with those axes cut
+// to coordinate 0.
+Result<LayoutRef> FirstHolders(const sbp::Layout& layout) {
+  const Placement& placement = layout.placement;
+  Shape hierarchy = placement.hierarchy();
+  std::vector<int> ranks;
+  for (int k = 0; k < hierarchy.rank(); ++k) {
+    if (layout.nd_sbp[k].is_broadcast()) hierarchy[k] = 1;
+  }
+  for (int i = 0; i < placement.size(); ++i) {
+    const std::vector<int> at = placement.Coordinates(i);
+    bool first = true;
+    for (int k = 0; k < hierarchy.rank(); ++k) {
+      if (layout.nd_sbp[k].is_broadcast() && at[static_cast<size_t>(k)] != 0) first = false;
+    }
+    if (first) ranks.push_back(placement.ranks()[static_cast<size_t>(i)]);
+  }
+  OFL_ASSIGN(Placement holders, Placement::Make(placement.kind(), hierarchy, std::move(ranks)));
+  return LayoutRef(std::make_shared<const sbp::Layout>(sbp::Layout{holders, layout.nd_sbp}));
+}
+
+bool HasBroadcastOver(const sbp::Layout& layout) {
+  for (int k = 0; k < layout.nd_sbp.rank(); ++k) {
+    if (layout.nd_sbp[k].is_broadcast() && layout.placement.hierarchy()[k] > 1) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Status CheckTarget(std::string_view what, const TensorMeta& meta, const sbp::Layout& layout) {
+  for (int rank : layout.placement.ranks()) {
+    OFL_ENSURE(rank < Context::Get().world_size(), Code::kInvalidArgument)
+        << "[" << what << "] a rank is outside the world: got rank " << rank << " of "
+        << layout.placement.ToString() << "; expected ranks below "
+        << Context::Get().world_size() << "; start more processes with oneflow-like-run";
+  }
+  return sbp::CheckLayout("[" + std::string(what) + "] input", meta.dtype, meta.shape, layout);
+}
+
+Result<TensorRef> GlobalToGlobal(const TensorRef& x, const LayoutRef& to, std::string_view why) {
+  if (*x->layout() == *to) return x;
+  OFL_TRY(CheckTarget(why, x->meta(), *to));
+  OFL_ASSIGN(RecipeRef recipe, RecipeFor(x->meta(), x->layout_ref(), to));
+  OFL_ASSIGN(TensorRef y, RunBoxing(*recipe, x, why));
+  if (Records(x)) Record(new LayoutNode(x->layout_ref()), x, y);
+  return y;
+}
+
+Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to) {
+  OFL_TRY(CheckTarget("to_global", x->meta(), {to->placement, sbp::NdSbp::Broadcast(
+                                                                  to->nd_sbp.rank())}));
+  OFL_ASSIGN(TensorMeta meta, AgreeOnMeta(x, *to));
+  OFL_TRY(CheckTarget("to_global", meta, *to));
+  OFL_ASSIGN(TensorRef dense, Contiguous(x));
+  LayoutRef from = to;
+  if (HasBroadcastOver(*to)) {
+    OFL_ASSIGN(from, FirstHolders(*to));
+  }
+  const int self = Context::Get().rank();
+  TensorRef y;
+  if (!from->placement.Contains(self)) {
+    OFL_ASSIGN(y, EmptyGlobal(meta, from));
+  } else {
+    TensorRef whole(new TensorImpl(meta, x->meta().shape, from, dense->storage()));
+    y = whole->View(x->meta().shape, ContiguousStrides(x->meta().shape), dense->offset_bytes());
+  }
+  if (from != to) {
+    OFL_ASSIGN(RecipeRef recipe, RecipeFor(meta, from, to));
+    if (to->placement.Contains(self)) {
+      OFL_ASSIGN(y, RunBoxing(*recipe, y, "to_global"));
+    } else {
+      OFL_ASSIGN(y, EmptyGlobal(meta, to));
+    }
+  }
+  if (Records(x)) Record(new FromLocalNode(to, x->meta()), x, y);
+  return y;
+}
+
+Result<TensorRef> ToLocal(const TensorRef& x) {
+  OFL_ENSURE(x->is_global(), Code::kInvalidArgument)
+      << "[to_local] Expected global tensor for to_local but got local tensor: got "
+      << Describe(*x) << "; expected a global tensor";
+  TensorRef y;
+  if (!x->has_data()) {
+    Shape nothing = x->meta().shape;
+    if (nothing.rank() == 0) nothing.push_back(0);
+    nothing[0] = 0;
+    OFL_ASSIGN(y, EmptyLocal({x->meta().dtype, nothing}));
+  } else {
+    TensorRef whole(new TensorImpl(x->local_meta(), x->local_shape(), nullptr, x->storage()));
+    y = whole->View(x->local_shape(), x->strides(), x->offset_bytes());
+  }
+  if (Records(x)) Record(new ToLocalNode(x->meta(), x->layout_ref()), x, y);
+  return y;
+}
+
+Result<TensorRef> WholeValue(const TensorRef& x, std::string_view why) {
+  if (!x->is_global()) return Contiguous(x);
+  OFL_ENSURE(x->device_kind() != DeviceKind::kNull, Code::kFailedPrecondition)
+      << "[" << why << "] a null device holds no values: got " << Describe(*x)
+      << "; expected a tensor on cpu";
+  const int world = Context::Get().world_size();
+  std::vector<int> ranks(static_cast<size_t>(world));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  OFL_ASSIGN(Placement all, Placement::Make(x->device_kind(), Shape({world}), std::move(ranks)));
+  auto everywhere =
+      std::make_shared<const sbp::Layout>(sbp::Layout{all, {sbp::Sbp::Broadcast()}});
+  OFL_ASSIGN(RecipeRef recipe, RecipeFor(x->meta(), x->layout_ref(), everywhere));
+  OFL_ASSIGN(TensorRef whole, RunBoxing(*recipe, x->Detach(), why));
+  OFL_ASSIGN(TensorRef local, ToLocal(whole->Detach()));
+  return Contiguous(local);
+}
+
+Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool keep_partial,
+                               std::string_view why) {
+  OFL_CHECK(grad->is_global());
+  auto target = std::make_shared<sbp::Layout>(*of);
+  const bool same_mesh = grad->layout()->placement == of->placement;
+  for (int k = 0; k < target->nd_sbp.rank(); ++k) {
+    sbp::Sbp& symbol = target->nd_sbp[k];
+    if (symbol.is_partial()) {
+      symbol = sbp::Sbp::Broadcast();
+    } else if (symbol.is_broadcast() && keep_partial && same_mesh &&
+               grad->layout()->nd_sbp[k].is_partial()) {
+      symbol = grad->layout()->nd_sbp[k];
+    }
+  }
+  return GlobalToGlobal(grad, target, why);
+}
+
+Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& placement,
+                           const std::optional<sbp::NdSbp>& nd_sbp) {
+  sbp::Layout target;
+  if (x->layout() != nullptr) target = *x->layout();
+  Tracer* tracer = CurrentTracer();
+  OFL_ENSURE(x->layout() != nullptr || tracer != nullptr || (placement && nd_sbp),
+             Code::kInvalidArgument)
+      << "[to_global] a local tensor needs both placement and sbp: got " << Describe(*x)
+      << (placement ? " without sbp" : " without placement")
+      << "; expected x.to_global(placement=..., sbp=...)";
+  if (placement) target.placement = *placement;
+  if (nd_sbp) target.nd_sbp = *nd_sbp;
+  if (tracer != nullptr) {
+    op::Value lifted = x->is_symbolic() ? x : tracer->Lift(x);
+    OFL_TRY(tracer->status());
+    if (!target.placement.defined()) target.placement = tracer->PlacementOf(lifted);
+    op::Value y;
+    if (nd_sbp || x->layout() != nullptr) {
+      OFL_TRY(CheckTarget("to_global", x->meta(), target));
+      y = tracer->ToLayout(lifted, target);
+    } else {
+      y = tracer->ToPlacement(lifted, target.placement);
+    }
+    OFL_TRY(tracer->status());
+    return y;
+  }
+  OFL_ASSIGN(TensorRef eager, RequireTensor(x));
+  auto layout = std::make_shared<const sbp::Layout>(std::move(target));
+  OFL_ASSIGN(TensorRef y, eager->is_global() ? GlobalToGlobal(eager, layout, "to_global")
+                                             : LocalToGlobal(eager, layout));
+  return op::Value(y);
+}
+
+Result<TensorRef> CopyOf(const TensorRef& x) {
+  if (!x->has_data()) return x->Detach();
+  OFL_ASSIGN(TensorRef dense, Contiguous(x));
+  if (dense != x) return dense;
+  OFL_ASSIGN(StorageRef storage, AllocateStorage(x->device_kind(), x->local_meta().bytes()));
+  TensorRef copy(new TensorImpl(x->meta(), x->local_shape(), x->layout_ref(), storage));
+  if (x->local_meta().bytes() > 0 && copy->device_kind() != DeviceKind::kNull) {
+    std::memcpy(copy->data(), x->data(), static_cast<size_t>(x->local_meta().bytes()));
+  }
+  return copy;
+}
+
+Result<TensorRef> OnesLike(const TensorRef& x) {
+  OFL_ASSIGN(op::Value ones, CallOp("ones_like", {op::Value(x)}));
+  TensorRef one(AsTensor(ones));
+  if (!one->is_global() || !one->layout()->nd_sbp.HasPartial()) return one;
+  return GradToLayout(one, x->layout_ref(), false, "backward");
+}
+
+Result<TensorRef> FromHost(const TensorMeta& meta, const void* data) {
+  OFL_ASSIGN(TensorRef x, EmptyLocal(meta));
+  if (meta.bytes() > 0) std::memcpy(x->data(), data, static_cast<size_t>(meta.bytes()));
+  return x;
+}
+
+}  // namespace ofl::tensor

@@ -1,0 +1,401 @@
+#include "oneflow_like/tensor/dispatch.h"
+
+#include <boost/container/small_vector.hpp>
+#include <utility>
+
+#include "oneflow_like/tensor/autograd.h"
+#include "oneflow_like/tensor/boxing.h"
+#include "oneflow_like/tensor/call_cache.h"
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/signature.h"
+#include "oneflow_like/tensor/tracer.h"
+
+namespace ofl::tensor {
+namespace {
+
+template <class T>
+using Small = boost::container::small_vector<T, 6>;
+
+Shape Zeros(int rank) {
+  Shape out;
+  for (int i = 0; i < rank; ++i) out.push_back(0);
+  return out;
+}
+
+std::string DescribeAll(const op::OpDef& def, std::span<const op::Value> inputs) {
+  std::string text;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += def.InputAt(static_cast<int>(i)).name + ": " + Describe(*inputs[i]);
+  }
+  return text;
+}
+
+// All local, or all global on one placement inside this world.
+Status CheckInputs(const op::OpDef& def, std::span<const op::Value> inputs) {
+  const sbp::Layout* first = inputs.empty() ? nullptr : inputs[0]->layout();
+  for (const op::Value& v : inputs) {
+    const sbp::Layout* layout = v->layout();
+    OFL_ENSURE((layout == nullptr) == (first == nullptr), Code::kInvalidArgument)
+        << "[" << def.name << "] local and global tensors are mixed: got "
+        << DescribeAll(def, inputs)
+        << "; expected all local or all global; use x.to_global(placement=..., sbp=...)";
+    if (layout == nullptr) continue;
+    OFL_ENSURE(layout->placement == first->placement, Code::kInvalidArgument)
+        << "[" << def.name << "] expected all tensors to be on the same placement: got "
+        << DescribeAll(def, inputs) << "; expected one placement; use x.to_global(placement=...)";
+  }
+  return Status::Ok();
+}
+
+std::vector<TensorMeta> MetasOf(std::span<const op::Value> inputs) {
+  std::vector<TensorMeta> metas;
+  for (const op::Value& v : inputs) metas.push_back(v->meta());
+  return metas;
+}
+
+Status FinishPlan(const op::OpDef& def, CallPlan& plan) {
+  OFL_ASSIGN(plan.kernel, op::FindKernel(def.name, plan.device, plan.local_inputs,
+                                         plan.local_outputs, plan.local_attrs));
+  if (plan.kernel.workspace != nullptr) {
+    plan.workspace_bytes = plan.kernel.workspace(plan.local_inputs, plan.local_outputs,
+                                                 plan.local_attrs, Context::Get().threads());
+  }
+  return Status::Ok();
+}
+
+Status PlanLocal(const op::OpDef& def, CallPlan& plan) {
+  plan.local_inputs = plan.inputs;
+  plan.local_outputs = plan.outputs;
+  for (auto& m : plan.inputs) plan.input_offsets.push_back(Zeros(m.shape.rank()));
+  for (auto& m : plan.outputs) plan.output_offsets.push_back(Zeros(m.shape.rank()));
+  plan.local_attrs = plan.attrs;
+  return FinishPlan(def, plan);
+}
+
+// Shards, offsets and local attributes of this rank under a signature.
+Status PlanShards(const op::OpDef& def, const Placement& placement,
+                  const sbp::NdSignature& signature, CallPlan& plan) {
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    plan.output_layouts.push_back(
+        std::make_shared<const sbp::Layout>(sbp::Layout{placement, signature.outputs[i]}));
+  }
+  plan.device = placement.kind();
+  const int index = placement.IndexOf(Context::Get().rank());
+  plan.member = index >= 0;
+  if (!plan.member) return Status::Ok();
+  std::vector<Shape> in_shapes, out_shapes;
+  for (size_t i = 0; i < plan.inputs.size(); ++i) {
+    const sbp::Box box =
+        sbp::LocalBox(plan.inputs[i].shape, {placement, signature.inputs[i]}, index);
+    in_shapes.push_back(box.Extent());
+    plan.local_inputs.push_back({plan.inputs[i].dtype, in_shapes.back()});
+    plan.input_offsets.push_back(box.begin);
+  }
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    const sbp::Box box =
+        sbp::LocalBox(plan.outputs[i].shape, {placement, signature.outputs[i]}, index);
+    out_shapes.push_back(box.Extent());
+    plan.local_outputs.push_back({plan.outputs[i].dtype, out_shapes.back()});
+    plan.output_offsets.push_back(box.begin);
+  }
+  plan.local_attrs = def.local_attrs != nullptr
+                         ? def.local_attrs(plan.attrs, in_shapes, out_shapes)
+                         : plan.attrs;
+  return FinishPlan(def, plan);
+}
+
+Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
+  std::vector<const sbp::Layout*> layouts;
+  for (const op::Value& v : inputs) layouts.push_back(v->layout());
+  const Placement& placement = layouts[0]->placement;
+  OFL_ASSIGN(SignatureChoice choice,
+             ChooseSignature(def, plan.inputs, layouts, plan.outputs, plan.attrs));
+  if (def.decompose != nullptr && choice.bytes > 0) {
+    auto composed = DecompositionCost(def, plan.inputs, layouts, plan.attrs);
+    if (composed.ok() && *composed < choice.cost_ps) {
+      plan.decompose = true;
+      return Status::Ok();
+    }
+  }
+  bool any = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    RecipeRef recipe;
+    if (!(choice.signature.inputs[i] == layouts[i]->nd_sbp)) {
+      auto target = std::make_shared<const sbp::Layout>(
+          sbp::Layout{placement, choice.signature.inputs[i]});
+      OFL_ASSIGN(recipe, RecipeFor(plan.inputs[i], AsTensor(inputs[i])->layout_ref(), target));
+      any = true;
+    }
+    plan.boxing.push_back(std::move(recipe));
+  }
+  if (!any) plan.boxing.clear();
+  return PlanShards(def, placement, choice.signature, plan);
+}
+
+Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> inputs,
+                             const Attrs& attrs) {
+  auto plan = std::make_shared<CallPlan>();
+  OFL_TRY(CheckInputs(def, inputs));
+  OFL_ASSIGN(plan->attrs, def.CompleteAttrs(attrs));
+  plan->inputs = MetasOf(inputs);
+  OFL_ASSIGN(plan->outputs, def.Infer(plan->inputs, plan->attrs));
+  if (!inputs.empty() && inputs[0]->layout() != nullptr) {
+    OFL_TRY(PlanGlobal(def, inputs, *plan));
+  } else {
+    OFL_TRY(PlanLocal(def, *plan));
+  }
+  return CallPlanRef(plan);
+}
+
+Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
+                 std::span<const op::Value> outputs) {
+  Small<op::TensorView> in, out;
+  for (const TensorRef& x : inputs) in.push_back(x->view());
+  for (const op::Value& y : outputs) out.push_back(AsTensor(y)->view());
+  Context& world = Context::Get();
+  op::KernelContext context;
+  context.inputs = {in.data(), in.size()};
+  context.outputs = {out.data(), out.size()};
+  context.attrs = &plan.local_attrs;
+  OFL_ASSIGN(context.stream, world.StreamOf(plan.device));
+  context.logical_inputs = plan.inputs;
+  context.logical_outputs = plan.outputs;
+  context.input_offsets = plan.input_offsets;
+  context.output_offsets = plan.output_offsets;
+  device::BufferRef workspace;
+  if (plan.workspace_bytes > 0) {
+    OFL_ASSIGN(device::Device * device, world.DeviceOf(plan.device));
+    OFL_ASSIGN(workspace, device->Allocate(plan.workspace_bytes));
+    context.workspace = {workspace->data(), static_cast<size_t>(plan.workspace_bytes)};
+  }
+  return plan.kernel.run(context);
+}
+
+Result<op::Values> AllocateOutputs(const CallPlan& plan) {
+  op::Values outputs;
+  outputs.reserve(plan.outputs.size());
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    if (plan.output_layouts.empty()) {
+      OFL_ASSIGN(StorageRef storage, AllocateStorage(plan.device, plan.outputs[i].bytes()));
+      outputs.emplace_back(
+          new TensorImpl(plan.outputs[i], plan.outputs[i].shape, nullptr, std::move(storage)));
+    } else if (!plan.member) {
+      OFL_ASSIGN(TensorRef shell, EmptyGlobal(plan.outputs[i], plan.output_layouts[i]));
+      outputs.emplace_back(std::move(shell));
+    } else {
+      const TensorMeta& local = plan.local_outputs[i];
+      OFL_ASSIGN(StorageRef storage, AllocateStorage(plan.device, local.bytes()));
+      outputs.emplace_back(new TensorImpl(plan.outputs[i], local.shape, plan.output_layouts[i],
+                                          std::move(storage)));
+    }
+  }
+  return outputs;
+}
+
+// Boxed and dense operands. A mutated operand that is not dense is copied back by the caller.
+Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& plan,
+                                       std::span<const op::Value> inputs) {
+  Small<TensorRef> ready;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    TensorRef x(AsTensor(inputs[i]));
+    if (!plan.boxing.empty() && plan.boxing[i] != nullptr) {
+      OFL_ASSIGN(x, RunBoxing(*plan.boxing[i], x, def.name));
+    }
+    OFL_ASSIGN(x, Contiguous(x));
+    ready.push_back(std::move(x));
+  }
+  return ready;
+}
+
+void FinishMutated(const op::OpDef& def, std::span<const op::Value> inputs,
+                   std::span<const TensorRef> ready) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!def.InputMutated(static_cast<int>(i))) continue;
+    TensorImpl* x = AsTensor(inputs[i]);
+    if (ready[i].get() != x && x->has_data()) CopyIntoView(*ready[i], *x);
+    x->BumpVersion();
+  }
+}
+
+bool AnyMutated(const op::OpDef& def) {
+  for (const op::Operand& operand : def.inputs) {
+    if (operand.mutated) return true;
+  }
+  return false;
+}
+
+Status RefuseMutation(const op::OpDef& def, std::span<const op::Value> inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    OFL_ENSURE(!def.InputMutated(static_cast<int>(i)) || !AsTensor(inputs[i])->requires_grad(),
+               Code::kFailedPrecondition)
+        << "[" << def.name << "] a tensor that requires grad would be changed in place: got "
+        << Describe(*inputs[i]) << "; expected to run under no_grad()";
+  }
+  return Status::Ok();
+}
+
+Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
+                           std::span<const op::Value> inputs) {
+  if (plan.decompose) {
+    EagerBuilder builder;
+    op::Values outputs = def.decompose(builder, inputs, plan.attrs);
+    OFL_TRY(builder.status());
+    return outputs;  // the operators inside have recorded themselves
+  }
+  const bool mutates = AnyMutated(def);
+  bool record = false;
+  if (Context::Get().grad_enabled()) {
+    if (mutates) OFL_TRY(RefuseMutation(def, inputs));
+    for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
+  }
+  OFL_ASSIGN(auto ready, PrepareInputs(def, plan, inputs));
+  OFL_ASSIGN(op::Values outputs, AllocateOutputs(plan));
+  if (plan.member) OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, outputs));
+  if (mutates) FinishMutated(def, inputs, {ready.data(), ready.size()});
+  if (record) RecordOp(def, plan.attrs, inputs, outputs);
+  return outputs;
+}
+
+bool SameDTypes(std::span<const op::Value> inputs) {
+  for (const op::Value& v : inputs) {
+    if (v->meta().dtype != inputs[0]->meta().dtype) return false;
+  }
+  return true;
+}
+
+// torch's promotion among the operands of an elementwise operator; a bool condition keeps out.
+Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inputs) {
+  op::Values promoted(inputs.begin(), inputs.end());
+  auto takes_part = [&](size_t i) {
+    const std::string& name = def.InputAt(static_cast<int>(i)).name;
+    return name != "condition" && name != "mask";
+  };
+  std::optional<DType> dtype, weak;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!takes_part(i)) continue;
+    const TensorMeta& m = inputs[i]->meta();
+    // A 0-d tensor matters only by its category, as in torch.
+    std::optional<DType>& into = m.shape.rank() == 0 ? weak : dtype;
+    into = into ? PromoteTypes(*into, m.dtype) : m.dtype;
+  }
+  if (dtype && weak) {
+    auto category = [](DType d) { return d == DType::kBool ? 0 : IsFloating(d) ? 2 : 1; };
+    if (category(*weak) > category(*dtype)) dtype = PromoteTypes(*dtype, *weak);
+  } else if (!dtype) {
+    dtype = weak;
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!takes_part(i) || inputs[i]->meta().dtype == *dtype) continue;
+    OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", *dtype}}));
+  }
+  return promoted;
+}
+
+bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs) {
+  return inputs.size() >= 2 && !SameDTypes(inputs) && def.Has(op::Trait::kElementwise) &&
+         !def.Has(op::Trait::kUpdate);
+}
+
+Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs) {
+  Attrs drawn = attrs;
+  if (!drawn.Has("seed") && !drawn.Has("offset")) {
+    Generator& generator = Context::Get().generator();
+    drawn.Set("seed", static_cast<int64_t>(generator.seed));
+    drawn.Set("offset", generator.next_offset++);
+  }
+  return drawn;
+}
+
+Result<op::Values> Trace(Tracer& tracer, const op::OpDef& def, std::span<const op::Value> inputs,
+                         const Attrs& given) {
+  OFL_ASSIGN(Attrs attrs, def.CompleteAttrs(given));
+  op::Values lifted;
+  for (const op::Value& v : inputs) {
+    lifted.push_back(v->is_symbolic() ? v : tracer.Lift(v));
+    OFL_TRY(tracer.status());
+  }
+  op::Values outputs = tracer.Apply(def, std::move(lifted), attrs);
+  OFL_TRY(tracer.status());
+  return outputs;
+}
+
+}  // namespace
+
+Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
+                            const Attrs& given) {
+  if (NeedsPromotion(def, inputs)) {
+    OFL_ASSIGN(op::Values promoted, Promote(def, inputs));
+    return Dispatch(def, promoted, given);
+  }
+  const bool random = def.Has(op::Trait::kRandom);
+  if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
+    return Trace(*tracer, def, inputs, random ? WithRandomState(def, given) : given);
+  }
+  for (const op::Value& v : inputs) {
+    if (v == nullptr || v->is_symbolic()) [[unlikely]] OFL_TRY(RequireTensor(v).status());
+  }
+  if (random) {  // never the same attributes twice: nothing to remember
+    OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, WithRandomState(def, given)));
+    return RunPlan(def, *plan, inputs);
+  }
+  CallCache& cache = Context::Get().cache();
+  const CallCache::Query query{&def, inputs, given, nullptr};
+  const uint64_t hash = CallCache::HashOf(query);
+  CallPlanRef plan;
+  if (const CallPlanRef* found = cache.Find(query, hash)) {
+    plan = *found;
+  } else {
+    OFL_ASSIGN(plan, MakePlan(def, inputs, given));
+    cache.Insert(query, hash, plan);
+  }
+  return RunPlan(def, *plan, inputs);
+}
+
+Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
+                                 const LayoutRef& layout) {
+  OFL_ENSURE(def.inputs.empty() && def.outputs.size() == 1, Code::kInvalidArgument)
+      << "[" << def.name << "] takes no placement: got placement "
+      << layout->placement.ToString() << "; expected an operator that makes a tensor";
+  CallPlan plan;
+  const Attrs& drawn = def.Has(op::Trait::kRandom) ? WithRandomState(def, given) : given;
+  OFL_ASSIGN(plan.attrs, def.CompleteAttrs(drawn));
+  OFL_ASSIGN(plan.outputs, def.Infer({}, plan.attrs));
+  const TensorMeta meta = plan.outputs[0];
+  OFL_TRY(sbp::CheckLayout("[" + def.name + "] output", meta.dtype, meta.shape, *layout));
+  for (int rank : layout->placement.ranks()) {
+    OFL_ENSURE(rank < Context::Get().world_size(), Code::kInvalidArgument)
+        << "[" << def.name << "] a rank is outside the world: got rank " << rank << " of "
+        << layout->placement.ToString() << "; expected ranks below "
+        << Context::Get().world_size() << "; start more processes with oneflow-like-run";
+  }
+  // The values are those of the whole tensor; a partial layout is reached from B.
+  sbp::NdSbp made = layout->nd_sbp;
+  for (int i = 0; i < made.rank(); ++i) {
+    if (made[i].is_partial()) made[i] = sbp::Sbp::Broadcast();
+  }
+  if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
+    OFL_ASSIGN(op::Values traced, Trace(*tracer, def, {}, plan.attrs));
+    op::Value placed = tracer->ToLayout(traced[0], *layout);
+    OFL_TRY(tracer->status());
+    return placed;
+  }
+  OFL_TRY(PlanShards(def, layout->placement, sbp::NdSignature{{}, {made}}, plan));
+  OFL_ASSIGN(op::Values outputs, AllocateOutputs(plan));
+  if (plan.member) OFL_TRY(RunKernel(plan, {}, outputs));
+  if (made == layout->nd_sbp) return outputs[0];
+  TensorRef made_tensor(AsTensor(outputs[0]));
+  OFL_ASSIGN(RecipeRef recipe, RecipeFor(meta, made_tensor->layout_ref(), layout));
+  OFL_ASSIGN(TensorRef boxed, RunBoxing(*recipe, made_tensor, def.name));
+  return op::Value(boxed);
+}
+
+Result<op::Value> CallOp(std::string_view name, std::initializer_list<op::Value> inputs,
+                         const Attrs& attrs) {
+  OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(name));
+  OFL_ASSIGN(op::Values outputs, Dispatch(*def, {inputs.begin(), inputs.size()}, attrs));
+  OFL_ENSURE(!outputs.empty(), Code::kInternal) << "[" << name << "] has no output";
+  return outputs[0];
+}
+
+}  // namespace ofl::tensor

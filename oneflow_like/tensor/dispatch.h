@@ -1,0 +1,29 @@
+// The one entry of eager operators: infer, choose layouts, box, run, record.
+#pragma once
+
+#include <span>
+
+#include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/tensor.h"
+
+namespace ofl::tensor {
+
+// Applies an operator to eager tensors, or hands it to the thread's tracer.
+//
+// Inputs: all local or all global on one placement; global ones are boxed to the signature of
+// least cost (the first of equals). Operands of an elementwise operator are promoted to one dtype
+// as torch does. Attributes may be incomplete. Random operators take seed and offset from the
+// context's generator unless given. Optional trailing inputs may be left out.
+// Errors carry "[op]"; after a failed collective the world is not usable.
+Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
+                            const Attrs& attrs);
+
+// Operators without inputs that make a global tensor of this layout. A P layout holds the value
+// at coordinate 0 and the identity elsewhere.
+Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& attrs, const LayoutRef& layout);
+
+// By name, one output.
+Result<op::Value> CallOp(std::string_view name, std::initializer_list<op::Value> inputs,
+                         const Attrs& attrs = {});
+
+}  // namespace ofl::tensor

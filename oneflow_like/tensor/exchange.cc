@@ -1,0 +1,245 @@
+#include "oneflow_like/tensor/exchange.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "oneflow_like/tensor/context.h"
+
+namespace ofl::tensor {
+namespace {
+
+// Header: | magic u32 | text bytes u32 | hash u64 | payload bytes u64 | inline u32 | 0 u32 |
+// then the text, then the payload if it is inline.
+constexpr uint32_t kMagic = 0x4F465845;
+constexpr size_t kHeaderBytes = 32;
+constexpr int64_t kInlineBytes = 32768;
+constexpr size_t kMaxWhat = 400;
+constexpr uint64_t kEagerChannel = 0x6561676572ull;  // apart from plans and handshakes
+constexpr auto kInterruptCheck = std::chrono::milliseconds(50);
+constexpr auto kSpin = std::chrono::microseconds(40);
+
+// Shared with the transport's callbacks: it owns every buffer they touch, so that a call which
+// fails early can return while messages are still under way.
+struct Flight {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::atomic<int> pending{0};
+  std::atomic<bool> failed{false};
+  Status failure;  // the first
+  struct Peer {
+    std::string header;
+    std::string answer;
+    std::vector<std::byte> outgoing;
+    std::vector<std::byte> incoming;
+  };
+  std::vector<Peer> peers;
+
+  void Finish(const Status& status) {
+    if (!status.ok()) {
+      std::lock_guard lock(mutex);
+      if (failure.ok()) failure = status;
+      failed.store(true);
+    }
+    if (pending.fetch_sub(1) == 1 || !status.ok()) {
+      std::lock_guard lock(mutex);
+      changed.notify_all();
+    }
+  }
+};
+
+Status Await(Flight& flight) {
+  const auto& hooks = Context::Get().hooks();
+  void* token = hooks.leave != nullptr ? hooks.leave() : nullptr;
+  auto ready = [&] { return flight.pending.load() == 0 || flight.failed.load(); };
+  const auto until = std::chrono::steady_clock::now() + kSpin;
+  while (!ready() && std::chrono::steady_clock::now() < until) {
+  }
+  std::unique_lock lock(flight.mutex);
+  // The transport ends every operation by its own deadline.
+  bool interrupted = false;
+  while (!interrupted && !flight.changed.wait_for(lock, kInterruptCheck, ready)) {
+    lock.unlock();
+    interrupted = hooks.interrupted != nullptr && hooks.interrupted();
+    lock.lock();
+  }
+  Status failure = flight.failure;
+  lock.unlock();
+  if (interrupted) failure = Status(Code::kCancelled, "[exchange] interrupted while waiting");
+  if (hooks.enter != nullptr) hooks.enter(token);
+  return failure;
+}
+
+std::string MakeHeader(uint64_t hash, const std::string& what, std::span<const std::byte> payload,
+                       bool is_inline) {
+  const size_t text = std::min(what.size(), kMaxWhat);
+  std::string header(kHeaderBytes + text + (is_inline ? payload.size() : 0), '\0');
+  auto* at = reinterpret_cast<std::byte*>(header.data());
+  StoreLe<uint32_t>(at, kMagic);
+  StoreLe<uint32_t>(at + 4, static_cast<uint32_t>(text));
+  StoreLe<uint64_t>(at + 8, hash);
+  StoreLe<uint64_t>(at + 16, payload.size());
+  StoreLe<uint32_t>(at + 24, is_inline ? 1 : 0);
+  std::memcpy(at + kHeaderBytes, what.data(), text);
+  if (is_inline && !payload.empty()) {
+    std::memcpy(at + kHeaderBytes + text, payload.data(), payload.size());
+  }
+  return header;
+}
+
+struct Answer {
+  uint64_t hash;
+  int64_t payload;
+  bool is_inline;
+  std::string_view what;
+  std::string_view body;
+};
+
+Result<Answer> ParseAnswer(int peer, const std::string& text) {
+  const auto* at = reinterpret_cast<const std::byte*>(text.data());
+  OFL_ENSURE(text.size() >= kHeaderBytes && LoadLe<uint32_t>(at) == kMagic, Code::kDataLoss)
+      << "[exchange] rank " << peer << " sent something else than a header: got " << text.size()
+      << " bytes; expected the same library on all ranks";
+  Answer answer{LoadLe<uint64_t>(at + 8), static_cast<int64_t>(LoadLe<uint64_t>(at + 16)),
+                LoadLe<uint32_t>(at + 24) != 0, {}, {}};
+  const size_t what = LoadLe<uint32_t>(at + 4);
+  OFL_ENSURE(kHeaderBytes + what <= text.size(), Code::kDataLoss)
+      << "[exchange] rank " << peer << " sent a truncated header";
+  answer.what = std::string_view(text).substr(kHeaderBytes, what);
+  answer.body = std::string_view(text).substr(kHeaderBytes + what);
+  return answer;
+}
+
+Status Mismatch(int peer, std::string_view theirs, const std::string& mine) {
+  return Error(Code::kFailedPrecondition)
+         << "[exchange] ranks run different programs: got " << theirs << " on rank " << peer
+         << " and " << mine << " on rank " << Context::Get().rank()
+         << "; expected the same operation on every rank of the placement; run global operators "
+            "in the same order on all ranks";
+}
+
+void PostHeaders(transport::Transport& transport, const std::shared_ptr<Flight>& flight,
+                 const std::vector<int>& peers, const std::vector<transport::Tag>& tags,
+                 size_t max_answer) {
+  for (size_t i = 0; i < peers.size(); ++i) {
+    transport.RecvAny(peers[i], tags[i], max_answer, [flight, i](Result<std::string> got) {
+      if (!got.ok()) return flight->Finish(got.status());
+      flight->peers[i].answer = std::move(got).value();
+      flight->Finish(Status::Ok());
+    });
+  }
+  for (size_t i = 0; i < peers.size(); ++i) {
+    transport.Send(peers[i], tags[i], AsBytes(flight->peers[i].header),
+                   [flight](Status status) { flight->Finish(status); });
+  }
+}
+
+std::vector<transport::Tag> TakeTags(const std::vector<int>& peers) {
+  std::vector<transport::Tag> tags;
+  for (int peer : peers) tags.push_back({kEagerChannel, Context::Get().NextSequence(peer), 0});
+  return tags;
+}
+
+// The large payloads, after the headers agreed.
+Status ExchangeBulk(transport::Transport& transport, const std::shared_ptr<Flight>& bulk,
+                    const std::vector<PeerMessage>& messages,
+                    const std::vector<transport::Tag>& tags) {
+  for (size_t i = 0; i < messages.size(); ++i) {
+    auto& outgoing = bulk->peers[i].outgoing;
+    if (static_cast<int64_t>(outgoing.size()) <= kInlineBytes) continue;
+    bulk->pending.fetch_add(1);
+    transport::Tag tag = tags[i];
+    tag.part = 1;
+    transport.Send(messages[i].peer, tag, outgoing,
+                   [bulk](Status status) { bulk->Finish(status); });
+  }
+  return Await(*bulk);
+}
+
+}  // namespace
+
+uint64_t HashText(std::string_view text) {
+  uint64_t h = 0xCBF29CE484222325ull;  // FNV-1a
+  for (char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001B3ull;
+  return h;
+}
+
+Status Exchange(std::vector<PeerMessage>& messages, uint64_t hash, const std::string& what) {
+  if (messages.empty()) return Status::Ok();
+  OFL_ASSIGN(transport::Transport * transport, Context::Get().transport());
+  std::vector<int> peers;
+  for (const PeerMessage& m : messages) peers.push_back(m.peer);
+  const auto tags = TakeTags(peers);
+  auto flight = std::make_shared<Flight>();
+  auto bulk = std::make_shared<Flight>();
+  flight->peers.resize(messages.size());
+  bulk->peers.resize(messages.size());
+  flight->pending = 2 * static_cast<int>(messages.size());
+  for (size_t i = 0; i < messages.size(); ++i) {
+    PeerMessage& m = messages[i];
+    const bool is_inline = static_cast<int64_t>(m.outgoing.size()) <= kInlineBytes;
+    flight->peers[i].header = MakeHeader(hash, what, m.outgoing, is_inline);
+    bulk->peers[i].outgoing = std::move(m.outgoing);
+    if (m.incoming_bytes > kInlineBytes) {
+      // Lent before our header leaves: the peer sends only after it has read that.
+      bulk->peers[i].incoming.resize(static_cast<size_t>(m.incoming_bytes));
+      bulk->pending.fetch_add(1);
+      transport::Tag tag = tags[i];
+      tag.part = 1;
+      transport->Recv(m.peer, tag, bulk->peers[i].incoming,
+                      [bulk](Status status) { bulk->Finish(status); });
+    }
+  }
+  PostHeaders(*transport, flight, peers, tags, kHeaderBytes + kMaxWhat + kInlineBytes);
+  OFL_TRY(Await(*flight));
+  for (size_t i = 0; i < messages.size(); ++i) {
+    PeerMessage& m = messages[i];
+    OFL_ASSIGN(Answer answer, ParseAnswer(m.peer, flight->peers[i].answer));
+    if (answer.hash != hash || answer.payload != m.incoming_bytes) {
+      return Mismatch(m.peer, answer.what, what);
+    }
+    if (answer.is_inline) {
+      OFL_ENSURE(static_cast<int64_t>(answer.body.size()) == m.incoming_bytes, Code::kDataLoss)
+          << "[exchange] rank " << m.peer << " sent " << answer.body.size()
+          << " bytes; expected " << m.incoming_bytes;
+      auto bytes = AsBytes(answer.body);
+      m.incoming.assign(bytes.begin(), bytes.end());
+    }
+  }
+  OFL_TRY(ExchangeBulk(*transport, bulk, messages, tags));
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].incoming_bytes > kInlineBytes) {
+      messages[i].incoming = std::move(bulk->peers[i].incoming);
+    }
+  }
+  return Status::Ok();
+}
+
+Result<std::vector<std::string>> ExchangeTexts(const std::vector<int>& peers,
+                                               const std::string& mine, uint64_t hash,
+                                               const std::string& what) {
+  OFL_ENSURE(static_cast<int64_t>(mine.size()) <= kMaxTextBytes, Code::kResourceExhausted)
+      << "[exchange] the text is too long: got " << mine.size() << " bytes; expected at most "
+      << kMaxTextBytes;
+  std::vector<std::string> texts;
+  if (peers.empty()) return texts;
+  OFL_ASSIGN(transport::Transport * transport, Context::Get().transport());
+  const auto tags = TakeTags(peers);
+  auto flight = std::make_shared<Flight>();
+  flight->peers.resize(peers.size());
+  flight->pending = 2 * static_cast<int>(peers.size());
+  for (auto& peer : flight->peers) peer.header = MakeHeader(hash, what, AsBytes(mine), true);
+  PostHeaders(*transport, flight, peers, tags, kHeaderBytes + kMaxWhat + kInlineBytes);
+  OFL_TRY(Await(*flight));
+  for (size_t i = 0; i < peers.size(); ++i) {
+    OFL_ASSIGN(Answer answer, ParseAnswer(peers[i], flight->peers[i].answer));
+    if (answer.hash != hash) return Mismatch(peers[i], answer.what, what);
+    texts.emplace_back(answer.body);
+  }
+  return texts;
+}
+
+}  // namespace ofl::tensor

@@ -1,0 +1,38 @@
+// Eager messages between ranks, guarded against ranks that run different programs.
+//
+// Every exchange with a peer takes the next number of that pair. Each side first sends a header
+// with a hash of what it is doing and a text that names it; small payloads ride on the header,
+// large ones follow when the headers agree, so a mismatch is an error on both sides and nothing
+// is overwritten or left waiting.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "oneflow_like/base/bytes.h"
+#include "oneflow_like/base/status.h"
+
+namespace ofl::tensor {
+
+struct PeerMessage {
+  int peer = 0;
+  std::vector<std::byte> outgoing;
+  int64_t incoming_bytes = 0;
+  std::vector<std::byte> incoming;  // filled by Exchange
+};
+
+// Blocks until every peer's message has arrived. `what` names the operation for the error text;
+// `hash` must be equal on both ends. kFailedPrecondition on a mismatch names both operations;
+// a lost or late peer gives the transport's error (kUnavailable, kDeadlineExceeded).
+Status Exchange(std::vector<PeerMessage>& messages, uint64_t hash, const std::string& what);
+
+// As Exchange, but payload sizes are not known beforehand (at most kMaxTextBytes each).
+inline constexpr int64_t kMaxTextBytes = 16384;
+Result<std::vector<std::string>> ExchangeTexts(const std::vector<int>& peers,
+                                               const std::string& mine, uint64_t hash,
+                                               const std::string& what);
+
+uint64_t HashText(std::string_view text);
+
+}  // namespace ofl::tensor

@@ -1,0 +1,123 @@
+// An eager tensor: metadata, a strided view of memory, and its place in the autograd tape.
+//
+// Local: `layout()` is null and the view covers the logical tensor. Global: the view covers this
+// rank's shard; a rank outside the placement has a shell with metadata and no memory.
+// Threads: one thread at a time uses a tensor (Python's lock sees to that).
+// Ownership: intrusively counted; views share a Storage and with it the version counter.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "device/device.h"
+#include "oneflow_like/op/def/builder.h"
+#include "oneflow_like/op/kernel/kernel.h"
+
+namespace ofl::tensor {
+
+class Node;
+void intrusive_ptr_add_ref(const Node* node);
+void intrusive_ptr_release(const Node* node);
+using NodeRef = boost::intrusive_ptr<Node>;
+
+class TensorImpl;
+using TensorRef = boost::intrusive_ptr<TensorImpl>;
+using LayoutRef = std::shared_ptr<const sbp::Layout>;  // shared by all tensors of one call plan
+
+// Memory with a count of its in-place changes.
+struct Storage {
+  device::BufferRef buffer;
+  uint64_t version = 0;
+};
+using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
+
+class TensorImpl final : public op::ValueBase {
+ public:
+  // A tensor whose shard is `local` (equal to `meta` for a local tensor), dense in `storage`.
+  TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutRef layout,
+             StorageRef storage);
+  ~TensorImpl() override;
+
+  const TensorMeta& meta() const override { return meta_; }
+  const sbp::Layout* layout() const override { return layout_.get(); }
+  bool is_symbolic() const override { return false; }
+
+  bool is_global() const { return layout_ != nullptr; }
+  const LayoutRef& layout_ref() const { return layout_; }
+  const Shape& local_shape() const { return local_shape_; }
+  TensorMeta local_meta() const { return {meta_.dtype, local_shape_}; }
+  const Strides& strides() const { return strides_; }
+  bool dense() const { return dense_; }
+  const StorageRef& storage() const { return storage_; }
+  bool has_data() const { return storage_ != nullptr; }
+  std::byte* data() const {
+    return storage_ == nullptr || storage_->buffer == nullptr
+               ? nullptr
+               : storage_->buffer->data() + offset_bytes_;
+  }
+  int64_t offset_bytes() const { return offset_bytes_; }
+  uint64_t version() const { return storage_ ? storage_->version : 0; }
+  void BumpVersion() {
+    if (storage_) ++storage_->version;
+  }
+  DeviceKind device_kind() const {
+    return layout_ ? layout_->placement.kind() : DeviceKind::kCpu;
+  }
+  // The dense view kernels take; only while dense().
+  op::TensorView view() const {
+    return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}};
+  }
+
+  // Another view of the same memory, outside the tape. Strides count elements.
+  TensorRef View(const Shape& shape, const Strides& strides, int64_t offset_bytes) const;
+  // The same view, outside the tape.
+  TensorRef Detach() const;
+  // Takes over another tensor's memory and view; metadata and layout must be equal.
+  void AdoptMemory(const TensorImpl& other);
+
+  bool requires_grad() const { return requires_grad_ || grad_fn_ != nullptr; }
+  bool is_leaf() const { return grad_fn_ == nullptr; }
+  void set_requires_grad(bool on) { requires_grad_ = on; }
+  const NodeRef& grad_fn() const { return grad_fn_; }
+  int output_index() const { return output_index_; }
+  void SetGradFn(NodeRef node, int output_index);
+  const TensorRef& grad() const { return grad_; }
+  void set_grad(TensorRef grad) { grad_ = std::move(grad); }
+
+ private:
+  TensorMeta meta_;
+  Shape local_shape_;
+  Strides strides_;
+  LayoutRef layout_;
+  StorageRef storage_;
+  int64_t offset_bytes_ = 0;
+  int output_index_ = 0;
+  bool dense_ = true;
+  bool requires_grad_ = false;
+  NodeRef grad_fn_;
+  TensorRef grad_;
+};
+
+// A value known to be eager; callers have checked is_symbolic().
+inline TensorImpl* AsTensor(const op::Value& value) {
+  return static_cast<TensorImpl*>(value.get());
+}
+// As above, with the error for a graph's value that left its graph.
+Result<TensorRef> RequireTensor(const op::Value& value);
+
+// New memory for a shard on this device; no elements, no allocation.
+Result<StorageRef> AllocateStorage(DeviceKind device, int64_t bytes);
+// A dense local tensor with undefined contents.
+Result<TensorRef> EmptyLocal(const TensorMeta& meta);
+// A global tensor of this layout with undefined contents; a shell outside the placement.
+Result<TensorRef> EmptyGlobal(const TensorMeta& meta, LayoutRef layout);
+
+// The tensor itself while dense, else a dense copy (outside the tape).
+Result<TensorRef> Contiguous(const TensorRef& x);
+// Copies a dense tensor's elements into a strided view of the same local shape.
+void CopyIntoView(const TensorImpl& dense, const TensorImpl& strided);
+
+// "float32[4,4]" or "float32[4,4]{(S(0)), placement(cpu, ranks=[0, 1])}".
+std::string Describe(const op::ValueBase& value);
+
+}  // namespace ofl::tensor

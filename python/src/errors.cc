@@ -1,0 +1,102 @@
+#include "python/src/module.h"
+
+#include <frameobject.h>
+
+#include <string_view>
+
+namespace ofl::python {
+namespace {
+
+PyObject* invalid_argument = nullptr;
+PyObject* out_of_memory = nullptr;
+
+PyObject* NewError(nb::module_& m, const char* name, const char* doc, nb::tuple bases) {
+  const std::string full = std::string("oneflow_like.") + name;
+  PyObject* type = PyErr_NewExceptionWithDoc(full.c_str(), doc, bases.ptr(), nullptr);
+  if (type == nullptr) throw nb::python_error();
+  m.attr(name) = nb::borrow(type);
+  return type;
+}
+
+PyObject* ExceptionOf(Code code) {
+  switch (code) {
+    case Code::kInvalidArgument: return invalid_argument;
+    case Code::kTypeMismatch: return PyExc_TypeError;
+    case Code::kOutOfRange: return PyExc_IndexError;
+    case Code::kUnimplemented: return PyExc_NotImplementedError;
+    case Code::kDeadlineExceeded: return PyExc_TimeoutError;
+    case Code::kUnavailable: return PyExc_ConnectionError;
+    case Code::kResourceExhausted: return out_of_memory;
+    default: return PyExc_RuntimeError;
+  }
+}
+
+// The directory of the package with a closing slash, found once.
+const std::string& PackageDirectory() {
+  static const std::string* directory = [] {
+    auto* found = new std::string;
+    nb::object package =
+        nb::steal(PyObject_GetAttrString(PyImport_AddModule("oneflow_like"), "__file__"));
+    if (!package.is_valid()) {
+      PyErr_Clear();
+      return found;
+    }
+    *found = nb::cast<std::string>(package);
+    found->resize(found->rfind('/') + 1);
+    return found;
+  }();
+  return *directory;
+}
+
+}  // namespace
+
+UserLine FindUserLine() {
+  const std::string& inside = PackageDirectory();
+  PyFrameObject* frame = PyEval_GetFrame();
+  Py_XINCREF(frame);
+  UserLine found;
+  while (frame != nullptr) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    const char* file = PyUnicode_AsUTF8(code->co_filename);
+    const bool ours =
+        file != nullptr && !inside.empty() && std::string_view(file).starts_with(inside);
+    if (file != nullptr && !ours) {
+      found.file = file;
+      found.line = PyFrame_GetLineNumber(frame);
+      Py_DECREF(code);
+      Py_DECREF(frame);
+      return found;
+    }
+    Py_DECREF(code);
+    PyFrameObject* back = PyFrame_GetBack(frame);
+    Py_DECREF(frame);
+    frame = back;
+  }
+  return found;
+}
+
+void SetError(const Status& status) {
+  if (PyErr_Occurred()) return;
+  std::string text = status.message();
+  for (const std::string& note : status.notes()) text += "\n  " + note;
+  const UserLine at = FindUserLine();
+  if (!at.file.empty()) text += "\n  at " + at.file + ":" + std::to_string(at.line);
+  PyErr_SetString(ExceptionOf(status.code()), text.c_str());
+}
+
+void Throw(const Status& status) {
+  SetError(status);
+  throw nb::python_error();
+}
+
+void BindErrors(nb::module_& m) {
+  nb::object value_error = nb::borrow(PyExc_ValueError);
+  nb::object runtime_error = nb::borrow(PyExc_RuntimeError);
+  invalid_argument =
+      NewError(m, "InvalidArgumentError", "A shape, value, placement or layout cannot be used.",
+               nb::make_tuple(value_error, runtime_error));
+  out_of_memory = NewError(m, "OutOfMemoryError", "Memory or another stated bound is used up.",
+                           nb::make_tuple(runtime_error));
+}
+
+}  // namespace ofl::python

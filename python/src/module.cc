@@ -1,0 +1,19 @@
+#include "python/src/module.h"
+
+namespace ofl::python {
+// Overridden by the part that binds nn.Graph.
+__attribute__((weak)) void BindRuntime(nb::module_&) {}
+}  // namespace ofl::python
+
+NB_MODULE(_C, m) {
+  using namespace ofl::python;  // NOLINT
+  m.doc() = "The native part of oneflow_like.";
+  m.attr("__version__") = OFL_VERSION;
+  nanobind::set_leak_warnings(false);  // tensors held by globals outlive the module by design
+  BindErrors(m);
+  BindTypes(m);
+  BindWorld(m);
+  BindTensor(m);
+  BindOps(m);
+  BindRuntime(m);
+}

@@ -1,0 +1,78 @@
+// What the binding files share. Each has one Bind function, called from module.cc.
+//
+// Threads: everything here runs with Python's lock held. Errors: a failed Status becomes the
+// Python exception of its code; raw entry points return null with it set, nanobind's throw.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <string>
+
+#include "oneflow_like/base/status.h"
+#include "oneflow_like/core/dtype.h"
+#include "oneflow_like/core/placement.h"
+#include "oneflow_like/op/def/op_def.h"
+#include "sbp/sbp.h"
+
+namespace ofl::python {
+
+namespace nb = nanobind;
+
+// The Python class Tensor: a handle of an eager or symbolic value.
+struct PyTensor {
+  op::Value value;
+};
+struct PyDType {
+  DType dtype;
+};
+
+void BindErrors(nb::module_& m);
+void BindTypes(nb::module_& m);
+void BindTensor(nb::module_& m);
+void BindOps(nb::module_& m);
+void BindWorld(nb::module_& m);
+// Of nn.Graph; does nothing where that part is not built in.
+void BindRuntime(nb::module_& m);
+
+// --- errors ---------------------------------------------------------------------------------
+// Sets the Python exception of a failed status; keeps one that is set already (Ctrl-C).
+void SetError(const Status& status);
+[[noreturn]] void Throw(const Status& status);
+template <class T>
+T Unwrap(Result<T> result) {
+  if (!result.ok()) Throw(result.status());
+  return std::move(result).value();
+}
+inline void Unwrap(const Status& status) {
+  if (!status.ok()) Throw(status);
+}
+// "file.py", 12 of the innermost frame outside this package; empty without one.
+struct UserLine {
+  std::string file;
+  int line = 0;
+};
+UserLine FindUserLine();
+
+// --- values ---------------------------------------------------------------------------------
+// The tensor in `object`, or null when it is none.
+PyTensor* TensorOf(PyObject* object);
+// A new Python Tensor; null with an exception set when memory ran out.
+PyObject* WrapTensor(op::Value value);
+nb::object DTypeObject(DType dtype);
+// dtype objects of ours and of NumPy's names; false when `object` is none.
+bool DTypeFrom(PyObject* object, DType* out);
+nb::object SizeObject(const Shape& shape);
+nb::object SbpTuple(const sbp::NdSbp& nd_sbp);
+// One symbol or a sequence of them.
+Result<sbp::NdSbp> NdSbpFrom(PyObject* object);
+Result<Placement> PlacementFrom(PyObject* object);
+// "str", "Tensor", ... for error texts.
+std::string TypeNameOf(PyObject* object);
+
+// --- operators ------------------------------------------------------------------------------
+// Module scopes of nn.Module.__call__ while tracing: "blocks.0.mlp".
+std::string ModulePath();
+// Tells the tracer, if any, where the user stands.
+void TellTracer();
+
+}  // namespace ofl::python

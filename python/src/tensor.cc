@@ -1,0 +1,373 @@
+#include "oneflow_like/tensor/tensor.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <optional>
+
+#include "oneflow_like/tensor/autograd.h"
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/conversion.h"
+#include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/tracer.h"
+#include "python/src/arith.h"
+#include "python/src/module.h"
+
+namespace ofl::python {
+namespace {
+
+using tensor::TensorImpl;
+using tensor::TensorRef;
+
+PyTypeObject* tensor_type = nullptr;
+
+TensorRef Eager(const PyTensor& self) { return Unwrap(tensor::RequireTensor(self.value)); }
+
+nb::object Wrapped(op::Value value) {
+  PyObject* object = WrapTensor(std::move(value));
+  if (object == nullptr) throw nb::python_error();
+  return nb::steal(object);
+}
+
+// --- host memory ----------------------------------------------------------------------------
+
+nb::dlpack::dtype HostDType(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32: return nb::dtype<float>();
+    case DType::kFloat64: return nb::dtype<double>();
+    case DType::kInt8: return nb::dtype<int8_t>();
+    case DType::kUInt8: return nb::dtype<uint8_t>();
+    case DType::kInt32: return nb::dtype<int32_t>();
+    case DType::kInt64: return nb::dtype<int64_t>();
+    case DType::kBool: return nb::dtype<bool>();
+    case DType::kFloat16:
+      return {static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
+    default:
+      Throw(Error(Code::kTypeMismatch) << "[numpy] NumPy has no dtype " << DTypeName(dtype)
+                                       << "; expected another; use x.to(flow.float32)");
+  }
+}
+
+DType DTypeOfHost(nb::dlpack::dtype d) {
+  for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kInt8,
+                      DType::kUInt8, DType::kInt32, DType::kInt64, DType::kBool}) {
+    if (HostDType(dtype) == d) return dtype;
+  }
+  Throw(Error(Code::kTypeMismatch)
+        << "[from_numpy] no dtype for these elements: got a NumPy dtype of " << int{d.bits}
+        << " bits; expected float32, float64, float16, int8, uint8, int32, int64 or bool");
+}
+
+// A NumPy array of a local tensor's memory, which it keeps alive.
+nb::object HostArray(const TensorRef& x) {
+  static std::byte nothing[64];
+  size_t shape[kMaxRank] = {};
+  int64_t strides[kMaxRank] = {};
+  const int rank = x->local_shape().rank();
+  for (int i = 0; i < rank; ++i) {
+    shape[i] = static_cast<size_t>(x->local_shape()[i]);
+    strides[i] = x->strides()[i];
+  }
+  auto* keep = new tensor::StorageRef(x->storage());
+  nb::capsule owner(keep, [](void* p) noexcept { delete static_cast<tensor::StorageRef*>(p); });
+  void* data = x->data() != nullptr ? x->data() : nothing;
+  nb::ndarray<nb::numpy> array(data, static_cast<size_t>(rank), shape, owner, strides,
+                               HostDType(x->meta().dtype));
+  return nb::cast(array);
+}
+
+nb::object Numpy(const PyTensor& self) {
+  TensorRef x = Eager(self);
+  if (x->requires_grad()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[numpy] Can't call numpy() on Tensor that requires grad: got "
+          << tensor::Describe(*x) << "; use tensor.detach().numpy() instead");
+  }
+  if (!x->is_global()) return HostArray(x);
+  // Its own copy: the shard must not change through an array that shows the whole.
+  TensorRef whole = Unwrap(tensor::WholeValue(x, "numpy"));
+  if (whole->storage() == x->storage()) whole = Unwrap(tensor::CopyOf(whole));
+  return HostArray(whole);
+}
+
+PyObject* ScalarOf(DType dtype, const std::byte* at) {
+  switch (dtype) {
+    case DType::kFloat32: return PyFloat_FromDouble(LoadLe<float>(at));
+    case DType::kFloat64: return PyFloat_FromDouble(LoadLe<double>(at));
+    case DType::kInt8: return PyLong_FromLong(LoadLe<int8_t>(at));
+    case DType::kUInt8: return PyLong_FromLong(LoadLe<uint8_t>(at));
+    case DType::kInt32: return PyLong_FromLong(LoadLe<int32_t>(at));
+    case DType::kInt64: return PyLong_FromLongLong(LoadLe<int64_t>(at));
+    case DType::kBool: return PyBool_FromLong(LoadLe<uint8_t>(at) != 0);
+    default: return nullptr;
+  }
+}
+
+nb::object Item(const PyTensor& self) {
+  TensorRef x = Eager(self);
+  if (x->meta().shape.numel() != 1) {
+    Throw(Error(Code::kInvalidArgument)
+          << "[item] a Tensor with " << x->meta().shape.numel()
+          << " elements cannot be converted to Scalar: got " << tensor::Describe(*x)
+          << "; expected one element");
+  }
+  TensorRef whole = Unwrap(tensor::WholeValue(x, "item"));
+  DType dtype = x->meta().dtype;
+  if (dtype == DType::kFloat16 || dtype == DType::kBFloat16) {
+    op::Value wide = Unwrap(tensor::CallOp("cast", {op::Value(whole)}, {{"dtype", DType::kFloat32}}));
+    whole = TensorRef(tensor::AsTensor(wide));
+    dtype = DType::kFloat32;
+  }
+  return nb::steal(ScalarOf(dtype, whole->data()));
+}
+
+nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
+  if (array.ndim() > kMaxRank) {
+    Throw(Error(Code::kInvalidArgument) << "[from_numpy] too many axes: got " << array.ndim()
+                                        << "; expected at most " << kMaxRank);
+  }
+  const DType dtype = DTypeOfHost(array.dtype());
+  std::vector<int64_t> dims, strides;
+  for (size_t i = 0; i < array.ndim(); ++i) {
+    dims.push_back(static_cast<int64_t>(array.shape(i)));
+    strides.push_back(array.stride(i));
+  }
+  const TensorMeta meta{dtype, Unwrap(Shape::Checked(dims))};
+  // The array lives as long as its memory is used; tensors may die without the lock.
+  std::shared_ptr<void> owner(new nb::ndarray<nb::device::cpu>(array), [](void* p) {
+    nb::gil_scoped_acquire lock;
+    delete static_cast<nb::ndarray<nb::device::cpu>*>(p);
+  });
+  auto storage = std::make_shared<tensor::Storage>();
+  if (meta.bytes() > 0) {
+    storage->buffer = device::WrapExternal(static_cast<std::byte*>(array.data()), meta.bytes(),
+                                           std::move(owner));
+  }
+  TensorRef dense(new TensorImpl(meta, meta.shape, nullptr, std::move(storage)));
+  return Wrapped(op::Value(dense->View(meta.shape, Shape(strides), 0)));
+}
+
+// --- properties -----------------------------------------------------------------------------
+
+nb::object PlacementOf(const PyTensor& self) {
+  if (self.value->layout() == nullptr) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[placement] a local tensor has no placement: got "
+          << tensor::Describe(*self.value)
+          << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
+  }
+  return nb::cast(self.value->layout()->placement);
+}
+
+nb::object SbpOf(const PyTensor& self) {
+  if (self.value->layout() == nullptr) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[sbp] a local tensor has no sbp: got " << tensor::Describe(*self.value)
+          << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
+  }
+  return SbpTuple(self.value->layout()->nd_sbp);
+}
+
+bool RequiresGrad(const PyTensor& self) {
+  return !self.value->is_symbolic() && tensor::AsTensor(self.value)->requires_grad();
+}
+
+void SetRequiresGrad(PyTensor& self, bool on) {
+  TensorRef x = Eager(self);
+  if (on && !IsFloating(x->meta().dtype)) {
+    Throw(Error(Code::kInvalidArgument)
+          << "[requires_grad] only floating tensors can require gradients: got "
+          << tensor::Describe(*x) << "; expected a floating dtype");
+  }
+  if (!on && !x->is_leaf()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[requires_grad] you can only change requires_grad of leaf tensors: got "
+          << tensor::Describe(*x) << "; use x.detach()");
+  }
+  x->set_requires_grad(on);
+}
+
+nb::object GradOf(const PyTensor& self) {
+  if (self.value->is_symbolic()) return nb::none();
+  const TensorRef& grad = tensor::AsTensor(self.value)->grad();
+  if (grad == nullptr) return nb::none();
+  return Wrapped(op::Value(grad));
+}
+
+void SetGrad(PyTensor& self, std::optional<nb::object> grad) {
+  TensorRef x = Eager(self);
+  if (!grad || grad->is_none()) {
+    x->set_grad(nullptr);
+    return;
+  }
+  PyTensor* given = TensorOf(grad->ptr());
+  if (given == nullptr) {
+    Throw(Error(Code::kTypeMismatch) << "[grad] expected a Tensor or None, not "
+                                     << TypeNameOf(grad->ptr()));
+  }
+  TensorRef g = Eager(*given);
+  if (!(g->meta() == x->meta())) {
+    Throw(Error(Code::kInvalidArgument)
+          << "[grad] the gradient does not fit: got " << tensor::Describe(*g) << " for "
+          << tensor::Describe(*x) << "; expected the same shape and dtype");
+  }
+  x->set_grad(g->Detach());
+}
+
+nb::object GradFnOf(const PyTensor& self) {
+  if (self.value->is_symbolic()) return nb::none();
+  const auto& node = tensor::AsTensor(self.value)->grad_fn();
+  if (node == nullptr) return nb::none();
+  return nb::cast("<" + node->name() + ">");
+}
+
+// --- methods --------------------------------------------------------------------------------
+
+void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient, bool retain_graph) {
+  if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
+    TellTracer();
+    Unwrap(tracer->Backward(self.value));
+    return;
+  }
+  TensorRef grad;
+  if (gradient && !gradient->is_none()) {
+    PyTensor* given = TensorOf(gradient->ptr());
+    if (given == nullptr) {
+      Throw(Error(Code::kTypeMismatch) << "[backward] argument 'gradient' must be Tensor, not "
+                                       << TypeNameOf(gradient->ptr()));
+    }
+    grad = Eager(*given)->Detach();
+  }
+  Unwrap(tensor::Backward(Eager(self), grad, retain_graph));
+}
+
+nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
+                      std::optional<nb::object> sbp, bool copy) {
+  std::optional<Placement> where;
+  std::optional<sbp::NdSbp> how;
+  if (placement && !placement->is_none()) where = Unwrap(PlacementFrom(placement->ptr()));
+  if (sbp && !sbp->is_none()) how = Unwrap(NdSbpFrom(sbp->ptr()));
+  TellTracer();
+  PyTensor* x = TensorOf(self.ptr());
+  op::Value y = Unwrap(tensor::ToGlobal(x->value, where, how));
+  if (y == x->value && !copy) return self;
+  if (y == x->value) y = Unwrap(tensor::CopyOf(TensorRef(tensor::AsTensor(y))));
+  return Wrapped(std::move(y));
+}
+
+// Puts another value's memory (and history) into this handle: `x.add_(1)`.
+void Rebind(PyTensor& self, const PyTensor& other) {
+  if (self.value->is_symbolic() || other.value->is_symbolic()) {
+    self.value = other.value;
+    return;
+  }
+  TensorRef x = Eager(self), y = Eager(other);
+  if (!(x->meta() == y->meta()) || x->is_global() != y->is_global()) {
+    Throw(Error(Code::kInvalidArgument)
+          << "[in-place] the result does not fit: got " << tensor::Describe(*y) << " for "
+          << tensor::Describe(*x) << "; expected the same shape and dtype");
+  }
+  const bool recording = tensor::Context::Get().grad_enabled();
+  if (recording && x->requires_grad() && x->is_leaf()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[in-place] a leaf Tensor that requires grad is being used in an in-place "
+             "operation: got " << tensor::Describe(*x) << "; expected to run under no_grad()");
+  }
+  if (x->is_global() && !(*x->layout() == *y->layout())) {
+    y = Unwrap(tensor::GlobalToGlobal(y, x->layout_ref(), "in-place"));
+  }
+  if (recording && y->requires_grad()) {
+    self.value = op::Value(y);  // the old value stays in the tape as it was
+    return;
+  }
+  if (x->has_data()) {
+    TensorRef dense = Unwrap(tensor::Contiguous(y));
+    if (dense->storage() == x->storage()) dense = Unwrap(tensor::CopyOf(dense));
+    tensor::CopyIntoView(*dense, *x);
+  }
+  x->BumpVersion();
+}
+
+template <PyObject* (*F)(PyObject*, PyObject*)>
+void* Slot() {
+  return reinterpret_cast<void*>(F);
+}
+
+PyType_Slot tensor_slots[] = {
+    {Py_nb_add, Slot<&AddTensors>()},
+    {Py_nb_subtract, Slot<&SubTensors>()},
+    {Py_nb_multiply, Slot<&MulTensors>()},
+    {Py_nb_true_divide, Slot<&DivTensors>()},
+    {Py_nb_matrix_multiply, Slot<&MatmulTensors>()},
+    {0, nullptr},
+};
+
+void BindProperties(nb::class_<PyTensor>& c) {
+  c.def_prop_ro("shape", [](const PyTensor& t) { return SizeObject(t.value->meta().shape); })
+      .def_prop_ro("dtype", [](const PyTensor& t) { return DTypeObject(t.value->meta().dtype); })
+      .def_prop_ro("ndim", [](const PyTensor& t) { return t.value->meta().shape.rank(); })
+      .def_prop_ro("is_global", [](const PyTensor& t) { return t.value->layout() != nullptr; })
+      .def_prop_ro("is_local", [](const PyTensor& t) { return t.value->layout() == nullptr; })
+      .def_prop_ro("is_symbolic", [](const PyTensor& t) { return t.value->is_symbolic(); })
+      .def_prop_ro("placement", &PlacementOf)
+      .def_prop_ro("sbp", &SbpOf)
+      .def_prop_ro("device",
+                   [](const PyTensor& t) {
+                     return std::string(t.value->layout() == nullptr
+                                            ? "cpu"
+                                            : DeviceKindName(t.value->layout()->placement.kind()));
+                   })
+      .def_prop_rw("requires_grad", &RequiresGrad, &SetRequiresGrad)
+      .def_prop_rw("grad", &GradOf, &SetGrad, nb::arg("grad").none())
+      .def_prop_ro("grad_fn", &GradFnOf)
+      .def_prop_ro("is_leaf",
+                   [](const PyTensor& t) {
+                     return t.value->is_symbolic() || tensor::AsTensor(t.value)->is_leaf();
+                   })
+      .def_prop_ro("_version",
+                   [](const PyTensor& t) { return Eager(t)->version(); })
+      .def_prop_ro("_has_data", [](const PyTensor& t) {
+        return !t.value->is_symbolic() && tensor::AsTensor(t.value)->has_data();
+      });
+}
+
+}  // namespace
+
+PyTensor* TensorOf(PyObject* object) {
+  if (!PyObject_TypeCheck(object, tensor_type)) return nullptr;
+  return nb::inst_ptr<PyTensor>(nb::handle(object));
+}
+
+PyObject* WrapTensor(op::Value value) {
+  return nb::cast(PyTensor{std::move(value)}).release().ptr();
+}
+
+void BindTensor(nb::module_& m) {
+  nb::class_<PyTensor> c(m, "Tensor", nb::type_slots(tensor_slots), nb::is_weak_referenceable(),
+                         "An n-dimensional array, local or global.");
+  tensor_type = reinterpret_cast<PyTypeObject*>(c.ptr());
+  c.def("__init__", [](PyTensor* self, const PyTensor& other) { new (self) PyTensor(other); },
+        nb::arg("other"));
+  BindProperties(c);
+  c.def("numel", [](const PyTensor& t) { return t.value->meta().shape.numel(); })
+      .def("backward", &BackwardOf, nb::arg("gradient") = nb::none(),
+           nb::arg("retain_graph") = false)
+      .def("detach",
+           [](const PyTensor& t) {
+             return Wrapped(t.value->is_symbolic() ? t.value : op::Value(Eager(t)->Detach()));
+           })
+      .def("clone_memory",
+           [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(t))))); })
+      .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")
+      .def("item", &Item, "The only element; of a global tensor collective.")
+      .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(),
+           nb::arg("sbp") = nb::none(), nb::kw_only(), nb::arg("copy") = false)
+      .def("to_local",
+           [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::ToLocal(Eager(t))))); })
+      .def("_rebind", &Rebind, nb::arg("other"))
+      .def("_describe", [](const PyTensor& t) { return tensor::Describe(*t.value); });
+  m.def("from_numpy", &FromNumpy, nb::arg("array"), "A tensor that shares a NumPy array's memory.");
+}
+
+}  // namespace ofl::python

@@ -1,0 +1,292 @@
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "oneflow_like/tensor/context.h"
+#include "python/src/module.h"
+
+namespace ofl::python {
+namespace {
+
+constexpr DType kDTypes[] = {DType::kFloat32, DType::kFloat64, DType::kFloat16,
+                             DType::kBFloat16, DType::kInt8,   DType::kUInt8,
+                             DType::kInt32,    DType::kInt64,  DType::kBool};
+PyObject* dtype_objects[16] = {};
+PyObject* size_type = nullptr;
+PyObject* sbp_type = nullptr;
+
+// Nested lists (or anything with tolist) of ranks: their shape is the mesh.
+Status FlattenRanks(PyObject* object, int depth, Shape& hierarchy, std::vector<int>& ranks) {
+  auto wrong = [&](const std::string& why) -> Status {
+    return Error(Code::kInvalidArgument)
+           << "[placement] ranks " << why << "; expected nested lists of equal lengths, "
+           << "for example [0, 1] or [[0, 1], [2, 3]]";
+  };
+  if (PyLong_Check(object)) {
+    if (depth != hierarchy.rank()) return wrong("are nested unevenly: got a number inside a list");
+    const long rank = PyLong_AsLong(object);
+    if (rank == -1 && PyErr_Occurred()) PyErr_Clear();
+    ranks.push_back(static_cast<int>(std::clamp<long>(rank, -1, INT32_MAX)));
+    return Status::Ok();
+  }
+  if (!PyList_Check(object) && !PyTuple_Check(object) && !PyRange_Check(object)) {
+    return wrong("have the wrong type: got " + TypeNameOf(object));
+  }
+  const Py_ssize_t n = PySequence_Size(object);
+  if (ranks.empty() && depth == hierarchy.rank()) {
+    if (depth >= kMaxMeshRank) return wrong("have too many axes: got more than 4");
+    hierarchy.push_back(n);
+  } else if (depth >= hierarchy.rank() || hierarchy[depth] != n) {
+    return wrong("are nested unevenly: got a list of " + std::to_string(n));
+  }
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    nb::object item = nb::steal(PySequence_GetItem(object, i));
+    if (!item.is_valid()) throw nb::python_error();
+    OFL_TRY(FlattenRanks(item.ptr(), depth + 1, hierarchy, ranks));
+  }
+  return Status::Ok();
+}
+
+Result<Placement> MakePlacement(const std::string& type, nb::object ranks,
+                                std::vector<std::string> axis_names) {
+  OFL_ASSIGN(DeviceKind kind, DeviceKindFromName(type));
+  if (nb::hasattr(ranks, "tolist")) ranks = ranks.attr("tolist")();
+  Shape hierarchy;
+  std::vector<int> flat;
+  if (PyLong_Check(ranks.ptr())) {
+    nb::list one;
+    one.append(ranks);
+    ranks = std::move(one);
+  }
+  OFL_TRY(FlattenRanks(ranks.ptr(), 0, hierarchy, flat));
+  const int world = tensor::Context::Get().world_size();
+  for (int rank : flat) {
+    OFL_ENSURE(rank >= 0 && rank < world, Code::kInvalidArgument)
+        << "[placement] a rank is outside the world: got ranks=" << nb::repr(ranks).c_str()
+        << "; expected ranks from 0 to " << world - 1
+        << "; start more processes with oneflow-like-run";
+  }
+  return Placement::Make(kind, hierarchy, std::move(flat), std::move(axis_names));
+}
+
+nb::object NestRanks(const Placement& p, int depth, size_t& at) {
+  if (depth == p.hierarchy().rank()) return nb::int_(p.ranks()[at++]);
+  nb::list out;
+  for (int64_t i = 0; i < p.hierarchy()[depth]; ++i) out.append(NestRanks(p, depth + 1, at));
+  return out;
+}
+
+nb::object RanksOf(const Placement& p) {
+  size_t at = 0;
+  return NestRanks(p, 0, at);
+}
+
+Result<sbp::Sbp> SplitOf(int64_t dim) {
+  OFL_ENSURE(dim >= 0, Code::kInvalidArgument)
+      << "[sbp.split] Split axis must not be negative, but got " << dim << "!";
+  OFL_ENSURE(dim < kMaxRank, Code::kInvalidArgument)
+      << "[sbp.split] Expected split axis to be less than the supported maximum axis ("
+      << kMaxRank - 1 << "), but got " << dim << "!";
+  return sbp::Sbp::Split(static_cast<int>(dim));
+}
+
+std::string SbpRepr(const sbp::Sbp& s) {
+  if (s.is_split()) return "oneflow_like.sbp.split(dim=" + std::to_string(s.axis()) + ")";
+  if (s.is_broadcast()) return "oneflow_like.sbp.broadcast";
+  switch (s.reduce_op()) {
+    case sbp::ReduceOp::kMax: return "oneflow_like.sbp.partial_max";
+    case sbp::ReduceOp::kMin: return "oneflow_like.sbp.partial_min";
+    default: return "oneflow_like.sbp.partial_sum";
+  }
+}
+
+void BindDTypes(nb::module_& m) {
+  nb::class_<PyDType>(m, "dtype", "The element type of a tensor.")
+      .def("__repr__",
+           [](const PyDType& d) { return std::string("oneflow_like.") + DTypeName(d.dtype); })
+      .def_prop_ro("name", [](const PyDType& d) { return std::string(DTypeName(d.dtype)); })
+      .def_prop_ro("itemsize", [](const PyDType& d) { return DTypeSize(d.dtype); })
+      .def_prop_ro("is_floating_point", [](const PyDType& d) { return IsFloating(d.dtype); })
+      .def("__reduce__", [](const PyDType& d) { return std::string(DTypeName(d.dtype)); });
+  for (DType d : kDTypes) {
+    nb::object object = nb::cast(PyDType{d});
+    dtype_objects[static_cast<int>(d)] = object.inc_ref().ptr();
+    m.attr(DTypeName(d)) = object;
+  }
+}
+
+void BindSbp(nb::module_& m) {
+  nb::module_ sub = m.def_submodule("sbp", "How a global tensor lies on one axis of its mesh.");
+  nb::class_<sbp::Sbp> type(sub, "sbp", "One symbol: split(dim), broadcast, partial_sum.");
+  type.def("__repr__", &SbpRepr)
+      .def("__str__", &SbpRepr)
+      .def("__eq__",
+           [](const sbp::Sbp& a, nb::object b) {
+             return nb::isinstance<sbp::Sbp>(b) && a == nb::cast<sbp::Sbp>(b);
+           })
+      .def("__hash__",
+           [](const sbp::Sbp& s) {
+             return static_cast<int64_t>(s.kind()) * 1000 + s.axis() * 10 +
+                    static_cast<int64_t>(s.reduce_op());
+           })
+      .def("is_split", [](const sbp::Sbp& s) { return s.is_split(); })
+      .def("is_broadcast", [](const sbp::Sbp& s) { return s.is_broadcast(); })
+      .def("is_partial", [](const sbp::Sbp& s) { return s.is_partial(); })
+      .def_prop_ro("dim", [](const sbp::Sbp& s) { return s.is_split() ? s.axis() : -1; })
+      .def("__getstate__", [](const sbp::Sbp& s) { return s.ToString(); })
+      .def("__setstate__", [](sbp::Sbp& s, const std::string& text) {
+        new (&s) sbp::Sbp(Unwrap(sbp::Sbp::Parse(text)));
+      });
+  sbp_type = type.ptr();
+  sub.def(
+      "split",
+      [](std::optional<int64_t> dim, std::optional<int64_t> axis) {
+        if (dim.has_value() == axis.has_value()) {
+          Throw(Error(Code::kInvalidArgument) << "[sbp.split] expected one axis: sbp.split(0)");
+        }
+        return Unwrap(SplitOf(dim ? *dim : *axis));
+      },
+      nb::arg("dim") = nb::none(), nb::arg("axis") = nb::none(),
+      "Every part holds a balanced slice along this axis.");
+  sub.attr("broadcast") = nb::cast(sbp::Sbp::Broadcast());
+  sub.attr("partial_sum") = nb::cast(sbp::Sbp::Partial());
+  sub.attr("partial_max") = nb::cast(sbp::Sbp::Partial(sbp::ReduceOp::kMax));
+  sub.attr("partial_min") = nb::cast(sbp::Sbp::Partial(sbp::ReduceOp::kMin));
+}
+
+std::string PlacementRepr(const Placement& p) {
+  return std::string("oneflow_like.placement(type=\"") + DeviceKindName(p.kind()) +
+         "\", ranks=" + nb::repr(RanksOf(p)).c_str() + ")";
+}
+
+void BindPlacement(nb::module_& m) {
+  nb::class_<Placement>(m, "placement", "A device kind and a mesh of ranks.")
+      .def(
+          "__init__",
+          [](Placement* self, const std::string& type, nb::object ranks,
+             std::optional<std::vector<std::string>> axis_names) {
+            new (self) Placement(Unwrap(MakePlacement(
+                type, std::move(ranks), axis_names.value_or(std::vector<std::string>{}))));
+          },
+          nb::arg("type"), nb::arg("ranks"), nb::arg("axis_names") = nb::none())
+      .def_static(
+          "all",
+          [](const std::string& type) {
+            std::vector<int> ranks(
+                static_cast<size_t>(tensor::Context::Get().world_size()));
+            std::iota(ranks.begin(), ranks.end(), 0);
+            const auto n = static_cast<int64_t>(ranks.size());
+            DeviceKind kind = Unwrap(DeviceKindFromName(type));
+            return Unwrap(Placement::Make(kind, Shape({n}), std::move(ranks)));
+          },
+          nb::arg("type"), "All ranks of the job in one axis.")
+      .def_prop_ro("type",
+                   [](const Placement& p) { return std::string(DeviceKindName(p.kind())); })
+      .def_prop_ro("ranks", &RanksOf)
+      .def_prop_ro("hierarchy", [](const Placement& p) { return SizeObject(p.hierarchy()); })
+      .def_prop_ro("axis_names", &Placement::axis_names)
+      .def("__eq__",
+           [](const Placement& a, nb::object b) {
+             return nb::isinstance<Placement>(b) && a == nb::cast<Placement>(b);
+           })
+      .def("__hash__",
+           [](const Placement& p) {
+             return static_cast<int64_t>(std::hash<std::string>()(p.ToString()) >> 1);
+           })
+      .def("__repr__", &PlacementRepr)
+      .def("__str__", &PlacementRepr)
+      .def("__reduce__", [](nb::object self) {
+        const Placement p = nb::cast<Placement>(self);
+        return nb::make_tuple(self.type(), nb::make_tuple(DeviceKindName(p.kind()), RanksOf(p)));
+      });
+}
+
+}  // namespace
+
+nb::object DTypeObject(DType dtype) { return nb::borrow(dtype_objects[static_cast<int>(dtype)]); }
+
+bool DTypeFrom(PyObject* object, DType* out) {
+  if (nb::isinstance<PyDType>(nb::handle(object))) {
+    *out = nb::inst_ptr<PyDType>(nb::handle(object))->dtype;
+    return true;
+  }
+  if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) *out = DType::kFloat32;
+  else if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) *out = DType::kInt64;
+  else if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) *out = DType::kBool;
+  else return false;
+  return true;
+}
+
+nb::object SizeObject(const Shape& shape) {
+  PyObject* tuple = PyTuple_New(shape.rank());
+  if (tuple == nullptr) throw nb::python_error();
+  for (int i = 0; i < shape.rank(); ++i) {
+    PyTuple_SET_ITEM(tuple, i, PyLong_FromLongLong(shape[i]));
+  }
+  nb::object size = nb::steal(PyObject_CallOneArg(size_type, tuple));
+  Py_DECREF(tuple);
+  if (!size.is_valid()) throw nb::python_error();
+  return size;
+}
+
+nb::object SbpTuple(const sbp::NdSbp& nd_sbp) {
+  nb::list symbols;
+  for (sbp::Sbp s : nd_sbp) symbols.append(nb::cast(s));
+  return nb::tuple(symbols);
+}
+
+Result<sbp::NdSbp> NdSbpFrom(PyObject* object) {
+  auto wrong = [&](PyObject* got) -> Status {
+    return Error(Code::kTypeMismatch)
+           << "[sbp] argument 'sbp' must be a symbol or a tuple of them, not " << TypeNameOf(got)
+           << "; expected sbp.split(dim), sbp.broadcast or sbp.partial_sum, one for each axis of "
+              "the placement";
+  };
+  auto is_symbol = [](PyObject* o) {
+    return PyObject_TypeCheck(o, reinterpret_cast<PyTypeObject*>(sbp_type)) != 0;
+  };
+  sbp::NdSbp out;
+  if (is_symbol(object)) {
+    out.push_back(*nb::inst_ptr<sbp::Sbp>(nb::handle(object)));
+    return out;
+  }
+  if (!PyTuple_Check(object) && !PyList_Check(object)) return wrong(object);
+  const Py_ssize_t n = PySequence_Fast_GET_SIZE(object);
+  OFL_ENSURE(n >= 1 && n <= kMaxMeshRank, Code::kInvalidArgument)
+      << "[sbp] got " << n << " symbols; expected one for each axis of the placement (1 to "
+      << kMaxMeshRank << ")";
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(object, i);
+    if (!is_symbol(item)) return wrong(item);
+    out.push_back(*nb::inst_ptr<sbp::Sbp>(nb::handle(item)));
+  }
+  return out;
+}
+
+Result<Placement> PlacementFrom(PyObject* object) {
+  OFL_ENSURE(nb::isinstance<Placement>(nb::handle(object)), Code::kTypeMismatch)
+      << "[placement] argument 'placement' must be placement, not " << TypeNameOf(object)
+      << "; expected flow.placement(\"cpu\", ranks=[0])";
+  return *nb::inst_ptr<Placement>(nb::handle(object));
+}
+
+std::string TypeNameOf(PyObject* object) { return Py_TYPE(object)->tp_name; }
+
+void BindTypes(nb::module_& m) {
+  nb::dict members;
+  members["__module__"] = "oneflow_like";
+  members["__doc__"] = "The sizes of a tensor's axes: a tuple.";
+  size_type = PyObject_CallFunction(reinterpret_cast<PyObject*>(&PyType_Type), "s(O)O", "Size",
+                                    &PyTuple_Type, members.ptr());
+  if (size_type == nullptr) throw nb::python_error();
+  m.attr("Size") = nb::borrow(size_type);
+  BindDTypes(m);
+  BindSbp(m);
+  BindPlacement(m);
+}
+
+}  // namespace ofl::python

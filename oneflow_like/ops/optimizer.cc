@@ -105,6 +105,8 @@ Status InferSgdMomentum(op::InferContext& c) {
                  (c.attr<double>("momentum") > 0 && c.attr<double>("dampening") == 0),
              Code::kInvalidArgument)
       << "nesterov needs a momentum and no dampening";
+  OFL_ENSURE(c.num_inputs() > 4 || c.attr<double>("dampening") == 0, Code::kInvalidArgument)
+      << "with dampening the first update differs from the later ones; expected the input step";
   return Status::Ok();
 }
 
@@ -114,7 +116,7 @@ Status RunSgdMomentum(op::KernelContext& c) {
   s.momentum = static_cast<T>(c.attr<double>("momentum"));
   s.keep = static_cast<T>(1.0 - c.attr<double>("dampening"));
   s.nesterov = c.attr<bool>("nesterov");
-  s.first = ScalarOf(c.inputs[4]) <= 1;
+  s.first = c.inputs.size() > 4 && ScalarOf(c.inputs[4]) <= 1;
   T* p = c.inputs[0].as<T>();
   T* buffer = c.inputs[1].as<T>();
   const T* g = c.inputs[2].as<T>();
@@ -158,15 +160,14 @@ Status InferAdam(op::InferContext& c) {
   return CheckUpdate(c, 4);
 }
 
-template <class T>
+template <class T, bool kDecoupled>
 Status RunAdam(op::KernelContext& c) {
   const double lr = ScalarOf(c.inputs[4]), step = ScalarOf(c.inputs[5]);
   const double beta1 = c.attr<double>("beta1"), beta2 = c.attr<double>("beta2");
   const double decay = c.attr<double>("weight_decay");
-  const bool decoupled = c.attr<bool>("decoupled");
   AdamStep<T> s;
-  s.shrink = static_cast<T>(decoupled ? 1.0 - lr * decay : 1.0);
-  s.l2 = static_cast<T>(decoupled ? 0.0 : decay);
+  s.shrink = static_cast<T>(kDecoupled ? 1.0 - lr * decay : 1.0);
+  s.l2 = static_cast<T>(kDecoupled ? 0.0 : decay);
   s.gain1 = static_cast<T>(1.0 - beta1);
   s.beta2 = static_cast<T>(beta2);
   s.gain2 = static_cast<T>(1.0 - beta2);
@@ -257,6 +258,28 @@ void DefineUpdate(op::OpDefBuilder& op) {
       .Traits({op::Trait::kUpdate});
 }
 
+template <bool kDecoupled>
+void DefineAdam(op::OpDefBuilder& op) {
+  DefineUpdate(op);
+  op.InMutated("param").InMutated("exp_avg").InMutated("exp_avg_sq").In("grad").In("lr")
+      .In("step")
+      .Attr("beta1", op::AttrType::kFloat, 0.9)
+      .Attr("beta2", op::AttrType::kFloat, 0.999)
+      .Attr("eps", op::AttrType::kFloat, 1e-8)
+      .Attr("weight_decay", op::AttrType::kFloat, kDecoupled ? 0.01 : 0.0)
+      .Attr("maximize", op::AttrType::kBool, false)
+      .Infer(InferAdam)
+      .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
+        return 14 * in[0].shape.numel();
+      })
+      .Cpu(DType::kFloat32, RunAdam<float, kDecoupled>)
+      .Cpu(DType::kFloat64, RunAdam<double, kDecoupled>)
+      .Samples([] { return UpdateSamples(4, 2, {{}, {{"weight_decay", 0.1}}}); })
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}},
+                       {DType::kFloat32, {3}}, {DType::kFloat32, {}}, {DType::kFloat32, {}}}, {},
+                      Code::kInvalidArgument, "one shape and dtype"}});
+}
+
 }  // namespace
 }  // namespace ofl::ops
 
@@ -280,9 +303,9 @@ OFL_OP(sgd_update) {
 
 OFL_OP(sgd_momentum_update) {
   DefineUpdate(op);
-  op.Doc("SGD with a momentum buffer, in place. `step` counts from 1; the first step sets the\n"
-         "buffer to the gradient, as torch does.")
-      .InMutated("param").InMutated("momentum_buffer").In("grad").In("lr").In("step")
+  op.Doc("SGD with a momentum buffer that starts at zero, in place. `step` counts from 1; the first\n"
+         "step sets the buffer to the gradient, which differs only under dampening.")
+      .InMutated("param").InMutated("momentum_buffer").In("grad").In("lr").InOptional("step")
       .Attr("momentum", op::AttrType::kFloat)
       .Attr("dampening", op::AttrType::kFloat, 0.0)
       .Attr("weight_decay", op::AttrType::kFloat, 0.0)
@@ -291,11 +314,14 @@ OFL_OP(sgd_momentum_update) {
       .Infer(InferSgdMomentum)
       .Cpu(DType::kFloat32, RunSgdMomentum<float>)
       .Cpu(DType::kFloat64, RunSgdMomentum<double>)
-      .Py("sgd_momentum_update(param, momentum_buffer, grad, lr, step, /, *, momentum, "
+      .Py("sgd_momentum_update(param, momentum_buffer, grad, lr, step=None, /, *, momentum, "
           "dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False)")
       .Samples([] {
-        return UpdateSamples(3, 2, {{{"momentum", 0.9}, {"dampening", 0.1}},
-                                    {{"momentum", 0.9}, {"nesterov", true}}});
+        std::vector<op::Sample> samples =
+            UpdateSamples(3, 2, {{{"momentum", 0.9}, {"dampening", 0.1}}});
+        for (op::Sample& s : UpdateSamples(3, 1, {{{"momentum", 0.9}, {"nesterov", true}}}))
+          samples.push_back(std::move(s));
+        return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}},
                        {DType::kFloat32, {}}, {DType::kFloat32, {}}},
@@ -303,32 +329,20 @@ OFL_OP(sgd_momentum_update) {
                       Code::kInvalidArgument, "nesterov needs"}});
 }
 
+OFL_OP(adamw_update) {
+  op.Doc("AdamW in place, with torch's arithmetic: weight decay acts on the parameter itself.\n"
+         "`step` counts from 1.");
+  DefineAdam<true>(op);
+  op.Py("adamw_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
+        "eps=1e-08, weight_decay=0.01, maximize=False)");
+}
+
 OFL_OP(adam_update) {
-  DefineUpdate(op);
-  op.Doc("Adam in place, with torch's arithmetic. `step` counts from 1. `decoupled` applies weight\n"
-         "decay to the parameter itself (AdamW), else it is added to the gradient (Adam).")
-      .InMutated("param").InMutated("exp_avg").InMutated("exp_avg_sq").In("grad").In("lr")
-      .In("step")
-      .Attr("beta1", op::AttrType::kFloat, 0.9)
-      .Attr("beta2", op::AttrType::kFloat, 0.999)
-      .Attr("eps", op::AttrType::kFloat, 1e-8)
-      .Attr("weight_decay", op::AttrType::kFloat, 0.01)
-      .Attr("decoupled", op::AttrType::kBool, true)
-      .Attr("maximize", op::AttrType::kBool, false)
-      .Infer(InferAdam)
-      .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
-        return 14 * in[0].shape.numel();
-      })
-      .Cpu(DType::kFloat32, RunAdam<float>)
-      .Cpu(DType::kFloat64, RunAdam<double>)
-      .Py("adam_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
-          "eps=1e-08, weight_decay=0.01, decoupled=True, maximize=False)")
-      .Samples([] {
-        return UpdateSamples(4, 2, {{}, {{"decoupled", false}, {"weight_decay", 0.1}}});
-      })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}},
-                       {DType::kFloat32, {3}}, {DType::kFloat32, {}}, {DType::kFloat32, {}}}, {},
-                      Code::kInvalidArgument, "one shape and dtype"}});
+  op.Doc("Adam in place, with torch's arithmetic: weight decay is added to the gradient.\n"
+         "`step` counts from 1.");
+  DefineAdam<false>(op);
+  op.Py("adam_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
+        "eps=1e-08, weight_decay=0.0, maximize=False)");
 }
 
 OFL_OP(assign) {

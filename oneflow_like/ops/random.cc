@@ -259,7 +259,7 @@ OFL_OP(random_normal) {
       .Infer(InferNormal)
       .Cpu(DType::kFloat32, RunNormal<float>)
       .Cpu(DType::kFloat64, RunNormal<double>)
-      .Py("random_normal(*, shape, seed, offset=0, mean=0.0, std=1.0, dtype=float32)")
+      .Py("normal(shape, /, *, mean=0.0, std=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"std", 2.0}}); })
       .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"std", -1.0}},
                       Code::kInvalidArgument, "std must not be negative"}});
@@ -273,7 +273,7 @@ OFL_OP(random_uniform) {
       .Infer(InferFloatSource)
       .Cpu(DType::kFloat32, RunUniform<float>)
       .Cpu(DType::kFloat64, RunUniform<double>)
-      .Py("random_uniform(*, shape, seed, offset=0, low=0.0, high=1.0, dtype=float32)")
+      .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"low", -1.0}}); })
       .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}},
                            {"dtype", DType::kInt64}},
@@ -287,7 +287,7 @@ OFL_OP(random_int) {
       .Attr("high", op::AttrType::kInt)
       .Infer(InferInteger)
       .Cpu(DType::kInt64, RunInteger)
-      .Py("random_int(*, shape, seed, high, offset=0, low=0, dtype=int64)")
+      .Py("randint(shape, /, *, low=0, high, dtype=int64)")
       .Samples([] { return SourceSamples({{"high", int64_t{10}}}); })
       .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}},
                            {"high", int64_t{0}}},
@@ -303,7 +303,7 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kFloat64, RunBernoulli<double>)
       .Cpu(DType::kBool, RunBernoulli<bool>)
       .Cpu(DType::kInt64, RunBernoulli<int64_t>)
-      .Py("random_bernoulli(*, shape, seed, offset=0, p=0.5, dtype=float32)")
+      .Py("random_bernoulli(shape, /, *, p=0.5, dtype=float32)")
       .Samples([] { return SourceSamples({{"p", 0.3}}); })
       .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"p", 1.5}},
                       Code::kInvalidArgument, "0 <= p <= 1"}});
@@ -323,7 +323,7 @@ OFL_OP(dropout) {
       .Traits({op::Trait::kRandom})
       .Cpu(DType::kFloat32, RunDropout<float>)
       .Cpu(DType::kFloat64, RunDropout<double>)
-      .Py("dropout(input, /, *, p=0.5, seed, offset=0)")
+      .Py("dropout(input, /, p=0.5)")
       .Samples([]() -> std::vector<op::Sample> {
         return {DropoutSample({5, 4}, 0.5), DropoutSample({7}, 0.2), DropoutSample({2, 3, 2}, 0.0),
                 DropoutSample({3}, 1.0), DropoutSample({0, 2}, 0.5)};

@@ -329,7 +329,7 @@ OFL_OP(concat) {
       .Sbp(ConcatRule)
       .Grad(GradConcat)
       .Flops(NoFlops)
-      .Py("concat(tensors, /, dim=0)")
+      .Py("cat(tensors, /, dim=0)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ConcatSample({{2, 3}, {4, 3}}, 0), ConcatSample({{2, 3}, {2, 1}, {2, 2}}, -1),
                 ConcatSample({{3}, {0}}, 0, DType::kInt64), ConcatSample({{2, 2, 2}}, 1),

@@ -12,8 +12,11 @@ namespace {
 
 constexpr size_t kMaxLosingChoices = 8;  // kept for `explain`; more would swell the plan
 
-// Partial turns into broadcast, everything else stays: where a gradient of a value belongs.
-sbp::NdSbp DualOf(const sbp::NdSbp& nd_sbp) {
+// Partial turns into broadcast, everything else stays: where a gradient of a value belongs, and
+// what a value keeps when it moves. A mesh of another rank takes it whole.
+sbp::NdSbp DualOf(const sbp::NdSbp& nd_sbp, const Placement& placement) {
+  if (nd_sbp.rank() != placement.hierarchy().rank())
+    return sbp::NdSbp::Broadcast(placement.hierarchy().rank());
   sbp::NdSbp dual;
   for (sbp::Sbp s : nd_sbp) dual.push_back(s.is_partial() ? sbp::Sbp::Broadcast() : s);
   return dual;
@@ -32,7 +35,8 @@ class LayoutPass {
           break;
         case ir::NodeKind::kToLayout:
           graph_.values[node.outputs[0]].nd_sbp =
-              node.target ? *node.target : DualOf(*graph_.values[node.dual_of].nd_sbp);
+              node.target ? *node.target
+                          : DualOf(*graph_.values[node.dual_of].nd_sbp, node.placement);
           break;
         case ir::NodeKind::kAccumulate:
           graph_.values[node.outputs[0]].nd_sbp = graph_.values[node.inputs[0]].nd_sbp;

@@ -89,15 +89,24 @@ op::Value GraphBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) 
   return Handle(node.outputs[0]);
 }
 
-op::Value GraphBuilder::ToDualOf(const op::Value& x, int value) {
+op::Value GraphBuilder::Follow(const op::Value& x, int value, const Placement& placement) {
   if (!status_.ok()) return nullptr;
   const int id = IdOf(x);
   if (id < 0) return nullptr;
   const TensorMeta meta = graph_->values[id].meta;
-  Node& node = Stamp(graph_->AddNode(NodeKind::kToLayout, "to_global", {id}, {meta},
-                                     graph_->values[value].placement));
-  node.dual_of = value;
+  const bool requires_grad = graph_->values[id].requires_grad;
+  Node& node = Stamp(graph_->AddNode(NodeKind::kToLayout, "to_global", {id}, {meta}, placement));
+  node.dual_of = value < 0 ? id : value;
+  graph_->values[node.outputs[0]].requires_grad = requires_grad;
   return Handle(node.outputs[0]);
+}
+
+op::Value GraphBuilder::ToDualOf(const op::Value& x, int value) {
+  return Follow(x, value, graph_->values[value].placement);
+}
+
+op::Value GraphBuilder::ToPlacement(const op::Value& x, const Placement& placement) {
+  return Follow(x, -1, placement);
 }
 
 }  // namespace ofl::ir

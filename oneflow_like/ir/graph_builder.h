@@ -38,6 +38,8 @@ class GraphBuilder : public op::Builder {
   // A conversion to the placement of `value`, in the layout dual to its own (P for B is kept out:
   // partial gives broadcast, everything else gives itself).
   op::Value ToDualOf(const op::Value& x, int value);
+  // A conversion to another placement that keeps the symbols (partial becomes broadcast).
+  op::Value ToPlacement(const op::Value& x, const Placement& placement);
 
   op::Value Handle(int value) const { return new GraphValue(graph_, value); }
   Graph& graph() { return *graph_; }
@@ -51,6 +53,8 @@ class GraphBuilder : public op::Builder {
 
  private:
   Node& Stamp(Node& node);
+  // A conversion of x to `placement` in the layout dual to `value`'s (x's own for -1).
+  op::Value Follow(const op::Value& x, int value, const Placement& placement);
 
   Graph* graph_;
   Segment segment_ = Segment::kForward;

@@ -1,0 +1,72 @@
+// oneflow-like-exec: runs a saved plan on .npy files, without Python.
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "oneflow_like/runtime/plan_runner.h"
+
+namespace {
+
+constexpr char kUsage[] =
+    "usage: oneflow-like-exec --plan FILE --variables DIR --inputs DIR --outputs DIR\n"
+    "                         [--launches N]\n"
+    "Runs one rank of a saved plan on <name>.npy files. Several ranks:\n"
+    "  oneflow-like-run --no-python --nproc-per-node 2 oneflow-like-exec --plan ...\n";
+
+// Exit codes as documented in docs/plan.md.
+constexpr int kBadUsage = 64, kBadData = 65, kUnavailable = 69, kInternal = 70;
+
+int ExitCode(ofl::Code code) {
+  switch (code) {
+    case ofl::Code::kDataLoss:
+    case ofl::Code::kInvalidArgument:
+    case ofl::Code::kNotFound:
+    case ofl::Code::kFailedPrecondition:
+      return kBadData;
+    case ofl::Code::kUnavailable:
+    case ofl::Code::kDeadlineExceeded:
+      return kUnavailable;
+    default:
+      return kInternal;
+  }
+}
+
+bool Parse(int argc, char** argv, ofl::runtime::RunFiles* files) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i], value = argv[i + 1];
+    if (flag == "--plan") {
+      files->plan = value;
+    } else if (flag == "--variables") {
+      files->variables_dir = value;
+    } else if (flag == "--inputs") {
+      files->inputs_dir = value;
+    } else if (flag == "--outputs") {
+      files->outputs_dir = value;
+    } else if (flag == "--launches") {
+      files->launches = std::atoi(value.c_str());
+    } else {
+      return false;
+    }
+  }
+  return argc % 2 == 1 && !files->plan.empty() && !files->outputs_dir.empty() &&
+         files->launches >= 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--help") == 0) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  ofl::runtime::RunFiles files;
+  if (!Parse(argc, argv, &files)) {
+    std::fputs(kUsage, stderr);
+    return kBadUsage;
+  }
+  ofl::Status status = ofl::runtime::RunPlan(files);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "oneflow-like-exec: %s\n", status.ToString().c_str());
+  return ExitCode(status.code());
+}

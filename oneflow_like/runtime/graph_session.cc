@@ -1,0 +1,243 @@
+#include "oneflow_like/runtime/graph_session.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "compiler/expand/expand.h"
+#include "compiler/plan_codec.h"
+#include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/context.h"
+#include "transport/collectives.h"
+
+namespace ofl::runtime {
+namespace {
+
+// Channel of the handshake messages of plans; eager traffic uses hashes of rank groups.
+constexpr uint64_t kPlanChannel = 0x706c616e00000000;  // "plan"
+
+// One short digest an operator, in order: to name the first that differs.
+std::string Digests(const proto::Semantics& semantics) {
+  std::ostringstream text;
+  for (const proto::OpDef& op : semantics.ops()) {
+    proto::Semantics one;
+    *one.add_ops() = op;
+    for (int v : op.inputs()) *one.add_values() = semantics.values(v);
+    for (int v : op.outputs()) *one.add_values() = semantics.values(v);
+    text << compiler::HashOf(one).substr(0, 8) << ' ' << op.name() << '\n';
+  }
+  return text.str();
+}
+
+std::string FirstDifference(const std::string& ours, const std::string& theirs) {
+  std::istringstream a(ours), b(theirs);
+  std::string line_a, line_b;
+  while (true) {
+    const bool more_a = static_cast<bool>(std::getline(a, line_a));
+    const bool more_b = static_cast<bool>(std::getline(b, line_b));
+    if (!more_a && !more_b) return "the operators agree; placements, layouts or memory differ";
+    if (!more_a) return "it has a further operator " + line_b.substr(9);
+    if (!more_b) return "this rank has a further operator " + line_a.substr(9);
+    if (line_a != line_b)
+      return "the first operator that differs is " + line_a.substr(9) + " here and " +
+             line_b.substr(9) + " there";
+  }
+}
+
+Result<Attrs> CompleteFor(const op::OpDef& def, const Attrs& attrs) { return def.CompleteAttrs(attrs); }
+
+}  // namespace
+
+GraphSession::GraphSession(std::string name, int micro_batches, int threads)
+    : tracer_(std::make_unique<GraphTracer>(std::move(name), tensor::Context::Get().world_size(),
+                                            micro_batches)),
+      threads_(threads) {}
+
+GraphSession::~GraphSession() = default;
+
+Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
+                             const std::vector<double>& clip_norms, const std::string& dump_dir) {
+  OFL_TRY(tracer_->status());
+  compiler::TrainingSpec training;
+  training.loss = tracer_->loss();
+  for (double norm : clip_norms) training.clip_groups.push_back({norm});
+  for (const UpdateSpec& spec : updates) {
+    if (training.loss < 0) break;
+    compiler::Update update;
+    OFL_ASSIGN(update.variable, tracer_->VariableOf(spec.param));
+    OFL_ASSIGN(update.op, op::OpRegistry::Get().Require(spec.op));
+    OFL_ASSIGN(update.attrs, CompleteFor(*update.op, spec.attrs));
+    const std::string base = tracer_->graph().producer(update.variable).variable;
+    for (const auto& [suffix, state] : spec.states) {
+      tracer_->NameVariable(state, base + "-" + suffix);
+      OFL_ASSIGN(int value, tracer_->VariableOf(state));
+      update.states.push_back(value);
+    }
+    const Placement placement = tracer_->graph().values[update.variable].placement;
+    for (const std::string& scalar : spec.scalars) {
+      OFL_ASSIGN(int value, tracer_->ScalarInput(scalar, placement));
+      update.extras.push_back(value);
+    }
+    update.clip_group = spec.clip_group;
+    training.updates.push_back(std::move(update));
+  }
+  compiler::Options options;
+  options.threads = threads_;
+  if (!dump_dir.empty()) {
+    std::error_code ignored;
+    std::filesystem::create_directories(dump_dir, ignored);
+    const std::string prefix = dump_dir + "/" + tracer_->graph().name + ".rank" +
+                               std::to_string(tensor::Context::Get().rank()) + ".";
+    options.dump = [prefix](const std::string& pass, const std::string& text) {
+      std::ofstream(prefix + pass + ".txt") << text;
+    };
+  }
+  OFL_ASSIGN(plan_, compiler::Compile(tracer_->graph(), std::move(training), options));
+  compiled_ = true;
+  return Status::Ok();
+}
+
+Status GraphSession::CompareHashes(transport::Transport& transport) {
+  static uint64_t sequence = 0;  // every rank starts its sessions in the same order
+  OFL_ASSIGN(auto hashes,
+             transport::AllGatherText(transport, kPlanChannel, sequence++, plan_.hash()));
+  int differs = -1;
+  for (size_t r = 0; r < hashes.size(); ++r)
+    if (hashes[r] != hashes[0] && differs < 0) differs = static_cast<int>(r);
+  if (differs < 0) return Status::Ok();
+  const std::string ours = Digests(plan_.semantics());
+  OFL_ASSIGN(auto all, transport::AllGatherText(transport, kPlanChannel, sequence++, ours));
+  const int other = plan_.hash() == hashes[0] ? differs : 0;
+  return Error(Code::kFailedPrecondition)
+         << "graph " << plan_.graph_name() << " compiled to different plans: rank "
+         << transport.rank() << " has " << plan_.hash().substr(0, 16) << ", rank " << other
+         << " has " << hashes[other].substr(0, 16) << "; " << FirstDifference(ours, all[other])
+         << ". Every rank must run the same program: make build() independent of the rank";
+}
+
+Status GraphSession::Start() {
+  tensor::Context& context = tensor::Context::Get();
+  actor::InstanceOptions options;
+  int rank = context.rank();
+  if (tracer_->local() || context.world_size() == 1) {
+    if (tracer_->local()) rank = 0;
+    solo_ = transport::SoloTransport();
+    options.transport = solo_.get();
+  } else {
+    OFL_ASSIGN(options.transport, context.transport());
+    OFL_TRY(CompareHashes(*options.transport));
+  }
+  OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
+  OFL_ASSIGN(options.device, context.DeviceOf(DeviceKind::kCpu));
+  for (const auto& [name, tensor] : tracer_->variables()) {
+    if (!tensor->has_data()) continue;  // this rank is outside its placement
+    OFL_ENSURE(tensor->dense(), Code::kInvalidArgument)
+        << "variable " << name << " is a strided view; call contiguous() on it first";
+    options.variables[name] =
+        device::WrapExternal(tensor->data(), tensor->local_meta().bytes(), tensor->storage());
+  }
+  OFL_ASSIGN(instance_, actor::Instance::Create(std::move(program), std::move(options)));
+  return Status::Ok();
+}
+
+Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) const {
+  const auto& arguments = plan_.semantics().inputs();
+  const size_t expected = arguments.size() - tracer_->scalars().size();
+  OFL_ENSURE(inputs.size() == expected, Code::kInvalidArgument)
+      << "graph " << plan_.graph_name() << " takes " << expected << " tensors, got "
+      << inputs.size();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Value& value = tracer_->graph().values[FindInput(static_cast<int>(i))];
+    TensorMeta meta = value.meta;
+    if (arguments[static_cast<int>(i)].per_micro_batch()) meta.shape[0] *= tracer_->graph().micro_batches;
+    const bool same_layout =
+        tracer_->local() ? !inputs[i]->is_global()
+                         : inputs[i]->is_global() && *inputs[i]->layout() == value.layout();
+    OFL_ENSURE(inputs[i]->meta() == meta && same_layout, Code::kInvalidArgument)
+        << "graph " << plan_.graph_name() << " was compiled for input "
+        << arguments[static_cast<int>(i)].name() << ": " << meta.ToString() << " "
+        << (tracer_->local() ? std::string("local") : value.layout().ToString()) << ", got "
+        << tensor::Describe(*inputs[i])
+        << "; every call must pass the same shapes, dtypes and layouts";
+  }
+  return Status::Ok();
+}
+
+int GraphSession::FindInput(int binding) const {
+  for (const ir::Node& node : tracer_->graph().nodes)
+    if (node.kind == ir::NodeKind::kInput && node.binding == binding) return node.outputs[0];
+  return -1;
+}
+
+Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
+  const proto::Argument& argument = plan_.semantics().outputs(index);
+  const proto::ValueDef& def = plan_.semantics().values(argument.value());
+  OFL_ASSIGN(TensorMeta meta, compiler::ReadMeta(def));
+  OFL_ASSIGN(auto placements, compiler::PlacementTable::Read(plan_.semantics()));
+  OFL_ASSIGN(sbp::Layout layout, placements.ReadLayout(def.layout()));
+  if (argument.per_micro_batch()) {
+    const int m = plan_.semantics().micro_batches();
+    if (meta.shape.rank() == 0)
+      meta.shape = Shape{m};
+    else
+      meta.shape[0] *= m;
+  }
+  if (tracer_->local()) return tensor::EmptyLocal(meta);
+  return tensor::EmptyGlobal(meta, std::make_shared<const sbp::Layout>(layout));
+}
+
+Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
+    const std::vector<tensor::TensorRef>& inputs, const std::map<std::string, double>& scalars) {
+  OFL_TRY(failure_);
+  OFL_ENSURE(compiled_, Code::kFailedPrecondition) << "the graph is not compiled";
+  OFL_TRY(CheckInputs(inputs));
+  if (instance_ == nullptr) OFL_TRY(Start());
+  std::vector<op::TensorView> views(plan_.semantics().inputs_size());
+  std::vector<tensor::TensorRef> dense;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    OFL_ASSIGN(tensor::TensorRef contiguous, tensor::Contiguous(inputs[i]));
+    views[i] = contiguous->view();
+    dense.push_back(std::move(contiguous));
+  }
+  scalar_values_.resize(tracer_->scalars().size());
+  for (size_t i = 0; i < tracer_->scalars().size(); ++i) {
+    const GraphTracer::Scalar& scalar = tracer_->scalars()[i];
+    auto given = scalars.find(scalar.name);
+    OFL_ENSURE(given != scalars.end(), Code::kInvalidArgument)
+        << "the launch lacks the value of " << scalar.name;
+    scalar_values_[i] = static_cast<float>(given->second);
+    views[scalar.binding] = {&scalar_values_[i], {DType::kFloat32, Shape{}}};
+  }
+  std::vector<tensor::TensorRef> outputs;
+  std::vector<op::TensorView> output_views;
+  for (int i = 0; i < plan_.semantics().outputs_size(); ++i) {
+    OFL_ASSIGN(tensor::TensorRef output, NewOutput(i));
+    output_views.push_back(output->has_data() ? output->view() : op::TensorView{});
+    outputs.push_back(std::move(output));
+  }
+  failure_ = instance_->Launch(views, output_views);
+  OFL_TRY(failure_);
+  for (const auto& resource : plan_.semantics().resources())
+    if (resource.mutated()) tracer_->variables().at(resource.name())->BumpVersion();
+  return outputs;
+}
+
+Result<std::map<std::string, int64_t>> GraphSession::Counters() const {
+  OFL_ENSURE(instance_ != nullptr, Code::kFailedPrecondition)
+      << "the graph has not been launched yet";
+  const actor::Counters measured = instance_->counters();
+  const actor::Counters predicted = instance_->predicted();
+  return std::map<std::string, int64_t>{
+      {"launches", measured.launches},
+      {"firings", measured.firings},
+      {"predicted_firings", predicted.firings * measured.launches},
+      {"messages", measured.messages_sent},
+      {"predicted_messages", predicted.messages_sent * measured.launches},
+      {"message_bytes", measured.message_bytes_sent},
+      {"predicted_message_bytes", predicted.message_bytes_sent * measured.launches},
+      // Ranks push to each other directly; no process relays for others.
+      {"master_messages", 0},
+  };
+}
+
+}  // namespace ofl::runtime

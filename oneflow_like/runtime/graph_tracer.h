@@ -1,0 +1,90 @@
+// Records build() of an nn.Graph as a logical graph.
+//
+// Eager tensors met on the way become variables bound to the tensors' own memory: parameters under
+// the names given beforehand, others as "captured_<k>".
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/compiler.h"
+#include "oneflow_like/ir/graph_builder.h"
+#include "oneflow_like/tensor/tensor.h"
+#include "oneflow_like/tensor/tracer.h"
+
+namespace ofl::runtime {
+
+class GraphTracer final : public tensor::Tracer {
+ public:
+  // A value fed by the runtime itself at every launch, e.g. a learning rate.
+  struct Scalar {
+    std::string name;
+    int binding = -1;
+    int value = -1;
+    Placement placement;
+  };
+
+  GraphTracer(std::string name, int world_size, int micro_batches);
+
+  // A launch argument like `example`, of which each micro-batch sees one slice along axis 0.
+  // kInvalidArgument when the batch does not divide.
+  Result<op::Value> AddInput(const tensor::TensorRef& example, const std::string& name);
+  void NameVariable(const tensor::TensorRef& eager, const std::string& name);
+  // A float32 scalar argument, one for each placement that reads it.
+  Result<int> ScalarInput(const std::string& name, const Placement& placement);
+  Status AddOutput(const op::Value& value);
+  Result<int> VariableOf(const tensor::TensorRef& eager);
+  void set_micro_batches(int m) { graph_.micro_batches = m; }
+
+  // tensor::Tracer
+  op::Values Apply(const op::OpDef& def, op::Values inputs, const Attrs& attrs) override;
+  op::Value ToLayout(const op::Value& x, const sbp::Layout& layout) override;
+  Status Backward(const op::Value& loss) override;
+  void SetScope(tensor::SourceScope scope) override;
+  op::Value Lift(const op::Value& eager) override;
+  Placement PlacementOf(const op::Value& value) override;
+  op::Value ToPlacement(const op::Value& x, const Placement& placement) override;
+
+  // True when the graph was traced on local tensors: it runs in a world of its own.
+  bool local() const { return local_; }
+  int loss() const { return loss_; }
+  ir::Graph& graph() { return graph_; }
+  const std::map<std::string, tensor::TensorRef>& variables() const { return variables_; }
+  const std::vector<Scalar>& scalars() const { return scalars_; }
+  const std::vector<int>& outputs() const { return outputs_; }
+  int num_inputs() const { return num_inputs_; }
+
+ private:
+  // The operations of GraphBuilder with this tracer's lifting of eager tensors.
+  class Recorder final : public ir::GraphBuilder {
+   public:
+    Recorder(ir::Graph* graph, GraphTracer* tracer) : GraphBuilder(graph), tracer_(tracer) {}
+    using Builder::Fail;
+
+   protected:
+    int IdOf(const op::Value& value) override;
+
+   private:
+    GraphTracer* tracer_;
+  };
+
+  Result<sbp::Layout> LayoutOf(const tensor::TensorImpl& eager);
+  Result<int> AddVariable(const tensor::TensorRef& eager);
+  int AddSource(ir::NodeKind kind, const std::string& stem, const TensorMeta& meta,
+                const sbp::Layout& layout);
+
+  ir::Graph graph_;
+  Recorder recorder_;
+  bool local_ = false;
+  bool global_ = false;
+  int loss_ = -1;
+  int num_inputs_ = 0;
+  std::map<const void*, std::string> names_;       // by tensor
+  std::map<const void*, int> lifted_;              // by tensor
+  std::map<std::string, tensor::TensorRef> variables_;
+  std::vector<Scalar> scalars_;
+  std::vector<int> outputs_;
+};
+
+}  // namespace ofl::runtime

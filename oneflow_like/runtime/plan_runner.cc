@@ -1,0 +1,165 @@
+#include "oneflow_like/runtime/plan_runner.h"
+
+#include <filesystem>
+#include <map>
+
+#include "actor/drivers/instance.h"
+#include "compiler/compiler.h"
+#include "compiler/expand/expand.h"
+#include "compiler/plan_codec.h"
+#include "compiler/verify/verify.h"
+#include "device/cpu/box.h"
+#include "oneflow_like/runtime/npy.h"
+#include "oneflow_like/runtime/world.h"
+
+namespace ofl::runtime {
+namespace {
+
+// One rank's part of a tensor of the plan, with the logical tensor it belongs to.
+struct Shard {
+  TensorMeta logical;
+  TensorMeta local;
+  Shape begin;
+  device::BufferRef buffer;
+  bool member = false;
+};
+
+class Runner {
+ public:
+  Runner(const RunFiles& files, tensor::Context& context) : files_(files), context_(context) {}
+
+  Status Run() {
+    OFL_ASSIGN(plan_, compiler::LoadPlan(files_.plan));
+    OFL_TRY(compiler::VerifyPlan(plan_));
+    const proto::Semantics& s = plan_.semantics();
+    OFL_ENSURE(s.world_size() == context_.world_size(), Code::kInvalidArgument)
+        << "the plan is for " << s.world_size() << " ranks, this job has " << context_.world_size()
+        << "; start it with oneflow-like-run --nproc-per-node " << s.world_size();
+    OFL_ASSIGN(placements_, compiler::PlacementTable::Read(s));
+    OFL_ASSIGN(device_, context_.DeviceOf(DeviceKind::kCpu));
+    OFL_ASSIGN(stream_, context_.StreamOf(DeviceKind::kCpu));
+    OFL_TRY(LoadAll());
+    OFL_TRY(Launch());
+    return StoreAll();
+  }
+
+ private:
+  Result<Shard> NewShard(int value, int repeat) {
+    const proto::ValueDef& def = plan_.semantics().values(value);
+    Shard shard;
+    OFL_ASSIGN(shard.logical, compiler::ReadMeta(def));
+    OFL_ASSIGN(sbp::Layout layout, placements_.ReadLayout(def.layout()));
+    if (repeat > 1) {
+      if (shard.logical.shape.rank() == 0)
+        shard.logical.shape = Shape{repeat};
+      else
+        shard.logical.shape[0] *= repeat;
+    }
+    const int index = layout.placement.IndexOf(context_.rank());
+    if (index < 0) return shard;
+    OFL_ENSURE(!layout.nd_sbp.HasPartial() || loading_outputs_, Code::kUnimplemented)
+        << "partial arguments cannot come from files";
+    shard.member = true;
+    const sbp::Box box = sbp::LocalBox(shard.logical.shape, layout, index);
+    shard.begin = box.begin;
+    shard.local = {shard.logical.dtype, box.Extent()};
+    OFL_ASSIGN(shard.buffer, device_->Allocate(shard.local.bytes()));
+    return shard;
+  }
+
+  Status Load(const std::string& path, Shard& shard) {
+    OFL_ASSIGN(NpyArray array, ReadNpy(path));
+    OFL_ENSURE(array.meta == shard.logical, Code::kInvalidArgument)
+        << path << " holds " << array.meta.ToString() << ", the plan expects "
+        << shard.logical.ToString();
+    if (!shard.member) return Status::Ok();
+    const Shape zero(std::vector<int64_t>(static_cast<size_t>(shard.local.shape.rank()), 0));
+    device::CopyBox(array.data.data(), array.meta.shape, shard.begin, shard.buffer->data(),
+                    shard.local.shape, zero, shard.local.shape,
+                    static_cast<int64_t>(DTypeSize(shard.local.dtype)), stream_);
+    return Status::Ok();
+  }
+
+  Status LoadAll() {
+    const proto::Semantics& s = plan_.semantics();
+    for (const auto& resource : s.resources()) {
+      OFL_ASSIGN(Shard shard, NewShard(resource.value(), 1));
+      OFL_TRY(Load(files_.variables_dir + "/" + resource.name() + ".npy", shard));
+      variables_[resource.name()] = std::move(shard);
+    }
+    for (const auto& argument : s.inputs()) {
+      OFL_ASSIGN(Shard shard,
+                 NewShard(argument.value(), argument.per_micro_batch() ? s.micro_batches() : 1));
+      OFL_TRY(Load(files_.inputs_dir + "/" + argument.name() + ".npy", shard));
+      inputs_.push_back(std::move(shard));
+    }
+    loading_outputs_ = true;
+    for (const auto& argument : s.outputs()) {
+      OFL_ASSIGN(Shard shard,
+                 NewShard(argument.value(), argument.per_micro_batch() ? s.micro_batches() : 1));
+      outputs_.push_back(std::move(shard));
+    }
+    return Status::Ok();
+  }
+
+  static op::TensorView View(const Shard& shard) {
+    if (!shard.member) return {};
+    return {shard.local.bytes() > 0 ? shard.buffer->data() : nullptr, shard.local};
+  }
+
+  Status Launch() {
+    actor::InstanceOptions options;
+    OFL_ASSIGN(options.transport, context_.transport());
+    options.device = device_;
+    for (const auto& [name, shard] : variables_)
+      if (shard.member) options.variables[name] = shard.buffer;
+    OFL_ASSIGN(Program program, compiler::Expand(plan_, context_.rank()));
+    OFL_ASSIGN(auto instance, actor::Instance::Create(std::move(program), std::move(options)));
+    std::vector<op::TensorView> inputs, outputs;
+    for (const Shard& shard : inputs_) inputs.push_back(View(shard));
+    for (const Shard& shard : outputs_) outputs.push_back(View(shard));
+    for (int i = 0; i < files_.launches; ++i) OFL_TRY(instance->Launch(inputs, outputs));
+    return Status::Ok();
+  }
+
+  Status Store(const std::string& stem, const Shard& shard) {
+    if (!shard.member) return Status::Ok();
+    const std::string path = stem + ".rank" + std::to_string(context_.rank()) + ".npy";
+    return WriteNpy(path, shard.local,
+                    {shard.buffer->data(), static_cast<size_t>(shard.local.bytes())});
+  }
+
+  Status StoreAll() {
+    const std::string variables = files_.outputs_dir + "/variables";
+    std::error_code failed;
+    std::filesystem::create_directories(variables, failed);
+    OFL_ENSURE(!failed, Code::kUnavailable) << "cannot create " << variables;
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      OFL_TRY(Store(files_.outputs_dir + "/output_" + std::to_string(i), outputs_[i]));
+    for (const auto& resource : plan_.semantics().resources())
+      if (resource.mutated())
+        OFL_TRY(Store(variables + "/" + resource.name(), variables_[resource.name()]));
+    return Status::Ok();
+  }
+
+  const RunFiles& files_;
+  tensor::Context& context_;
+  proto::Plan plan_;
+  compiler::PlacementTable placements_;
+  device::Device* device_ = nullptr;
+  device::Stream* stream_ = nullptr;
+  std::map<std::string, Shard> variables_;
+  std::vector<Shard> inputs_, outputs_;
+  bool loading_outputs_ = false;
+};
+
+}  // namespace
+
+Status RunPlan(const RunFiles& files) {
+  OFL_ASSIGN(auto context, MakeContext());
+  Status status = Runner(files, *context).Run();
+  context->Shutdown(status);
+  return status;
+}
+
+}  // namespace ofl::runtime

@@ -1,0 +1,309 @@
+"""nn.Graph: a program written once in Python, compiled to one plan and run by actors.
+
+The calls follow OneFlow's nn.Graph. `build` is traced at the first call; every further call with
+tensors of the same shapes, dtypes and layouts runs the plan.
+"""
+
+import contextlib
+import os
+
+from ... import _C
+from ..module import Module
+
+__all__ = ["Graph", "GraphConfig", "GraphModule", "Plan", "compile_world"]
+
+
+@contextlib.contextmanager
+def compile_world(size):
+    """A world of `size` ranks that do not exist, to compile for.
+
+    Inside, placements may name ranks 0 to size-1, global tensors have no data, and
+    `graph.compile(*args)` gives the plan; nothing can be run or read.
+    """
+    _C.enter_compile_world(size)
+    try:
+        yield
+    finally:
+        _C.leave_compile_world()
+
+
+class GraphConfig:
+    """How a graph is compiled."""
+
+    def __init__(self):
+        self.gradient_accumulation_steps = 1
+
+    def set_gradient_accumulation_steps(self, value):
+        """Cuts each call's batch into `value` micro-batches along axis 0.
+
+        Gradients are those of the mean of the micro-batches' losses. A scalar output comes back
+        as a vector of `value` entries, others are put together along axis 0.
+        """
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"gradient accumulation steps must be an int of at least 1, got {value!r}")
+        self.gradient_accumulation_steps = value
+
+    def __repr__(self):
+        return f"GraphConfig(gradient_accumulation_steps={self.gradient_accumulation_steps})"
+
+
+class GraphModule:
+    """The graph's view of a module: `module.to(flow.nn.graph.GraphModule)`."""
+
+    def __init__(self, module):
+        if not isinstance(module, Module):
+            raise TypeError(f"GraphModule wraps an nn.Module, got {type(module).__name__}")
+        self._module = module
+        self.stage_id = None
+        self.stage_placement = None
+
+    def set_stage(self, stage_id, placement=None):
+        """Makes the module a pipeline stage: its inputs are moved to `placement`."""
+        if isinstance(stage_id, bool) or not isinstance(stage_id, int) or stage_id < 0:
+            raise ValueError(f"stage_id must be an int of at least 0, got {stage_id!r}")
+        self.stage_id = stage_id
+        self.stage_placement = placement
+        if placement is not None and not self._module.__dict__.get("_stage_hooked"):
+            self._module.__dict__["_stage_hooked"] = True
+            self._module.register_forward_pre_hook(self._move_inputs)
+        return self
+
+    def _move_inputs(self, _module, args):
+        session = _tracing_session()
+        if session is None:
+            return None
+        return _map(args, lambda x: session.to_placement(x, self.stage_placement))
+
+
+def graph_module_of(module):
+    """The one GraphModule of a module."""
+    known = module.__dict__.get("_graph_module")
+    if known is None:
+        known = module.__dict__["_graph_module"] = GraphModule(module)
+    return known
+
+
+_sessions = []
+
+
+def _tracing_session():
+    return _sessions[-1] if _sessions else None
+
+
+def _map(value, fn):
+    """Applies fn to the tensors of nested tuples, lists and dicts."""
+    if isinstance(value, _C.Tensor):
+        return fn(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_map(v, fn) for v in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_map(v, fn) for v in value)
+    if isinstance(value, dict):
+        return {key: _map(v, fn) for key, v in value.items()}
+    return value
+
+
+def _tensors(value):
+    found = []
+    _map(value, found.append)
+    return found
+
+
+class Plan:
+    """The compiled plan of a graph."""
+
+    def __init__(self, session):
+        self._session = session
+
+    @property
+    def hash(self):
+        """SHA-256 of what is executed; equal on all ranks."""
+        return self._session.plan_hash()
+
+    def save(self, path):
+        """Writes the plan file (protobuf, see docs/plan.md)."""
+        self._session.save_plan(os.fspath(path))
+
+    def summary(self):
+        """Readable text: sizes, operators, memory, conversions with their causes."""
+        return self._session.plan_summary()
+
+    def to_bytes(self):
+        """The plan file's content."""
+        return self._session.plan_bytes()
+
+    def __repr__(self):
+        return self.summary()
+
+
+class Graph:
+    """Base class of compiled programs. A subclass sets its modules in __init__ and defines build.
+
+    >>> class Train(flow.nn.Graph):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.model = model
+    ...         self.add_optimizer(optimizer)
+    ...     def build(self, x, y):
+    ...         loss = flow.nn.functional.mse_loss(self.model(x), y)
+    ...         loss.backward()
+    ...         return loss
+    """
+
+    _counts = {}
+
+    def __init__(self):
+        name = type(self).__name__
+        count = Graph._counts.get(name, 0)
+        Graph._counts[name] = count + 1
+        self.__dict__["_modules"] = {}
+        self.name = f"{name}_{count}"
+        self.config = GraphConfig()
+        self._optimizers = []
+        self._session = None
+        self._structure = None
+        self._steps = []
+        self._rates = []
+        self._launched = False
+
+    def __setattr__(self, name, value):
+        if isinstance(value, Module):
+            if "_modules" not in self.__dict__:
+                raise AttributeError("call super().__init__() before assigning a module to a graph")
+            self._modules[name] = value
+        object.__setattr__(self, name, value)
+
+    def build(self, *args, **kwargs):
+        raise NotImplementedError(f"graph {self.name} defines no build()")
+
+    @property
+    def is_compiled(self):
+        return self._session is not None
+
+    def add_optimizer(self, optimizer, *, lr_sch=None):
+        """Updates the optimizer's parameters in every call of a graph that calls backward().
+
+        `lr_sch` steps after each call; the learning rate is an argument of the plan.
+        """
+        if not hasattr(optimizer, "_graph_spec"):
+            raise TypeError(f"add_optimizer takes an optimizer, got {type(optimizer).__name__}")
+        if self.is_compiled:
+            raise RuntimeError(f"graph {self.name} is compiled: add optimizers in __init__")
+        self._optimizers.append((optimizer, lr_sch))
+
+    def compile(self, *args, **kwargs):
+        """Compiles for arguments like these without running."""
+        if not self.is_compiled:
+            self._compile(args, kwargs)
+        return self.plan()
+
+    def __call__(self, *args, **kwargs):
+        if not self.is_compiled:
+            self._compile(args, kwargs)
+        inputs = _tensors((args, kwargs))
+        outputs = self._session.launch(inputs, self._scalars())
+        self._launched = True
+        for clock in self._steps:
+            clock.add_(1)
+        for _, scheduler in self._optimizers:
+            if scheduler is not None:
+                scheduler.step()
+        results = iter(outputs)
+        return _map(self._structure, lambda _: next(results))
+
+    def plan(self):
+        """The compiled plan."""
+        if not self.is_compiled:
+            raise RuntimeError(f"graph {self.name} is not compiled: call it, or compile(*args), first")
+        return Plan(self._session)
+
+    def counters(self):
+        """Firings and messages of all calls beside what the plan predicts."""
+        if not self._launched:
+            raise RuntimeError(f"graph {self.name} has not run yet")
+        return self._session.counters()
+
+    def state_dict(self):
+        """The state of the graph's modules, under their attribute names."""
+        state = {}
+        for name, module in self._modules.items():
+            state[name] = module.state_dict()
+        return state
+
+    def load_state_dict(self, state, strict=True):
+        for name, module in self._modules.items():
+            if name in state:
+                module.load_state_dict(state[name], strict=strict)
+            elif strict:
+                raise KeyError(f"the state has no module {name!r} of graph {self.name}")
+
+    # --- compilation ---------------------------------------------------------------------------
+
+    def _compile(self, args, kwargs):
+        session = _C.GraphSession(self.name, self.config.gradient_accumulation_steps)
+        for prefix, module in self._modules.items():
+            for name, tensor in module.state_dict(keep_vars=True).items():
+                session.name_variable(tensor, f"{prefix}.{name}")
+            module.__dict__["_scope_name"] = prefix
+        counter = iter(range(1 << 30))
+        symbolic = _map((args, kwargs),
+                        lambda x: session.add_input(x, f"input_{next(counter)}"))
+        _sessions.append(session)
+        try:
+            structure = session.trace(lambda: self.build(*symbolic[0], **symbolic[1]))
+        finally:
+            _sessions.pop()
+        outputs = _tensors(structure)
+        for output in outputs:
+            session.add_output(output)
+        updates, norms = self._updates(session)
+        session.compile(updates, norms, os.environ.get("OFL_DUMP", ""))
+        self._structure = structure
+        self._session = session
+
+    def _updates(self, session):
+        updates, norms = [], []
+        if not session.has_loss():
+            return updates, norms
+        for number, (optimizer, _) in enumerate(self._optimizers):
+            groups = {}
+            for spec in optimizer._graph_spec():
+                rate = f"lr.{number}.{spec['group']}"
+                scalars = [rate]
+                self._remember(rate, optimizer, spec["group"])
+                if spec["step"] is not None:
+                    scalars.append(self._clock(spec["step"]))
+                clip_group = -1
+                if spec["clip"] is not None:
+                    max_norm, norm_type = spec["clip"]
+                    if norm_type != 2.0:
+                        raise NotImplementedError("a graph clips by the 2-norm only, "
+                                                  f"got clip_grad_norm_type={norm_type}")
+                    if spec["group"] not in groups:
+                        groups[spec["group"]] = len(norms)
+                        norms.append(max_norm)
+                    clip_group = groups[spec["group"]]
+                updates.append({"param": spec["param"], "op": spec["op"], "attrs": spec["attrs"],
+                                "states": spec["states"], "scalars": scalars,
+                                "clip_group": clip_group})
+        return updates, norms
+
+    def _remember(self, name, optimizer, group):
+        if all(known != name for known, _, _ in self._rates):
+            self._rates.append((name, optimizer, group))
+
+    def _clock(self, tensor):
+        for index, known in enumerate(self._steps):
+            if known is tensor:
+                return f"step.{index}"
+        self._steps.append(tensor)
+        return f"step.{len(self._steps) - 1}"
+
+    def _scalars(self):
+        values = {name: float(optimizer.param_groups[group]["lr"])
+                  for name, optimizer, group in self._rates}
+        for index, clock in enumerate(self._steps):
+            local = clock.to_local() if clock.is_global else clock
+            # A rank outside the clock's placement holds no element and reads no step.
+            values[f"step.{index}"] = float(local.item()) + 1.0 if local.numel() == 1 else 0.0
+        return values

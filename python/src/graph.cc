@@ -1,0 +1,203 @@
+// Bindings of compiled graphs and plans; nn.Graph in Python is written on these.
+
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "compiler/compiler.h"
+#include "compiler/verify/verify.h"
+#include "oneflow_like/runtime/graph_session.h"
+#include "oneflow_like/tensor/context.h"
+#include "python/src/module.h"
+
+namespace ofl::python {
+namespace {
+
+using runtime::GraphSession;
+using runtime::UpdateSpec;
+
+tensor::TensorRef EagerOf(nb::handle object) {
+  PyTensor* tensor = TensorOf(object.ptr());
+  if (tensor == nullptr)
+    Throw(Error(Code::kTypeMismatch)
+          << "[nn.Graph] expected a Tensor, got " << TypeNameOf(object.ptr()));
+  return Unwrap(tensor::RequireTensor(tensor->value));
+}
+
+nb::object Wrap(op::Value value) {
+  PyObject* object = WrapTensor(std::move(value));
+  if (object == nullptr) throw nb::python_error();
+  return nb::steal(object);
+}
+
+// A Python number or string as the attribute the operator declares.
+AttrValue AttrFrom(const op::AttrDef& def, nb::handle value) {
+  switch (def.type) {
+    case op::AttrType::kBool: return nb::cast<bool>(value);
+    case op::AttrType::kInt: return nb::cast<int64_t>(value);
+    case op::AttrType::kFloat: return nb::cast<double>(value);
+    case op::AttrType::kString: return nb::cast<std::string>(value);
+    case op::AttrType::kInts: return nb::cast<std::vector<int64_t>>(value);
+    case op::AttrType::kDType: {
+      DType dtype;
+      if (!DTypeFrom(value.ptr(), &dtype))
+        Throw(Error(Code::kTypeMismatch) << "attribute " << def.name << " must be a dtype");
+      return dtype;
+    }
+  }
+  Throw(Error(Code::kInternal) << "attribute type of " << def.name);
+}
+
+Attrs AttrsFrom(const op::OpDef& op, nb::dict given) {
+  Attrs attrs;
+  for (auto [key, value] : given) {
+    const std::string name = nb::cast<std::string>(key);
+    for (const op::AttrDef& def : op.attrs)
+      if (def.name == name) attrs.Set(name, AttrFrom(def, value));
+  }
+  return attrs;
+}
+
+UpdateSpec SpecFrom(nb::dict given) {
+  UpdateSpec spec;
+  spec.param = EagerOf(given["param"]);
+  spec.op = nb::cast<std::string>(given["op"]);
+  spec.attrs = AttrsFrom(*Unwrap(op::OpRegistry::Get().Require(spec.op)),
+                         nb::cast<nb::dict>(given["attrs"]));
+  for (nb::handle state : given["states"])
+    spec.states.emplace_back(nb::cast<std::string>(state[nb::int_(0)]),
+                             EagerOf(state[nb::int_(1)]));
+  for (nb::handle scalar : given["scalars"]) spec.scalars.push_back(nb::cast<std::string>(scalar));
+  spec.clip_group = nb::cast<int>(given["clip_group"]);
+  return spec;
+}
+
+// Sets the thread's tracer for the time build() runs.
+class TracingScope {
+ public:
+  explicit TracingScope(GraphSession& session) : before_(tensor::CurrentTracer()) {
+    tensor::SetCurrentTracer(&session.tracer());
+  }
+  ~TracingScope() { tensor::SetCurrentTracer(before_); }
+
+ private:
+  tensor::Tracer* before_;
+};
+
+nb::list Launch(GraphSession& session, nb::list inputs, std::map<std::string, double> scalars) {
+  std::vector<tensor::TensorRef> tensors;
+  for (nb::handle input : inputs) tensors.push_back(EagerOf(input));
+  Result<std::vector<tensor::TensorRef>> outputs = Status(Code::kInternal, "not launched");
+  {
+    nb::gil_scoped_release waiting;
+    outputs = session.Launch(tensors, scalars);
+  }
+  nb::list list;
+  for (tensor::TensorRef& output : Unwrap(std::move(outputs))) list.append(Wrap(output));
+  return list;
+}
+
+void BindSession(nb::module_& m) {
+  nb::class_<GraphSession>(m, "GraphSession", "A graph being traced, compiled or run.")
+      .def("__init__",
+           [](GraphSession* self, const std::string& name, int micro_batches) {
+             new (self) GraphSession(name, micro_batches, tensor::Context::Get().threads());
+           })
+      .def("add_input",
+           [](GraphSession& s, nb::handle example, const std::string& name) {
+             return Wrap(Unwrap(s.tracer().AddInput(EagerOf(example), name)));
+           })
+      .def("name_variable",
+           [](GraphSession& s, nb::handle tensor, const std::string& name) {
+             s.tracer().NameVariable(EagerOf(tensor), name);
+           })
+      .def("trace",
+           [](GraphSession& s, nb::callable build) {
+             TracingScope scope(s);
+             nb::object result = build();
+             Unwrap(s.tracer().status());
+             return result;
+           })
+      .def("add_output",
+           [](GraphSession& s, nb::handle tensor) {
+             PyTensor* output = TensorOf(tensor.ptr());
+             if (output == nullptr)
+               Throw(Error(Code::kTypeMismatch) << "[nn.Graph] build() returned "
+                                                << TypeNameOf(tensor.ptr()) << ", not a Tensor");
+             Unwrap(s.tracer().AddOutput(output->value));
+           })
+      .def("to_placement",
+           [](GraphSession& s, nb::handle tensor, const Placement& placement) {
+             PyTensor* x = TensorOf(tensor.ptr());
+             op::Value moved = s.tracer().ToPlacement(x->value, placement);
+             Unwrap(s.tracer().status());
+             return Wrap(std::move(moved));
+           })
+      .def("compile",
+           [](GraphSession& s, nb::list updates, std::vector<double> clip_norms,
+              const std::string& dump_dir) {
+             std::vector<UpdateSpec> specs;
+             for (nb::handle update : updates) specs.push_back(SpecFrom(nb::cast<nb::dict>(update)));
+             Unwrap(s.Compile(specs, clip_norms, dump_dir));
+           })
+      .def("has_loss", [](GraphSession& s) { return s.tracer().loss() >= 0; })
+      .def("launch", &Launch)
+      .def("counters", [](GraphSession& s) { return Unwrap(s.Counters()); })
+      .def("plan_bytes",
+           [](GraphSession& s) {
+             const std::string bytes = s.plan().SerializeAsString();
+             return nb::bytes(bytes.data(), bytes.size());
+           })
+      .def("save_plan", [](GraphSession& s, const std::string& path) {
+        Unwrap(compiler::SavePlan(s.plan(), path));
+      })
+      .def("plan_hash", [](GraphSession& s) { return s.plan().hash(); })
+      .def("plan_summary", [](GraphSession& s) { return compiler::Summary(s.plan()); });
+}
+
+// A world of n ranks none of which exists: every global tensor is a shell, graphs compile and
+// cannot be launched. Contexts nest.
+std::vector<std::unique_ptr<tensor::Context>>& OuterContexts() {
+  static auto* stack = new std::vector<std::unique_ptr<tensor::Context>>();
+  return *stack;
+}
+
+void EnterCompileWorld(int size) {
+  if (size < 1) Throw(Error(Code::kInvalidArgument) << "compile_world needs at least one rank, got " << size);
+  tensor::ContextOptions options;
+  options.rank = -1;
+  options.world_size = size;
+  options.local_world_size = size;
+  OuterContexts().push_back(
+      tensor::Context::Install(std::make_unique<tensor::Context>(std::move(options))));
+}
+
+void LeaveCompileWorld() {
+  tensor::Context::Install(std::move(OuterContexts().back()));
+  OuterContexts().pop_back();
+}
+
+}  // namespace
+
+void BindRuntime(nb::module_& m) {
+  BindSession(m);
+  m.def("enter_compile_world", &EnterCompileWorld);
+  m.def("leave_compile_world", &LeaveCompileWorld);
+  m.def(
+      "plan_show",
+      [](const std::string& path) { return compiler::Summary(Unwrap(compiler::LoadPlan(path))); },
+      "The summary of a plan file; refuses files that are damaged.");
+  m.def(
+      "plan_check",
+      [](const std::string& path) {
+        auto plan = Unwrap(compiler::LoadPlan(path));
+        Unwrap(compiler::VerifyPlan(plan));
+        return plan.hash();
+      },
+      "Verifies a plan file; returns its hash.");
+}
+
+}  // namespace ofl::python

@@ -77,6 +77,7 @@ class Planner {
     int side = 0;
     int64_t cost = std::numeric_limits<int64_t>::max();
     int steps = 0;
+    int64_t least = 0;  // no way from here to the target costs less
     int before = -1;
     bool settled = false;
     BoxingStep step;  // that reaches it
@@ -93,6 +94,7 @@ class Planner {
     for (int rank : to_.placement.ranks()) across_.push_back(from_.placement.IndexOf(rank));
     for (int i = 0; i < std::max(from_.placement.size(), to_.placement.size()); ++i)
       within_.push_back(i);
+    for (Node& node : nodes_) node.least = LeastFrom(node);
   }
 
   void AddSide(int side, const Placement& placement) {
@@ -112,6 +114,22 @@ class Planner {
       if (MixesPartials(nd)) continue;
       nodes_.push_back({MakeState(meta_.shape, placement, nd), side});
     }
+  }
+
+  const std::vector<int>& SelfOf(const Node& u, const Node& v) const {
+    return u.side == v.side ? within_ : across_;
+  }
+
+  // Whatever the route, a rank must receive what it needs and lacks: once at least, where all it
+  // has is one contribution of several. Targets with partials may be filled without messages.
+  int64_t LeastFrom(const Node& node) const {
+    const Node& target = nodes_[target_];
+    if (&node == &target) return 0;
+    const Traffic least = MustMove(node.state, target.state, SelfOf(node, target));
+    BoxingStep rest;
+    Price(least, link_, static_cast<int64_t>(DTypeSize(meta_.dtype)), &rest);
+    constexpr int64_t kRounding = 64;  // every step rounds its own cost down
+    return std::max<int64_t>(0, rest.cost_ps - kRounding);
   }
 
   int Find(int side, const NdSbp& nd) const {
@@ -145,7 +163,7 @@ class Planner {
   void Relax(int from, int to) {
     const Node& u = nodes_[from];
     Node& v = nodes_[to];
-    if (v.side < u.side || from == to || RoundsTwice(u, v)) return;
+    if (v.side < u.side || from == to || !Improves(u, v, 0) || RoundsTwice(u, v)) return;
     BoxingStep step;
     step.from = u.state.layout;
     step.to = v.state.layout;
@@ -158,8 +176,7 @@ class Planner {
       Price(PrimitiveTraffic(step.kind, step.mesh_axis, u.state, v.state), link_, element, &step);
     } else {
       if (!complete_ && to != target_ && u.side == v.side) return;
-      Price(ExchangeLowerBound(u.state, v.state, u.side == v.side ? within_ : across_), link_,
-            element, &step);
+      Price(ExchangeLowerBound(u.state, v.state, SelfOf(u, v)), link_, element, &step);
       if (!Improves(u, v, step.cost_ps)) return;
       Price(ExchangeTraffic(step, meta_.shape), link_, element, &step);
     }
@@ -172,7 +189,7 @@ class Planner {
 
   bool Improves(const Node& u, const Node& v, int64_t cost) const {
     const std::pair reached(u.cost + cost, u.steps + 1);
-    if (&v != &nodes_[target_] && reached.first > nodes_[target_].cost) return false;
+    if (reached.first + v.least > nodes_[target_].cost) return false;
     return reached < std::pair(v.cost, v.steps);
   }
 

@@ -164,6 +164,21 @@ Traffic ExchangeLowerBound(const State& from, const State& to, std::span<const i
   return tally.Result();
 }
 
+Traffic MustMove(const State& from, const State& to, std::span<const int> self) {
+  int64_t contributions = 1;
+  for (int k = 0; k < from.layout.nd_sbp.rank(); ++k)
+    if (from.layout.nd_sbp[k].is_partial()) contributions *= from.layout.placement.hierarchy()[k];
+  const bool to_partial = to.layout.nd_sbp.HasPartial();
+  Tally tally;
+  for (size_t r = 0; r < to.boxes.size(); ++r) {
+    const Wide after = Volume(to.boxes[r]);
+    const bool keeps = contributions == 1 && self[r] >= 0;
+    const Wide stays = keeps ? Overlap(from.boxes[self[r]], to.boxes[r]) : 0;
+    tally.Add(0, to_partial ? 0 : after - stays, after);
+  }
+  return tally.Result();
+}
+
 void Price(const Traffic& traffic, const LinkModel& link, int64_t element_bytes,
            BoxingStep* step) {
   step->max_rank_bytes = Clamp(Wide{traffic.max_link} * element_bytes);

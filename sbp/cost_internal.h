@@ -34,6 +34,8 @@ Traffic ExchangeTraffic(const BoxingStep& step, const Shape& logical);
 // Cheap, and never more than ExchangeTraffic. `self` gives each target member's index in the
 // source, -1 for none.
 Traffic ExchangeLowerBound(const State& from, const State& to, std::span<const int> self);
+// Never more than all steps of any chain between the two together.
+Traffic MustMove(const State& from, const State& to, std::span<const int> self);
 
 // Fills in the bytes, rounds and cost.
 void Price(const Traffic& traffic, const LinkModel& link, int64_t element_bytes, BoxingStep* step);

@@ -248,6 +248,14 @@ bool Exchange::SourcesOf(const Cell& cell, int to_index, std::vector<int>* sourc
   return true;
 }
 
+bool Exchange::Sends(int from_index, const Cell& cell, int to_index) const {
+  const MeshCoordinates from_at = from_.CoordinatesOf(from_index);
+  const MeshCoordinates to_at = to_.CoordinatesOf(to_index);
+  for (int k : kept_)
+    if (from_at[k] != to_at[k]) return false;
+  return Assigned(cell, to_at) == to_at && Holder(cell, to_at, from_at) == from_index;
+}
+
 // Index of the source member that hands the contribution to the target: the target itself, else
 // within its own subgroup of a one-axis step, else in turn, so that alike holders share the load.
 int Exchange::Holder(const Cell& cell, const MeshCoordinates& to_at,
@@ -265,36 +273,35 @@ int Exchange::Holder(const Cell& cell, const MeshCoordinates& to_at,
   int alike = 1;
   for (int k : copies_) alike *= from_.extent(k);
   if (alike > 1) {
-    int64_t turn = TurnOf(cell, to_at, contribution) % alike;
+    int turn = TurnsOf(cell, at)[to_.IndexOf(to_at)] % alike;
     for (auto k = copies_.rbegin(); k != copies_.rend(); ++k) {
-      at[*k] = static_cast<int>(turn % from_.extent(*k));
+      at[*k] = turn % from_.extent(*k);
       turn /= from_.extent(*k);
     }
   }
   return from_.IndexOf(at);
 }
 
-// The target's number among those that must be sent a part of the same source box.
-int64_t Exchange::TurnOf(const Cell& cell, const MeshCoordinates& to_at,
-                         const MeshCoordinates& contribution) const {
-  int64_t part = 0;  // which of the target boxes that meet the source box
-  for (int i = 0; i < tensor_rank_; ++i) {
-    const auto& bounds = from_.cuts(i).bounds;
-    const int64_t begin = bounds[cell.from_interval[i]], end = bounds[cell.from_interval[i] + 1];
-    auto [first, last] = Meeting(to_.cuts(i), begin, end);
-    part = part * (last - first) + (cell.to_interval[i] - first);
+// For every target member its number among those that must be sent some of the source box (and
+// contribution) that the alike holders at `at` have.
+const std::vector<int>& Exchange::TurnsOf(const Cell& cell, const MeshCoordinates& at) const {
+  const int holders = from_.IndexOf(at);
+  std::vector<int>& turns = turns_[holders];
+  if (!turns.empty()) return turns;
+  turns.resize(to_.size());
+  int next = 0;
+  for (int t = 0; t < to_.size(); ++t) {
+    turns[t] = next;
+    const MeshCoordinates to_at = to_.CoordinatesOf(t);
+    const bool other_way =
+        std::any_of(kept_.begin(), kept_.end(), [&](int k) { return at[k] != to_at[k]; });
+    if (other_way) continue;
+    const std::optional<Cell> shared = SharedCell(holders, t);
+    if (!shared || Assigned(*shared, to_at) != to_at) continue;
+    const int self = from_index_[t];
+    if (self < 0 || !Holds(from_.CoordinatesOf(self), *shared, to_at, &at)) ++next;
   }
-  int64_t alike = 1, before = 0;
-  for (int k : to_copies_) alike *= to_.extent(k);
-  MeshCoordinates other = to_at;
-  Clear(to_copies_, &other);
-  do {
-    if (other == to_at) break;
-    const int index = from_index_[to_.IndexOf(other)];
-    const bool has = index >= 0 && Holds(from_.CoordinatesOf(index), cell, other, &contribution);
-    before += has ? 0 : 1;
-  } while (Advance(to_copies_, &other, [this](int k) { return to_.extent(k); }));
-  return part * alike + before;
+  return turns;
 }
 
 }  // namespace ofl::sbp

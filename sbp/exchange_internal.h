@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,7 @@ struct Cell {
   std::array<int, kMaxRank> to_interval{};
 };
 
+// Not for use by several threads at once.
 class Exchange {
  public:
   // Keeps references: `step` must outlive it.
@@ -65,7 +67,11 @@ class Exchange {
   // row-major over the reduced mesh axes. False, and nothing appended, where it holds the identity.
   bool SourcesOf(const Cell& cell, int to_index, std::vector<int>* sources) const;
 
+
   int RankOf(int from_index) const { return from_.layout().placement.ranks()[from_index]; }
+  // Does this source member hand the cell, or its contribution to it, to that target member?
+  bool Sends(int from_index, const Cell& cell, int to_index) const;
+
   const Shape& tree() const { return tree_; }  // empty unless several contributions are combined
   ReduceOp from_op() const { return from_op_; }
   ReduceOp to_op() const { return to_op_; }
@@ -80,8 +86,7 @@ class Exchange {
   MeshCoordinates Assigned(const Cell& cell, MeshCoordinates to_at) const;
   int Holder(const Cell& cell, const MeshCoordinates& to_at, const MeshCoordinates& contribution)
       const;
-  int64_t TurnOf(const Cell& cell, const MeshCoordinates& to_at,
-                 const MeshCoordinates& contribution) const;
+  const std::vector<int>& TurnsOf(const Cell& cell, const MeshCoordinates& at) const;
 
   int mesh_axis_;
   int tensor_rank_;
@@ -94,6 +99,7 @@ class Exchange {
   std::vector<int> filled_;     // target axes on which one member gets the value
   std::vector<int> to_copies_;  // target axes along which members are alike
   std::vector<int> from_index_;  // of the member at each target index, -1: holds nothing
+  mutable std::unordered_map<int, std::vector<int>> turns_;  // filled when asked for
   Shape tree_;
   ReduceOp from_op_ = ReduceOp::kSum;
   ReduceOp to_op_ = ReduceOp::kSum;

@@ -31,7 +31,6 @@ RankWork WorkOf(const BoxingStep& step, const Shape& logical, int rank) {
   const int to_index = step.to.placement.IndexOf(rank);
   work.from_box = from_index < 0 ? NoBox(logical.rank()) : LocalBox(logical, step.from, from_index);
   work.to_box = to_index < 0 ? NoBox(logical.rank()) : LocalBox(logical, step.to, to_index);
-  std::vector<int> sources;
   if (to_index >= 0) {
     for (const Cell& cell : exchange.CellsOf(to_index)) {
       Piece piece{cell.box, {}, {}, exchange.to_op()};
@@ -52,10 +51,7 @@ RankWork WorkOf(const BoxingStep& step, const Shape& logical, int rank) {
       if (members[to] == rank) continue;
       // A rank holds one source box, so it has at most one cell of each target.
       const std::optional<Cell> cell = exchange.SharedCell(from_index, to);
-      if (!cell) continue;
-      sources.clear();
-      exchange.SourcesOf(*cell, to, &sources);
-      if (std::find(sources.begin(), sources.end(), from_index) != sources.end())
+      if (cell && exchange.Sends(from_index, *cell, to))
         work.sends.push_back({rank, members[to], cell->box});
     }
   }

@@ -44,3 +44,15 @@ function(ofl_generate_op_list target)
     DEPENDS ${ARGN} ${PROJECT_SOURCE_DIR}/scripts/generate_op_list.py VERBATIM)
   target_sources(${target} PRIVATE ${out})
 endfunction()
+
+# The type stub of the extension module, from the registry, installed beside it.
+function(ofl_generate_stub target)
+  set(out ${PROJECT_BINARY_DIR}/gen/${target}.pyi)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/gen
+    COMMAND ${Python_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/generate_stubs.py
+            $<TARGET_FILE:${target}> ${out}
+    DEPENDS ${target} ${PROJECT_SOURCE_DIR}/scripts/generate_stubs.py VERBATIM)
+  add_custom_target(${target}_stub ALL DEPENDS ${out})
+  install(FILES ${out} DESTINATION oneflow_like)
+endfunction()

@@ -54,7 +54,7 @@ ALLOWED = {
 # or the system's and is free. Pattern of the header -> folders.
 BORROWED = {
     r"boost/asio(/|\.hpp)": ["transport/tcp"],
-    r"boost/(smart_ptr|container)/": [BASE, "device", OP, TENSOR],
+    r"boost/(smart_ptr|container)/": [BASE, "device", OP, TENSOR, "python"],
     r"boost/": [BASE, "transport/tcp"],
     r"google/protobuf/": [PROTO, "compiler", "transport", RUNTIME, CLI, "python", "tests"],
     r"glog/": [BASE, RUNTIME],

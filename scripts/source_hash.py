@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("CMakeLists.txt", "pyproject.toml", "requirements-build.txt",
-         "scripts/generate_op_list.py")
+         "scripts/generate_op_list.py", "scripts/generate_stubs.py")
 FOLDERS = ("actor", "cmake", "compiler", "device", "oneflow_like", "python", "sbp", "third_party",
            "transport")
 SUFFIXES = {".cc", ".h", ".cu", ".inc", ".proto", ".py", ".pyi", ".txt", ".cmake", ".typed", ".in"}

@@ -15,5 +15,6 @@ NB_MODULE(_C, m) {
   BindWorld(m);
   BindTensor(m);
   BindOps(m);
+  BindSchema(m);
   BindRuntime(m);
 }

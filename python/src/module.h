@@ -30,6 +30,7 @@ void BindErrors(nb::module_& m);
 void BindTypes(nb::module_& m);
 void BindTensor(nb::module_& m);
 void BindOps(nb::module_& m);
+void BindSchema(nb::module_& m);
 void BindWorld(nb::module_& m);
 // Of nn.Graph; does nothing where that part is not built in.
 void BindRuntime(nb::module_& m);

@@ -1,0 +1,67 @@
+// The registry as plain Python values, for the stub generator, the documentation and the tests.
+#include <nanobind/stl/string.h>
+
+#include <string>
+
+#include "python/src/module.h"
+
+namespace ofl::python {
+namespace {
+
+const char* TypeNameOf(op::AttrType type) {
+  switch (type) {
+    case op::AttrType::kBool: return "bool";
+    case op::AttrType::kInt: return "int";
+    case op::AttrType::kFloat: return "float";
+    case op::AttrType::kString: return "str";
+    case op::AttrType::kInts: return "ints";
+    case op::AttrType::kDType: return "dtype";
+  }
+  return "";
+}
+
+nb::dict Schema(const op::OpDef& def) {
+  nb::list inputs, outputs, attrs;
+  for (const op::Operand& operand : def.inputs) {
+    nb::dict entry;
+    entry["name"] = operand.name;
+    entry["variadic"] = operand.variadic;
+    entry["optional"] = operand.optional;
+    entry["mutated"] = operand.mutated;
+    inputs.append(entry);
+  }
+  for (const std::string& output : def.outputs) outputs.append(output);
+  for (const op::AttrDef& attr : def.attrs) {
+    nb::dict entry;
+    entry["name"] = attr.name;
+    entry["type"] = TypeNameOf(attr.type);
+    entry["required"] = !attr.default_value.has_value();
+    attrs.append(entry);
+  }
+  nb::dict schema;
+  schema["name"] = def.name;
+  schema["doc"] = def.doc;
+  schema["signature"] = def.py_signature;
+  schema["method"] = def.py_method;
+  schema["dunder"] = def.py_dunder;
+  schema["rule"] = def.rule_text;
+  schema["inputs"] = inputs;
+  schema["outputs"] = outputs;
+  schema["attrs"] = attrs;
+  return schema;
+}
+
+nb::list OpSchemas() {
+  nb::list schemas;
+  for (const op::OpDef* def : op::OpRegistry::Get().all()) schemas.append(Schema(*def));
+  return schemas;
+}
+
+}  // namespace
+
+void BindSchema(nb::module_& m) {
+  m.def("op_schemas", &OpSchemas,
+        "Every registered operator: name, signature, method, inputs, outputs, attributes, doc.");
+}
+
+}  // namespace ofl::python

@@ -1,0 +1,99 @@
+"""Writes the type stub of the extension module: generate_stubs.py MODULE_FILE OUT.pyi
+
+Operators come typed from the registry, everything else from nanobind's own generator.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+from nanobind.stubgen import ReplacePattern, StubGen
+
+MODULE = "oneflow_like._C"
+ATTR_TYPES = {"bool": "bool", "int": "int", "float": "float", "str": "str",
+              "ints": "int | Sequence[int]", "dtype": "_DType"}
+# At the end of the module: names that annotations need where a parameter or property hides them.
+SUFFIX = [r"\from collections.abc import Sequence", "_DType = dtype", "_Placement = placement",
+          "_Sbp = sbp.sbp | Sequence[sbp.sbp]"]
+
+
+def load(path: str):
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def split_parameters(signature: str) -> list[str]:
+    """The parameters of "name(a, /, *, b=(0, 1))", split at commas outside brackets."""
+    inner = signature[signature.index("(") + 1:signature.rindex(")")]
+    return [part.strip() for part in re.split(r",(?![^(\[]*[)\]])", inner) if part.strip()]
+
+
+def annotate(parameter: str, schema: dict) -> str:
+    if parameter in ("/", "*"):
+        return parameter
+    name, _, default = (part.strip() for part in parameter.partition("="))
+    star, name = ("*", name[1:]) if name.startswith("*") else ("", name)
+    for attr in schema["attrs"]:
+        if attr["name"] == name:
+            kind = "int" if star else ATTR_TYPES[attr["type"]]
+            break
+    else:
+        operand = next(entry for entry in schema["inputs"] if entry["name"] == name)
+        kind = "Tensor | float" if len(schema["inputs"]) > 1 else "Tensor"
+        if operand["variadic"] and not star:
+            kind = "Tensor | Sequence[Tensor]"
+        elif operand["optional"]:
+            kind = "Tensor | None"
+            default = default or "None"
+    if default == "None" and "None" not in kind:
+        kind += " | None"
+    return f"{star}{name}: {kind}" + (f" = {default}" if default else "")
+
+
+def definition(schema: dict, name: str, method: bool) -> str:
+    parameters = [annotate(p, schema) for p in split_parameters(schema["signature"])]
+    if method:
+        parameters[0] = "self"
+        if "/" not in parameters:
+            parameters.insert(1, "/")
+    if not schema["inputs"]:
+        if not any(p.startswith("*") for p in parameters):
+            parameters.append("*")
+        parameters += ["placement: _Placement | None = None", "sbp: _Sbp | None = None"]
+    many = ["Tensor"] * len(schema["outputs"])
+    result = {0: "None", 1: "Tensor"}.get(len(many), f"tuple[{', '.join(many)}]")
+    return f"def {name}({', '.join(parameters)}) -> {result}:"
+
+
+def patterns(schemas: list[dict]) -> list[ReplacePattern]:
+    found = []
+
+    def add(query: str, line: str) -> None:
+        found.append(ReplacePattern(re.compile(f"^{re.escape(query)}$"), [line, r"\doc", ""], 0))
+
+    for schema in schemas:
+        if not schema["signature"]:
+            continue
+        name = schema["signature"].split("(", 1)[0].strip()
+        add(f"{MODULE}.{name}", definition(schema, name, method=False))
+        for method in filter(None, (schema["method"], schema["dunder"])):
+            add(f"{MODULE}.Tensor.{method}", definition(schema, method, method=True))
+    found.append(ReplacePattern(re.compile(f"^{re.escape(MODULE)}.__suffix__$"), SUFFIX, 0))
+    return found
+
+
+def main(module_file: str, out: str) -> None:
+    module = load(module_file)
+    generator = StubGen(module, patterns=patterns(module.op_schemas()))
+    generator.put(module)
+    text = generator.get()
+    compile(text, out, "exec")  # a stub that is no Python would only fail at the user's checker
+    Path(out).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

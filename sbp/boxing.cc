@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <queue>
 #include <tuple>
 
 #include "sbp/cost_internal.h"
@@ -52,7 +53,9 @@ bool IsHalf(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kB
 unsigned PartialAxes(const NdSbp& nd) { return KeptPartialAxes(nd, nd); }
 
 // Shortest path over layouts: of the source placement, and of the target placement where it is
-// another one. Settles nodes by (cost, steps, index), so every rank finds the same path.
+// another one. Best first by what is paid and what must still be paid; a step whose messages have
+// to be counted is counted only when its lower bound comes first. All ties are broken by steps and
+// index, so every rank finds the same path.
 class Planner {
  public:
   Planner(const TensorMeta& meta, const Layout& from, const Layout& to, const LinkModel& link)
@@ -60,27 +63,51 @@ class Planner {
 
   BoxingPlan Run() {
     AddNodes();
-    Relax(source_, target_);  // the bound that prunes everything dearer
-    while (true) {
-      const int u = Nearest();
-      if (u < 0 || u == target_) break;
-      nodes_[u].settled = true;
-      for (int v = 0; v < static_cast<int>(nodes_.size()); ++v)
-        if (!nodes_[v].settled) Relax(u, v);
+    nodes_[source_].cost = 0;
+    Expand(source_);
+    while (!queue_.empty()) {
+      Edge edge = queue_.top();
+      queue_.pop();
+      if (!Improves(edge)) continue;
+      if (!edge.exact) {
+        Count(&edge);
+        if (Improves(edge)) queue_.push(edge);
+        continue;
+      }
+      Node& v = nodes_[edge.to];
+      v.cost = nodes_[edge.from].cost + edge.cost;
+      v.steps = nodes_[edge.from].steps + 1;
+      v.reached_by = edge;
+      if (edge.to == target_) break;
+      Expand(edge.to);
     }
     return Path();
   }
 
  private:
+  // A step that may extend the path.
+  struct Edge {
+    int64_t whole = 0;  // no path through it costs less
+    int steps = 0;
+    int to = -1;
+    int from = -1;
+    bool exact = false;  // else `cost` is a lower bound
+    StepKind kind = StepKind::kRedistribute;
+    int mesh_axis = -1;
+    Traffic traffic;
+    int64_t cost = 0;
+
+    bool operator<(const Edge& o) const {  // the queue's top is its greatest
+      return std::tie(whole, steps, to, from) > std::tie(o.whole, o.steps, o.to, o.from);
+    }
+  };
   struct Node {
     State state;
     int side = 0;
     int64_t cost = std::numeric_limits<int64_t>::max();
     int steps = 0;
     int64_t least = 0;  // no way from here to the target costs less
-    int before = -1;
-    bool settled = false;
-    BoxingStep step;  // that reaches it
+    Edge reached_by;
   };
 
   bool SamePlacement() const { return from_.placement == to_.placement; }
@@ -90,7 +117,6 @@ class Planner {
     if (!SamePlacement()) AddSide(1, to_.placement);
     source_ = Find(0, from_.nd_sbp);
     target_ = Find(SamePlacement() ? 0 : 1, to_.nd_sbp);
-    nodes_[source_].cost = 0;
     for (int rank : to_.placement.ranks()) across_.push_back(from_.placement.IndexOf(rank));
     for (int i = 0; i < std::max(from_.placement.size(), to_.placement.size()); ++i)
       within_.push_back(i);
@@ -125,7 +151,7 @@ class Planner {
   int64_t LeastFrom(const Node& node) const {
     const Node& target = nodes_[target_];
     if (&node == &target) return 0;
-    const Traffic least = MustMove(node.state, target.state, SelfOf(node, target));
+    const Traffic least = MustMove(node.state, target.state, SelfOf(node, target), meta_.shape);
     BoxingStep rest;
     Price(least, link_, static_cast<int64_t>(DTypeSize(meta_.dtype)), &rest);
     constexpr int64_t kRounding = 64;  // every step rounds its own cost down
@@ -138,18 +164,6 @@ class Planner {
     return -1;
   }
 
-  int Nearest() const {
-    int best = -1;
-    for (int n = 0; n < static_cast<int>(nodes_.size()); ++n) {
-      const Node& node = nodes_[n];
-      if (node.settled || node.cost == std::numeric_limits<int64_t>::max()) continue;
-      if (best < 0 || std::pair(node.cost, node.steps) <
-                          std::pair(nodes_[best].cost, nodes_[best].steps))
-        best = n;
-    }
-    return best;
-  }
-
   // Half types are summed in float32 and rounded once: partials may not be combined by halves.
   bool RoundsTwice(const Node& u, const Node& v) const {
     if (!IsHalf(meta_.dtype)) return false;
@@ -160,45 +174,69 @@ class Planner {
     return (kept & ~wanted) != 0;
   }
 
-  void Relax(int from, int to) {
-    const Node& u = nodes_[from];
-    Node& v = nodes_[to];
-    if (v.side < u.side || from == to || !Improves(u, v, 0) || RoundsTwice(u, v)) return;
+  // Has a step to `to` at this cost a place on a path better than those known?
+  bool Improves(const Edge& edge) const {
+    const Node& u = nodes_[edge.from];
+    const Node& v = nodes_[edge.to];
+    return edge.steps == u.steps + 1 && edge.whole == u.cost + edge.cost + v.least &&
+           std::pair(u.cost + edge.cost, edge.steps) < std::pair(v.cost, v.steps);
+  }
+
+  void SetCost(const Traffic& traffic, Edge* edge) const {
+    const Node& u = nodes_[edge->from];
+    BoxingStep priced;
+    Price(traffic, link_, static_cast<int64_t>(DTypeSize(meta_.dtype)), &priced);
+    edge->traffic = traffic;
+    edge->cost = priced.cost_ps;
+    edge->whole = u.cost + edge->cost + nodes_[edge->to].least;
+  }
+
+  void Count(Edge* edge) const {
     BoxingStep step;
-    step.from = u.state.layout;
-    step.to = v.state.layout;
-    const int64_t element = static_cast<int64_t>(DTypeSize(meta_.dtype));
-    std::optional<std::pair<StepKind, int>> primitive;
-    if (u.side == v.side)
-      primitive = PrimitiveBetween(step.from.nd_sbp, step.to.nd_sbp);
-    if (primitive) {
-      std::tie(step.kind, step.mesh_axis) = *primitive;
-      Price(PrimitiveTraffic(step.kind, step.mesh_axis, u.state, v.state), link_, element, &step);
-    } else {
-      if (!complete_ && to != target_ && u.side == v.side) return;
-      Price(ExchangeLowerBound(u.state, v.state, SelfOf(u, v)), link_, element, &step);
-      if (!Improves(u, v, step.cost_ps)) return;
-      Price(ExchangeTraffic(step, meta_.shape), link_, element, &step);
+    step.from = nodes_[edge->from].state.layout;
+    step.to = nodes_[edge->to].state.layout;
+    SetCost(ExchangeTraffic(step, meta_.shape), edge);
+    edge->exact = true;
+  }
+
+  void Expand(int from) {
+    const Node& u = nodes_[from];
+    for (int to = 0; to < static_cast<int>(nodes_.size()); ++to) {
+      const Node& v = nodes_[to];
+      if (v.side < u.side || from == to || u.cost >= v.cost || RoundsTwice(u, v)) continue;
+      Edge edge;
+      edge.from = from;
+      edge.to = to;
+      edge.steps = u.steps + 1;
+      std::optional<std::pair<StepKind, int>> primitive;
+      if (u.side == v.side)
+        primitive = PrimitiveBetween(u.state.layout.nd_sbp, v.state.layout.nd_sbp);
+      if (primitive) {
+        std::tie(edge.kind, edge.mesh_axis) = *primitive;
+        edge.exact = true;
+        SetCost(PrimitiveTraffic(edge.kind, edge.mesh_axis, u.state, v.state), &edge);
+      } else if (complete_ || to == target_ || u.side != v.side) {
+        SetCost(ExchangeLowerBound(u.state, v.state, SelfOf(u, v)), &edge);
+      } else {
+        continue;
+      }
+      if (Improves(edge)) queue_.push(edge);
     }
-    if (!Improves(u, v, step.cost_ps)) return;
-    v.cost = u.cost + step.cost_ps;
-    v.steps = u.steps + 1;
-    v.before = from;
-    v.step = std::move(step);
   }
 
-  bool Improves(const Node& u, const Node& v, int64_t cost) const {
-    const std::pair reached(u.cost + cost, u.steps + 1);
-    if (reached.first + v.least > nodes_[target_].cost) return false;
-    return reached < std::pair(v.cost, v.steps);
-  }
-
-  BoxingPlan Path() {
+  BoxingPlan Path() const {
     BoxingPlan plan;
-    for (int n = target_; n != source_; n = nodes_[n].before) {
-      plan.cost_ps += nodes_[n].step.cost_ps;
-      plan.total_bytes += nodes_[n].step.total_bytes;
-      plan.steps.push_back(std::move(nodes_[n].step));
+    for (int n = target_; n != source_; n = nodes_[n].reached_by.from) {
+      const Edge& edge = nodes_[n].reached_by;
+      BoxingStep step;
+      step.kind = edge.kind;
+      step.from = nodes_[edge.from].state.layout;
+      step.to = nodes_[n].state.layout;
+      step.mesh_axis = edge.mesh_axis;
+      Price(edge.traffic, link_, static_cast<int64_t>(DTypeSize(meta_.dtype)), &step);
+      plan.cost_ps += step.cost_ps;
+      plan.total_bytes += step.total_bytes;
+      plan.steps.push_back(std::move(step));
     }
     std::reverse(plan.steps.begin(), plan.steps.end());
     return plan;
@@ -209,6 +247,7 @@ class Planner {
   const Layout& to_;
   const LinkModel& link_;
   std::vector<Node> nodes_;
+  std::priority_queue<Edge> queue_;
   std::vector<int> within_;  // identity: members of one placement
   std::vector<int> across_;  // target member -> source member
   int source_ = -1;

@@ -164,10 +164,13 @@ Traffic ExchangeLowerBound(const State& from, const State& to, std::span<const i
   return tally.Result();
 }
 
-Traffic MustMove(const State& from, const State& to, std::span<const int> self) {
-  int64_t contributions = 1;
+Traffic MustMove(const State& from, const State& to, std::span<const int> self,
+                 const Shape& logical) {
+  Wide contributions = 1, copies = 1, ranks = from.layout.placement.size();
   for (int k = 0; k < from.layout.nd_sbp.rank(); ++k)
     if (from.layout.nd_sbp[k].is_partial()) contributions *= from.layout.placement.hierarchy()[k];
+  for (int k = 0; k < to.layout.nd_sbp.rank(); ++k)
+    if (to.layout.nd_sbp[k].is_broadcast()) copies *= to.layout.placement.hierarchy()[k];
   const bool to_partial = to.layout.nd_sbp.HasPartial();
   Tally tally;
   for (size_t r = 0; r < to.boxes.size(); ++r) {
@@ -175,7 +178,12 @@ Traffic MustMove(const State& from, const State& to, std::span<const int> self) 
     const bool keeps = contributions == 1 && self[r] >= 0;
     const Wide stays = keeps ? Overlap(from.boxes[self[r]], to.boxes[r]) : 0;
     tally.Add(0, to_partial ? 0 : after - stays, after);
+    ranks += self[r] < 0 ? 1 : 0;
   }
+  // One message fewer than there are contributions until somebody has an element, then one for
+  // each further copy; the busiest rank receives at least the mean.
+  if (contributions > 1 && !to_partial)
+    tally.Add(0, (contributions + copies - 2) * logical.numel() / ranks, 0);
   return tally.Result();
 }
 

@@ -35,7 +35,8 @@ Traffic ExchangeTraffic(const BoxingStep& step, const Shape& logical);
 // source, -1 for none.
 Traffic ExchangeLowerBound(const State& from, const State& to, std::span<const int> self);
 // Never more than all steps of any chain between the two together.
-Traffic MustMove(const State& from, const State& to, std::span<const int> self);
+Traffic MustMove(const State& from, const State& to, std::span<const int> self,
+                 const Shape& logical);
 
 // Fills in the bytes, rounds and cost.
 void Price(const Traffic& traffic, const LinkModel& link, int64_t element_bytes, BoxingStep* step);

@@ -1,0 +1,320 @@
+// Tensors from nothing: full, arange, zeros_like, ones_like, full_like; and broadcast_to.
+#include <cmath>
+
+#include "oneflow_like/ops/elementwise.h"
+
+namespace ofl::ops {
+namespace {
+
+template <class T>
+OFL_SIMD void FillLoop(T* y, T value, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = value;
+}
+
+template <class T>
+Status FillWith(op::KernelContext& c, double value) {
+  T* y = c.outputs[0].as<T>();
+  const T element = static_cast<T>(value);
+  Parallel(c.stream, c.outputs[0].numel(), kElementGrain, [&](int64_t begin, int64_t end) {
+    FillLoop(y + begin, element, end - begin);
+  });
+  return Status::Ok();
+}
+
+template <class T>
+Status RunFill(op::KernelContext& c) { return FillWith<T>(c, c.attr<double>("value")); }
+template <class T, int kValue>
+Status RunConstant(op::KernelContext& c) { return FillWith<T>(c, kValue); }
+
+// The value must be one that the dtype can hold, or converting it is undefined.
+Status CheckValue(double value, DType dtype) {
+  const auto within = [&](double low, double high) {
+    return value >= low && value <= high && std::floor(value) == value;
+  };
+  bool fits = true;
+  switch (dtype) {
+    case DType::kInt8: fits = within(-128, 127); break;
+    case DType::kUInt8: fits = within(0, 255); break;
+    case DType::kInt32: fits = within(-2147483648.0, 2147483647.0); break;
+    case DType::kInt64: fits = within(-9007199254740992.0, 9007199254740992.0); break;
+    case DType::kBool: fits = value == 0 || value == 1; break;
+    default: break;
+  }
+  OFL_ENSURE(fits, Code::kInvalidArgument)
+      << DTypeName(dtype) << " cannot hold the value; expected a whole number in its range";
+  return Status::Ok();
+}
+
+Status InferFull(op::InferContext& c) {
+  OFL_ASSIGN(const Shape shape, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
+  OFL_TRY(CheckValue(c.attr<double>("value"), c.attr<DType>("dtype")));
+  c.AddOutput({c.attr<DType>("dtype"), shape});
+  return Status::Ok();
+}
+
+Status InferLike(op::InferContext& c) {
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+Status InferFullLike(op::InferContext& c) {
+  OFL_TRY(CheckValue(c.attr<double>("value"), c.input(0).dtype));
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+Attrs LocalShape(const Attrs& attrs, std::span<const Shape>, std::span<const Shape> out) {
+  Attrs local = attrs;
+  local.Set("shape", DimsOf(out[0]));
+  return local;
+}
+
+std::string SourceRule(std::span<const Shape>, std::span<const Shape> out, const Attrs&) {
+  return "->(" + Labels("a", out[0].rank()) + ")";
+}
+
+template <template <class> class Kernel>
+void AllTypes(op::OpDefBuilder& op) {
+  op.Cpu(DType::kFloat32, Kernel<float>::Run).Cpu(DType::kFloat64, Kernel<double>::Run)
+      .Cpu(DType::kInt64, Kernel<int64_t>::Run).Cpu(DType::kInt32, Kernel<int32_t>::Run)
+      .Cpu(DType::kUInt8, Kernel<uint8_t>::Run).Cpu(DType::kInt8, Kernel<int8_t>::Run)
+      .Cpu(DType::kBool, Kernel<bool>::Run);
+}
+template <class T>
+struct FillKernel {
+  static Status Run(op::KernelContext& c) { return RunFill<T>(c); }
+};
+template <class T>
+struct ZeroKernel {
+  static Status Run(op::KernelContext& c) { return RunConstant<T, 0>(c); }
+};
+template <class T>
+struct OneKernel {
+  static Status Run(op::KernelContext& c) { return RunConstant<T, 1>(c); }
+};
+
+op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear) {
+  return op.Doc(doc).In("input").Out("output")
+      .Sbp(std::string("(...)->(...)") + linear)
+      .NotDifferentiable("the result does not depend on the input's values")
+      .Traits({op::Trait::kElementwise})
+      .InPlace(0, 0)
+      .Unclaimed("P->B", "values of the input are not read; S and B suffice")
+      .Unclaimed("P(max)->B", "values of the input are not read; S and B suffice")
+      .Unclaimed("P(min)->B", "values of the input are not read; S and B suffice");
+}
+
+std::vector<op::ErrorSample> ShapeErrors() {
+  return {{{}, {{"shape", std::vector<int64_t>{-1}}, {"value", 0.0}, {"dtype", DType::kFloat32}},
+           Code::kInvalidArgument, "sizes must not be negative"},
+          {{}, {{"shape", std::vector<int64_t>{2}}, {"value", 300.0}, {"dtype", DType::kUInt8}},
+           Code::kInvalidArgument, "uint8 cannot hold the value: got shape=[2], value=300"}};
+}
+
+// --- arange -------------------------------------------------------------------------------------
+
+Status InferArange(op::InferContext& c) {
+  const double start = c.attr<double>("start"), end = c.attr<double>("end"),
+               step = c.attr<double>("step");
+  const DType dtype = c.attr<DType>("dtype");
+  OFL_ENSURE(std::isfinite(start) && std::isfinite(end) && std::isfinite(step) && step != 0,
+             Code::kInvalidArgument)
+      << "bounds and step must be finite; expected step != 0";
+  OFL_ENSURE(dtype != DType::kBool, Code::kTypeMismatch)
+      << "bool cannot count; expected a floating or integer dtype";
+  const double count = std::ceil((end - start) / step);
+  OFL_ENSURE(count >= 0, Code::kInvalidArgument)
+      << "the bounds do not agree with the step's sign; expected end past start";
+  OFL_ENSURE(count <= 281474976710656.0, Code::kInvalidArgument)
+      << "the range is too long; expected at most 2^48 elements";
+  OFL_TRY(CheckValue(start, dtype));
+  if (!IsFloating(dtype)) OFL_TRY(CheckValue(step, dtype == DType::kUInt8 ? DType::kInt32 : dtype));
+  if (count > 0) OFL_TRY(CheckValue(start + (count - 1) * step, dtype));
+  c.AddOutput({dtype, {static_cast<int64_t>(count)}});
+  return Status::Ok();
+}
+
+template <class T>
+Status RunArange(op::KernelContext& c) {
+  using Wide = std::conditional_t<std::is_floating_point_v<T>, double, int64_t>;
+  const Wide start = static_cast<Wide>(c.attr<double>("start"));
+  const Wide step = static_cast<Wide>(c.attr<double>("step"));
+  const int64_t first = c.output_offsets[0][0];
+  T* y = c.outputs[0].as<T>();
+  for (int64_t i = 0; i < c.outputs[0].numel(); ++i)
+    y[i] = static_cast<T>(start + static_cast<Wide>(first + i) * step);
+  return Status::Ok();
+}
+
+// --- broadcast_to -------------------------------------------------------------------------------
+
+Status InferBroadcast(op::InferContext& c) {
+  std::vector<int64_t> dims = c.attr<std::vector<int64_t>>("shape");
+  const Shape& in = c.input(0).shape;
+  const int lead = static_cast<int>(dims.size()) - in.rank();
+  for (int i = 0; i < static_cast<int>(dims.size()); ++i)
+    if (dims[i] == -1 && i >= lead && lead >= 0) dims[i] = in[i - lead];  // keeps the axis
+  OFL_ASSIGN(const Shape out, Shape::Checked(dims));
+  const auto both = BroadcastShapes(in, out);
+  OFL_ENSURE(both.ok() && *both == out, Code::kInvalidArgument)
+      << "the input does not broadcast to shape " << out << "; expected each axis equal or 1";
+  c.AddOutput({c.input(0).dtype, out});
+  return Status::Ok();
+}
+
+std::string BroadcastRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs&) {
+  const int lead = out[0].rank() - in[0].rank();
+  std::string from;
+  for (int i = 0; i < in[0].rank(); ++i)
+    from += in[0][i] == 1 && out[0][i + lead] != 1 ? std::string("1 ")
+                                                   : "a" + std::to_string(i + lead) + " ";
+  return "(" + from + ")->(" + Labels("a", out[0].rank()) + "); linear 0; monotone 0";
+}
+
+template <class T>
+void BroadcastAll(op::KernelContext& c) {
+  const T* x = c.inputs[0].as<T>();
+  T* y = c.outputs[0].as<T>();
+  const auto loop = MakeBroadcastLoop<1>(c.outputs[0].meta.shape, {c.inputs[0].meta.shape});
+  const bool repeats = loop.stride[0][loop.rank - 1] == 0;
+  Parallel(c.stream, c.outputs[0].numel(), kElementGrain, [&](int64_t begin, int64_t end) {
+    ForRows(loop, begin, end, [&](int64_t out, const std::array<int64_t, 1>& in, int64_t n) {
+      if (repeats) {
+        FillLoop(y + out, x[in[0]], n);
+      } else {
+        std::memcpy(y + out, x + in[0], n * sizeof(T));
+      }
+    });
+  });
+}
+
+Status RunBroadcast(op::KernelContext& c) {
+  if (c.outputs[0].numel() == 0) return Status::Ok();
+  switch (DTypeSize(c.outputs[0].meta.dtype)) {
+    case 1: BroadcastAll<uint8_t>(c); break;
+    case 2: BroadcastAll<uint16_t>(c); break;
+    case 4: BroadcastAll<uint32_t>(c); break;
+    default: BroadcastAll<uint64_t>(c); break;
+  }
+  return Status::Ok();
+}
+
+std::vector<op::Sample> LikeSamples() {
+  return UnarySamples({DType::kFloat32, DType::kInt64, DType::kBool}, -2, 2);
+}
+
+}  // namespace
+}  // namespace ofl::ops
+
+using namespace ofl;       // NOLINT(google-build-using-namespace)
+using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
+
+OFL_OP(full) {
+  op.Doc("A tensor of `shape` with every element `value`.")
+      .Out("output")
+      .Attr("shape", op::AttrType::kInts)
+      .Attr("value", op::AttrType::kFloat)
+      .Attr("dtype", op::AttrType::kDType, DType::kFloat32)
+      .Infer(InferFull)
+      .Sbp(SourceRule)
+      .NotDifferentiable("it has no tensor inputs")
+      .LocalAttrs(LocalShape)
+      .Traits({op::Trait::kSource})
+      .Py("full(*, shape, value, dtype=float32)")
+      .Samples([] {
+        std::vector<op::Sample> samples;
+        for (const std::vector<int64_t>& shape :
+             {std::vector<int64_t>{5, 3}, {}, {0, 3}, {1}, {2, 3, 4}})
+          samples.push_back({{}, {{"shape", shape}, {"value", 1.5}, {"dtype", DType::kFloat32}}});
+        samples.push_back(
+            {{}, {{"shape", std::vector<int64_t>{4}}, {"value", 3.0}, {"dtype", DType::kInt64}}});
+        return samples;
+      })
+      .ErrorSamples(ShapeErrors());
+  AllTypes<FillKernel>(op);
+}
+
+OFL_OP(arange) {
+  op.Doc("start, start + step, ... up to but without end.")
+      .Out("output")
+      .Attr("start", op::AttrType::kFloat, 0.0)
+      .Attr("end", op::AttrType::kFloat)
+      .Attr("step", op::AttrType::kFloat, 1.0)
+      .Attr("dtype", op::AttrType::kDType, DType::kInt64)
+      .Infer(InferArange)
+      .Sbp("->(n); offset n")
+      .NotDifferentiable("it has no tensor inputs")
+      .Traits({op::Trait::kSource})
+      .Cpu(DType::kFloat32, RunArange<float>)
+      .Cpu(DType::kFloat64, RunArange<double>)
+      .Cpu(DType::kInt64, RunArange<int64_t>)
+      .Cpu(DType::kInt32, RunArange<int32_t>)
+      .Py("arange(*, start=0, end, step=1, dtype=int64)")
+      .Samples([] {
+        return std::vector<op::Sample>{
+            {{}, {{"end", 5.0}}},
+            {{}, {{"start", 1.0}, {"end", 2.0}, {"step", 0.25}, {"dtype", DType::kFloat32}}},
+            {{}, {{"start", 5.0}, {"end", -2.0}, {"step", -3.0}}},
+            {{}, {{"start", 3.0}, {"end", 3.0}}},
+            {{}, {{"end", 1.0}}}};
+      })
+      .ErrorSamples({{{}, {{"end", 5.0}, {"step", 0.0}}, Code::kInvalidArgument,
+                      "expected step != 0"},
+                     {{}, {{"end", -5.0}}, Code::kInvalidArgument,
+                      "do not agree with the step's sign"},
+                     {{}, {{"end", 5.0}, {"step", 0.5}}, Code::kInvalidArgument,
+                      "int64 cannot hold the value"}});
+}
+
+OFL_OP(zeros_like) {
+  Like(op, "Zeros in the shape and dtype of input.", "; linear 0; monotone 0")
+      .Infer(InferLike)
+      .Py("zeros_like(input, /)")
+      .Samples(LikeSamples);
+  AllTypes<ZeroKernel>(op);
+}
+
+OFL_OP(ones_like) {
+  Like(op, "Ones in the shape and dtype of input.", "; monotone 0")
+      .Infer(InferLike)
+      .Py("ones_like(input, /)")
+      .Samples(LikeSamples);
+  AllTypes<OneKernel>(op);
+}
+
+OFL_OP(full_like) {
+  Like(op, "A tensor in the shape and dtype of input with every element `value`.", "; monotone 0")
+      .Attr("value", op::AttrType::kFloat)
+      .Infer(InferFullLike)
+      .Py("full_like(input, /, value)")
+      .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })
+      .ErrorSamples({{{{DType::kInt64, {2}}}, {{"value", 0.5}}, Code::kInvalidArgument,
+                      "int64 cannot hold the value: got input: int64[2], value=0.5"}});
+  AllTypes<FillKernel>(op);
+}
+
+OFL_OP(broadcast_to) {
+  op.Doc("input repeated to `shape` by NumPy's rules; -1 keeps an axis.")
+      .In("input").Out("output")
+      .Attr("shape", op::AttrType::kInts)
+      .Infer(InferBroadcast)
+      .Sbp(BroadcastRule)
+      .LocalAttrs(LocalShape)
+      .Grad([](op::GradContext& c) {
+        c.Set(0, ReduceTo(c.b, c.grads[0], c.inputs[0]->meta().shape));
+      })
+      .Py("broadcast_to(input, /, shape)").Method("expand")
+      .Samples([] {
+        using Dims = std::vector<int64_t>;
+        constexpr DType kF = DType::kFloat32;
+        return std::vector<op::Sample>{
+            {{{kF, {3}}}, {{"shape", Dims{5, 3}}}},      {{{kF, {5, 1}}}, {{"shape", Dims{5, 3}}}},
+            {{{kF, {}}}, {{"shape", Dims{5, 3}}}},       {{{kF, {5, 3}}}, {{"shape", Dims{-1, 3}}}},
+            {{{kF, {3, 1}}}, {{"shape", Dims{2, 3, 4}}}}, {{{kF, {1, 3}}}, {{"shape", Dims{0, 3}}}},
+            {{{DType::kInt64, {2, 1}}}, {{"shape", Dims{2, 3}}}}};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {5, 3}}}, {{"shape", std::vector<int64_t>{5, 4}}},
+                      Code::kInvalidArgument,
+                      "does not broadcast to shape (5, 4): got input: float32[5,3]"}});
+  CpuForAllTypes(op, RunBroadcast);
+}

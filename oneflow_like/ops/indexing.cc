@@ -81,7 +81,8 @@ Status InferIndexSelectGrad(op::InferContext& c) {
   OFL_TRY(RequireInt64(c, 1, "index"));
   Shape out = c.input(0).shape;
   OFL_ASSIGN(const int axis, NormalizeAxis(c.attr<int64_t>("dim"), out.rank()));
-  OFL_ENSURE(out.rank() > 0 && c.input(1).shape == Shape({out[axis]}), Code::kInvalidArgument)
+  const Shape& index = c.input(1).shape;
+  OFL_ENSURE(index.rank() == 1 && index[0] == out[axis], Code::kInvalidArgument)
       << "index must have one entry for each slice of grad along dim";
   OFL_ENSURE(c.attr<int64_t>("size") >= 0, Code::kInvalidArgument) << "size must not be negative";
   out[axis] = c.attr<int64_t>("size");

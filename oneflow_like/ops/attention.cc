@@ -4,6 +4,7 @@
 // kept, so that the gradient computes the probabilities again instead of storing them.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "oneflow_like/ops/gemm.h"
 #include "oneflow_like/ops/kernel_util.h"
@@ -247,7 +248,7 @@ int64_t AttentionGradWorkspace(std::span<const TensorMeta> in, std::span<const T
 void GradAttention(op::GradContext& c) {
   if (!c.grads[0] && !c.grads[1]) return;
   op::Value grad = c.grads[0];
-  if (!grad) grad = c.b.Call("mul_scalar", {c.outputs[0]}, {{"value", 0.0}});
+  if (!grad) grad = c.b.Call("zeros_like", {c.outputs[0]});
   op::Values operands = {grad,        c.inputs[0],  c.inputs[1],
                          c.inputs[2], c.outputs[0], c.outputs[1]};
   if (c.grads[1]) operands.push_back(c.grads[1]);
@@ -255,6 +256,29 @@ void GradAttention(op::GradContext& c) {
   if (!c.b.status().ok()) return;
   for (int i = 0; i < 3; ++i)
     if (c.Needs(i)) c.Set(i, out[i]);
+}
+
+// Scores in memory: for layouts that split the keys.
+op::Values DecomposeAttention(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  constexpr double kMasked = -std::numeric_limits<double>::infinity();
+  const Attrs over = {{"dim", std::vector<int64_t>{-1}}, {"keepdim", true}};
+  Shape rows = in[0]->meta().shape;
+  const double scale = ScaleOf(attrs, rows[3]);
+  rows.erase(3);
+  op::Value products = b.Call("matmul", {in[0], in[1]}, {{"transpose_b", true}});
+  op::Value scores = b.Call("mul_scalar", {products}, {{"scalar", scale}});
+  if (attrs.Get<bool>("is_causal")) {
+    op::Value seen = b.Call("cast", {b.Call("tril", {b.Call("ones_like", {scores})})},
+                            {{"dtype", DType::kBool}});
+    scores = b.Call("where", {seen, scores, b.Call("full_like", {scores}, {{"value", kMasked}})});
+  }
+  op::Value max = b.Call("amax", {scores}, over);
+  op::Value e = b.Call("exp", {b.Call("sub", {scores, max})});
+  op::Value sum = b.Call("sum", {e}, over);
+  op::Value out = b.Call("div", {b.Call("matmul", {e, in[2]}), sum});
+  op::Value lse = b.Call("reshape", {b.Call("add", {b.Call("log", {sum}), max})},
+                         {{"shape", DimsOf(rows)}});
+  return {out, lse};
 }
 
 // Floating-point operations of the two forward products; half of them under a causal mask.
@@ -305,6 +329,7 @@ OFL_OP(scaled_dot_product_attention) {
       .Infer(InferAttention)
       .Sbp(AttentionRule)
       .Grad(GradAttention)
+      .Decompose(DecomposeAttention)
       .Flops(FlopsAttention)
       .Cpu(DType::kFloat32, RunAttention<float>, AttentionWorkspace)
       .Cpu(DType::kFloat64, RunAttention<double>, AttentionWorkspace)

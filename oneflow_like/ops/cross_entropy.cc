@@ -125,10 +125,35 @@ Status RunCrossEntropyGrad(op::KernelContext& c) {
 void GradCrossEntropy(op::GradContext& c) {
   if ((!c.grads[0] && !c.grads[1]) || !c.Needs(0)) return;
   op::Value grad = c.grads[0];
-  if (!grad) grad = c.b.Call("mul_scalar", {c.outputs[0]}, {{"value", 0.0}});
+  if (!grad) grad = c.b.Call("zeros_like", {c.outputs[0]});
   op::Values operands = {grad, c.inputs[0], c.inputs[1], c.outputs[1]};
   if (c.grads[1]) operands.push_back(c.grads[1]);
   c.Set(0, c.b.Call("cross_entropy_grad", operands, c.attrs));
+}
+
+// For layouts that split the classes: the maximum, the sum and the picked logit become partial.
+op::Values DecomposeCrossEntropy(op::Builder& b, std::span<const op::Value> in,
+                                 const Attrs& attrs) {
+  const op::Value& x = in[0];
+  const Attrs over = {{"dim", std::vector<int64_t>{-1}}, {"keepdim", true}};
+  const double ignored = static_cast<double>(attrs.Get<int64_t>("ignore_index"));
+  Shape rows = in[1]->meta().shape;
+  Shape column = rows;
+  column.push_back(1);
+  const auto as = [&](const op::Value& v, const Shape& shape) {
+    return b.Call("reshape", {v}, {{"shape", DimsOf(shape)}});
+  };
+  op::Value counts =
+      b.Call("ne", {in[1], b.Call("full_like", {in[1]}, {{"value", ignored}})});
+  op::Value safe =
+      b.Call("mul", {in[1], b.Call("cast", {counts}, {{"dtype", DType::kInt64}})});
+  op::Value max = b.Call("amax", {x}, over);
+  op::Value sum = b.Call("sum", {b.Call("exp", {b.Call("sub", {x, max})})}, over);
+  op::Value lse = as(b.Call("add", {b.Call("log", {sum}), max}), rows);
+  op::Value picked = as(b.Call("gather", {x, as(safe, column)}, {{"dim", int64_t{-1}}}), rows);
+  op::Value loss = b.Call("mul", {b.Call("sub", {lse, picked}),
+                                  b.Call("cast", {counts}, {{"dtype", x->meta().dtype}})});
+  return {loss, lse};
 }
 
 // --- count_targets ------------------------------------------------------------------------------
@@ -199,6 +224,7 @@ OFL_OP(cross_entropy_rows) {
       .Infer(InferCrossEntropy)
       .Sbp(CrossEntropyRule)
       .Grad(GradCrossEntropy)
+      .Decompose(DecomposeCrossEntropy)
       .Flops(FlopsCrossEntropy)
       .Cpu(DType::kFloat32, RunCrossEntropy<float>)
       .Cpu(DType::kFloat64, RunCrossEntropy<double>)

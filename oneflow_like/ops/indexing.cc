@@ -353,7 +353,8 @@ OFL_OP(index_select) {
 }
 
 OFL_OP(index_select_grad) {
-  op.Doc("Adds each slice of `grad` along `dim` to the slice of an axis of `size` that index names.")
+  op.Doc("Adds each slice of `grad` along `dim` to the slice of an axis of `size` that index\n"
+         "names.")
       .In("grad").In("index").Out("input_grad")
       .Attr("dim", op::AttrType::kInt)
       .Attr("size", op::AttrType::kInt)
@@ -370,8 +371,8 @@ OFL_OP(index_select_grad) {
 }
 
 OFL_OP(gather) {
-  op.Doc("output[.., i, ..] = input[.., index[.., i, ..], ..] along `dim`; index has input's sizes\n"
-         "in every other axis.")
+  op.Doc("output[.., i, ..] = input[.., index[.., i, ..], ..] along `dim`; index has input's\n"
+         "sizes in every other axis.")
       .In("input").In("index").Out("output")
       .Attr("dim", op::AttrType::kInt)
       .Infer(InferGather)

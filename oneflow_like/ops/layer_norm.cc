@@ -187,7 +187,7 @@ op::Value StatisticsGrad(op::GradContext& c) {
     return b.Call("reshape", {v}, {{"shape", DimsOf(column)}});
   };
   const auto scaled = [&](op::Value v, double by) {
-    return b.Call("mul_scalar", {std::move(v)}, {{"value", by}});
+    return b.Call("mul_scalar", {std::move(v)}, {{"scalar", by}});
   };
   op::Value total;
   if (c.grads[1]) {
@@ -226,6 +226,27 @@ void GradLayerNorm(op::GradContext& c) {
   if (c.inputs.size() > 2 && c.Needs(2)) c.Set(2, dbias);
 }
 
+// For layouts that split the normalised axes: the statistics become means over the logical axes.
+op::Values DecomposeLayerNorm(op::Builder& b, std::span<const op::Value> in,
+                              const Attrs& attrs) {
+  std::vector<int64_t> axes;
+  for (int i = NormAxes(attrs); i > 0; --i) axes.push_back(-i);
+  const Attrs over = {{"dim", axes}, {"keepdim", true}};
+  const Shape rows = LeadingShape(in[0]->meta().shape, NormAxes(attrs));
+  const auto as_rows = [&](const op::Value& v) {
+    return b.Call("reshape", {v}, {{"shape", DimsOf(rows)}});
+  };
+  op::Value mean = b.Call("mean", {in[0]}, over);
+  op::Value centred = b.Call("sub", {in[0], mean});
+  op::Value variance = b.Call("mean", {b.Call("square", {centred})}, over);
+  op::Value rstd = b.Call(
+      "rsqrt", {b.Call("add_scalar", {variance}, {{"scalar", attrs.Get<double>("eps")}})});
+  op::Value y = b.Call("mul", {centred, rstd});
+  if (in.size() > 1) y = b.Call("mul", {y, in[1]});
+  if (in.size() > 2) y = b.Call("add", {y, in[2]});
+  return {y, as_rows(mean), as_rows(rstd)};
+}
+
 int64_t FlopsLayerNorm(std::span<const TensorMeta> in, std::span<const TensorMeta>,
                        const Attrs&) {
   return 8 * in[0].shape.numel();
@@ -254,6 +275,7 @@ OFL_OP(layer_norm) {
       .Infer(InferLayerNorm)
       .Sbp(LayerNormRule)
       .Grad(GradLayerNorm)
+      .Decompose(DecomposeLayerNorm)
       .Flops(FlopsLayerNorm)
       .Cpu(DType::kFloat32, RunLayerNorm<float>)
       .Cpu(DType::kFloat64, RunLayerNorm<double>)

@@ -303,8 +303,8 @@ OFL_OP(sgd_update) {
 
 OFL_OP(sgd_momentum_update) {
   DefineUpdate(op);
-  op.Doc("SGD with a momentum buffer that starts at zero, in place. `step` counts from 1; the first\n"
-         "step sets the buffer to the gradient, which differs only under dampening.")
+  op.Doc("SGD with a momentum buffer that starts at zero, in place. `step` counts from 1; the\n"
+         "first step sets the buffer to the gradient, which differs only under dampening.")
       .InMutated("param").InMutated("momentum_buffer").In("grad").In("lr").InOptional("step")
       .Attr("momentum", op::AttrType::kFloat)
       .Attr("dampening", op::AttrType::kFloat, 0.0)

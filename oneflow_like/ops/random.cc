@@ -58,21 +58,31 @@ void ForEachRun(op::KernelContext& c, const Body& body) {
   });
 }
 
-// Calls put(local index, block, lane) for every element; four neighbours share one block.
-template <class Put>
-void ForEachDraw(op::KernelContext& c, const Put& put) {
+// Calls put(local index, value) for every element, where make(block) gives the four values of
+// four logical neighbours.
+template <class Make, class Put>
+void ForEachDraw(op::KernelContext& c, const Make& make, const Put& put) {
   const Key key = KeyOf(c);
   ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
-    PhiloxBlock block{};
+    decltype(make(PhiloxBlock{})) values{};
     int64_t current = -1;
     for (int64_t i = begin; i < end; ++i, ++logical) {
       if (logical / 4 != current) {
         current = logical / 4;
-        block = Philox(key.seed, key.offset, static_cast<uint64_t>(current));
+        values = make(Philox(key.seed, key.offset, static_cast<uint64_t>(current)));
       }
-      put(i, block, static_cast<int>(logical % 4));
+      put(i, values[logical % 4]);
     }
   });
+}
+
+PhiloxBlock Bits(const PhiloxBlock& block) { return block; }
+
+std::array<double, 4> Normals(const PhiloxBlock& block) {
+  std::array<double, 4> values;
+  NormalPair(block[0], block[1], &values[0], &values[1]);
+  NormalPair(block[2], block[3], &values[2], &values[3]);
+  return values;
 }
 
 // The same for 64-bit draws: two neighbours share one block.
@@ -138,10 +148,8 @@ template <class T>
 Status RunNormal(op::KernelContext& c) {
   const double mean = c.attr<double>("mean"), deviation = c.attr<double>("std");
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
-    double pair[2];
-    NormalPair(block[lane & 2], block[(lane & 2) + 1], &pair[0], &pair[1]);
-    out[i] = static_cast<T>(mean + deviation * pair[lane & 1]);
+  ForEachDraw(c, Normals, [&](int64_t i, double value) {
+    out[i] = static_cast<T>(mean + deviation * value);
   });
   return Status::Ok();
 }
@@ -151,15 +159,16 @@ Status RunUniform(op::KernelContext& c) {
   const T low = static_cast<T>(c.attr<double>("low"));
   const T width = static_cast<T>(c.attr<double>("high")) - low;
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
-    out[i] = low + width * static_cast<T>(UnitFloat(block[lane]));
+  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+    out[i] = low + width * static_cast<T>(UnitFloat(bits));
   });
   return Status::Ok();
 }
 
 Status RunInteger(op::KernelContext& c) {
   const int64_t low = c.attr<int64_t>("low");
-  const uint64_t width = static_cast<uint64_t>(c.attr<int64_t>("high")) - static_cast<uint64_t>(low);
+  const uint64_t width =
+      static_cast<uint64_t>(c.attr<int64_t>("high")) - static_cast<uint64_t>(low);
   int64_t* out = c.outputs[0].as<int64_t>();
   // The high word of a 128-bit product maps 64 bits onto the range with a bias below 2^-32 for
   // ranges below 2^32.
@@ -175,8 +184,8 @@ template <class T>
 Status RunBernoulli(op::KernelContext& c) {
   const double p = c.attr<double>("p");
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
-    out[i] = static_cast<T>(static_cast<double>(block[lane]) * 0x1.0p-32 < p ? 1 : 0);
+  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+    out[i] = static_cast<T>(static_cast<double>(bits) * 0x1.0p-32 < p ? 1 : 0);
   });
   return Status::Ok();
 }
@@ -228,8 +237,8 @@ Status RunDropout(op::KernelContext& c) {
   const T scale = p < 1 ? static_cast<T>(1.0 / (1.0 - p)) : T(0);
   const T* x = c.inputs[0].as<T>();
   T* y = c.outputs[0].as<T>();
-  ForEachDraw(c, [&](int64_t i, const PhiloxBlock& block, int lane) {
-    const bool keep = static_cast<double>(block[lane]) * 0x1.0p-32 >= p;
+  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+    const bool keep = static_cast<double>(bits) * 0x1.0p-32 >= p;
     y[i] = keep ? x[i] * scale : T(0);
   });
   return Status::Ok();

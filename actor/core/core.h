@@ -82,7 +82,8 @@ class BasicCore {
   // For people: what each unfinished stream and edge waits for, messages from peers first.
   std::vector<std::string> Waiting() const;
   // kInternal names a broken invariant: instances are free, in flight or ready; no reader of an
-  // instance being written; pieces in order; within credits; all free when no launch runs.
+  // instance being written; running tasks hold what they read and write; pieces in order; within
+  // credits; all free when no launch runs.
   Status CheckInvariants() const;
 
  private:
@@ -143,6 +144,7 @@ class BasicCore {
   std::string WaitsForRegister(int reg, int64_t piece) const;
   Status CheckRegister(int reg) const;
   Status CheckEdge(int edge) const;
+  Status CheckStream(int stream) const;
 
   const Program& program_;
   const Tables t_;

@@ -230,7 +230,6 @@ void BasicCore<F>::ReleaseInputs(int task, int64_t k) {
 template <class F>
 void BasicCore<F>::Acquire(int reg, int64_t piece) {
   Slot& slot = At(reg, piece);
-  OFL_DCHECK(slot.state == SlotState::kFree);
   slot = {SlotState::kWriting, 0, piece};
   ++registers_[reg].written;
   const int base = t_.registers[reg].alias_of;
@@ -253,7 +252,6 @@ void BasicCore<F>::MakeReady(int reg, int64_t piece) {
 template <class F>
 void BasicCore<F>::Release(int reg, int64_t piece) {
   Slot& slot = At(reg, piece);
-  OFL_DCHECK(slot.pending > 0);
   if (--slot.pending == 0) Free(reg, piece);
 }
 

@@ -126,7 +126,28 @@ Status BasicCore<F>::CheckEdge(int e) const {
 }
 
 template <class F>
+Status BasicCore<F>::CheckStream(int s) const {
+  const StreamState& stream = streams_[s];
+  if (!stream.busy || !failure_.ok()) return Status::Ok();
+  const TaskTable& task = t_.tasks[stream.current.task];
+  bool sound = true;
+  for (int i = task.inputs.begin; i < task.inputs.end; ++i) {
+    const int64_t piece = PieceRead(t_.inputs[i], stream.current.piece);
+    const Slot& slot = At(t_.inputs[i].reg, piece);
+    sound &= slot.state == SlotState::kReady && slot.piece == piece;
+  }
+  for (int i = task.outputs.begin; i < task.outputs.end; ++i)
+    sound &= At(t_.outputs[i], PieceWritten(stream.current.task, t_.outputs[i],
+                                            stream.current.piece))
+                 .state == SlotState::kWriting;
+  if (sound) return Status::Ok();
+  return Error(Code::kInternal) << program_.tasks[stream.current.task].name << " of rank "
+                                << program_.rank << " runs on a register it does not hold";
+}
+
+template <class F>
 Status BasicCore<F>::CheckInvariants() const {
+  for (size_t s = 0; s < streams_.size(); ++s) OFL_TRY(CheckStream(static_cast<int>(s)));
   for (size_t r = 0; r < registers_.size(); ++r) OFL_TRY(CheckRegister(static_cast<int>(r)));
   for (size_t e = 0; e < edges_.size(); ++e) OFL_TRY(CheckEdge(static_cast<int>(e)));
   if (running_ || !failure_.ok()) return Status::Ok();

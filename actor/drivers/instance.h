@@ -1,0 +1,77 @@
+// One rank's plan on real threads: registers in memory, kernels on streams, edges on a transport.
+//
+// Life: Create (memory, kernels, edges) -> Launch ... -> destruction (edges closed). The first
+// launch greets every peer of the plan, so that nobody pushes into an edge that is not open yet.
+// Threads: one thread at a time launches; it runs the first stream's tasks itself, one worker runs
+// each further stream. The core is stepped by whichever thread has an event to post, one at a time.
+// A launch takes over the transport's failure handler.
+// Failure: the first cause closes the instance; every later launch reports it again. Variables are
+// then undefined, because other ranks may have updated theirs.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "device/device.h"
+#include "oneflow_like/core/program.h"
+#include "oneflow_like/op/kernel/kernel.h"
+#include "transport/transport.h"
+
+namespace ofl::actor {
+
+inline constexpr int kTaskKinds = 8;
+
+struct InstanceOptions {
+  transport::Transport* transport = nullptr;  // must outlive the instance; null: no remote edges
+  device::Device* device = nullptr;           // must outlive the instance
+  std::map<std::string, device::BufferRef> variables;
+  // How long a launch may make no progress before it fails and says what it waits for.
+  std::chrono::milliseconds deadline{300'000};
+  // How long a thread looks for work before it sleeps.
+  std::chrono::microseconds spin{30};
+  // Asked now and then while the launching thread waits: true ends the launch with kCancelled.
+  std::function<bool()> interrupted;
+  // Whether a failed launch tells the peers why and closes the transport: they would wait in vain.
+  bool shutdown_on_failure = true;
+};
+
+struct Counters {
+  int64_t launches = 0;
+  int64_t firings = 0;
+  std::array<int64_t, kTaskKinds> firings_by_kind{};  // index: TaskKind
+  int64_t messages_sent = 0;
+  int64_t message_bytes_sent = 0;
+  int64_t messages_received = 0;
+  int64_t message_bytes_received = 0;
+  bool operator==(const Counters&) const = default;
+};
+
+class Instance {
+ public:
+  // kInvalidArgument: a program that cannot be run, a variable that is not bound or does not fit;
+  // kUnimplemented: a kernel this build lacks; kResourceExhausted: no memory for the arena.
+  static Result<std::unique_ptr<Instance>> Create(Program program, InstanceOptions options);
+  ~Instance();
+
+  // Runs one iteration. inputs[i] and outputs[i] are what tasks with binding i read and write: all
+  // micro-batches one behind another. Arguments that do not fit are refused before anything runs.
+  Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);
+  // Closes the instance from any thread; a launch under way ends with this cause.
+  void Fail(Status cause);
+
+  Counters counters() const;   // of all launches so far; not while one runs
+  Counters predicted() const;  // of one launch, from the program alone
+
+ private:
+  class Impl;
+  explicit Instance(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  // Shared with the transport's callbacks, which may outlast this object.
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace ofl::actor

@@ -57,9 +57,13 @@ struct EdgeSender {
 };
 
 struct Counters {
-  int64_t frames_sent = 0;
+  int64_t frames_sent = 0;      // of every kind, credits and greetings included
   int64_t frames_received = 0;
-  int64_t payload_bytes_sent = 0;
+  int64_t messages_sent = 0;    // tagged messages
+  int64_t messages_received = 0;
+  int64_t pieces_sent = 0;      // pieces of plan edges
+  int64_t pieces_received = 0;
+  int64_t payload_bytes_sent = 0;  // of messages and pieces
   int64_t payload_bytes_received = 0;
   int64_t payload_copies = 0;  // times a payload was copied inside the transport
 };

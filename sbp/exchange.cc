@@ -221,6 +221,7 @@ MeshCoordinates Exchange::Assigned(const Cell& cell, MeshCoordinates to_at) cons
   if (filled_.empty()) return to_at;
   MeshCoordinates candidate = to_at, best = to_at;
   Clear(filled_, &candidate);
+  if (same_placement_) return AssignedInPlace(cell, candidate);
   int most = -1, alike = 1;
   for (int k : to_copies_) alike *= to_.extent(k);
   do {
@@ -235,6 +236,20 @@ MeshCoordinates Exchange::Assigned(const Cell& cell, MeshCoordinates to_at) cons
     most = std::max(most, having);
   } while (most < alike &&
            Advance(filled_, &candidate, [this](int k) { return to_.extent(k); }));
+  return best;
+}
+
+// The same on one placement, where who has the cell is a matter of coordinates: the axes that split
+// it in the source fix them, and all others may be anything.
+MeshCoordinates Exchange::AssignedInPlace(const Cell& cell, const MeshCoordinates& first) const {
+  MeshCoordinates has{}, best = first;
+  for (int i = 0; i < tensor_rank_; ++i) from_.SetInterval(i, cell.from_interval[i], &has);
+  for (int k = 0; k < from_.mesh_rank(); ++k) {
+    if (!from_.layout().nd_sbp[k].is_split()) continue;
+    const Sbp target = to_.layout().nd_sbp[k];
+    if (target.is_partial()) best[k] = has[k];
+    if (target.is_split() && has[k] != first[k]) return first;  // nobody has it
+  }
   return best;
 }
 

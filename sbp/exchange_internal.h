@@ -84,6 +84,7 @@ class Exchange {
   bool Holds(const MeshCoordinates& at, const Cell& cell, const MeshCoordinates& to_at,
              const MeshCoordinates* contribution) const;
   MeshCoordinates Assigned(const Cell& cell, MeshCoordinates to_at) const;
+  MeshCoordinates AssignedInPlace(const Cell& cell, const MeshCoordinates& first) const;
   int Holder(const Cell& cell, const MeshCoordinates& to_at, const MeshCoordinates& contribution)
       const;
   const std::vector<int>& TurnsOf(const Cell& cell, const MeshCoordinates& at) const;

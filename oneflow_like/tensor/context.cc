@@ -6,6 +6,8 @@
 
 namespace ofl::tensor {
 namespace {
+thread_local Context* thread_context = nullptr;
+
 std::unique_ptr<Context>& Installed() {
   static auto* context = new std::unique_ptr<Context>();  // outlives Python's late destructors
   return *context;
@@ -20,6 +22,7 @@ Context::Context(ContextOptions options)
 Context::~Context() { Shutdown(Status::Ok()); }
 
 Context& Context::Get() {
+  if (thread_context != nullptr) return *thread_context;
   auto& context = Installed();
   if (context == nullptr) [[unlikely]] context = std::make_unique<Context>(ContextOptions{});
   return *context;
@@ -28,6 +31,8 @@ Context& Context::Get() {
 std::unique_ptr<Context> Context::Install(std::unique_ptr<Context> context) {
   return std::exchange(Installed(), std::move(context));
 }
+
+void Context::BindThread(Context* context) { thread_context = context; }
 
 Result<transport::Transport*> Context::transport() {
   if (transport_ != nullptr) return transport_.get();

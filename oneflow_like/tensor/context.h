@@ -46,6 +46,9 @@ class Context {
   // Replaces the context. No tensor call may be under way.
   // Returns the context it replaces.
   static std::unique_ptr<Context> Install(std::unique_ptr<Context> context);
+  // Gives this thread a context of its own (null: the installed one again), so that several ranks
+  // can live in one process.
+  static void BindThread(Context* context);
 
   int rank() const { return options_.rank; }
   int world_size() const { return options_.world_size; }

@@ -1,6 +1,7 @@
 #include "python/src/module.h"
 
 #include <frameobject.h>
+#include <nanobind/stl/string.h>
 
 #include <string_view>
 

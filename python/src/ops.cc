@@ -1,10 +1,8 @@
 // Operators as Python functions and methods, all from the registry.
 #include <boost/container/small_vector.hpp>
 
-#include <cstring>
 #include <deque>
 #include <string>
-#include <unordered_map>
 
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
@@ -12,6 +10,7 @@
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/arith.h"
 #include "python/src/module.h"
+#include "python/src/scalars.h"
 #include "python/src/signature.h"
 
 namespace ofl::python {
@@ -22,63 +21,6 @@ using tensor::TensorRef;
 constexpr size_t kMaxParams = 24;
 
 std::vector<std::string> module_scopes;
-// Constants of small expressions such as x * 2.0, by dtype and value.
-std::unordered_map<std::string, op::Value>* scalar_cache = nullptr;
-constexpr size_t kMaxScalars = 1024;
-
-bool IsNumber(PyObject* o) {
-  return PyFloat_Check(o) || PyLong_Check(o) ||
-         (PyNumber_Check(o) && !TensorOf(o) && PyObject_HasAttrString(o, "dtype") &&
-          PyObject_HasAttrString(o, "item"));
-}
-
-// The dtype a weak scalar takes beside a tensor of `dtype`.
-DType WeakDType(DType dtype, PyObject* number) {
-  if (PyBool_Check(number)) return dtype;
-  if (PyLong_Check(number)) return dtype == DType::kBool ? DType::kInt64 : dtype;
-  return IsFloating(dtype) ? dtype : DType::kFloat32;
-}
-
-Result<op::Value> MakeScalar(DType dtype, double value, const op::Value& beside) {
-  const Attrs attrs{{"shape", std::vector<int64_t>{}}, {"value", value}, {"dtype", dtype}};
-  const sbp::Layout* layout = beside->layout();
-  if (layout != nullptr && tensor::CurrentTracer() == nullptr) {
-    OFL_ASSIGN(const op::OpDef* full, op::OpRegistry::Get().Require("full"));
-    return tensor::DispatchSource(
-        *full, attrs,
-        std::make_shared<const sbp::Layout>(sbp::Layout{
-            layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank())}));
-  }
-  OFL_ASSIGN(op::Value scalar, tensor::CallOp("full", {}, attrs));
-  if (layout == nullptr) return scalar;
-  return tensor::ToGlobal(scalar, layout->placement,
-                          sbp::NdSbp::Broadcast(layout->nd_sbp.rank()));
-}
-
-// A 0-d tensor beside `other`: same placement, weak dtype.
-Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number) {
-  const double value = PyFloat_AsDouble(number);
-  if (value == -1.0 && PyErr_Occurred()) {
-    PyErr_Clear();
-    return Error(Code::kTypeMismatch) << "a number is expected, not " << TypeNameOf(number);
-  }
-  const DType dtype = WeakDType(other->meta().dtype, number);
-  if (tensor::CurrentTracer() != nullptr) return MakeScalar(dtype, value, other);
-  std::string key(sizeof(double) + 1 + 2 * sizeof(void*), '\0');
-  std::memcpy(key.data(), &value, sizeof value);
-  key[sizeof value] = static_cast<char>(dtype);
-  if (const sbp::Layout* layout = other->layout(); layout != nullptr) {
-    const void* identity = &layout->placement.ranks();  // equal placements share it
-    std::memcpy(key.data() + sizeof value + 1, &identity, sizeof identity);
-  }
-  auto found = scalar_cache->find(key);
-  if (found != scalar_cache->end()) return found->second;
-  OFL_ASSIGN(op::Value scalar, MakeScalar(dtype, value, other));
-  if (scalar_cache->size() >= kMaxScalars) scalar_cache->clear();
-  scalar_cache->emplace(std::move(key), scalar);
-  return scalar;
-}
-
 // --- attributes -----------------------------------------------------------------------------
 
 bool IntFrom(PyObject* o, int64_t* out) {
@@ -298,7 +240,9 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     if (p.attr == nullptr) continue;
     PyObject* o = call.given[i];
     if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
-      if (o == nullptr && !p.has_default && !p.attr->default_value) {
+      const bool drawn = call.binding.def->Has(op::Trait::kRandom) &&
+                         (p.name == "seed" || p.name == "offset");  // the generator gives them
+      if (o == nullptr && !p.has_default && !p.attr->default_value && !drawn) {
         return Wrong(call, "missing argument '" + p.name + "'");
       }
       continue;
@@ -313,10 +257,31 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
   return Status::Ok();
 }
 
+// The number of a call of a binary operator on a tensor and a number, or null.
+const PyObject* LoneNumber(const Call& call) {
+  if (call.binding.params.size() != 2 || call.binding.def->inputs.size() != 2) return nullptr;
+  PyObject* a = call.given[0];
+  PyObject* b = call.given[1];
+  if (a == nullptr || b == nullptr) return nullptr;
+  const bool left = TensorOf(a) != nullptr, right = TensorOf(b) != nullptr;
+  if (left && !right && IsNumber(b)) return b;
+  if (right && !left && IsNumber(a)) return a;
+  return nullptr;
+}
+
 Result<op::Values> RunCall(const Call& call) {
   op::Values inputs;
   Attrs attrs;
+  const PyObject* number = LoneNumber(call);
+  if (number != nullptr) {
+    const bool left = call.given[0] == number;
+    return RunWithNumber(*call.binding.def, TensorOf(call.given[left ? 1 : 0])->value,
+                         call.given[left ? 0 : 1], left);
+  }
   OFL_TRY(CollectInputs(call, inputs));
+  if (call.binding.params.size() == 2 && inputs.size() == 2) {
+    return RunBinaryOp(*call.binding.def, inputs);
+  }
   OFL_TRY(CollectAttrs(call, attrs));
   const bool placed = call.placement != nullptr && call.placement != Py_None;
   const bool laid_out = call.sbp != nullptr && call.sbp != Py_None;
@@ -347,10 +312,20 @@ PyObject* WrapResults(Result<op::Values> results) {
   return tuple;
 }
 
-// METH_FASTCALL | METH_KEYWORDS; `self` is a capsule with the binding.
-PyObject* CallBinding(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  auto* binding = static_cast<OpBinding*>(PyCapsule_GetPointer(self, nullptr));
-  if (binding == nullptr) return nullptr;
+// Raw entry points stand outside nanobind's own catching.
+template <class F>
+PyObject* Caught(F&& body) {
+  try {
+    return body();
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+PyObject* CallSorted(OpBinding* binding, PyObject* const* args, Py_ssize_t n, PyObject* names) {
   Call call{*binding};
   Status status = SortPositional(call, args, n);
   const Py_ssize_t keywords = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
@@ -365,21 +340,23 @@ PyObject* CallBinding(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObj
   return WrapResults(RunCall(call));
 }
 
+// METH_FASTCALL | METH_KEYWORDS; `self` is a capsule with the binding.
+PyObject* CallBinding(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+  auto* binding = static_cast<OpBinding*>(PyCapsule_GetPointer(self, nullptr));
+  if (binding == nullptr) return nullptr;
+  return Caught([&] { return CallSorted(binding, args, n, names); });
+}
+
 // --- the slots ------------------------------------------------------------------------------
 
 const op::OpDef* slot_defs[5] = {};
 
 Result<op::Values> RunBinary(const op::OpDef& def, PyObject* a, PyObject* b, PyTensor* x,
                              PyTensor* y) {
-  op::Value operands[2];
-  if (x != nullptr) operands[0] = x->value;
-  if (y != nullptr) operands[1] = y->value;
-  if (x == nullptr) {
-    OFL_ASSIGN(operands[0], ScalarOperand(y->value, a));
-  } else if (y == nullptr) {
-    OFL_ASSIGN(operands[1], ScalarOperand(x->value, b));
-  }
-  return tensor::Dispatch(def, operands, {});
+  if (x == nullptr) return RunWithNumber(def, y->value, a, true);
+  if (y == nullptr) return RunWithNumber(def, x->value, b, false);
+  const op::Value operands[2] = {x->value, y->value};
+  return RunBinaryOp(def, operands);
 }
 
 template <int kSlot>
@@ -391,8 +368,10 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
       (y == nullptr && !(numbers_allowed && IsNumber(b)))) {
     Py_RETURN_NOTIMPLEMENTED;
   }
-  TellTracer();
-  return WrapResults(RunBinary(*slot_defs[kSlot], a, b, x, y));
+  return Caught([&] {
+    TellTracer();
+    return WrapResults(RunBinary(*slot_defs[kSlot], a, b, x, y));
+  });
 }
 
 // --- registration ---------------------------------------------------------------------------
@@ -439,7 +418,7 @@ void TellTracer() {
 }
 
 void BindOps(nb::module_& m) {
-  scalar_cache = new std::unordered_map<std::string, op::Value>;
+  PrepareScalars();
   static auto* bindings = new std::deque<OpBinding>;  // functions point into it for ever
   for (const op::OpDef* def : op::OpRegistry::Get().all()) {
     if (def->py_signature.empty()) continue;

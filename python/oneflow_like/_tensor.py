@@ -1,0 +1,606 @@
+"""Methods of Tensor that are written in Python; importing this module adds them to the class."""
+
+import builtins
+import operator
+
+import numpy as np
+
+from . import _C
+from ._C import Size, Tensor
+
+_PRINT_THRESHOLD = 1000
+
+
+def _method(function):
+    setattr(Tensor, function.__name__, function)
+    return function
+
+
+# --- Size ------------------------------------------------------------------------------------
+
+def _size_repr(self):
+    return f"oneflow_like.Size({list(self)})"
+
+
+def _size_numel(self):
+    count = 1
+    for extent in self:
+        count *= extent
+    return count
+
+
+Size.__repr__ = Size.__str__ = _size_repr
+Size.numel = _size_numel
+Size.__reduce__ = lambda self: (Size, (tuple(self),))
+
+
+# --- reading values --------------------------------------------------------------------------
+
+@_method
+def size(self, dim=None):
+    """The sizes of all axes, or of one."""
+    return self.shape if dim is None else self.shape[dim]
+
+
+@_method
+def dim(self):
+    return self.ndim
+
+
+@_method
+def nelement(self):
+    return self.numel()
+
+
+@_method
+def element_size(self):
+    return self.dtype.itemsize
+
+
+@_method
+def is_floating_point(self):
+    return self.dtype.is_floating_point
+
+
+@_method
+def tolist(self):
+    """Nested lists; of a global tensor collective."""
+    return self.detach().numpy().tolist()
+
+
+@_method
+def __array__(self, dtype=None, copy=None):
+    array = self.numpy()
+    if dtype is not None and array.dtype != dtype:
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
+@_method
+def __len__(self):
+    if self.ndim == 0:
+        raise TypeError("len() of a 0-d tensor")
+    return self.shape[0]
+
+
+@_method
+def __iter__(self):
+    if self.ndim == 0:
+        raise TypeError("iteration over a 0-d tensor")
+    return (self[i] for i in range(self.shape[0]))
+
+
+@_method
+def __bool__(self):
+    if self.numel() != 1:
+        raise RuntimeError("Boolean value of Tensor with "
+                           f"{'no values' if self.numel() == 0 else 'more than one value'} is "
+                           "ambiguous")
+    return builtins.bool(self.item())
+
+
+@_method
+def __float__(self):
+    return float(self.item())
+
+
+@_method
+def __int__(self):
+    return int(self.item())
+
+
+@_method
+def __index__(self):
+    if self.dtype.is_floating_point or self.numel() != 1:
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    return int(self.item())
+
+
+Tensor.__hash__ = object.__hash__  # by identity: == is elementwise
+
+
+# --- text ------------------------------------------------------------------------------------
+
+def _suffixes(self):
+    parts = []
+    if self.dtype not in (_C.float32, _C.int64, _C.bool):
+        parts.append(f"dtype={self.dtype}")
+    if self.grad_fn is not None:
+        parts.append(f"grad_fn={self.grad_fn}")
+    elif self.requires_grad:
+        parts.append("requires_grad=True")
+    return parts
+
+
+def _values_text(array):
+    with np.printoptions(threshold=_PRINT_THRESHOLD, precision=4, floatmode="maxprec_equal"):
+        return np.array2string(array, separator=", ", prefix="tensor(")
+
+
+@_method
+def __repr__(self):
+    """Values only where that needs no communication: printing never waits for other ranks."""
+    if self.is_symbolic or self.is_global:
+        shape = tuple(self.shape)
+        layout = ""
+        if self.is_global:
+            if self.placement.ranks == [_C.rank()]:
+                return (f"tensor({_values_text(self.detach().to_local().numpy())}, "
+                        + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
+                                     *_suffixes(self)]) + ")")
+            layout = f", placement={self.placement}, sbp={self.sbp}"
+        kind = "symbolic" if self.is_symbolic else "global"
+        extra = "".join(f", {s}" for s in _suffixes(self) if not s.startswith("dtype"))
+        return f"tensor(<{kind} {shape} {self.dtype.name}>{layout}{extra})"
+    text = _values_text(self.detach().numpy())
+    if self.numel() == 0 and self.ndim != 1:
+        text += f", size={tuple(self.shape)}"
+    return f"tensor({', '.join([text, *_suffixes(self)])})"
+
+
+@_method
+def __format__(self, spec):
+    if spec and self.ndim == 0:
+        return format(self.item(), spec)
+    return format(builtins.str(self), spec)
+
+
+# --- indexing --------------------------------------------------------------------------------
+
+def _expand_index(index, shape):
+    """The index as a full list with the ellipsis written out; None stays."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    used = sum(1 for item in items if item is not None and item is not Ellipsis)
+    dots = sum(1 for item in items if item is Ellipsis)
+    if dots > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if used > len(shape):
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}: got {used}")
+    rest = [slice(None)] * (len(shape) - used)
+    if dots == 0:
+        return items + rest
+    at = next(i for i, item in enumerate(items) if item is Ellipsis)
+    return items[:at] + rest + items[at + 1:]
+
+
+def _plan_index(index, shape):
+    """begin, end, step by axis, and the shape of the result."""
+    begin, end, step, out = [], [], [], []
+    axis = 0
+    for item in _expand_index(index, shape):
+        if item is None:
+            out.append(1)
+            continue
+        extent = shape[axis]
+        if isinstance(item, slice):
+            if item.step is not None and item.step < 1:
+                raise ValueError(f"step must be greater than zero: got {item.step}")
+            start, stop, stride = item.indices(extent)
+            stop = max(start, stop)
+            begin.append(start)
+            end.append(stop)
+            step.append(stride)
+            out.append((stop - start + stride - 1) // stride)
+        else:
+            try:
+                at = operator.index(item)
+            except TypeError:
+                raise TypeError("[getitem] an index must be an integer, a slice, None or '...': "
+                                f"got {type(item).__name__}") from None
+            if not -extent <= at < extent:
+                raise IndexError(f"index {at} is out of bounds for dimension {axis} with size "
+                                 f"{extent}")
+            at %= extent
+            begin.append(at)
+            end.append(at + 1)
+            step.append(1)
+        axis += 1
+    return begin, end, step, out
+
+
+@_method
+def __getitem__(self, index):
+    """Integers, slices with a positive step, None and '...'. The result is a copy."""
+    shape = tuple(self.shape)
+    begin, end, step, out = _plan_index(index, shape)
+    result = self
+    if any(b != 0 or e != n or s != 1
+           for b, e, s, n in zip(begin, end, step, shape, strict=True)):
+        result = _C.slice(result, begin=begin, end=end, step=step)
+    if tuple(result.shape) != tuple(out):
+        result = _C.reshape(result, out)
+    return result
+
+
+@_method
+def __setitem__(self, index, value):
+    raise NotImplementedError("[setitem] assignment to a part of a tensor is not supported: use "
+                              "flow.where(mask, a, b) or flow.cat(...), or x.copy_(value) for all "
+                              "of it")
+
+
+# --- shapes ----------------------------------------------------------------------------------
+
+def _sizes(sizes):
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+
+
+@_method
+def view(self, *shape):
+    return _C.reshape(self, _sizes(shape))
+
+
+@_method
+def reshape(self, *shape):
+    return _C.reshape(self, _sizes(shape))
+
+
+@_method
+def permute(self, *dims):
+    return _C.permute(self, _sizes(dims))
+
+
+def _axis(dim, rank):
+    if not -rank <= dim < rank:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, "
+                         f"{rank - 1}], but got {dim})")
+    return dim % rank
+
+
+@_method
+def unsqueeze(self, dim):
+    shape = list(self.shape)
+    shape.insert(_axis(dim, self.ndim + 1), 1)
+    return _C.reshape(self, shape)
+
+
+@_method
+def squeeze(self, dim=None):
+    if dim is None:
+        return _C.reshape(self, [n for n in self.shape if n != 1])
+    dims = {_axis(d, max(self.ndim, 1)) for d in ((dim,) if isinstance(dim, int) else dim)}
+    return _C.reshape(self, [n for i, n in enumerate(self.shape) if i not in dims or n != 1])
+
+
+@_method
+def flatten(self, start_dim=0, end_dim=-1):
+    if self.ndim == 0:
+        return _C.reshape(self, (1,))
+    start, end = _axis(start_dim, self.ndim), _axis(end_dim, self.ndim)
+    shape = list(self.shape)
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim: got "
+                           f"start_dim={start_dim}, end_dim={end_dim}")
+    return _C.reshape(self, [*shape[:start], Size(shape[start:end + 1]).numel(), *shape[end + 1:]])
+
+
+@_method
+def t(self):
+    if self.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
+    return self if self.ndim < 2 else _C.transpose(self, 0, 1)
+
+
+Tensor.T = property(lambda self: _C.permute(self, tuple(reversed(range(self.ndim)))),
+                    doc="All axes reversed.")
+Tensor.mT = property(lambda self: _C.transpose(self, -2, -1), doc="The last two axes swapped.")
+
+
+@_method
+def expand(self, *sizes):
+    sizes = list(_sizes(sizes))
+    lead = len(sizes) - self.ndim
+    if lead < 0:
+        raise RuntimeError(f"[expand] got sizes {tuple(sizes)} for a tensor of {self.ndim} axes; "
+                           "expected at least as many")
+    full = [self.shape[i - lead] if n == -1 else n for i, n in enumerate(sizes)]
+    return _C.broadcast_to(self, full)
+
+
+@_method
+def expand_as(self, other):
+    return self.expand(*other.shape)
+
+
+@_method
+def view_as(self, other):
+    return _C.reshape(self, tuple(other.shape))
+
+
+Tensor.reshape_as = view_as
+
+
+@_method
+def chunk(self, chunks, dim=0):
+    extent = self.shape[_axis(dim, self.ndim)]
+    return self.split(max(1, -(-extent // chunks)), dim)
+
+
+@_method
+def split(self, split_size_or_sections, dim=0):
+    dim = _axis(dim, self.ndim)
+    extent = self.shape[dim]
+    sizes = split_size_or_sections
+    if isinstance(sizes, int):
+        sizes = [min(sizes, extent - at) for at in range(0, extent, sizes)] or [0]
+    if sum(sizes) != extent:
+        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {extent} "
+                           f"(input tensor's size at dimension {dim}), but got {list(sizes)}")
+    parts, at = [], 0
+    for n in sizes:
+        parts.append(self.narrow(dim, at, n))
+        at += n
+    return tuple(parts)
+
+
+@_method
+def narrow(self, dim, start, length):
+    dim = _axis(dim, self.ndim)
+    extent = self.shape[dim]
+    if not 0 <= start <= start + length <= extent:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size "
+                           f"({extent}).")
+    return self[(slice(None),) * dim + (slice(start, start + length),)]
+
+
+# --- dtypes and layouts ----------------------------------------------------------------------
+
+@_method
+def to(self, *args, **kwargs):
+    """to(dtype), to(device) or to(tensor); devices other than the tensor's own are refused."""
+    dtype = kwargs.pop("dtype", None)
+    device = kwargs.pop("device", None)
+    copy = kwargs.pop("copy", False)
+    kwargs.pop("non_blocking", None)
+    if kwargs:
+        raise TypeError(f"to() got unexpected keyword arguments {sorted(kwargs)}")
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype = arg.dtype
+        elif isinstance(arg, builtins.str):
+            device = arg
+        elif arg is not None:
+            dtype = arg
+    if device is not None and builtins.str(device).partition(":")[0] != self.device:
+        raise RuntimeError(f"[to] device {device!r} is not the tensor's: got a tensor on "
+                           f"{self.device}; expected {self.device}; use x.to_global(placement=...) "
+                           "to move a global tensor")
+    if dtype is not None and dtype is not self.dtype:
+        return _C.cast(self, dtype=dtype)
+    return self.clone() if copy else self
+
+
+def _cast_method(name, dtype):
+    def method(self):
+        return self.to(dtype)
+    method.__name__ = name
+    method.__doc__ = f"The values as {dtype.name}."
+    setattr(Tensor, name, method)
+
+
+for _name, _dtype in (("float", _C.float32), ("double", _C.float64), ("half", _C.float16),
+                      ("long", _C.int64), ("int", _C.int32), ("bool", _C.bool)):
+    _cast_method(_name, _dtype)
+
+
+@_method
+def type_as(self, other):
+    return self.to(other.dtype)
+
+
+@_method
+def cpu(self):
+    return self.to("cpu")
+
+
+@_method
+def contiguous(self):
+    return self
+
+
+@_method
+def is_contiguous(self):
+    return True
+
+
+# --- history and in-place --------------------------------------------------------------------
+
+@_method
+def requires_grad_(self, requires_grad=True):
+    self.requires_grad = requires_grad
+    return self
+
+
+@_method
+def detach_(self):
+    if self.grad_fn is not None:
+        raise RuntimeError("[detach_] history cannot be dropped in place; use x = x.detach()")
+    return self
+
+
+class _NoGrad:
+    """The module autograd imports this one's class: a small twin of its no_grad."""
+
+    def __enter__(self):
+        self._before = _C.is_grad_enabled()
+        _C.set_grad_enabled(False)
+
+    def __exit__(self, *_):
+        _C.set_grad_enabled(self._before)
+        return False
+
+
+def _set_data(self, value):
+    with _NoGrad():
+        self._rebind(value)
+
+
+Tensor.data = property(lambda self: self.detach(), _set_data,
+                       doc="The same memory outside the tape.")
+
+
+def _in_place(name, function):
+    def method(self, *args, **kwargs):
+        self._rebind(function(self, *args, **kwargs))
+        return self
+    method.__name__ = name
+    method.__doc__ = f"In-place {name[:-1]}."
+    setattr(Tensor, name, method)
+    return method
+
+
+def _scaled(op):
+    def function(self, other, *, alpha=1):
+        return op(self, other if alpha == 1 else other * alpha)
+    return function
+
+
+def _like_self(self, value):
+    return value.to(self.dtype) if value.dtype is not self.dtype else value
+
+
+def _copied(self, src):
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+    value = _like_self(self, src)
+    if self.is_global and value.is_global and value.placement != self.placement:
+        value = value.to_global(placement=self.placement, sbp=self.sbp)
+    if tuple(value.shape) != tuple(self.shape):
+        value = value.expand(*self.shape)
+    return value
+
+
+def _filled(self, value):
+    layout = {}
+    if self.is_global:
+        layout = {"placement": self.placement, "sbp": self.sbp}
+    return _C.full(tuple(self.shape), value, dtype=self.dtype, **layout)
+
+
+for _name, _function in (
+        ("add_", _scaled(operator.add)), ("sub_", _scaled(operator.sub)),
+        ("mul_", operator.mul), ("div_", operator.truediv), ("copy_", _copied),
+        ("zero_", lambda self: _filled(self, 0)), ("fill_", _filled),
+        ("clamp_", lambda self, *a, **k: self.clamp(*a, **k))):
+    _in_place(_name, _function)
+
+Tensor.__iadd__ = Tensor.add_
+Tensor.__isub__ = Tensor.sub_
+Tensor.__imul__ = Tensor.mul_
+Tensor.__itruediv__ = Tensor.div_
+
+
+def _initialised(name, op):
+    def method(self, *args, **kwargs):
+        self._rebind(op(self, *args, **kwargs))
+        return self
+    method.__name__ = name
+    setattr(Tensor, name, method)
+
+
+def _layout(self):
+    return {"placement": self.placement, "sbp": self.sbp} if self.is_global else {}
+
+
+_initialised("normal_", lambda self, mean=0.0, std=1.0: _C.random_normal(
+    shape=tuple(self.shape), mean=mean, std=std, dtype=self.dtype, **_layout(self)))
+_initialised("uniform_", lambda self, a=0.0, b=1.0: _C.random_uniform(
+    shape=tuple(self.shape), low=a, high=b, dtype=self.dtype, **_layout(self)))
+
+
+# --- arithmetic with tensors on the right, and what needs two operators ----------------------
+
+@_method
+def __rpow__(self, other):
+    return _C.pow(other, self)
+
+
+@_method
+def __pos__(self):
+    return self
+
+
+@_method
+def clamp(self, min=None, max=None):
+    result = self
+    if min is not None:
+        result = _C.maximum(result, min)
+    if max is not None:
+        result = _C.minimum(result, max)
+    return result
+
+
+@_method
+def __or__(self, other):
+    return _C.logical_or(self, other)
+
+
+@_method
+def __deepcopy__(self, memo):
+    copy = type(self).__new__(type(self))
+    with _NoGrad():
+        Tensor.__init__(copy, self.detach().clone_memory())
+    for key, value in getattr(self, "__dict__", {}).items():
+        copy.__dict__[key] = value
+    if self.is_leaf and self.requires_grad:
+        copy.requires_grad = True
+    memo[id(self)] = copy
+    return copy
+
+
+@_method
+def __reduce__(self):
+    if self.is_global:
+        raise TypeError("[pickle] a global tensor cannot be pickled; use flow.save(...)")
+    return _rebuild, (self.detach().numpy(), self.requires_grad and self.is_leaf)
+
+
+def _rebuild(array, requires_grad):
+    result = _C.from_numpy(np.array(array))
+    if requires_grad:
+        result.requires_grad = True
+    return result
+
+
+@_method
+def new_zeros(self, *shape, dtype=None):
+    return _C.full(_sizes(shape), 0, dtype=dtype or self.dtype)
+
+
+@_method
+def new_ones(self, *shape, dtype=None):
+    return _C.full(_sizes(shape), 1, dtype=dtype or self.dtype)
+
+
+@_method
+def local_to_global(self, placement, sbp):
+    if self.is_global:
+        raise ValueError("[local_to_global] got a global tensor; use x.to_global(...)")
+    return self.to_global(placement, sbp)
+
+
+@_method
+def global_to_global(self, placement=None, sbp=None):
+    if not self.is_global:
+        raise ValueError("[global_to_global] got a local tensor; use x.to_global(...)")
+    return self.to_global(placement, sbp)

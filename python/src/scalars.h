@@ -1,0 +1,25 @@
+// Python numbers beside tensors: weak, as in torch.
+#pragma once
+
+#include "python/src/module.h"
+
+namespace ofl::python {
+
+// int, float, bool, or a NumPy scalar.
+bool IsNumber(PyObject* object);
+
+// A 0-d tensor of the number: on `other`'s placement, of the dtype a weak number takes beside it.
+Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number);
+
+// A binary operator on a tensor and a number; `left` when the number stands first. Uses the
+// operator's scalar form where the registry has one.
+Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
+                                 bool left);
+
+// A binary operator on two tensors: integers divide as floats.
+Result<op::Values> RunBinaryOp(const op::OpDef& def, std::span<const op::Value> operands);
+
+// Called once, when the registry is bound.
+void PrepareScalars();
+
+}  // namespace ofl::python

@@ -390,8 +390,10 @@ class Expansion {
       task.pieces.push_back(std::move(assembled));
     }
     DropUnread(task, inputs);
+    OFL_ENSURE(op.finish_before() < s_.ops_size(), Code::kDataLoss)
+        << "it finishes before op " << op.finish_before();
     if (op.finish_before() > i)
-      pending_.push_back({op.finish_before(), op.segment(), id});
+      pending_.push_back({op.finish_before(), s_.ops(op.finish_before()).segment(), id});
     else
       Schedule(id, op.segment());
     return Status::Ok();

@@ -84,7 +84,8 @@ class Analysis {
     const int s = static_cast<int>(producer.segment);
     Lifetime& life = result_.values[v];
     if (!crosses) return;
-    const bool once = producer.kind == ir::NodeKind::kAccumulate || !result_.has_memory[v] ||
+    const bool once = producer.kind == ir::NodeKind::kAccumulate ||
+                      producer.kind == ir::NodeKind::kVariable || producer.attrs.Has("whole") ||
                       producer.segment == ir::Segment::kUpdate;
     if (!once) result_.instances[v] = graph_.micro_batches;
     life.first = std::min(life.first, segment_first_[s]);

@@ -39,10 +39,13 @@ class Backward {
         << "; reduce it with mean() or sum()";
     OFL_ENSURE(loss.requires_grad, Code::kInvalidArgument)
         << "backward() was called on a loss that depends on no parameter that requires a gradient";
-    op::Value ones = builder_.Call("ones_like", {builder_.Handle(loss_)});
-    if (graph_.micro_batches > 1)
-      ones = builder_.Call("mul_scalar", {ones}, {{"value", 1.0 / graph_.micro_batches}});
-    gradients_[loss_] = ones;
+    const Shape& shape = loss.meta.shape;
+    gradients_[loss_] = builder_.ApplySource(
+        "full",
+        {{"shape", std::vector<int64_t>(shape.begin(), shape.end())},
+         {"value", 1.0 / graph_.micro_batches},
+         {"dtype", loss.meta.dtype}},
+        loss.placement);
     return builder_.status();
   }
 

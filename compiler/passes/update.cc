@@ -54,9 +54,8 @@ class Clip {
       total = total ? builder_.Call("add", {total, here}) : here;
     }
     op::Value norm = builder_.Call("sqrt", {total});
-    op::Value ratio = builder_.Call("add_scalar", {norm}, {{"value", 1e-6}});
-    ratio = builder_.Call("pow_scalar", {ratio}, {{"exponent", -1.0}});
-    ratio = builder_.Call("mul_scalar", {ratio}, {{"value", max_norm_}});
+    op::Value ratio = builder_.Call("add_scalar", {norm}, {{"scalar", 1e-6}});
+    ratio = builder_.Call("rdiv_scalar", {ratio}, {{"scalar", max_norm_}});
     op::Value scale = builder_.Call("minimum", {ratio, builder_.Call("ones_like", {ratio})});
     scales_.emplace_back(placement, scale);
     return scale;

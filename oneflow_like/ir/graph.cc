@@ -82,6 +82,9 @@ Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produ
         << node.name << " reads %" << v << " before it is produced";
   }
   if (node.kind == NodeKind::kOp) OFL_TRY(VerifyOp(graph, node));
+  const bool argument = node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput;
+  OFL_ENSURE(!argument || node.binding >= 0, Code::kInternal)
+      << node.name << " is bound to no argument";
   for (int v : node.outputs) {
     OFL_ENSURE(!produced[v] && graph.values[v].producer == node.id, Code::kInternal)
         << node.name << " does not own its output %" << v;

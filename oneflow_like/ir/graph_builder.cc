@@ -52,7 +52,9 @@ op::Values GraphBuilder::Apply(const op::OpDef& def, op::Values inputs, const At
     ids.push_back(id);
     metas.push_back(value.meta);
   }
-  if (!placement.defined()) {
+  if (!placement.defined() && source_placement_.defined()) {
+    placement = source_placement_;
+  } else if (!placement.defined()) {
     // A source operator has no operand to follow: it lives where the graph's first value lives.
     placement = graph_->values.empty()
                     ? *Placement::Make(DeviceKind::kCpu, Shape{1}, {0})
@@ -72,6 +74,14 @@ op::Values GraphBuilder::Apply(const op::OpDef& def, op::Values inputs, const At
     handles.push_back(Handle(v));
   }
   return handles;
+}
+
+op::Value GraphBuilder::ApplySource(std::string_view op, const Attrs& attrs,
+                                    const Placement& placement) {
+  source_placement_ = placement;
+  op::Value value = Call(op, {}, attrs);
+  source_placement_ = {};
+  return value;
 }
 
 op::Value GraphBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) {

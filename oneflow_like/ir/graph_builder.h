@@ -41,6 +41,9 @@ class GraphBuilder : public op::Builder {
   // A conversion to another placement that keeps the symbols (partial becomes broadcast).
   op::Value ToPlacement(const op::Value& x, const Placement& placement);
 
+  // An operator without operands, on this placement.
+  op::Value ApplySource(std::string_view op, const Attrs& attrs, const Placement& placement);
+
   op::Value Handle(int value) const { return new GraphValue(graph_, value); }
   Graph& graph() { return *graph_; }
   void set_segment(Segment segment) { segment_ = segment; }
@@ -57,6 +60,7 @@ class GraphBuilder : public op::Builder {
   op::Value Follow(const op::Value& x, int value, const Placement& placement);
 
   Graph* graph_;
+  Placement source_placement_;
   Segment segment_ = Segment::kForward;
   Location location_;
 };

@@ -45,14 +45,14 @@ function(ofl_generate_op_list target)
   target_sources(${target} PRIVATE ${out})
 endfunction()
 
-# The type stub of the extension module, from the registry, installed beside it.
+# The type stubs of the extension module, from the registry, installed beside it.
 function(ofl_generate_stub target)
-  set(out ${PROJECT_BINARY_DIR}/gen/${target}.pyi)
+  set(folder ${PROJECT_BINARY_DIR}/gen/stubs/${target})
+  set(out ${folder}/__init__.pyi)
   add_custom_command(OUTPUT ${out}
-    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/gen
     COMMAND ${Python_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/generate_stubs.py
-            $<TARGET_FILE:${target}> ${out}
+            $<TARGET_FILE:${target}> ${folder}
     DEPENDS ${target} ${PROJECT_SOURCE_DIR}/scripts/generate_stubs.py VERBATIM)
   add_custom_target(${target}_stub ALL DEPENDS ${out})
-  install(FILES ${out} DESTINATION oneflow_like)
+  install(DIRECTORY ${folder} DESTINATION oneflow_like FILES_MATCHING PATTERN "*.pyi")
 endfunction()

@@ -1,6 +1,7 @@
-"""Writes the type stub of the extension module: generate_stubs.py MODULE_FILE OUT.pyi
+"""Writes the type stubs of the extension module: generate_stubs.py MODULE_FILE OUT_FOLDER
 
-Operators come typed from the registry, everything else from nanobind's own generator.
+Makes OUT_FOLDER/__init__.pyi and a file for each submodule. Operators come typed from the
+registry, everything else from nanobind's own generator.
 """
 
 import importlib.util
@@ -13,9 +14,12 @@ from nanobind.stubgen import ReplacePattern, StubGen
 MODULE = "oneflow_like._C"
 ATTR_TYPES = {"bool": "bool", "int": "int", "float": "float", "str": "str",
               "ints": "int | Sequence[int]", "dtype": "_DType"}
-# At the end of the module: names that annotations need where a parameter or property hides them.
-SUFFIX = [r"\from collections.abc import Sequence", "_DType = dtype", "_Placement = placement",
-          "_Sbp = sbp.sbp | Sequence[sbp.sbp]"]
+# Names that annotations need where the module or a class has a member of the plain name.
+HIDDEN = {"bool": "_Bool", "float": "_Float", "int": "_Int", "str": "_Str"}
+SUFFIX = [r"\import builtins", r"\from collections.abc import Sequence", "_DType = dtype",
+          "_Placement = placement", "_Sbp = sbp.sbp | Sequence[sbp.sbp]",
+          *(f"{alias} = builtins.{name}" for name, alias in HIDDEN.items())]
+ANNOTATION = re.compile(r"(?<![\w.])(bool|float|int|str)(?=[,\]\)| ]|:$|: \.\.\.)")
 
 
 def load(path: str):
@@ -23,6 +27,11 @@ def load(path: str):
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
     spec.loader.exec_module(module)
+    # Types that call the package their home are defined here all the same; the package's own
+    # source imports them from here.
+    for value in vars(module).values():
+        if isinstance(value, type) and value.__module__ == MODULE.rpartition(".")[0]:
+            value.__module__ = MODULE
     return module
 
 
@@ -66,7 +75,8 @@ def definition(schema: dict, name: str, method: bool) -> str:
         parameters += ["placement: _Placement | None = None", "sbp: _Sbp | None = None"]
     many = ["Tensor"] * len(schema["outputs"])
     result = {0: "None", 1: "Tensor"}.get(len(many), f"tuple[{', '.join(many)}]")
-    return f"def {name}({', '.join(parameters)}) -> {result}:"
+    text = f"def {name}({', '.join(parameters)}) -> {result}:"
+    return text + ("  # type: ignore[override]" if name in ("__eq__", "__ne__") else "")
 
 
 def patterns(schemas: list[dict]) -> list[ReplacePattern]:
@@ -86,13 +96,23 @@ def patterns(schemas: list[dict]) -> list[ReplacePattern]:
     return found
 
 
-def main(module_file: str, out: str) -> None:
+def unhide(text: str) -> str:
+    """Builtin types in signatures by names that nothing hides."""
+    return "\n".join(
+        ANNOTATION.sub(lambda match: HIDDEN[match[0]], line) if line.lstrip().startswith("def ")
+        else line for line in text.split("\n"))
+
+
+def main(module_file: str, folder: str) -> None:
     module = load(module_file)
-    generator = StubGen(module, patterns=patterns(module.op_schemas()))
+    out = Path(folder) / "__init__.pyi"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    generator = StubGen(module, recursive=True, patterns=patterns(module.op_schemas()),
+                        output_file=out)
     generator.put(module)
-    text = generator.get()
+    text = unhide(generator.get())
     compile(text, out, "exec")  # a stub that is no Python would only fail at the user's checker
-    Path(out).write_text(text, encoding="utf-8")
+    out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

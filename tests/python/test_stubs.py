@@ -69,7 +69,7 @@ def test_defaults_in_brackets_are_one_parameter(generator):
 
 def test_installed_stub_has_every_operator():
     native = importlib.import_module("oneflow_like._C")
-    path = Path(native.__file__).parent / "_C.pyi"
+    path = Path(native.__file__).parent / "_C" / "__init__.pyi"
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     tensor = next(node for node in tree.body
@@ -79,4 +79,5 @@ def test_installed_stub_has_every_operator():
     assert operators
     assert {s["signature"].split("(")[0] for s in operators} <= functions
     assert {s["method"] for s in operators if s["method"]} <= set(methods)
-    assert (path.parent / "py.typed").exists()
+    assert (path.parent / "sbp.pyi").exists()
+    assert (path.parent.parent / "py.typed").exists()

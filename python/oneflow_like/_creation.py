@@ -44,7 +44,7 @@ def full(size, fill_value, *, dtype=None, placement=None, sbp=None, requires_gra
                  _C.int64 if isinstance(fill_value, numbers.Integral) else _C.float32)
     shape = _shape_of("full", (size,) if isinstance(size, (tuple, list)) else (size,))
     layout = check_layout("full", placement, sbp)
-    return _finish(_C.full(shape, float(fill_value), dtype=dtype, **layout), requires_grad)
+    return _finish(_C.full(shape=shape, value=fill_value, dtype=dtype, **layout), requires_grad)
 
 
 def zeros(*size, dtype=None, placement=None, sbp=None, requires_grad=False):
@@ -111,20 +111,20 @@ def arange(start, end=None, step=1, *, dtype=None, placement=None, sbp=None, req
         whole = all(isinstance(v, numbers.Integral) for v in (start, end, step))
         dtype = _C.int64 if whole else _C.float32
     layout = check_layout("arange", placement, sbp)
-    return _finish(_C.arange(start, end, step, dtype=dtype, **layout), requires_grad)
+    return _finish(_C.arange(start=start, end=end, step=step, dtype=dtype, **layout), requires_grad)
 
 
 def randn(*size, dtype=None, placement=None, sbp=None, requires_grad=False):
     """Standard normal values. The logical values do not depend on the layout."""
     layout = check_layout("randn", placement, sbp)
-    return _finish(_C.random_normal(shape=_shape_of("randn", size), dtype=dtype or _C.float32, **layout),
+    return _finish(_C.normal(_shape_of("randn", size), dtype=dtype or _C.float32, **layout),
                    requires_grad)
 
 
 def rand(*size, dtype=None, placement=None, sbp=None, requires_grad=False):
     """Uniform values in [0, 1). The logical values do not depend on the layout."""
     layout = check_layout("rand", placement, sbp)
-    return _finish(_C.random_uniform(shape=_shape_of("rand", size), dtype=dtype or _C.float32, **layout),
+    return _finish(_C.uniform(_shape_of("rand", size), dtype=dtype or _C.float32, **layout),
                    requires_grad)
 
 
@@ -137,8 +137,8 @@ def randint(low, high=None, size=None, *, dtype=None, placement=None, sbp=None):
     if low >= high:
         raise ValueError(f"[randint] got low={low}, high={high}; expected low < high")
     layout = check_layout("randint", placement, sbp)
-    return _C.random_int(shape=_shape_of("randint", (size,)), low=low, high=high,
-                         dtype=dtype or _C.int64, **layout)
+    return _C.randint(_shape_of("randint", (size,)), low=low, high=high, dtype=dtype or _C.int64,
+                      **layout)
 
 
 def randn_like(input, *, dtype=None, placement=None, sbp=None):

@@ -1,20 +1,40 @@
 """Operators under torch's names: most come from the registry as they are, some are composed."""
 
+import collections
+
 from . import _C
 
 _FROM_REGISTRY = [
-    "abs", "add", "amax", "amin", "argmax", "clamp", "div", "eq", "exp", "ge", "gt", "le", "log",
-    "log_softmax", "logical_and", "logical_not", "logical_or", "lt", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "mul", "ne", "neg", "permute", "pow", "relu", "reshape", "rsqrt",
-    "sigmoid", "softmax", "sqrt", "square", "sub", "sum", "tanh", "transpose", "where"]
+    "abs", "add", "amax", "amin", "argmax", "argmin", "cat", "clone", "div", "eq", "exp",
+    "gather", "ge", "gelu", "gt", "index_select", "le", "log", "log_softmax", "logical_and",
+    "logical_not", "logical_or", "lt", "matmul", "maximum", "mean", "minimum", "mul", "ne",
+    "neg", "permute", "pow", "relu", "reshape", "rsqrt", "sigmoid", "sign", "softmax", "sqrt",
+    "square", "sub", "sum", "tanh", "transpose", "tril", "where"]
 
 for _name in _FROM_REGISTRY:
     globals()[_name] = getattr(_C, _name)
 
 
-def cat(tensors, dim=0):
-    """Concatenates tensors along a dimension."""
-    return _C.concat(list(tensors), dim=dim)
+_Extreme = collections.namedtuple("_Extreme", ["values", "indices"])
+
+
+def max(input, dim=None, keepdim=False):
+    """The largest element; with a dimension, (values, indices) along it."""
+    if dim is None:
+        return _C.amax(input)
+    return _Extreme(_C.amax(input, dim, keepdim=keepdim), _C.argmax(input, dim, keepdim=keepdim))
+
+
+def min(input, dim=None, keepdim=False):
+    """The smallest element; with a dimension, (values, indices) along it."""
+    if dim is None:
+        return _C.amin(input)
+    return _Extreme(_C.amin(input, dim, keepdim=keepdim), _C.argmin(input, dim, keepdim=keepdim))
+
+
+def clamp(input, min=None, max=None):
+    """The elements, limited to [min, max]."""
+    return input.clamp(min, max)
 
 
 def unsqueeze(input, dim):
@@ -45,4 +65,4 @@ def stack(tensors, dim=0):
     return cat([tensor.unsqueeze(dim) for tensor in tensors], dim)
 
 
-__all__ = [*_FROM_REGISTRY, "cat", "unsqueeze", "squeeze", "flatten", "stack"]
+__all__ = [*_FROM_REGISTRY, "clamp", "max", "min", "unsqueeze", "squeeze", "flatten", "stack"]

@@ -92,7 +92,7 @@ def reduce_scatter(output, input_list, op="sum"):
                          f"rank: {get_world_size()}")
     parts = [part.detach().reshape((1, *part.shape)) for part in input_list]
     with no_grad():
-        joined = _C.concat(parts, dim=0)
+        joined = _C.cat(parts, dim=0)
         scattered = empty(1, *output.shape, dtype=output.dtype)
         reduce_scatter_tensor(scattered, joined, op)
         output.copy_(scattered[0])

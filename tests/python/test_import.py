@@ -1,5 +1,6 @@
 """Importing from the source tree, where a folder of C++ sources bears the package's name."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -22,7 +23,8 @@ def tree(tmp_path):
 def run(tree, code, *path):
     program = f"import sys; sys.path[:] = {[str(p) for p in path]} + [p for p in sys.path if " \
               f"'-packages' not in p]; {code}"
-    return subprocess.run([sys.executable, "-S", "-c", program], cwd=tree / "root",
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run([sys.executable, "-S", "-c", program], cwd=tree / "root", env=env,
                           capture_output=True, text=True, timeout=60)
 
 

@@ -101,7 +101,7 @@ def test_assignment_errors_are_torchs():
 
     with pytest.raises(AttributeError, match="before Module.__init__"):
         Early()
-    with pytest.raises(KeyError, match='can\'t contain "."'):
+    with pytest.raises(KeyError, match="name can.*a.b"):
         net.add_module("a.b", nn.ReLU())
 
 
@@ -137,14 +137,14 @@ def test_linear_embedding_layer_norm_against_numpy():
     x = array(5, 3)
     linear = nn.Linear(3, 4)
     want = x @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
-    np.testing.assert_allclose(linear(flow.tensor(x)).numpy(), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(linear(flow.tensor(x)).detach().numpy(), want, rtol=1e-5, atol=1e-6)
     table = nn.Embedding(7, 2)
     indices = np.array([[0, 6], [3, 3]])
-    np.testing.assert_array_equal(table(flow.tensor(indices)).numpy(),
+    np.testing.assert_array_equal(table(flow.tensor(indices)).detach().numpy(),
                                   table.weight.detach().numpy()[indices])
     norm = nn.LayerNorm(3)
     want = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(norm(flow.tensor(x)).numpy(), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm(flow.tensor(x)).detach().numpy(), want, rtol=1e-4, atol=1e-5)
 
 
 def numpy_cross_entropy(logits, target, ignore=-100):

@@ -145,7 +145,7 @@ def test_graph_spec_shares_the_state_of_step():
     p = parameter([1.0])
     opt = optim.AdamW([p], lr=0.1)
     (entry,) = opt._graph_spec()
-    assert entry["op"] == "adam_update" and entry["param"] is p and entry["lr"] == 0.1
+    assert entry["op"] == "adamw_update" and entry["param"] is p and entry["lr"] == 0.1
     assert [name for name, _ in entry["states"]] == ["exp_avg", "exp_avg_sq"]
     set_grad(p, [1.0])
     opt.step()

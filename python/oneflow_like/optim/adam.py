@@ -6,7 +6,7 @@ from .optimizer import Optimizer, check_at_least
 class Adam(Optimizer):
     """torch.optim.Adam: weight decay is part of the gradient."""
 
-    _decoupled = False
+    _update_op = "adam_update"
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *,
                  maximize=False):
@@ -14,7 +14,7 @@ class Adam(Optimizer):
                                   "weight_decay": weight_decay, "maximize": maximize})
 
     def _op(self, group):
-        return "adam_update"
+        return self._update_op
 
     def _counts_steps(self, group):
         return True
@@ -29,8 +29,7 @@ class Adam(Optimizer):
                                  "0 <= beta < 1")
         beta1, beta2 = group["betas"]
         return {"beta1": float(beta1), "beta2": float(beta2), "eps": float(group["eps"]),
-                "weight_decay": float(group["weight_decay"]), "decoupled": self._decoupled,
-                "maximize": bool(group["maximize"])}
+                "weight_decay": float(group["weight_decay"]), "maximize": bool(group["maximize"])}
 
     def _state_names(self, group):
         return ("exp_avg", "exp_avg_sq")
@@ -39,7 +38,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """torch.optim.AdamW: weight decay shrinks the parameter itself."""
 
-    _decoupled = True
+    _update_op = "adamw_update"
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *,
                  maximize=False):

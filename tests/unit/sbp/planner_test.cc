@@ -256,28 +256,43 @@ TEST(PlannerTest, RatioToTheLowerBound) {
   }
 }
 
+// Eager conversions plan on their way: on one axis that may not take a millisecond.
 TEST(PlannerTest, PlansForManyRanksAreCheap) {
+  using Clock = std::chrono::steady_clock;
   const TensorMeta meta{DType::kFloat32, {1000, 768}};
-  for (const Shape& mesh : {Shape{64}, Shape{8, 8}, Shape{4, 4, 4}}) {
-    const Placement p = Mesh(mesh);
-    const auto layouts = LayoutsOn(p, {kB, kS0, kS1, kP});
-    int64_t worst = 0;
-    double total = 0;
-    int plans = 0;
-    for (size_t i = 0; i < layouts.size(); ++i)
-      for (size_t j = i % 7; j < layouts.size(); j += 1 + layouts.size() / 8) {
-        const auto start = std::chrono::steady_clock::now();
-        ASSERT_TRUE(PlanBoxing(meta, layouts[i], layouts[j]).ok());
-        const auto us = std::chrono::duration_cast<std::chrono::microseconds>(
-                            std::chrono::steady_clock::now() - start)
-                            .count();
-        worst = std::max<int64_t>(worst, us);
-        total += static_cast<double>(us);
-        ++plans;
+  for (const Shape& mesh : {Shape{64}, Shape{8, 8}}) {
+    const auto layouts = LayoutsOn(Mesh(mesh), {kB, kS0, kS1, kP});
+    auto slowest = Clock::duration::zero();
+    for (const Layout& a : layouts)
+      for (const Layout& b : layouts) {
+        auto best = Clock::duration::max();  // of several: others may use the machine
+        for (int round = 0; round < (mesh.rank() == 1 ? 5 : 1); ++round) {
+          const auto start = Clock::now();
+          ASSERT_TRUE(PlanBoxing(meta, a, b).ok());
+          best = std::min(best, Clock::now() - start);
+        }
+        slowest = std::max(slowest, best);
       }
-    std::cout << "planning on " << mesh << ": mean " << total / plans << " us, worst " << worst
-              << " us\n";
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(slowest).count();
+    std::cout << "slowest plan on " << mesh << ": " << us << " us\n";
+    if (mesh.rank() == 1) {
+      EXPECT_LT(us, 1000);
+    }
   }
+}
+
+// Beyond the bound on way points only the axes that matter are tried; plans stay right and quick.
+TEST(PlannerTest, ManyMeshAxesUnderManyTensorAxes) {
+  const Placement p = Mesh({2, 2, 2, 2});
+  const TensorMeta meta{DType::kInt64, {4, 3, 2, 5, 2, 2}};
+  const Layout from{p, {kP, kS1, kB, Sbp::Split(3)}}, to{p, {kS1, kB, Sbp::Split(5), kB}};
+  std::mt19937_64 random(7);
+  const auto contributions = Contributions<int64_t>(meta.shape, from, &random);
+  auto shards = Scatter(meta.shape, from, contributions);
+  auto plan = PlanBoxing(meta, from, to);
+  ASSERT_TRUE(plan.ok());
+  for (const BoxingStep& step : plan->steps) shards = Execute(step, meta.shape, shards);
+  ExpectHolds(meta.shape, to, shards, Logical(from, contributions), "plan");
 }
 
 }  // namespace

@@ -133,6 +133,7 @@ TEST(WorkTest, FloatSumsHaveTheSameBitsOnEveryRoute) {
       for (const NdSbp& b : AllLayouts({kB, kS0, kP}, mesh.rank()))
         for (const LinkModel& link : kLinks) {
           for (const bool across : {false, true}) {
+            if (across && !b.AllBroadcast()) continue;  // once is enough
             const Layout to = across ? Layout{other, {kS0}} : Layout{placement, b};
             auto plan = PlanBoxing({DType::kFloat32, shape}, from, to, link);
             ASSERT_TRUE(plan.ok());

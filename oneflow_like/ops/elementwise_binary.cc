@@ -55,8 +55,8 @@ void FloatKernels(op::OpDefBuilder& op) {
 
 std::vector<op::ErrorSample> BinaryErrors(bool floats_only = false) {
   constexpr DType kF = DType::kFloat32;
-  return {{{{kF, {2, 3}}, {kF, {4, 5}}}, {}, Code::kInvalidArgument,
-           "axis -1 has sizes 3 and 5: got input: float32[2,3], other: float32[4,5]; expected "
+  return {{{{kF, {2, 3}}, {kF, {2, 5}}}, {}, Code::kInvalidArgument,
+           "axis -1 has sizes 3 and 5: got input: float32[2,3], other: float32[2,5]; expected "
            "equal sizes or 1"},
           {{{kF, {2}}, {DType::kInt64, {2}}}, {}, Code::kTypeMismatch,
            "the dtypes float32 and int64 differ: got input: float32[2], other: int64[2]"},

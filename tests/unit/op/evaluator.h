@@ -1,0 +1,93 @@
+// Runs operators on host tensors in one process: whole, or as the shards of a mesh.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "oneflow_like/op/def/op_def.h"
+
+namespace ofl::op::testing {
+
+// A dense host tensor, also a value that gradient rules can hold.
+class HostTensor final : public ValueBase {
+ public:
+  explicit HostTensor(const TensorMeta& meta);
+  const TensorMeta& meta() const override { return meta_; }
+  const sbp::Layout* layout() const override { return nullptr; }
+  bool is_symbolic() const override { return false; }
+
+  TensorView view() const { return {data(), meta_}; }
+  std::byte* data() const { return buffer_->data(); }
+  int64_t numel() const { return meta_.shape.numel(); }
+  double Get(int64_t i) const;
+  void Set(int64_t i, double value);  // converts as the dtype does
+
+ private:
+  TensorMeta meta_;
+  device::BufferRef buffer_;
+};
+using Host = boost::intrusive_ptr<HostTensor>;
+using Hosts = std::vector<Host>;
+
+Host Make(const TensorMeta& meta);
+Host Copy(const Host& x);
+std::string Print(const Host& x);
+// Empty when equal within the dtype's tolerance (`scale` times it), else what differs.
+std::string Difference(const Host& got, const Host& want, double scale = 1.0);
+bool SameBits(const Host& a, const Host& b);
+
+std::vector<TensorMeta> MetasOf(std::span<const Host> tensors);
+
+// Values for an operator's input: whole numbers where the range holds two of them and `whole`.
+Host Draw(const TensorMeta& meta, const Sample& sample, bool whole, std::mt19937& random);
+Hosts DrawInputs(const Sample& sample, bool whole, std::mt19937& random);
+
+// A call on one rank's shards. The inputs that the operator mutates are copied first; the results
+// are the outputs, followed by those copies.
+struct Call {
+  const OpDef* def = nullptr;
+  Hosts inputs;
+  std::vector<TensorMeta> outputs;  // local
+  Attrs attrs;                      // local
+  std::vector<TensorMeta> logical_inputs, logical_outputs;
+  std::vector<Shape> input_offsets, output_offsets;
+};
+Result<Hosts> Run(const Call& call, int threads = 1);
+// The whole call: infers, runs.
+Result<Hosts> RunWhole(const OpDef& def, const Hosts& inputs, const Attrs& attrs,
+                       int threads = 1);
+
+// --- meshes -------------------------------------------------------------------------------------
+
+// What each member holds of `x`: random genuine partials, drawn within the sample's range for max
+// and min.
+Hosts Distribute(const Host& x, const sbp::NdSbp& nd_sbp, const Shape& hierarchy,
+                 const Sample& sample, std::mt19937& random);
+// The logical tensor; an error when the parts cannot be its layout (wrong shape, B that differs).
+Result<Host> Combine(const Hosts& parts, const TensorMeta& logical, const sbp::NdSbp& nd_sbp,
+                     const Shape& hierarchy);
+sbp::Layout LayoutOn(const Shape& hierarchy, const sbp::NdSbp& nd_sbp);
+
+// The results of a call under one signature, combined.
+Result<Hosts> RunSharded(const OpDef& def, const Hosts& inputs, const Attrs& attrs,
+                         std::span<const TensorMeta> outputs, const sbp::NdSignature& signature,
+                         const Shape& hierarchy, const Sample& sample, std::mt19937& random);
+
+// --- gradients ----------------------------------------------------------------------------------
+
+// Builds by running at once.
+class Evaluator final : public Builder {
+ public:
+  Values Apply(const OpDef& op, Values inputs, const Attrs& attrs) override;
+  Value ToLayout(const Value& x, const sbp::Layout&) override { return x; }
+};
+
+inline Host AsHost(const Value& value) {
+  return Host(static_cast<HostTensor*>(value.get()));
+}
+
+}  // namespace ofl::op::testing

@@ -1,0 +1,208 @@
+// Every operator, driven by its own samples: documentation, shapes, errors, threads, gradients.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/unit/op/evaluator.h"
+
+namespace ofl::op::testing {
+namespace {
+
+class EveryOp : public ::testing::TestWithParam<const OpDef*> {
+ protected:
+  const OpDef& def() const { return *GetParam(); }
+  // A sample whose attributes are complete.
+  std::vector<Sample> Samples() const {
+    std::vector<Sample> samples = def().samples();
+    for (Sample& s : samples) {
+      auto attrs = def().CompleteAttrs(s.attrs);
+      EXPECT_TRUE(attrs.ok()) << attrs.status().ToString();
+      if (attrs.ok()) s.attrs = *attrs;
+    }
+    return samples;
+  }
+  static std::string Describe(const Sample& s) {
+    std::string text = "sample";
+    for (const TensorMeta& m : s.inputs) text += " " + m.ToString();
+    return text + " " + s.attrs.ToString() + " " + s.note;
+  }
+};
+
+TEST_P(EveryOp, HasSamplesAndKernels) {
+  EXPECT_FALSE(def().samples().empty());
+  EXPECT_FALSE(def().cpu_kernels.empty());
+  EXPECT_FALSE(def().py_signature.empty());
+}
+
+TEST_P(EveryOp, RunsItsSamplesToTheInferredShapes) {
+  std::mt19937 random(1);
+  for (const Sample& s : Samples()) {
+    const Hosts inputs = DrawInputs(s, true, random);
+    const auto inferred = def().Infer(s.inputs, s.attrs);
+    ASSERT_TRUE(inferred.ok()) << Describe(s) << "\n" << inferred.status().ToString();
+    const auto results = RunWhole(def(), inputs, s.attrs);
+    ASSERT_TRUE(results.ok()) << Describe(s) << "\n" << results.status().ToString();
+    for (size_t i = 0; i < inferred->size(); ++i)
+      EXPECT_EQ((*results)[i]->meta(), (*inferred)[i]) << Describe(s);
+  }
+}
+
+TEST_P(EveryOp, GivesTheSameBitsAgain) {
+  std::mt19937 random(2);
+  for (const Sample& s : Samples()) {
+    const Hosts inputs = DrawInputs(s, false, random);
+    const auto first = RunWhole(def(), inputs, s.attrs);
+    const auto again = RunWhole(def(), inputs, s.attrs);
+    const auto threaded = RunWhole(def(), inputs, s.attrs, 3);
+    ASSERT_TRUE(first.ok() && again.ok() && threaded.ok()) << Describe(s);
+    for (size_t i = 0; i < first->size(); ++i) {
+      EXPECT_TRUE(SameBits((*first)[i], (*again)[i])) << Describe(s);
+      EXPECT_EQ(Difference((*threaded)[i], (*first)[i]), "") << Describe(s);
+    }
+  }
+}
+
+TEST_P(EveryOp, RefusesItsErrorSamples) {
+  for (const ErrorSample& e : def().error_samples) {
+    Status status;
+    auto attrs = def().CompleteAttrs(e.attrs);
+    status = attrs.ok() ? def().Infer(e.inputs, *attrs).status() : attrs.status();
+    ASSERT_FALSE(status.ok()) << "accepted, though it should say: " << e.text;
+    EXPECT_EQ(status.code(), e.code) << status.ToString();
+    EXPECT_NE(status.message().find(e.text), std::string::npos)
+        << "message: " << status.message() << "\nshould contain: " << e.text;
+    EXPECT_EQ(status.message().rfind("[" + def().name + "] ", 0), 0u) << status.message();
+  }
+}
+
+TEST_P(EveryOp, DecomposesIntoTheSameValues) {
+  if (def().decompose == nullptr) return;
+  std::mt19937 random(3);
+  for (const Sample& s : Samples()) {
+    const Hosts inputs = DrawInputs(s, false, random);
+    const auto want = RunWhole(def(), inputs, s.attrs);
+    ASSERT_TRUE(want.ok()) << Describe(s);
+    Evaluator builder;
+    const Values values(inputs.begin(), inputs.end());
+    const Values got = def().decompose(builder, values, s.attrs);
+    ASSERT_TRUE(builder.status().ok()) << Describe(s) << "\n" << builder.status().ToString();
+    ASSERT_EQ(got.size(), def().outputs.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      // An output that only a fused gradient reads may be left out.
+      if (got[i] == nullptr && i > 0) continue;
+      EXPECT_EQ(Difference(AsHost(got[i]), (*want)[i], 10), "") << Describe(s);
+    }
+  }
+}
+
+// --- gradients ----------------------------------------------------------------------------------
+
+// The sample in double precision, where the operator has such a kernel.
+Sample Widened(const OpDef& def, const Sample& s) {
+  Sample wide = s;
+  for (TensorMeta& m : wide.inputs)
+    if (m.dtype == DType::kFloat32) m.dtype = DType::kFloat64;
+  const auto outputs = def.Infer(wide.inputs, wide.attrs);
+  if (!outputs.ok() ||
+      !FindKernel(def.name, DeviceKind::kCpu, wide.inputs, *outputs, wide.attrs).ok())
+    return s;
+  return wide;
+}
+
+// Sum of output k weighted by `weights`.
+double Loss(const OpDef& def, const Hosts& inputs, const Attrs& attrs, int k,
+            const Host& weights) {
+  const auto results = RunWhole(def, inputs, attrs);
+  OFL_CHECK(results.ok()) << results.status().ToString();
+  double loss = 0;
+  for (int64_t i = 0; i < weights->numel(); ++i) loss += (*results)[k]->Get(i) * weights->Get(i);
+  return loss;
+}
+
+struct GradCase {
+  const OpDef& def;
+  const Sample& sample;
+  Hosts inputs;
+  Hosts outputs;
+};
+
+Result<Values> AnalyticGrads(const GradCase& g, int k, const Host& weights) {
+  Evaluator builder;
+  const Values inputs(g.inputs.begin(), g.inputs.end());
+  const Values outputs(g.outputs.begin(), g.outputs.end());
+  Values grads(outputs.size());
+  grads[k] = weights;
+  std::vector<char> needs;
+  for (const Host& x : g.inputs) needs.push_back(IsFloating(x->meta().dtype));
+  const std::span<const bool> flags(reinterpret_cast<const bool*>(needs.data()), needs.size());
+  GradContext context(builder, inputs, outputs, grads, g.sample.attrs, flags);
+  g.def.grad(context);
+  if (!builder.status().ok()) return builder.status();
+  return context.input_grads;
+}
+
+void CheckGradOfOutput(const GradCase& g, int k, std::mt19937& random, const std::string& what) {
+  Sample unit;
+  unit.low = -1;
+  unit.high = 1;
+  const Host weights = Draw(g.outputs[k]->meta(), unit, false, random);
+  const auto grads = AnalyticGrads(g, k, weights);
+  ASSERT_TRUE(grads.ok()) << what << "\n" << grads.status().ToString();
+  const bool flows = std::ranges::any_of(*grads, [](const Value& v) { return v != nullptr; });
+  if (k > 0 && !flows) return;  // an output kept for the gradient's own use
+  for (size_t i = 0; i < g.inputs.size(); ++i) {
+    const Host& x = g.inputs[i];
+    if (!IsFloating(x->meta().dtype)) {
+      EXPECT_EQ((*grads)[i], nullptr) << what << ": a gradient for an integer input";
+      continue;
+    }
+    if ((*grads)[i] != nullptr) {
+      ASSERT_EQ((*grads)[i]->meta(), x->meta()) << what << ": input " << i;
+    }
+    const bool wide = x->meta().dtype == DType::kFloat64 &&
+                      g.outputs[k]->meta().dtype == DType::kFloat64;
+    const double step = wide ? 1e-5 : 1e-2, tolerance = wide ? 1e-5 : 3e-2;
+    const int64_t stride = std::max<int64_t>(1, x->numel() / 24);
+    for (int64_t e = 0; e < x->numel(); e += stride) {
+      Hosts moved = g.inputs;
+      moved[i] = Copy(x);
+      moved[i]->Set(e, x->Get(e) + step);
+      const double up = Loss(g.def, moved, g.sample.attrs, k, weights);
+      moved[i]->Set(e, x->Get(e) - step);
+      const double down = Loss(g.def, moved, g.sample.attrs, k, weights);
+      const double numeric = (up - down) / (2 * step);
+      const double analytic = (*grads)[i] ? AsHost((*grads)[i])->Get(e) : 0.0;
+      ASSERT_NEAR(analytic, numeric, tolerance * std::max(1.0, std::fabs(numeric)))
+          << what << ": input " << i << " element " << e << ", output " << k;
+    }
+  }
+}
+
+TEST_P(EveryOp, HasTheGradientOfFiniteDifferences) {
+  if (def().grad == nullptr) {
+    EXPECT_FALSE(def().not_differentiable.empty());
+    return;
+  }
+  if (def().Has(Trait::kInexactGrad)) return;  // piecewise constant: differences say nothing
+  std::mt19937 random(4);
+  for (const Sample& narrow : Samples()) {
+    const Sample s = Widened(def(), narrow);
+    GradCase g{def(), s, DrawInputs(s, false, random), {}};
+    auto outputs = RunWhole(def(), g.inputs, s.attrs);
+    ASSERT_TRUE(outputs.ok()) << Describe(s) << "\n" << outputs.status().ToString();
+    g.outputs = *outputs;
+    g.outputs.resize(def().outputs.size());
+    for (int k = 0; k < static_cast<int>(g.outputs.size()); ++k) {
+      if (!IsFloating(g.outputs[k]->meta().dtype)) continue;
+      CheckGradOfOutput(g, k, random, Describe(s));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, EveryOp, ::testing::ValuesIn(OpRegistry::Get().all()),
+                         [](const auto& info) { return info.param->name; });
+
+}  // namespace
+}  // namespace ofl::op::testing

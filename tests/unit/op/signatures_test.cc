@@ -1,0 +1,235 @@
+// Layout rules against the truth: every derived signature of every operator runs on real shards
+// and must give the whole call's result; every legal signature nobody claims must be explained.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tests/unit/op/evaluator.h"
+
+namespace ofl::op::testing {
+namespace {
+
+using sbp::NdSbp;
+using sbp::NdSignature;
+using sbp::ReduceOp;
+using sbp::Sbp;
+
+class EveryRule : public ::testing::TestWithParam<const OpDef*> {
+ protected:
+  const OpDef& def() const { return *GetParam(); }
+};
+
+// One sample with its inputs drawn and its whole result.
+struct Whole {
+  Sample sample;
+  std::string text;
+  Hosts inputs;
+  std::vector<TensorMeta> outputs;
+  Hosts results;
+};
+
+Result<Whole> RunSample(const OpDef& def, Sample sample, std::mt19937& random) {
+  Whole w;
+  OFL_ASSIGN(sample.attrs, def.CompleteAttrs(sample.attrs));
+  for (const TensorMeta& m : sample.inputs) w.text += m.ToString() + " ";
+  w.text += sample.attrs.ToString() + " " + sample.note;
+  w.inputs = DrawInputs(sample, true, random);
+  OFL_ASSIGN(w.outputs, def.Infer(sample.inputs, sample.attrs));
+  OFL_ASSIGN(w.results, RunWhole(def, w.inputs, sample.attrs));
+  w.sample = std::move(sample);
+  return w;
+}
+
+void CheckSignature(const OpDef& def, const Whole& w, const NdSignature& signature,
+                    const Shape& hierarchy, std::mt19937& random) {
+  const std::string what =
+      def.name + " " + w.text + " on " + hierarchy.ToString() + ": " + signature.ToString();
+  for (size_t i = 0; i < w.inputs.size(); ++i) {
+    const Status legal = sbp::CheckLayout("input", w.inputs[i]->meta().dtype,
+                                          w.inputs[i]->meta().shape,
+                                          LayoutOn(hierarchy, signature.inputs[i]));
+    // P(sum) of bool has no meaning, so nobody can ask for it.
+    if (!legal.ok() && w.inputs[i]->meta().dtype == DType::kBool) return;
+    ASSERT_TRUE(legal.ok()) << what << "\n" << legal.ToString();
+  }
+  const auto got = RunSharded(def, w.inputs, w.sample.attrs, w.outputs, signature, hierarchy,
+                              w.sample, random);
+  ASSERT_TRUE(got.ok()) << what << "\n" << got.status().ToString();
+  ASSERT_EQ(got->size(), w.results.size()) << what;
+  for (size_t i = 0; i < got->size(); ++i)
+    EXPECT_EQ(Difference((*got)[i], w.results[i], 4), "") << what << ", result " << i;
+}
+
+TEST_P(EveryRule, HoldsOnRealShards) {
+  std::mt19937 random(11);
+  for (const Sample& sample : def().samples()) {
+    const auto whole = RunSample(def(), sample, random);
+    ASSERT_TRUE(whole.ok()) << whole.status().ToString();
+    for (const Shape& hierarchy : {Shape{2}, Shape{3}, Shape{2, 2}, Shape{2, 3}}) {
+      // The larger mesh is for the samples where parts differ in two steps.
+      if (hierarchy == Shape{2, 3} && sample.inputs.size() > 2) continue;
+      const auto signatures = def().Signatures(sample.inputs, whole->outputs,
+                                               whole->sample.attrs, hierarchy);
+      ASSERT_TRUE(signatures.ok()) << whole->text << "\n" << signatures.status().ToString();
+      ASSERT_FALSE(signatures->empty());
+      for (const NdSbp& nd : (*signatures)[0].inputs) EXPECT_TRUE(nd.AllBroadcast());
+      for (const NdSignature& s : *signatures) {
+        CheckSignature(def(), *whole, s, hierarchy, random);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// --- signatures nobody claims -------------------------------------------------------------------
+
+std::vector<Sbp> Symbols(const TensorMeta& meta, bool extremes) {
+  std::vector<Sbp> symbols{Sbp::Broadcast()};
+  for (int i = 0; i < meta.shape.rank(); ++i) symbols.push_back(Sbp::Split(i));
+  if (meta.dtype != DType::kBool) symbols.push_back(Sbp::Partial(ReduceOp::kSum));
+  if (extremes) symbols.push_back(Sbp::Partial(ReduceOp::kMax));
+  if (extremes) symbols.push_back(Sbp::Partial(ReduceOp::kMin));
+  return symbols;
+}
+
+// All ways to pick one of each list.
+std::vector<std::vector<Sbp>> Product(const std::vector<std::vector<Sbp>>& lists) {
+  std::vector<std::vector<Sbp>> all{{}};
+  for (const auto& list : lists) {
+    std::vector<std::vector<Sbp>> next;
+    for (const auto& head : all) {
+      for (Sbp s : list) {
+        next.push_back(head);
+        next.back().push_back(s);
+      }
+    }
+    all = std::move(next);
+  }
+  return all;
+}
+
+NdSignature Lift(const std::vector<Sbp>& inputs, const std::vector<Sbp>& outputs) {
+  NdSignature s;
+  for (Sbp i : inputs) s.inputs.push_back({i});
+  for (Sbp o : outputs) s.outputs.push_back({o});
+  return s;
+}
+
+// Whether inputs laid out so give the whole result in layout `outputs`.
+bool Works(const OpDef& def, const Whole& w, const NdSignature& s, int64_t parts,
+           std::mt19937& random) {
+  const auto got =
+      RunSharded(def, w.inputs, w.sample.attrs, w.outputs, s, {parts}, w.sample, random);
+  if (!got.ok()) return false;
+  for (size_t i = 0; i < got->size(); ++i)
+    if (!Difference((*got)[i], w.results[i], 4).empty()) return false;
+  return true;
+}
+
+// Local shapes of the outputs follow from the inputs where no attribute holds sizes, which rules
+// nearly all combinations out before anything runs.
+bool ShapesAgree(const OpDef& def, const Whole& w, const NdSignature& s, int64_t parts) {
+  if (def.local_attrs != nullptr) return true;
+  for (int member = 0; member < parts; ++member) {
+    std::vector<TensorMeta> local = w.sample.inputs;
+    for (size_t i = 0; i < local.size(); ++i)
+      local[i].shape = sbp::LocalShape(local[i].shape, LayoutOn({parts}, s.inputs[i]), member);
+    const auto inferred = def.Infer(local, w.sample.attrs);
+    if (!inferred.ok()) return false;
+    for (size_t i = 0; i < inferred->size(); ++i)
+      if ((*inferred)[i].shape !=
+          sbp::LocalShape(w.outputs[i].shape, LayoutOn({parts}, s.outputs[i]), member))
+        return false;
+  }
+  return true;
+}
+
+// Coincidences of small shapes (an axis of size 1 that broadcasts) are no rule.
+bool Generic(const Sample& s, const std::vector<TensorMeta>& outputs) {
+  const auto small = [](const TensorMeta& m) {
+    return std::ranges::any_of(m.shape, [](int64_t d) { return d < 2; });
+  };
+  return !std::ranges::any_of(s.inputs, small) && !std::ranges::any_of(outputs, small);
+}
+
+// The first output layout that works for these inputs, in two sizes of mesh and on other data.
+std::optional<NdSignature> FindLegal(const OpDef& def, const std::vector<Whole>& draws,
+                                     const std::vector<Sbp>& inputs,
+                                     const std::vector<std::vector<Sbp>>& output_choices,
+                                     std::mt19937& random) {
+  for (const auto& outputs : output_choices) {
+    const NdSignature s = Lift(inputs, outputs);
+    bool works = true;
+    for (int64_t parts : {2, 3}) {
+      works = works && ShapesAgree(def, draws[0], s, parts);
+      for (const Whole& w : draws) works = works && Works(def, w, s, parts, random);
+    }
+    if (works) return s;
+  }
+  return std::nullopt;
+}
+
+// Bound on the input layouts tried for one sample; operators of many inputs try fewer symbols.
+constexpr size_t kMaxCombinations = 6000;
+
+std::vector<std::vector<Sbp>> InputChoices(const Sample& sample) {
+  for (bool extremes : {true, false}) {
+    std::vector<std::vector<Sbp>> lists;
+    size_t count = 1;
+    for (const TensorMeta& m : sample.inputs) {
+      lists.push_back(Symbols(m, extremes));
+      count *= lists.back().size();
+    }
+    if (count <= kMaxCombinations) return Product(lists);
+  }
+  return {};
+}
+
+void ReportUnclaimed(const OpDef& def, const Sample& sample, std::mt19937& random) {
+  std::vector<Whole> draws;
+  for (int i = 0; i < 2; ++i) {
+    auto w = RunSample(def, sample, random);
+    ASSERT_TRUE(w.ok()) << w.status().ToString();
+    draws.push_back(std::move(*w));
+  }
+  if (!Generic(draws[0].sample, draws[0].outputs)) return;
+  std::set<std::string> claimed;
+  for (int64_t parts : {2, 3}) {
+    const auto signatures =
+        def.Signatures(sample.inputs, draws[0].outputs, draws[0].sample.attrs, {parts});
+    ASSERT_TRUE(signatures.ok());
+    for (const NdSignature& s : *signatures)
+      claimed.insert(NdSignature{s.inputs, {}}.ToString());
+  }
+  std::vector<std::vector<Sbp>> output_lists;
+  for (const TensorMeta& m : draws[0].outputs) output_lists.push_back(Symbols(m, true));
+  const auto output_choices = Product(output_lists);
+  for (const auto& inputs : InputChoices(draws[0].sample)) {
+    if (claimed.contains(Lift(inputs, {}).ToString())) continue;
+    const auto legal = FindLegal(def, draws, inputs, output_choices, random);
+    if (!legal) continue;
+    std::vector<Sbp> outputs;
+    for (const NdSbp& nd : legal->outputs) outputs.push_back(nd[0]);
+    const std::string text = sbp::Signature{inputs, outputs}.ToString();
+    const bool explained = std::ranges::any_of(
+        def.unclaimed, [&](const auto& entry) { return entry.first == text; });
+    EXPECT_TRUE(explained) << def.name << " " << draws[0].text
+                           << ": legal, but neither claimed by the rule nor explained: " << text;
+  }
+}
+
+TEST_P(EveryRule, ClaimsOrExplainsEveryLegalSignature) {
+  if (def().Has(Trait::kRandom) && def().inputs.empty()) return;
+  std::mt19937 random(12);
+  for (const Sample& sample : def().samples()) {
+    ReportUnclaimed(def(), sample, random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, EveryRule, ::testing::ValuesIn(OpRegistry::Get().all()),
+                         [](const auto& info) { return info.param->name; });
+
+}  // namespace
+}  // namespace ofl::op::testing

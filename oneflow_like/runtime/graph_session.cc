@@ -8,7 +8,7 @@
 #include "compiler/plan_codec.h"
 #include "oneflow_like/op/def/op_def.h"
 #include "oneflow_like/tensor/context.h"
-#include "transport/collectives.h"
+#include "transport/exchange.h"
 
 namespace ofl::runtime {
 namespace {
@@ -44,8 +44,6 @@ std::string FirstDifference(const std::string& ours, const std::string& theirs) 
   }
 }
 
-Result<Attrs> CompleteFor(const op::OpDef& def, const Attrs& attrs) { return def.CompleteAttrs(attrs); }
-
 }  // namespace
 
 GraphSession::GraphSession(std::string name, int micro_batches, int threads)
@@ -66,7 +64,7 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
     compiler::Update update;
     OFL_ASSIGN(update.variable, tracer_->VariableOf(spec.param));
     OFL_ASSIGN(update.op, op::OpRegistry::Get().Require(spec.op));
-    OFL_ASSIGN(update.attrs, CompleteFor(*update.op, spec.attrs));
+    OFL_ASSIGN(update.attrs, update.op->CompleteAttrs(spec.attrs));
     const std::string base = tracer_->graph().producer(update.variable).variable;
     for (const auto& [suffix, state] : spec.states) {
       tracer_->NameVariable(state, base + "-" + suffix);

@@ -74,14 +74,18 @@ install_product() {
   current_stamp "$1" >"$stamp"
 }
 
-# Of a build's output, Ninja's counter in steps of a tenth.
+# Of a build's output, Ninja's counter in steps of a tenth. (Not awk: Debian's waits for full buffers.)
 show_progress() {
-  awk 'match($0, /^ *\[[0-9]+\/[0-9]+\]/) {
-    split(substr($0, RSTART, RLENGTH), part, /[^0-9]+/)
-    tenth = int(10 * part[2] / part[3])
-    if (tenth != shown) { printf "   %3d %% (%d of %d)\n", 10 * tenth, part[2], part[3]; fflush() }
-    shown = tenth
-  }'
+  local line shown=0 tenth
+  while IFS= read -r line; do
+    if [[ $line =~ ^\ *\[([0-9]+)/([0-9]+)\] ]]; then
+      tenth=$((10 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+      if [ $tenth -ne $shown ]; then
+        printf '   %3d %% (%d of %d)\n' $((10 * tenth)) "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+        shown=$tenth
+      fi
+    fi
+  done
 }
 
 # The product's sources and the interpreter, hashed; the extras are listed, so that a superset counts.

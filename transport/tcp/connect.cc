@@ -262,7 +262,7 @@ class Meeting {
     } else if (frame.ok()) {
       status = Error(Code::kDataLoss) << "[rendezvous] the first frame is no join request";
     }
-    if (!status.ok()) Say("dropped a connection: " + status.message());
+    if (!status.ok() && !have_table_) Say("dropped a connection: " + status.message());
     server_->OnLost(id);
     joining_.erase(id);
     ErrorCode ignored;
@@ -385,7 +385,7 @@ class Meeting {
 
   Status Place(std::unique_ptr<Connection> connection, tcp::socket& socket) {
     if (!connection->failure().ok()) {
-      Say("a connection failed: " + connection->failure().message());
+      if (connected_ + 1 < world_) Say("a connection failed: " + connection->failure().message());
       return connection->failure();
     }
     const auto peer = static_cast<size_t>(connection->peer());

@@ -237,7 +237,7 @@ Status CheckTarget(std::string_view what, const TensorMeta& meta, const sbp::Lay
         << layout.placement.ToString() << "; expected ranks below "
         << Context::Get().world_size() << "; start more processes with oneflow-like-run";
   }
-  return sbp::CheckLayout("[" + std::string(what) + "] input", meta.dtype, meta.shape, layout);
+  return sbp::CheckLayout("the result of " + std::string(what), meta.dtype, meta.shape, layout);
 }
 
 Result<TensorRef> GlobalToGlobal(const TensorRef& x, const LayoutRef& to, std::string_view why) {

@@ -362,7 +362,7 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
   OFL_ASSIGN(plan.attrs, def.CompleteAttrs(drawn));
   OFL_ASSIGN(plan.outputs, def.Infer({}, plan.attrs));
   const TensorMeta meta = plan.outputs[0];
-  OFL_TRY(sbp::CheckLayout("[" + def.name + "] output", meta.dtype, meta.shape, *layout));
+  OFL_TRY(sbp::CheckLayout("the result of " + def.name, meta.dtype, meta.shape, *layout));
   for (int rank : layout->placement.ranks()) {
     OFL_ENSURE(rank < Context::Get().world_size(), Code::kInvalidArgument)
         << "[" << def.name << "] a rank is outside the world: got rank " << rank << " of "

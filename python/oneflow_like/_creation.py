@@ -176,7 +176,7 @@ def tensor(data, *, dtype=None, placement=None, sbp=None, requires_grad=False):
     With placement and sbp the data is the logical value, given equally on every rank.
     """
     layout = check_layout("tensor", placement, sbp)
-    value = _C.from_numpy(np.ascontiguousarray(_to_array(data, dtype)).copy())
+    value = _C.from_numpy(np.array(_to_array(data, dtype), order="C"))
     if layout:
         ndim = len(layout["sbp"])
         value = value.to_global(placement=layout["placement"], sbp=[_C.sbp.broadcast] * ndim)

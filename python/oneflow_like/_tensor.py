@@ -494,7 +494,7 @@ def _filled(self, value):
     layout = {}
     if self.is_global:
         layout = {"placement": self.placement, "sbp": self.sbp}
-    return _C.full(tuple(self.shape), value, dtype=self.dtype, **layout)
+    return _C.full(shape=tuple(self.shape), value=value, dtype=self.dtype, **layout)
 
 
 for _name, _function in (
@@ -584,12 +584,12 @@ def _rebuild(array, requires_grad):
 
 @_method
 def new_zeros(self, *shape, dtype=None):
-    return _C.full(_sizes(shape), 0, dtype=dtype or self.dtype)
+    return _C.full(shape=_sizes(shape), value=0, dtype=dtype or self.dtype)
 
 
 @_method
 def new_ones(self, *shape, dtype=None):
-    return _C.full(_sizes(shape), 1, dtype=dtype or self.dtype)
+    return _C.full(shape=_sizes(shape), value=1, dtype=dtype or self.dtype)
 
 
 @_method

@@ -1,0 +1,191 @@
+"""Local tensors: construction, indexing, arithmetic, promotion, text, and errors."""
+
+import copy
+import operator
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oneflow_like as flow
+
+
+def array(*shape, seed=0):
+    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint8", "int32", "int64", "bool"])
+def test_numpy_round_trip(dtype):
+    value = (array(3, 4) * 5).astype(dtype)
+    x = flow.from_numpy(value)
+    assert x.dtype is getattr(flow, dtype) and tuple(x.shape) == (3, 4)
+    np.testing.assert_array_equal(x.numpy(), value)
+
+
+def test_numpy_shares_memory_and_strides():
+    base = np.arange(12, dtype=np.float32).reshape(3, 4)
+    x = flow._C.from_numpy(base.T)
+    np.testing.assert_array_equal((x + 0).numpy(), base.T)
+    base[0, 1] = 50
+    assert x[1, 0].item() == 50
+    y = flow._C.from_numpy(base[::-1, ::2])
+    np.testing.assert_array_equal((y * 1).numpy(), base[::-1, ::2])
+
+
+def test_shape_is_a_tuple_of_its_own():
+    x = flow.zeros(2, 3)
+    assert x.shape == (2, 3) and isinstance(x.shape, flow.Size) and x.shape.numel() == 6
+    assert repr(x.shape) == "oneflow_like.Size([2, 3])"
+    assert x.size(1) == 3 and x.dim() == 2 and len(x) == 2 and x.numel() == 6
+
+
+INDICES = [0, -1, slice(None), slice(1, None), slice(0, 3, 2), slice(5, 2), None, Ellipsis,
+           (0, 1), (slice(1, 3), 0), (None, slice(None), None), (Ellipsis, 1), (1, Ellipsis),
+           (slice(None, None, 2), slice(1, 3), slice(None)), (..., None, 0)]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_basic_indexing(index):
+    value = array(4, 3, 5)
+    np.testing.assert_array_equal(flow.tensor(value)[index].numpy(), value[index])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_slices_as_numpy(data):
+    n = data.draw(st.integers(0, 6))
+    edge = st.none() | st.integers(-8, 8)
+    index = slice(data.draw(edge), data.draw(edge), data.draw(st.none() | st.integers(1, 3)))
+    value = np.arange(n * 2, dtype=np.int64).reshape(n, 2)
+    np.testing.assert_array_equal(flow.tensor(value)[index].numpy(), value[index])
+
+
+@pytest.mark.parametrize("index, error, text", [
+    (4, IndexError, "index 4 is out of bounds for dimension 0 with size 4"),
+    ((0, 0, 0, 0), IndexError, "too many indices for tensor of dimension 3"),
+    ((..., ...), IndexError, "single ellipsis"),
+    (slice(None, None, -1), ValueError, "step must be greater than zero"),
+    ("a", TypeError, "must be an integer, a slice"),
+])
+def test_bad_indices(index, error, text):
+    with pytest.raises(error, match=text):
+        flow.zeros(4, 3, 5)[index]
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv])
+@pytest.mark.parametrize("number", [3, 2.5, -1])
+def test_numbers_on_either_side(op, number):
+    value = array(5) + 4
+    x = flow.tensor(value)
+    np.testing.assert_allclose(op(x, number).numpy(), op(value, np.float32(number)), rtol=1e-6)
+    np.testing.assert_allclose(op(number, x).numpy(), op(np.float32(number), value), rtol=1e-6)
+    assert op(x, number).dtype is flow.float32
+
+
+def test_promotion_as_torch():
+    ints, floats, flags = flow.tensor([1, 2]), flow.tensor([0.5, 1.5]), flow.tensor([True, False])
+    assert (ints + floats).dtype is flow.float32
+    assert (ints + 1).dtype is flow.int64 and (ints + 1.5).dtype is flow.float32
+    assert (flags + 1).dtype is flow.int64 and (flags * 2.0).dtype is flow.float32
+    assert (ints / ints).dtype is flow.float32 and (ints / 2).tolist() == [0.5, 1.0]
+    assert (floats.double() + floats).dtype is flow.float64
+    two = flow._C.from_numpy(np.array(2.0))
+    assert (floats * two).dtype is flow.float32  # 0-d: same category
+    assert (ints > 1).tolist() == [False, True] and (ints == 2).dtype is flow.bool
+
+
+def test_shapes():
+    value = array(2, 3, 4)
+    x = flow.tensor(value)
+    np.testing.assert_array_equal(x.permute(2, 0, 1).numpy(), value.transpose(2, 0, 1))
+    np.testing.assert_array_equal(x.reshape(6, -1).numpy(), value.reshape(6, -1))
+    np.testing.assert_array_equal(x.view((4, 6)).numpy(), value.reshape(4, 6))
+    np.testing.assert_array_equal(x.transpose(0, 2).numpy(), value.swapaxes(0, 2))
+    assert x.flatten(1).shape == (2, 12) and x.unsqueeze(-1).shape == (2, 3, 4, 1)
+    assert x.unsqueeze(0).squeeze().shape == (2, 3, 4) and x.T.shape == (4, 3, 2)
+    assert flow.ones(1, 3).expand(2, -1).shape == (2, 3)
+    assert [tuple(p.shape) for p in x.split(2, dim=2)] == [(2, 3, 2), (2, 3, 2)]
+    assert [tuple(p.shape) for p in flow.zeros(5).chunk(2)] == [(3,), (2,)]
+
+
+def test_one_element():
+    assert flow.tensor([2.5]).item() == 2.5 and float(flow.tensor(3)) == 3.0
+    assert bool(flow.tensor(1)) and not bool(flow.tensor([0.0]))
+    assert [1, 2, 3][flow.tensor(1)] == 2
+    with pytest.raises(RuntimeError, match="more than one value"):
+        bool(flow.zeros(2))
+    with pytest.raises(ValueError, match=r"\[item\].*2 elements"):
+        flow.zeros(2).item()
+
+
+def test_text():
+    assert repr(flow.tensor([1.0, 2.5])) == "tensor([1.0, 2.5])"
+    assert repr(flow.tensor([1, 2])) == "tensor([1, 2])"
+    assert "requires_grad=True" in repr(flow.zeros(2, requires_grad=True))
+    assert "dtype=oneflow_like.float64" in repr(flow.zeros(2).double())
+    assert "..." in repr(flow.zeros(2000)) and f"{flow.tensor(1.25):.1f}" in ("1.2", "1.3")
+
+
+def test_in_place():
+    x = flow.tensor([1.0, 2.0])
+    alias = x.detach()
+    version = x._version
+    x.add_(1).mul_(2)
+    x -= 1
+    assert x.tolist() == [3.0, 5.0] and alias.tolist() == [3.0, 5.0] and x._version == version + 3
+    x.copy_(flow.tensor([7, 8]))
+    assert x.tolist() == [7.0, 8.0] and x.zero_().tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="result does not fit"):
+        x.add_(flow.zeros(3, 2))
+
+
+def test_copies():
+    x = flow.tensor([1.0, 2.0], requires_grad=True)
+    y = copy.deepcopy(x)
+    with flow.no_grad():
+        y.zero_()
+    assert x.tolist() == [1.0, 2.0] and y.requires_grad and y.is_leaf
+    z = pickle.loads(pickle.dumps(x))
+    assert z.tolist() == [1.0, 2.0] and z.requires_grad
+
+
+@pytest.mark.parametrize("call, error, text", [
+    (lambda: flow.zeros(2, 3) @ flow.zeros(4, 5), ValueError,
+     r"\[matmul\].*float32\[2,3\].*float32\[4,5\]; expected"),
+    (lambda: flow.zeros(2, 3) @ flow.zeros(4, 5), RuntimeError, r"\[matmul\]"),
+    (lambda: flow.zeros(2, 3) + flow.zeros(4, 5), ValueError, r"\[add\].*float32\[2,3\]"),
+    (lambda: flow.zeros(6).reshape(7), ValueError, r"\[reshape\].*float32\[6\]"),
+    (lambda: flow.zeros(2, 3).sum(dim=5), IndexError, r"\[sum\]"),
+    (lambda: flow._C.matmul(flow.zeros(2, 2), "x"), TypeError,
+     r"argument 'other' \(position 2\) must be Tensor, not str"),
+    (lambda: flow._C.matmul(flow.zeros(2, 2)), TypeError, r"missing argument 'other'"),
+    (lambda: flow._C.softmax(flow.zeros(2), dimension=0), TypeError, r"unexpected keyword"),
+    (lambda: flow._C.softmax(flow.zeros(2), dim="x"), TypeError, r"'dim' must be int, not str"),
+    (lambda: flow.zeros(2) + "x", TypeError, r"unsupported operand"),
+    (lambda: flow.zeros(2).placement, RuntimeError, r"a local tensor has no placement"),
+    (lambda: flow.zeros(2).to_local(), ValueError, r"Expected global tensor for to_local"),
+    (lambda: flow.zeros(2).to_global(sbp=flow.sbp.broadcast), ValueError, r"needs both"),
+])
+def test_errors_say_what_and_how(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_errors_name_the_users_line():
+    with pytest.raises(ValueError, match=r"at .*test_tensor\.py:\d+"):
+        flow.zeros(2, 3) @ flow.zeros(4, 5)
+
+
+def test_random_streams():
+    flow.manual_seed(7)
+    a, b = flow.randn(100), flow.randn(100)
+    flow.manual_seed(7)
+    np.testing.assert_array_equal(flow.randn(100).numpy(), a.numpy())
+    assert not np.array_equal(a.numpy(), b.numpy())
+
+
+def test_hash_is_by_identity():
+    x, y = flow.zeros(1), flow.zeros(1)
+    assert len({x: 1, y: 2}) == 2 and x in {x: 1}

@@ -26,7 +26,7 @@ enum class StepKind : uint8_t {
   kFill,           // B -> P, S -> P: identities everywhere else
   kAllGather,      // S -> B
   kReduceScatter,  // P -> S
-  kAllReduce,      // P -> B
+  kAllReduce,      // P -> B in one round; large ones are planned as scatter and gather
   kAllToAll,       // S(i) -> S(j)
   kRedistribute,   // anything, also between placements: each needed box from its nearest holder
 };
@@ -55,8 +55,9 @@ struct BoxingPlan {
   int64_t total_bytes = 0;
 };
 
-// The cheapest conversion: the direct redistribution against all chains of primitive steps over
-// legal layouts (and, between placements, against conversions before and after the move).
+// The cheapest conversion: the direct redistribution against all chains of steps over legal layouts
+// (and, between placements, against conversions before and after the move). Ties go to fewer steps,
+// then to a fixed order. kInvalidArgument where a layout is none of this tensor (CheckLayout).
 Result<BoxingPlan> PlanBoxing(const TensorMeta& meta, const Layout& from, const Layout& to,
                               const LinkModel& link = {});
 
@@ -72,7 +73,8 @@ struct Message {
 
 // How one box of the destination's local tensor comes about: the contributions of `sources`
 // combined by `op` in the tree of shape `tree` (sizes of the partial mesh axes, outermost first;
-// sources are row-major over it), or the identity of `op` when there are no sources.
+// sources are row-major over it, TreeAdditions gives the order), or the identity of `op` when there
+// are no sources.
 struct Piece {
   Box box;
   std::vector<int> sources;  // world ranks; may contain the destination itself
@@ -81,13 +83,15 @@ struct Piece {
 };
 
 struct RankWork {
-  Box from_box;                   // what this rank holds before (empty when not a member)
+  // What this rank holds before. Empty when not a member; then a scalar's has one axis, of size 0.
+  Box from_box;
   Box to_box;                     // what it holds after
   std::vector<Message> sends;     // ordered by destination, then box
   std::vector<Message> receives;  // ordered by source, then box
   std::vector<Piece> pieces;      // disjoint, covering to_box
 };
-// A pure function of its arguments; the sends of one rank and the receives of the others agree.
+// A pure function of its arguments; the sends of one rank and the receives of the others agree, and
+// there is at most one message between two ranks. The step's layouts must fit the shape.
 RankWork WorkOf(const BoxingStep& step, const Shape& logical, int rank);
 
 }  // namespace ofl::sbp

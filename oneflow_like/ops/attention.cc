@@ -14,6 +14,8 @@ namespace ofl::ops {
 namespace {
 
 constexpr int64_t kBlockRows = 64;
+constexpr const char* kOneOutput =
+    "logsumexp would stay whole beside a divided output, which rules cannot say";
 
 struct AttentionDims {
   int64_t batch = 0;  // batch x heads
@@ -330,6 +332,11 @@ OFL_OP(scaled_dot_product_attention) {
       .Sbp(AttentionRule)
       .Grad(GradAttention)
       .Decompose(DecomposeAttention)
+      .Unclaimed("B,B,S(3)->S(3),B", kOneOutput)
+      .Unclaimed("B,B,P->P,B", kOneOutput)
+      .Unclaimed("B,B,P(max)->P(max),B", kOneOutput)
+      .Unclaimed("B,B,P(min)->P(min),B", kOneOutput)
+      .Unclaimed("S(2),B,P->P,S(2)", kOneOutput)
       .Flops(FlopsAttention)
       .Cpu(DType::kFloat32, RunAttention<float>, AttentionWorkspace)
       .Cpu(DType::kFloat64, RunAttention<double>, AttentionWorkspace)

@@ -37,7 +37,7 @@ Status InferEmbeddingGrad(op::InferContext& c) {
 
 std::string EmbeddingRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string index = Labels("i", in[1].rank());
-  return "(v d),(" + index + ")->(" + index + " d); reduce v by sum; offset v; linear 0";
+  return "(v d),(" + index + ")->(" + index + " d); reduce v by sum; offset v; linear 0; monotone 0";
 }
 
 std::string EmbeddingGradRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {

@@ -38,7 +38,7 @@ std::string IndexSelectRule(std::span<const Shape> in, std::span<const Shape>,
                             const Attrs& attrs) {
   const int rank = in[0].rank(), axis = AxisAttr(attrs, "dim", rank);
   return Renamed(rank, axis, "v") + ",(i)->" + Renamed(rank, axis, "i") +
-         "; reduce v by sum; offset v; linear 0";
+         "; reduce v by sum; offset v; linear 0; monotone 0";
 }
 
 // A slice outside this shard of the axis is zero here: another rank adds it.
@@ -154,7 +154,7 @@ Status InferGather(op::InferContext& c) {
 std::string GatherRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
   const int rank = in[0].rank(), axis = AxisAttr(attrs, "dim", rank);
   return Renamed(rank, axis, "v") + "," + Renamed(rank, axis, "i") + "->" +
-         Renamed(rank, axis, "i") + "; reduce v by sum; offset v; linear 0";
+         Renamed(rank, axis, "i") + "; reduce v by sum; offset v; linear 0; monotone 0";
 }
 
 Status RunGather(op::KernelContext& c) {
@@ -293,7 +293,7 @@ Status InferTril(op::InferContext& c) {
 
 std::string TrilRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string axes = "(" + Labels("b", in[0].rank() - 2) + " r c)";
-  return axes + "->" + axes + "; offset r c; linear 0";
+  return axes + "->" + axes + "; offset r c; linear 0; monotone 0";
 }
 
 Status RunTril(op::KernelContext& c) {

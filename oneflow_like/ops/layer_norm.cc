@@ -11,6 +11,8 @@ namespace {
 // Rows of one partial sum of the parameters' gradients. Fixed, so that sums do not depend on the
 // number of threads.
 constexpr int64_t kRowsPerPart = 64;
+constexpr const char* kWholeStatistics =
+    "other outputs would stay whole beside a partial one, which rules cannot say";
 
 int NormAxes(const Attrs& attrs) {
   return static_cast<int>(attrs.Get<std::vector<int64_t>>("normalized_shape").size());
@@ -276,6 +278,10 @@ OFL_OP(layer_norm) {
       .Sbp(LayerNormRule)
       .Grad(GradLayerNorm)
       .Decompose(DecomposeLayerNorm)
+      .Unclaimed("B,P->P,B,B", kWholeStatistics)
+      .Unclaimed("B,P,P->P,B,B", kWholeStatistics)
+      .Unclaimed("B,B,P(max)->P(max),B,B", kWholeStatistics)
+      .Unclaimed("B,B,P(min)->P(min),B,B", kWholeStatistics)
       .Flops(FlopsLayerNorm)
       .Cpu(DType::kFloat32, RunLayerNorm<float>)
       .Cpu(DType::kFloat64, RunLayerNorm<double>)
@@ -300,6 +306,7 @@ OFL_OP(layer_norm_grad) {
       .Infer(InferLayerNormGrad)
       .Sbp(LayerNormGradRule)
       .NotDifferentiable("second derivatives of the fused form are not defined")
+      .Unclaimed("B,B,B,B,P->P,B,B", kWholeStatistics)
       .Flops(FlopsLayerNorm)
       .Cpu(DType::kFloat32, RunLayerNormGrad<float>, LayerNormGradWorkspace)
       .Cpu(DType::kFloat64, RunLayerNormGrad<double>, LayerNormGradWorkspace)

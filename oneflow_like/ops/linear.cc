@@ -7,6 +7,9 @@
 namespace ofl::ops {
 namespace {
 
+constexpr const char* kPartialBias =
+    "needs a bias that is already partial; the decomposition adds a whole one after the sum";
+
 Status InferLinear(op::InferContext& c) {
   OFL_TRY(RequireFloat(c, 0, "input"));
   OFL_TRY(RequireSameDType(c, 0, 1, "input and weight"));
@@ -35,7 +38,7 @@ std::string LinearRule(std::span<const Shape> in, std::span<const Shape>, const 
   if (in.size() < 3)
     return "(" + rows + " k),(n k)->(" + rows + " n); reduce k by sum; linear 0 1";
   return "(" + rows + " !),(n !),(n)->(" + rows +
-         " n); linear jointly 0 2; linear jointly 1 2";
+         " n); linear jointly 0 2; linear jointly 1 2; monotone 2";
 }
 
 template <class T>
@@ -127,6 +130,9 @@ OFL_OP(linear) {
       .Sbp(LinearRule)
       .Grad(GradLinear)
       .Decompose(DecomposeLinear)
+      .Unclaimed("S(1),S(1),P->P", kPartialBias)
+      .Unclaimed("S(2),S(1),P->P", kPartialBias)
+      .Unclaimed("S(0),S(1),P->P", kPartialBias)
       .Flops(FlopsLinear)
       .Cpu(DType::kFloat32, RunLinear<float>)
       .Cpu(DType::kFloat64, RunLinear<double>)

@@ -11,6 +11,7 @@ namespace ofl::ops {
 namespace {
 
 constexpr int64_t kGrain = 16 * 1024;
+constexpr const char* kPartialVariable = "a variable is never partial: it is read as it stands";
 
 // The first `same` inputs share one shape and dtype; the rest are scalars.
 Status CheckUpdate(const op::InferContext& c, int same) {
@@ -268,6 +269,9 @@ void DefineAdam(op::OpDefBuilder& op) {
       .Attr("eps", op::AttrType::kFloat, 1e-8)
       .Attr("weight_decay", op::AttrType::kFloat, kDecoupled ? 0.01 : 0.0)
       .Attr("maximize", op::AttrType::kBool, false)
+      .Unclaimed("P,B,B,B,P,B->", kPartialVariable)
+      .Unclaimed("P(max),B,B,B,B,B->", kPartialVariable)
+      .Unclaimed("P(min),B,B,B,B,B->", kPartialVariable)
       .Infer(InferAdam)
       .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
         return 14 * in[0].shape.numel();
@@ -292,6 +296,9 @@ OFL_OP(sgd_update) {
       .InMutated("param").In("grad").In("lr")
       .Attr("weight_decay", op::AttrType::kFloat, 0.0)
       .Attr("maximize", op::AttrType::kBool, false)
+      .Unclaimed("P,P,B->", kPartialVariable)
+      .Unclaimed("P(max),B,B->", kPartialVariable)
+      .Unclaimed("P(min),B,B->", kPartialVariable)
       .Infer(InferSgd)
       .Cpu(DType::kFloat32, RunSgd<float>)
       .Cpu(DType::kFloat64, RunSgd<double>)
@@ -311,6 +318,14 @@ OFL_OP(sgd_momentum_update) {
       .Attr("weight_decay", op::AttrType::kFloat, 0.0)
       .Attr("nesterov", op::AttrType::kBool, false)
       .Attr("maximize", op::AttrType::kBool, false)
+      .Unclaimed("P,B,B,P,B->", kPartialVariable)
+      .Unclaimed("P,P,P,B,B->", kPartialVariable)
+      .Unclaimed("P,B,B,P->", kPartialVariable)
+      .Unclaimed("P,P,P,B->", kPartialVariable)
+      .Unclaimed("P(max),B,B,B,B->", kPartialVariable)
+      .Unclaimed("P(min),B,B,B,B->", kPartialVariable)
+      .Unclaimed("P(max),B,B,B->", kPartialVariable)
+      .Unclaimed("P(min),B,B,B->", kPartialVariable)
       .Infer(InferSgdMomentum)
       .Cpu(DType::kFloat32, RunSgdMomentum<float>)
       .Cpu(DType::kFloat64, RunSgdMomentum<double>)
@@ -348,6 +363,11 @@ OFL_OP(adam_update) {
 OFL_OP(assign) {
   op.Doc("Copies `value` into `target`.")
       .InMutated("target").In("value")
+      .Unclaimed("P,P->", kPartialVariable)
+      .Unclaimed("P(max),P(max)->", kPartialVariable)
+      .Unclaimed("P(min),P(min)->", kPartialVariable)
+      .Unclaimed("P(max),B->", kPartialVariable)
+      .Unclaimed("P(min),B->", kPartialVariable)
       .Infer(InferAssign)
       .Sbp(AssignRule)
       .NotDifferentiable("it updates a variable in place")
@@ -362,6 +382,11 @@ OFL_OP(assign) {
 OFL_OP(assign_add) {
   op.Doc("target += value, in place.")
       .InMutated("target").In("value")
+      .Unclaimed("P,P->", kPartialVariable)
+      .Unclaimed("P(max),P(max)->", kPartialVariable)
+      .Unclaimed("P(min),P(min)->", kPartialVariable)
+      .Unclaimed("P(max),B->", kPartialVariable)
+      .Unclaimed("P(min),B->", kPartialVariable)
       .Infer(InferAssign)
       .Sbp(AssignRule)
       .NotDifferentiable("it updates a variable in place")
@@ -379,6 +404,8 @@ OFL_OP(increment) {
   op.Doc("target += value for a number, in place: the step counter.")
       .InMutated("target")
       .Attr("value", op::AttrType::kFloat, 1.0)
+      .Unclaimed("P(max)->", kPartialVariable)
+      .Unclaimed("P(min)->", kPartialVariable)
       .Infer(InferIncrement)
       .Sbp(IncrementRule)
       .NotDifferentiable("it updates a variable in place")

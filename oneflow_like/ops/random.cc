@@ -228,7 +228,7 @@ Status InferDropout(op::InferContext& c) {
 
 std::string DropoutRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string axes = Labels("a", in[0].rank());
-  return "(" + axes + ")->(" + axes + "); linear 0" + (axes.empty() ? "" : "; offset " + axes);
+  return "(" + axes + ")->(" + axes + "); linear 0; monotone 0" + (axes.empty() ? "" : "; offset " + axes);
 }
 
 template <class T>

@@ -78,7 +78,7 @@ std::string SliceRule(std::span<const Shape> in, std::span<const Shape>, const A
 std::string SliceGradRule(std::span<const Shape>, std::span<const Shape> out,
                           const Attrs& attrs) {
   const std::string axes = SliceAxes(attrs, out[0]);
-  return axes + "->" + axes + "; linear 0";
+  return axes + "->" + axes + "; linear 0; monotone 0";
 }
 
 // Calls body(row of the slice, element offset in the full tensor) for each row along the last
@@ -211,7 +211,9 @@ Status InferConcat(op::InferContext& c) {
 
 std::string ConcatRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
   const int rank = in[0].rank();
-  const std::string axes = "(" + LabelsExcept("a", rank, AxisAttr(attrs, "dim", rank)) + ")";
+  // One tensor alone is copied as it is.
+  const int joined = in.size() > 1 ? AxisAttr(attrs, "dim", rank) : -1;
+  const std::string axes = "(" + LabelsExcept("a", rank, joined) + ")";
   std::string text = axes;
   for (size_t i = 1; i < in.size(); ++i) text += "," + axes;
   text += "->" + axes + JointlyLinear(static_cast<int>(in.size())) + "; monotone";
@@ -329,6 +331,8 @@ OFL_OP(concat) {
       .Sbp(ConcatRule)
       .Grad(GradConcat)
       .Flops(NoFlops)
+      .Unclaimed("P(max),P(max)->P(max)", "the rule language knows no jointly monotone inputs")
+      .Unclaimed("P(min),P(min)->P(min)", "the rule language knows no jointly monotone inputs")
       .Py("cat(tensors, /, dim=0)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ConcatSample({{2, 3}, {4, 3}}, 0), ConcatSample({{2, 3}, {2, 1}, {2, 2}}, -1),

@@ -173,7 +173,7 @@ std::vector<op::Sample> SoftmaxSamples(int inputs) {
   add({2, 3, 4}, 1);
   add({2, 1, 3}, 1);
   add({0, 3}, 1);
-  add({3, 40}, 1);
+  add({6, 40}, 1);
   return samples;
 }
 

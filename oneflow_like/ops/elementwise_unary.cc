@@ -135,6 +135,8 @@ void GradKernel(op::OpDefBuilder& op, const char* doc) {
       .Sbp("(...),(...)->(...); linear 0")
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0).InPlace(0, 1)
+      .Unclaimed("P(max),B->P(max)", "a gradient is a sum and never an extreme")
+      .Unclaimed("P(min),B->P(min)", "a gradient is a sum and never an extreme")
       .Cpu(DType::kFloat32, RunBinary<F, float, float>)
       .Cpu(DType::kFloat64, RunBinary<F, double, double>)
       .Samples([] {

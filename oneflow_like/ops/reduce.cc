@@ -244,6 +244,9 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
   return op.Doc(doc).In("input").Out("output")
       .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
       .Attr("keepdim", op::AttrType::kBool, false)
+      .Unclaimed("P->P", "of a tensor without axes, where a reduction is the identity")
+      .Unclaimed("P(max)->P(max)", "of amax, or of a tensor without axes; rules have no form for it")
+      .Unclaimed("P(min)->P(min)", "of amin, or of a tensor without axes; rules have no form for it")
       .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
         return in[0].shape.numel();
       });
@@ -312,7 +315,6 @@ OFL_OP(amax) {
       .Grad(GradExtreme)
       .Py("amax(input, /, dim=None, *, keepdim=False)").Method("amax")
       .Samples([] { return ReduceSamples({DType::kFloat32, DType::kInt64}, false); })
-      .Unclaimed("P(max)->P(max)", "rules have no form for a reduction of its own partials yet")
       .ErrorSamples(ExtremeErrors());
   NumberKernels<MaxOf>(op);
 }
@@ -324,7 +326,6 @@ OFL_OP(amin) {
       .Grad(GradExtreme)
       .Py("amin(input, /, dim=None, *, keepdim=False)").Method("amin")
       .Samples([] { return ReduceSamples({DType::kFloat32, DType::kInt64}, false); })
-      .Unclaimed("P(min)->P(min)", "rules have no form for a reduction of its own partials yet")
       .ErrorSamples(ExtremeErrors());
   NumberKernels<MinOf>(op);
 }
@@ -352,6 +353,8 @@ OFL_OP(sum_to) {
       .Cpu(DType::kFloat64, RunSumTo<double>)
       .Cpu(DType::kInt64, RunSumTo<int64_t>)
       .Cpu(DType::kInt32, RunSumTo<int32_t>)
+      .Unclaimed("P(max)->P(max)", "where nothing is summed and the operator is the identity")
+      .Unclaimed("P(min)->P(min)", "where nothing is summed and the operator is the identity")
       .Py("sum_to(input, /, shape)")
       .Samples([] {
         using Dims = std::vector<int64_t>;

@@ -231,7 +231,7 @@ OFL_OP(cross_entropy_rows) {
       .Cpu(DType::kFloat64, RunCrossEntropy<double>)
       .Py("cross_entropy_rows(input, target, /, *, ignore_index=-100)")
       .Samples([]() -> std::vector<op::Sample> {
-        return {LossSample({5, 4}, -100), LossSample({6, 3}, 1), LossSample({2, 3, 4}, -100),
+        return {LossSample({5, 4}, -100), LossSample({7, 6}, 1), LossSample({2, 3, 4}, -100),
                 LossSample({0, 3}, -100), LossSample({3, 40}, -100)};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {4}}}, {},

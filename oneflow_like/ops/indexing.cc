@@ -366,7 +366,7 @@ OFL_OP(index_select_grad) {
       .Cpu(DType::kFloat64, RunIndexSelectGrad<double>)
       .Py("index_select_grad(grad, index, /, *, dim, size)")
       .Samples([]() -> std::vector<op::Sample> {
-        return {IndexSample({4, 3}, {4}, 0, 5, 5), IndexSample({2, 3, 3}, {3}, 1, 2, 2)};
+        return {IndexSample({4, 3}, {4}, 0, 5, 5), IndexSample({2, 5, 3}, {5}, 1, 6, 6)};
       });
 }
 

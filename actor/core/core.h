@@ -133,6 +133,7 @@ class BasicCore {
   void Acquire(int reg, int64_t piece);
   void MakeReady(int reg, int64_t piece);
   void Release(int reg, int64_t piece);
+  void FreeInOrder(int reg);
   void Free(int reg, int64_t piece);
   void PushWhatIsReady(int edge);
   void Arrived(int edge, int64_t piece);
@@ -140,6 +141,7 @@ class BasicCore {
   void PushDone(int edge, int64_t piece);
   void Broken(const std::string& what, int edge, int64_t piece);
   void EndIfOver();
+  bool AllPushed() const;
   std::string WhyNot(int task, int64_t k) const;
   std::string WaitsForRegister(int reg, int64_t piece) const;
   Status CheckRegister(int reg) const;
@@ -156,8 +158,7 @@ class BasicCore {
   std::vector<Effect> effects_;
   Status failure_;
   int64_t iteration_ = -1;
-  int64_t pushes_left_ = 0;  // of this iteration
-  int64_t firings_left_ = 0;
+  int64_t firings_left_ = 0;  // of this iteration
   int busy_streams_ = 0;
   bool running_ = false;
 };

@@ -68,20 +68,28 @@ void BasicCore<F>::Launch() {
   running_ = true;
   ++iteration_;
   firings_left_ = 0;
-  pushes_left_ = 0;
   for (size_t s = 0; s < streams_.size(); ++s) {
     streams_[s].next = 0;
     firings_left_ += static_cast<int64_t>(t_.streams[s].order.size());
   }
-  for (const EdgeTable& edge : t_.edges)
-    if (edge.outgoing) pushes_left_ += t_.registers[edge.reg].pieces;
+}
+
+// What a peer has sent ahead may have been passed on before this launch, so edges are not counted
+// together.
+template <class F>
+bool BasicCore<F>::AllPushed() const {
+  for (size_t e = 0; e < edges_.size(); ++e)
+    if (t_.edges[e].outgoing &&
+        edges_[e].gone < (iteration_ + 1) * t_.registers[t_.edges[e].reg].pieces)
+      return false;
+  return true;
 }
 
 // A failed launch ends when no task runs any more; a good one when every firing and push is over.
 template <class F>
 void BasicCore<F>::EndIfOver() {
   if (!running_ || busy_streams_ > 0) return;
-  if (failure_.ok() && (firings_left_ > 0 || pushes_left_ > 0)) return;
+  if (failure_.ok() && (firings_left_ > 0 || !AllPushed())) return;
   running_ = false;
   effects_.push_back({Effect::Kind::kFinished});
 }
@@ -246,13 +254,24 @@ void BasicCore<F>::MakeReady(int reg, int64_t piece) {
   if (F::Has(Fault::kPushNotHeld)) slot.pending -= table.pushes.end - table.pushes.begin;
   ++registers_[reg].ready;
   for (int i = table.pushes.begin; i < table.pushes.end; ++i) PushWhatIsReady(t_.pushes[i]);
-  if (slot.pending == 0) Free(reg, piece);
+  FreeInOrder(reg);
 }
 
 template <class F>
 void BasicCore<F>::Release(int reg, int64_t piece) {
-  Slot& slot = At(reg, piece);
-  if (--slot.pending == 0) Free(reg, piece);
+  if (--At(reg, piece).pending == 0) FreeInOrder(reg);
+}
+
+// Credits go back in the order of pieces, also when a later piece of the next iteration has no
+// reader and this iteration's last piece still has one.
+template <class F>
+void BasicCore<F>::FreeInOrder(int reg) {
+  for (;;) {
+    const int64_t piece = registers_[reg].freed;
+    const Slot& slot = At(reg, piece);
+    if (slot.state != SlotState::kReady || slot.piece != piece || slot.pending > 0) return;
+    Free(reg, piece);
+  }
 }
 
 template <class F>
@@ -311,7 +330,6 @@ void BasicCore<F>::PushDone(int e, int64_t piece) {
   if (!t_.edges[e].outgoing || piece != edge.gone || piece >= edge.moved)
     return Broken("a push ended that was not under way", e, piece);
   ++edge.gone;
-  --pushes_left_;
   if (!F::Has(Fault::kPushNotHeld)) Release(t_.edges[e].reg, piece);
 }
 

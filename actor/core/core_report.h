@@ -93,7 +93,10 @@ Status BasicCore<F>::CheckRegister(int reg) const {
     free += slot.state == SlotState::kFree;
     writing += slot.state == SlotState::kWriting;
     ready += slot.state == SlotState::kReady;
-    sound &= (slot.pending > 0) == (slot.state == SlotState::kReady) && slot.pending >= 0;
+    // Only a piece behind another that is still held may wait without holders.
+    const bool held = slot.state == SlotState::kReady;
+    sound &= slot.pending >= 0 && (held || slot.pending == 0);
+    sound &= !held || slot.pending > 0 || slot.piece > state.freed;
     if (slot.state == SlotState::kFree) continue;
     // Its place, and in order: written but not yet freed.
     sound &= slot.piece % table.instances == i && slot.piece >= state.freed &&
@@ -152,9 +155,13 @@ Status BasicCore<F>::CheckInvariants() const {
   for (size_t e = 0; e < edges_.size(); ++e) OFL_TRY(CheckEdge(static_cast<int>(e)));
   if (running_ || !failure_.ok()) return Status::Ok();
   for (size_t r = 0; r < registers_.size(); ++r) {
-    // A peer that is ahead may already have filled a receive register of the next iteration.
-    const int64_t due = (iteration_ + 1) * t_.registers[r].pieces;
-    if (registers_[r].freed < due || (t_.registers[r].incoming < 0 && registers_[r].written > due))
+    // A peer that is ahead may already have filled a receive register of the next iteration, and
+    // a launch does not wait for what nobody reads.
+    const RegisterTable& table = t_.registers[r];
+    const int64_t due = (iteration_ + 1) * table.pieces;
+    const bool received = table.incoming >= 0;
+    const bool unread = received && table.readers + table.last_readers == 0;
+    if ((registers_[r].freed < due && !unread) || (registers_[r].written > due && !received))
       return Error(Code::kInternal) << "register " << r << " of rank " << program_.rank
                                     << " is not free after the launch";
   }

@@ -205,6 +205,9 @@ class Laid:
     def _tensor(self, array, where):
         if where is None:
             return flow.tensor(array)
+        if len(array) % self.batch_parts:
+            raise SystemExit(f"a batch of {len(array)} cannot be shared equally by "
+                             f"{self.batch_parts} data-parallel parts: choose a multiple")
         rows = len(array) // self.batch_parts
         part = array[self.batch_part * rows:(self.batch_part + 1) * rows]
         return flow.tensor(part).to_global(placement=where[0], sbp=where[1])

@@ -19,6 +19,7 @@ from model import GPT, LAYOUTS, Config, Laid
 import oneflow_like as flow
 from oneflow_like import nn
 
+SUMMARY_LINES = 16
 RANK, WORLD = flow.env.get_rank(), flow.env.get_world_size()
 
 
@@ -162,7 +163,21 @@ def generate(state, config, prompt, length=300, temperature=0.8, seed=0):
             logits = model(flow.tensor(window)).numpy()[0, -1].astype(np.float64) / temperature
             weights = np.exp(logits - logits.max())
             text.append(int(random.choice(len(weights), p=weights / weights.sum())))
-    return bytes(text).decode(errors="replace")
+    shown = bytes(text).decode(errors="replace")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in shown)
+
+
+def say_plan(plan, path, counters):
+    lines = plan.summary().splitlines()
+    say("\n".join(lines[:SUMMARY_LINES]))
+    if len(lines) > SUMMARY_LINES:
+        say(f"  ... {len(lines) - SUMMARY_LINES} more lines: oneflow-like-plan show {path}")
+    say("counters: " + ", ".join(f"{key} {value:,}" for key, value in counters.items()))
+    as_predicted = all(counters[key] == counters["predicted_" + key]
+                       for key in ("firings", "messages"))
+    say(f"  firings and messages {'equal' if as_predicted else 'DIFFER FROM'} the plan's "
+        f"prediction, {counters['master_messages']} through a master")
+    say(f"plan hash {plan.hash}, written to {path}")
 
 
 def finish(args, config, laid, losses, bigram, held_out, graph):
@@ -177,10 +192,9 @@ def finish(args, config, laid, losses, bigram, held_out, graph):
     say(f"held-out loss {held_out:.4f} nats/byte, bigram entropy {bigram:.4f}")
     if graph is not None:
         plan, counters = graph.plan(), graph.counters()
-        plan.save(str(out / "plan.pb"))
-        say(plan.summary())
-        say("counters: " + ", ".join(f"{key} {value}" for key, value in counters.items()))
-        say(f"plan hash {plan.hash}")
+        path = out / "plan.pb"
+        plan.save(str(path))
+        say_plan(plan, path, counters)
 
 
 def main():

@@ -30,7 +30,9 @@ def main(argv=None):
     try:
         print(_C.plan_show(args.file) if args.command == "show" else _C.plan_check(args.file))
     except (RuntimeError, ValueError, OSError) as error:
-        print(f"oneflow-like-plan: error: {args.file}: {error}", file=sys.stderr)
+        # The lines that follow say where in a Python program: here that is this file.
+        reason = str(error).partition("\n")[0]
+        print(f"oneflow-like-plan: error: {args.file}: {reason}", file=sys.stderr)
         return EXIT_BAD_PLAN
     return EXIT_OK
 

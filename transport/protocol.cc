@@ -1,31 +1,14 @@
 #include "transport/protocol.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "oneflow_like/base/check.h"
-#include "oneflow_like/proto/control.pb.h"
 
 namespace ofl::transport {
 
 namespace {
 
 constexpr size_t kDiscardChunk = 64 << 10;
-
-// Text of a peer, fit to be printed.
-std::string Printable(const std::string& text) {
-  constexpr size_t kMaxShown = 2000;
-  std::string shown = text.substr(0, kMaxShown);
-  for (char& c : shown) {
-    if (!std::isprint(static_cast<unsigned char>(c)) && c != '\n') c = '?';
-  }
-  return shown.size() < text.size() ? shown + "..." : shown;
-}
-
-// A cause that already names its rank is passed on as it is, so that the first cause survives.
-bool NamesRank(const std::string& text) {
-  return text.size() > 5 && text.compare(0, 5, "rank ") == 0 && std::isdigit(text[5]);
-}
 
 Tag TagOf(const FrameHeader& header) {
   return {.channel = header.channel, .sequence = header.sequence, .part = header.part};
@@ -47,54 +30,6 @@ void RunEffect(Effect& effect) {
   } else if (auto* call = std::get_if<CreditCall>(&effect)) {
     const auto& on_credit = call->edge->edge().on_credit;
     if (!call->edge->closed && on_credit) on_credit(call->piece);
-  }
-}
-
-std::string BuildId() { return "oneflow_like 0.1.0, wire " + std::to_string(kWireVersion); }
-
-Status CheckSameJob(const Identity& mine, const Identity& theirs) {
-  const auto differs = [](const char* what, const auto& got, const auto& expected,
-                          const char* fix) -> Status {
-    return Error(Code::kFailedPrecondition) << "[handshake] another " << what << ": got '" << got
-                                            << "'; expected '" << expected << "'; " << fix;
-  };
-  if (theirs.build_id != mine.build_id) {
-    return differs("build", Printable(theirs.build_id), mine.build_id,
-                   "install the same version on every rank");
-  }
-  if (theirs.job_id != mine.job_id) {
-    return differs("job", Printable(theirs.job_id), mine.job_id,
-                   "two jobs share a port: give each its own MASTER_PORT");
-  }
-  if (theirs.epoch != mine.epoch) {
-    return differs("epoch", theirs.epoch, mine.epoch, "a process of an earlier start is still alive");
-  }
-  if (theirs.world_size != mine.world_size) {
-    return differs("world size", theirs.world_size, mine.world_size,
-                   "start every rank with the same WORLD_SIZE");
-  }
-  OFL_ENSURE(theirs.rank >= 0 && theirs.rank < mine.world_size, Code::kFailedPrecondition)
-      << "[handshake] rank outside the world: got " << theirs.rank << "; expected 0 to "
-      << mine.world_size - 1;
-  OFL_ENSURE(theirs.rank != mine.rank, Code::kFailedPrecondition)
-      << "[handshake] two processes are rank " << mine.rank << "; give each its own RANK";
-  return {};
-}
-
-Connection::Connection(ConnectionOptions options, TimePoint now)
-    : options_(std::move(options)),
-      job_(JobHash(options_.self.job_id)),
-      handshake_deadline_(now + options_.handshake_timeout) {
-  ReadNextHeader();
-  // The accepting end, which does not know its peer yet, answers only a valid hello.
-  if (options_.peer >= 0) {
-    proto::Hello hello;
-    hello.set_job_id(options_.self.job_id);
-    hello.set_epoch(options_.self.epoch);
-    hello.set_rank(options_.self.rank);
-    hello.set_world_size(options_.self.world_size);
-    hello.set_build_id(options_.self.build_id);
-    EnqueueControl(FrameType::kHello, hello.SerializeAsString());
   }
 }
 
@@ -450,67 +385,6 @@ void Connection::OnPayload(Effects* effects) {
   }
 }
 
-Status Connection::FinishControl(Effects* effects) {
-  if (header_.type == FrameType::kHello) return OnHello();
-  OnGoodbye(incoming_, effects);
-  return {};
-}
-
-Status Connection::OnHello() {
-  proto::Hello hello;
-  OFL_ENSURE(hello.ParseFromString(incoming_), Code::kDataLoss)
-      << "[handshake] the hello cannot be read";
-  const Identity theirs{.job_id = hello.job_id(),
-                        .epoch = hello.epoch(),
-                        .rank = hello.rank(),
-                        .world_size = hello.world_size(),
-                        .build_id = hello.build_id()};
-  OFL_TRY(CheckSameJob(options_.self, theirs));
-  OFL_ENSURE(header_.job == job_ && header_.epoch == options_.self.epoch &&
-                 header_.source == static_cast<uint32_t>(theirs.rank),
-             Code::kDataLoss)
-      << "[handshake] the hello contradicts its header";
-  if (options_.peer < 0) {
-    options_.peer = theirs.rank;
-    proto::Hello answer;
-    answer.set_job_id(options_.self.job_id);
-    answer.set_epoch(options_.self.epoch);
-    answer.set_rank(options_.self.rank);
-    answer.set_world_size(options_.self.world_size);
-    answer.set_build_id(options_.self.build_id);
-    EnqueueControl(FrameType::kHello, answer.SerializeAsString());
-  }
-  state_ = State::kEstablished;
-  return {};
-}
-
-void Connection::OnGoodbye(const std::string& payload, Effects* effects) {
-  proto::Goodbye goodbye;
-  const bool readable = goodbye.ParseFromString(payload);
-  state_ = State::kLeft;
-  // Small messages that came before a clean goodbye can still be received.
-  std::erase_if(early_, [&](const auto& entry) {
-    if (readable && goodbye.code() == 0 && !entry.second.announced) return false;
-    early_bytes_ -= entry.second.payload.size() + kEarlyOverhead;
-    return true;
-  });
-  if (readable && goodbye.code() == 0) {
-    failure_counts_ = has_pending();
-    failure_ = Error(Code::kUnavailable)
-               << PeerName() << " has finished and left"
-               << (failure_counts_ ? " while operations still wait for it; the ranks do not run "
-                                     "the same program"
-                                   : "");
-  } else {
-    const std::string message = Printable(goodbye.message());
-    failure_counts_ = true;
-    failure_ = Status(Code::kUnavailable,
-                      NamesRank(message) ? message : PeerName() + " failed: " + message);
-    for (const std::string& note : goodbye.notes()) failure_ = failure_.WithNote(Printable(note));
-  }
-  FailPending(failure_, effects);
-}
-
 bool Connection::has_pending() const {
   return !posted_.empty() || !asking_.empty() ||
          std::ranges::any_of(output_, [](const Output& output) { return bool{output.done}; });
@@ -525,35 +399,6 @@ void Connection::FailPending(const Status& cause, Effects* effects) {
     if (output.done) effects->push_back(DoneCall{std::move(output.done), cause});
   }
   output_.clear();
-}
-
-void Connection::Fail(Status cause, bool tell_peer, Effects* effects) {
-  if (state_ == State::kLeft || state_ == State::kFailed) return;
-  state_ = State::kFailed;
-  failure_counts_ = true;
-  std::string text = NamesRank(cause.message())
-                         ? cause.message()
-                         : PeerName() + (tell_peer ? " broke the protocol: " : " failed: ") +
-                               cause.message();
-  failure_ = Status(Code::kUnavailable, std::move(text));
-  const bool within_frame = output_written_ > 0;
-  FailPending(failure_, effects);
-  early_.clear();
-  early_bytes_ = 0;
-  output_written_ = 0;
-  if (!tell_peer || within_frame || said_goodbye_) return;
-  proto::Goodbye goodbye;
-  goodbye.set_code(static_cast<int>(cause.code()));
-  goodbye.set_message("rank " + std::to_string(options_.self.rank) + " refused a frame of " +
-                      PeerName() + ": " + cause.message());
-  EnqueueControl(FrameType::kGoodbye, goodbye.SerializeAsString());
-  said_goodbye_ = true;
-}
-
-void Connection::OnLost(const Status& cause, Effects* effects) {
-  const std::string why = cause.ok() ? "it closed the connection without a word (crashed or killed)"
-                                     : cause.message();
-  Fail(Error(Code::kUnavailable) << PeerName() << " is lost: " << why, false, effects);
 }
 
 }  // namespace ofl::transport

@@ -159,7 +159,7 @@ class Connection {
   // What the payload being read belongs to.
   enum class Reading { kHeader, kControl, kDiscard, kEarly, kPosted, kPiece };
 
-  // protocol.cc: the wire's side.
+  // protocol.cc: the wire's side; handshake.cc: its beginning and end.
   FrameHeader MakeHeader(FrameType type) const;
   void Enqueue(FrameHeader header, ConstBytes payload, Done done, TimePoint deadline);
   void EnqueueControl(FrameType type, std::string payload);

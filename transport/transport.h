@@ -74,26 +74,36 @@ class Transport {
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
 
-  // Tagged messages. `payload` must live until `done`. Messages of one (pair, tag) are unique.
+  // Tagged messages. `payload` must live until `done`. Messages of one (pair, tag) are unique; Send
+  // and Recv may come in either order. A large message leaves once its Recv is posted, so `done`
+  // of a Send may wait for it.
   virtual void Send(int dst, const Tag& tag, ConstBytes payload, Done done) = 0;
-  // The payload must have exactly `into.size()` bytes, else kDataLoss on both... the receiver.
+  // The payload must have exactly `into.size()` bytes, else kDataLoss here, and at the sender too
+  // if the message was large. `into` must live until `done`.
   virtual void Recv(int src, const Tag& tag, MutableBytes into, Done done) = 0;
   // For control messages of unknown size, up to `max_bytes`.
   virtual void RecvAny(int src, const Tag& tag, size_t max_bytes,
                        std::function<void(Result<std::string>)> done) = 0;
 
-  // Plan edges. Open all of a plan's edges before the peers push; Close forgets them.
+  // Plan edges. Open all of a plan's edges before the peers push (a Barrier in between does it).
+  // Push needs a credit for the piece (else kFailedPrecondition) and pieces go in order from 0;
+  // `done` says that `payload` may be changed, not that it has arrived.
   virtual Status OpenEdge(EdgeReceiver edge) = 0;
   virtual Status OpenEdge(EdgeSender edge) = 0;
   virtual void Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload,
                     Done done) = 0;
   virtual void ReturnCredit(uint64_t plan_id, int64_t edge_id, int64_t piece) = 0;
+  // Forgets the plan's edges. Once it returns, memory of the plan is not touched and its callbacks
+  // do not run, pending ones included; hold no lock that they take. (Called within a callback, it
+  // does not wait, and a Done of a push already sent may still run.) A plan id is used once.
   virtual void ClosePlan(uint64_t plan_id) = 0;
 
   virtual Counters counters() const = 0;
   // Called once with the first failure of any peer (rank named in the message).
   virtual void SetFailureHandler(std::function<void(Status)> handler) = 0;
-  // Tells all peers why this rank gives up, then closes. Idempotent.
+  // Tells all peers why this rank gives up, then closes; everything pending fails with kCancelled.
+  // OK: this rank has finished; what it sent before still arrives. Idempotent; waits for the wire
+  // at most a few seconds, and not at all within a callback.
   virtual void Shutdown(Status why) = 0;
 };
 

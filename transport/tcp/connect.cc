@@ -114,7 +114,20 @@ class Meeting {
     OFL_ENSURE(!error && !found.empty(), Code::kInvalidArgument)
         << "[rendezvous] MASTER_ADDR cannot be resolved: got '" << config_.master_addr << "' ("
         << error.message() << "); expected a host name or address of rank 0's machine";
+    // IPv4 first: a name with both may have an IPv6 address that this machine cannot use.
     master_ = found.begin()->endpoint();
+    for (const auto& entry : found) {
+      if (entry.endpoint().address().is_v4()) {
+        master_ = entry.endpoint();
+        break;
+      }
+    }
+    asio::ip::make_address(config_.master_addr, error);
+    const bool is_name = error && config_.master_addr != "localhost";
+    OFL_ENSURE(local_ || !is_name || !master_.address().is_loopback(), Code::kInvalidArgument)
+        << "[rendezvous] MASTER_ADDR '" << config_.master_addr << "' means "
+        << master_.address().to_string() << " here, which other machines cannot reach; set it to "
+        << "rank 0's numeric address";
     // A world within one machine is not to be seen from outside it.
     if (local_ && !master_.address().is_loopback()) {
       master_.address(asio::ip::address_v4::loopback());

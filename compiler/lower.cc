@@ -271,13 +271,19 @@ class Lowering {
                         staging ? lifetimes_.end : lifetimes_.position[id]});
     }
     out->set_arena_bytes(PackIntervals(blocks, kMemoryAlignment));
+    proto::MemoryNote* note = plan_.mutable_notes()->add_classes();
     for (size_t i = 0; i < values.size(); ++i) {
       out->add_values(values[i]);
       out->add_offsets(blocks[i].offset);
+      note->add_value_first(blocks[i].first);
+      note->add_value_last(blocks[i].last);
     }
     for (size_t i = 0; i < ops.size(); ++i) {
+      const Block& block = blocks[values.size() + i];
       out->add_scratch_ops(ops[i]);
-      out->add_scratch_offsets(blocks[values.size() + i].offset);
+      out->add_scratch_offsets(block.offset);
+      note->add_scratch_first(block.first);
+      note->add_scratch_last(block.last);
     }
   }
 

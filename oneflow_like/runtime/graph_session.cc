@@ -35,7 +35,9 @@ std::string FirstDifference(const std::string& ours, const std::string& theirs) 
   while (true) {
     const bool more_a = static_cast<bool>(std::getline(a, line_a));
     const bool more_b = static_cast<bool>(std::getline(b, line_b));
-    if (!more_a && !more_b) return "the operators agree; placements, layouts or memory differ";
+    if (!more_a && !more_b)
+      return "the operators agree; the number of threads (OMP_NUM_THREADS), placements or memory "
+             "differ";
     if (!more_a) return "it has a further operator " + line_b.substr(9);
     if (!more_b) return "this rank has a further operator " + line_a.substr(9);
     if (line_a != line_b)

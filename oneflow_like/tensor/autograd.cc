@@ -3,6 +3,7 @@
 #include <boost/container/small_vector.hpp>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "oneflow_like/tensor/boxing.h"
@@ -147,6 +148,7 @@ class Walk {
   }
 
   Status FinishLeaves() {
+    std::unordered_set<const Storage*> given_out;
     for (auto& [leaf, grad] : leaves_) {
       TensorRef done(AsTensor(grad));
       if (leaf->is_global()) {
@@ -155,7 +157,8 @@ class Walk {
       if (leaf->grad() != nullptr) {
         OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(leaf->grad()), op::Value(done)}));
         done = TensorRef(AsTensor(sum));
-      } else if (done->storage().use_count() > 1) {
+      } else if (done->has_data() && (done->storage().use_count() > 1 ||
+                                      !given_out.insert(done->storage().get()).second)) {
         // A gradient that shares memory with another tensor would change with it.
         OFL_ASSIGN(done, CopyOf(done));
       }

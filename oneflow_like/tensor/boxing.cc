@@ -189,7 +189,9 @@ Result<RecipeRef> RecipeFor(const TensorMeta& meta, const LayoutRef& from, const
 Result<TensorRef> RunBoxing(const BoxingRecipe& recipe, const TensorRef& x,
                             std::string_view why) {
   const int self = Context::Get().rank();
-  if (!std::binary_search(recipe.group.begin(), recipe.group.end(), self)) {
+  const bool empty_handed = recipe.to->placement.kind() == DeviceKind::kNull ||
+                            recipe.from->placement.kind() == DeviceKind::kNull;
+  if (empty_handed || !std::binary_search(recipe.group.begin(), recipe.group.end(), self)) {
     return EmptyGlobal(recipe.meta, recipe.to);
   }
   if (recipe.steps.empty()) {

@@ -60,6 +60,13 @@ TEST(Autograd, ChangedInputsAreRefusedOnlyWhereNeeded) {
   EXPECT_TRUE(Backward(sum, nullptr, false).ok());
 }
 
+TEST(Autograd, EveryLeafOwnsItsGradient) {
+  TensorRef x = Leaf({2}, {1, 2}), y = Leaf({2}, {3, 4});
+  ASSERT_TRUE(Backward(Op("sum", {Op("add", {x, y})}), nullptr, false).ok());
+  EXPECT_NE(x->grad()->storage(), y->grad()->storage());
+  EXPECT_EQ(FloatsOf(x->grad()), FloatsOf(y->grad()));
+}
+
 TEST(Autograd, RecordsNothingWhileOff) {
   TensorRef x = Leaf({2}, {1, 2});
   GradModeGuard off(false);

@@ -66,7 +66,7 @@ def main():
                                    ("global, S(0), no boxing", ("ours", "DTensor"), 2)):
         suffix = "local" if kind == "local" else "global"
         contestants = [rounds.Contestant(name, __file__, f"{side}_{suffix}", processes)
-                       for name, side in zip(names, ("our", "torch"))]
+                       for name, side in zip(names, ("our", "torch"), strict=True)]
         rounds.compete(contestants, args.rounds, args.calls, warm_up=args.calls // 4)
         rounds.table(f"{kind} add of {ELEMENTS} float32, one call", contestants, contestants[-1],
                      "us", 1e6)

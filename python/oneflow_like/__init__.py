@@ -42,8 +42,9 @@ __all__ = ["Size", "Tensor", "arange", "autograd", "bool", "comm", "distributed"
            "full_like", "int32", "int64", "int8", "is_grad_enabled", "load", "manual_seed", "nn",
            "no_grad", "ones", "ones_like", "optim", "placement", "rand", "rand_like", "randint",
            "randn", "randn_like", "save", "sbp", "set_grad_enabled", "tensor", "uint8", "zeros",
-           "zeros_like", *_function_names]
+           "zeros_like"]
+__all__.extend(_function_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):
     compile_world = nn.graph.compile_world
-    __all__ += ["compile_world"]
+    __all__.append("compile_world")

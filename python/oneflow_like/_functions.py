@@ -4,16 +4,51 @@ import collections
 
 from . import _C
 
-_FROM_REGISTRY = [
-    "abs", "add", "amax", "amin", "argmax", "argmin", "cat", "clone", "div", "eq", "exp",
-    "gather", "ge", "gelu", "gt", "index_select", "le", "log", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "lt", "matmul", "maximum", "mean", "minimum", "mul", "ne",
-    "neg", "permute", "pow", "relu", "reshape", "rsqrt", "sigmoid", "sign", "softmax", "sqrt",
-    "square", "sub", "sum", "tanh", "transpose", "tril", "where"]
-
-for _name in _FROM_REGISTRY:
-    globals()[_name] = getattr(_C, _name)
-
+abs = _C.abs
+add = _C.add
+amax = _C.amax
+amin = _C.amin
+argmax = _C.argmax
+argmin = _C.argmin
+clone = _C.clone
+div = _C.div
+eq = _C.eq
+exp = _C.exp
+gather = _C.gather
+ge = _C.ge
+gelu = _C.gelu
+gt = _C.gt
+index_select = _C.index_select
+le = _C.le
+log = _C.log
+log_softmax = _C.log_softmax
+logical_and = _C.logical_and
+logical_not = _C.logical_not
+logical_or = _C.logical_or
+lt = _C.lt
+matmul = _C.matmul
+maximum = _C.maximum
+mean = _C.mean
+minimum = _C.minimum
+mul = _C.mul
+ne = _C.ne
+neg = _C.neg
+permute = _C.permute
+pow = _C.pow
+relu = _C.relu
+reshape = _C.reshape
+rsqrt = _C.rsqrt
+sigmoid = _C.sigmoid
+sign = _C.sign
+softmax = _C.softmax
+sqrt = _C.sqrt
+square = _C.square
+sub = _C.sub
+sum = _C.sum
+tanh = _C.tanh
+transpose = _C.transpose
+tril = _C.tril
+where = _C.where
 
 _Extreme = collections.namedtuple("_Extreme", ["values", "indices"])
 
@@ -30,6 +65,11 @@ def min(input, dim=None, keepdim=False):
     if dim is None:
         return _C.amin(input)
     return _Extreme(_C.amin(input, dim, keepdim=keepdim), _C.argmin(input, dim, keepdim=keepdim))
+
+
+def cat(tensors, dim=0):
+    """Concatenates tensors along a dimension."""
+    return _C.cat(list(tensors), dim=dim)
 
 
 def clamp(input, min=None, max=None):
@@ -65,4 +105,10 @@ def stack(tensors, dim=0):
     return cat([tensor.unsqueeze(dim) for tensor in tensors], dim)
 
 
-__all__ = [*_FROM_REGISTRY, "clamp", "max", "min", "unsqueeze", "squeeze", "flatten", "stack"]
+__all__ = [
+    "abs", "add", "amax", "amin", "argmax", "argmin", "cat", "clamp", "clone", "div", "eq",
+    "exp", "flatten", "gather", "ge", "gelu", "gt", "index_select", "le", "log", "log_softmax",
+    "logical_and", "logical_not", "logical_or", "lt", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "mul", "ne", "neg", "permute", "pow", "relu", "reshape", "rsqrt", "sigmoid",
+    "sign", "softmax", "sqrt", "square", "squeeze", "stack", "sub", "sum", "tanh", "transpose",
+    "tril", "unsqueeze", "where"]

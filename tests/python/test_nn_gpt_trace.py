@@ -17,7 +17,7 @@ PROCESSES = {"single": 1, "dp": 2, "tp": 2, "pp": 2, "dp_tp": 4}
 MODES = ["eager", "graph"] if hasattr(nn, "Graph") else ["eager"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def trace(layout, mode):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "losses.json"

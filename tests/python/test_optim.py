@@ -118,7 +118,7 @@ def test_bad_arguments(make, error, text):
 def test_clip_grad_norm_is_of_all_gradients_together(norm_type):
     grads = [gradients((3, 2), 1)[0], gradients((4,), 1, seed=1)[0]]
     params = [parameter(g) for g in grads]
-    for p, g in zip(params, grads):
+    for p, g in zip(params, grads, strict=True):
         set_grad(p, g)
     flat = np.concatenate([g.ravel() for g in grads])
     want = np.linalg.norm(flat, norm_type)

@@ -202,15 +202,15 @@ class Optimizer:
         groups = state_dict["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        for own, loaded in zip(self.param_groups, groups):
+        for own, loaded in zip(self.param_groups, groups, strict=True):
             if len(own["params"]) != len(loaded["params"]):
                 raise ValueError("loaded state dict contains a parameter group that doesn't match "
                                  "the size of optimizer's group")
         saved = {int(key): value for key, value in state_dict["state"].items()}
         with no_grad():
-            for own, loaded in zip(self.param_groups, groups):
+            for own, loaded in zip(self.param_groups, groups, strict=True):
                 own.update({k: v for k, v in loaded.items() if k != "params"})
-                for param, number in zip(own["params"], loaded["params"]):
+                for param, number in zip(own["params"], loaded["params"], strict=True):
                     if number in saved:
                         self._load_state(own, param, saved[number])
 

@@ -3,6 +3,8 @@
 //   1 meet      rank 0 listens at master_addr:master_port; the others join there
 //   2 connect   rank r connects to every rank below it and accepts every rank above it
 //   3 run       all connections are established: listeners close, the engine takes over
+#include "transport/tcp/asio.h"
+
 #include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>

@@ -1,11 +1,10 @@
 // Connected sockets as a Wire, waited for with Boost.Asio.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <memory>
 #include <vector>
 
+#include "transport/tcp/asio.h"
 #include "transport/wire.h"
 
 namespace ofl::transport {

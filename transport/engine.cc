@@ -324,7 +324,10 @@ void Engine::Settle(int rank, TimePoint now) {
     peer.reported = true;
     if (connection.failure_counts() && first_failure_.ok()) {
       first_failure_ = connection.failure();
-      LOG(WARNING) << "rank " << options_.rank << ": " << first_failure_.message();
+      const auto log = [rank = options_.rank](const Status& cause) {
+        LOG(WARNING) << "rank " << rank << ": " << cause.message();
+      };
+      effects_.push_back(DoneCall{log, first_failure_});  // not with the state held
       if (failure_handler_) {
         failure_told_ = true;
         effects_.push_back(DoneCall{failure_handler_, first_failure_});

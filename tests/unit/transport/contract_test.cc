@@ -7,6 +7,7 @@
 #include "tests/unit/transport/worlds.h"
 #include "transport/exchange.h"
 #include "transport/frame.h"
+#include "transport/memory/memory.h"
 
 namespace ofl::transport {
 namespace {
@@ -324,6 +325,21 @@ TEST_P(Contract, ManyThreadsUseOneTransport) {
 
 INSTANTIATE_TEST_SUITE_P(Wires, Contract, testing::Values(MemoryFactory(), TcpFactory()),
                          [](const auto& info) { return info.param.name; });
+
+TEST(MemoryNetwork, ACutWireFailsTheOperationsOnItAndNoOthers) {
+  MemoryNetwork network(3);
+  World world = network.TakeTransports();
+  std::string got(10, 'x'), other(10, 'x');
+  Ops cut(1), handled(1), whole(2);
+  world[0]->SetFailureHandler(handled.Next());
+  world[0]->Recv(1, {}, Into(got), cut.Next());
+  network.Cut(0, 1);
+  EXPECT_THAT(cut.Wait().message(), HasSubstr("rank 1 is lost"));
+  EXPECT_THAT(handled.Wait().message(), HasSubstr("rank 1 is lost"));
+  world[0]->Recv(2, {}, Into(other), whole.Next());
+  world[2]->Send(0, {}, AsBytes(got), whole.Next());
+  EXPECT_EQ(whole.Wait().ToString(), "OK");
+}
 
 TEST(SoloTransport, HasNoPeers) {
   auto solo = SoloTransport();

@@ -90,7 +90,7 @@ class BasicCore {
   enum class SlotState : uint8_t { kFree, kWriting, kReady };
   struct Slot {
     SlotState state = SlotState::kFree;
-    int pending = 0;     // who must let go before it is free
+    int pending = 0;  // who must let go before it is free
     int64_t piece = -1;
   };
   struct RegisterState {

@@ -154,8 +154,8 @@ int64_t BasicCore<F>::PieceWritten(int task, int reg, int64_t k) const {
 
 template <class F>
 bool BasicCore<F>::LetGo(const OrderedAfter& order, int64_t piece) const {
-  const int64_t needed = order.rate == Rate::kHeld ? (piece + 1) * t_.tasks[order.other].firings
-                                                   : piece + 1;
+  const int64_t needed =
+      order.rate == Rate::kHeld ? (piece + 1) * t_.tasks[order.other].firings : piece + 1;
   return tasks_[order.other].finished >= needed;
 }
 
@@ -338,8 +338,8 @@ void BasicCore<F>::Broken(const std::string& what, int e, int64_t piece) {
   const RemoteEdge& edge = program_.remote_edges[e];
   failure_ = Error(Code::kDataLoss)
              << "[actor] " << what << ": got piece " << piece << " of edge " << edge.edge_id
-             << " between rank " << program_.rank << " and rank " << edge.peer << "; expected piece "
-             << (edge.outgoing ? edges_[e].credited : edges_[e].moved)
+             << " between rank " << program_.rank << " and rank " << edge.peer
+             << "; expected piece " << (edge.outgoing ? edges_[e].credited : edges_[e].moved)
              << " within " << edge.credits << " credits";
 }
 

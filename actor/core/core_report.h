@@ -40,9 +40,8 @@ std::string BasicCore<F>::WhyNot(int task, int64_t k) const {
   for (int i = table.outputs.begin; i < table.outputs.end; ++i) {
     const int reg = t_.outputs[i];
     if (CanWrite(task, reg, k)) continue;
-    out << "waits for a free instance of register " << reg << " ("
-        << t_.registers[reg].instances << " instances, "
-        << At(reg, PieceWritten(task, reg, k)).pending << " readers left)";
+    out << "waits for a free instance of register " << reg << " (" << t_.registers[reg].instances
+        << " instances, " << At(reg, PieceWritten(task, reg, k)).pending << " readers left)";
     return out.str();
   }
   return "waits for the readers of what it overwrites";
@@ -73,8 +72,8 @@ std::vector<std::string> BasicCore<F>::Waiting() const {
     if (edge.moved > edge.gone) {
       out << " has not left: piece " << edge.gone;
     } else {
-      out << " waits for a credit: " << edge.moved - edge.credited << " of "
-          << t_.edges[e].credits << " pieces not yet read there";
+      out << " waits for a credit: " << edge.moved - edge.credited << " of " << t_.edges[e].credits
+          << " pieces not yet read there";
     }
     remote.push_back(out.str());
   }
@@ -107,25 +106,24 @@ Status BasicCore<F>::CheckRegister(int reg) const {
   if (sound) return Status::Ok();
   return Error(Code::kInternal) << "register " << reg << " of rank " << program_.rank << ": "
                                 << free << " free, " << writing << " writing, " << ready
-                                << " ready of " << table.instances << "; written "
-                                << state.written << ", ready " << state.ready << ", freed "
-                                << state.freed;
+                                << " ready of " << table.instances << "; written " << state.written
+                                << ", ready " << state.ready << ", freed " << state.freed;
 }
 
 template <class F>
 Status BasicCore<F>::CheckEdge(int e) const {
   const EdgeState& edge = edges_[e];
   const EdgeTable& table = t_.edges[e];
-  const bool sound =
-      table.outgoing ? edge.gone <= edge.moved && edge.credited <= edge.moved &&
-                           edge.moved - edge.credited <= table.credits &&
-                           edge.moved <= registers_[table.reg].ready
-                     : edge.gone <= edge.moved && edge.moved - edge.gone <= table.credits;
+  const bool sound = table.outgoing
+                         ? edge.gone <= edge.moved && edge.credited <= edge.moved &&
+                               edge.moved - edge.credited <= table.credits &&
+                               edge.moved <= registers_[table.reg].ready
+                         : edge.gone <= edge.moved && edge.moved - edge.gone <= table.credits;
   if (sound) return Status::Ok();
   return Error(Code::kInternal) << "edge " << program_.remote_edges[e].edge_id << " of rank "
                                 << program_.rank << ": " << edge.moved << " moved, " << edge.gone
-                                << " gone, " << edge.credited << " credited of "
-                                << table.credits << " credits";
+                                << " gone, " << edge.credited << " credited of " << table.credits
+                                << " credits";
 }
 
 template <class F>
@@ -140,9 +138,9 @@ Status BasicCore<F>::CheckStream(int s) const {
     sound &= slot.state == SlotState::kReady && slot.piece == piece;
   }
   for (int i = task.outputs.begin; i < task.outputs.end; ++i)
-    sound &= At(t_.outputs[i], PieceWritten(stream.current.task, t_.outputs[i],
-                                            stream.current.piece))
-                 .state == SlotState::kWriting;
+    sound &=
+        At(t_.outputs[i], PieceWritten(stream.current.task, t_.outputs[i], stream.current.piece))
+            .state == SlotState::kWriting;
   if (sound) return Status::Ok();
   return Error(Code::kInternal) << program_.tasks[stream.current.task].name << " of rank "
                                 << program_.rank << " runs on a register it does not hold";
@@ -162,8 +160,8 @@ Status BasicCore<F>::CheckInvariants() const {
     const bool received = table.incoming >= 0;
     const bool unread = received && table.readers + table.last_readers == 0;
     if ((registers_[r].freed < due && !unread) || (registers_[r].written > due && !received))
-      return Error(Code::kInternal) << "register " << r << " of rank " << program_.rank
-                                    << " is not free after the launch";
+      return Error(Code::kInternal)
+             << "register " << r << " of rank " << program_.rank << " is not free after the launch";
   }
   return Status::Ok();
 }

@@ -40,9 +40,11 @@ class Builder {
         return Bad() << "task " << task.name << " fires " << task.firings
                      << " times; expected 1 or " << p_.micro_batches << " (micro-batches)";
       for (int r : task.inputs)
-        if (!IsRegister(r)) return Bad() << task.name << " reads register " << r << ", which is none";
+        if (!IsRegister(r))
+          return Bad() << task.name << " reads register " << r << ", which is none";
       for (int r : task.outputs)
-        if (!IsRegister(r)) return Bad() << task.name << " writes register " << r << ", which is none";
+        if (!IsRegister(r))
+          return Bad() << task.name << " writes register " << r << ", which is none";
       for (int i : task.mutates)
         if (i < 0 || i >= static_cast<int>(task.inputs.size()))
           return Bad() << task.name << " mutates input " << i << " of " << task.inputs.size();
@@ -89,8 +91,8 @@ class Builder {
         const int reg = task.inputs[i];
         InputUse use{reg, Rate::kEach, true};
         OFL_ASSIGN(use.rate, RateOf(t_.registers[reg].pieces, task.firings, task, reg));
-        use.counted = std::find(task.inputs.begin(), task.inputs.begin() + i, reg) ==
-                      task.inputs.begin() + i;
+        use.counted =
+            std::find(task.inputs.begin(), task.inputs.begin() + i, reg) == task.inputs.begin() + i;
         if (use.counted)
           ++(use.rate == Rate::kLast ? t_.registers[reg].last_readers : t_.registers[reg].readers);
         t_.inputs.push_back(use);

@@ -52,7 +52,7 @@ struct TaskTable {
 
 struct RegisterTable {
   int instances = 1;
-  int pieces = 1;        // of an iteration
+  int pieces = 1;  // of an iteration
   int producer = -1;
   int alias_of = -1;
   int readers = 0;       // of every piece: local tasks and pushes
@@ -82,7 +82,7 @@ struct Tables {
   std::vector<int> outputs;
   std::vector<OrderedAfter> ordered;
   std::vector<Control> controls;
-  std::vector<int> pushes;           // edges, grouped by register
+  std::vector<int> pushes;  // edges, grouped by register
   int slots = 0;
 
   // kInvalidArgument names what in the program cannot be run.

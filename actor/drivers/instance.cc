@@ -94,8 +94,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
 
 Status Instance::Impl::Open() {
   OFL_ENSURE(options_.device != nullptr, Code::kInvalidArgument) << "[plan] no device was given";
-  OFL_ENSURE(program_.remote_edges.empty() || options_.transport != nullptr,
-             Code::kInvalidArgument)
+  OFL_ENSURE(program_.remote_edges.empty() || options_.transport != nullptr, Code::kInvalidArgument)
       << "[plan] rank " << program_.rank << " has " << program_.remote_edges.size()
       << " remote edges, but no transport was given";
   OFL_ASSIGN(core_, Core::Create(program_));
@@ -122,10 +121,10 @@ void Instance::Impl::Close() {
 Status Instance::Impl::OpenEdges() {
   for (size_t i = 0; i < program_.remote_edges.size(); ++i)
     if (Status bad = OpenEdge(static_cast<int>(i)); !bad.ok())
-      return bad.WithNote("in the edge of " +
-                          program_.tasks[program_.registers[program_.remote_edges[i].local_register]
-                                             .producer]
-                              .name);
+      return bad.WithNote(
+          "in the edge of " +
+          program_.tasks[program_.registers[program_.remote_edges[i].local_register].producer]
+              .name);
   return Status::Ok();
 }
 
@@ -236,7 +235,8 @@ void Instance::Impl::RunFiring(int stream, int64_t word) {
   const int task = TaskOf(word);
   Status status = runner_->Run(task, PieceOf(word), streams_[stream].get());
   if (!status.ok())
-    Post({Item::Kind::kFail, {},
+    Post({Item::Kind::kFail,
+          {},
           status.WithNote("in actor " + std::to_string(task) + " " + program_.tasks[task].name +
                           " on rank " + std::to_string(program_.rank) + " (micro-batch " +
                           std::to_string(PieceOf(word)) + ")")});
@@ -319,21 +319,21 @@ void Instance::Impl::Push(int index, int64_t piece) {
   const RemoteEdge& edge = program_.remote_edges[index];
   sent_.fetch_add(1, std::memory_order_relaxed);
   sent_bytes_.fetch_add(edge.bytes, std::memory_order_relaxed);
-  options_.transport->Push(program_.plan_id, edge.edge_id, piece, Message(index, piece),
-                           [self = shared_from_this(), index, piece](Status sent) {
-                             if (sent.ok())
-                               self->Post({Item::Kind::kEvent,
-                                           {Event::Kind::kPushDone, index, piece}, {}});
-                             else
-                               self->Fail(std::move(sent));
-                           });
+  options_.transport->Push(
+      program_.plan_id, edge.edge_id, piece, Message(index, piece),
+      [self = shared_from_this(), index, piece](Status sent) {
+        if (sent.ok())
+          self->Post({Item::Kind::kEvent, {Event::Kind::kPushDone, index, piece}, {}});
+        else
+          self->Fail(std::move(sent));
+      });
 }
 
 Status Instance::Impl::DeadlineError() const {
   std::vector<std::string> waiting = core_->Waiting();
   ErrorStream error = Error(Code::kDeadlineExceeded);
-  error << "[launch] no progress for " << options_.deadline.count() << " ms: "
-        << (waiting.empty() ? "nothing is left to do" : waiting[0]);
+  error << "[launch] no progress for " << options_.deadline.count()
+        << " ms: " << (waiting.empty() ? "nothing is left to do" : waiting[0]);
   Status status = error;
   for (size_t i = 1; i < waiting.size(); ++i) status = status.WithNote(waiting[i]);
   return status;

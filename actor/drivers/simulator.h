@@ -42,7 +42,7 @@ struct SimulationOptions {
 };
 
 struct SimulationResult {
-  Status status;       // kFailedPrecondition: stuck, with what every rank waits for as notes
+  Status status;  // kFailedPrecondition: stuck, with what every rank waits for as notes
   bool stuck = false;
   int64_t makespan = 0;
   int64_t events = 0;
@@ -178,8 +178,7 @@ class Simulator {
             options_.observer->OnFinish(r, effect.index, effect.task, effect.piece);
           return;
         }
-        At(now_ + Duration(r, effect.task),
-           {r, {Event::Kind::kTaskDone, effect.index, 0}, firing});
+        At(now_ + Duration(r, effect.task), {r, {Event::Kind::kTaskDone, effect.index, 0}, firing});
         return;
       }
       case Effect::Kind::kPush: {

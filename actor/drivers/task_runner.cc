@@ -132,7 +132,8 @@ Status TaskRunner::PrepareKernel(const TaskDesc& task, int threads, Prepared& pr
              Code::kInvalidArgument)
       << "[plan] workspace of " << task.name << " is too small: got " << task.workspace_bytes
       << " bytes at " << task.workspace_offset << "; expected " << needed << " within the arena of "
-      << program_.arena_bytes << ". Compile the plan for this number of threads (" << threads << ")";
+      << program_.arena_bytes << ". Compile the plan for this number of threads (" << threads
+      << ")";
   prepared.workspace = {arena_->data() + task.workspace_offset,
                         static_cast<size_t>(task.workspace_bytes)};
   return Status::Ok();
@@ -202,12 +203,12 @@ Status TaskRunner::Run(int id, int64_t piece, device::Stream* stream) {
                            ? nullptr
                            : Data(task.inputs[i], core_.InputSlot(id, static_cast<int>(i), piece));
   for (size_t i = 0; i < p.outputs.size(); ++i)
-    p.outputs[i].data = p.outputs[i].numel() == 0
-                            ? nullptr
-                            : Data(task.outputs[i],
-                                   core_.OutputSlot(id, static_cast<int>(i), piece));
+    p.outputs[i].data =
+        p.outputs[i].numel() == 0
+            ? nullptr
+            : Data(task.outputs[i], core_.OutputSlot(id, static_cast<int>(i), piece));
   switch (task.kind) {
-    case TaskKind::kKernel: return RunKernel(task, p, stream);
+    case TaskKind::kKernel: return RunKernel(task, piece, p, stream);
     case TaskKind::kInput: RunInput(task, piece, p, stream); return Status::Ok();
     case TaskKind::kOutput: RunOutput(task, piece, p, stream); return Status::Ok();
     case TaskKind::kPack:
@@ -240,7 +241,8 @@ void TaskRunner::RunOutput(const TaskDesc& task, int64_t piece, Prepared& p,
                static_cast<const std::byte*>(p.inputs[0].data), bytes);
 }
 
-Status TaskRunner::RunKernel(const TaskDesc& task, Prepared& p, device::Stream* stream) {
+Status TaskRunner::RunKernel(const TaskDesc& task, int64_t piece, Prepared& p,
+                             device::Stream* stream) {
   op::KernelContext context;
   context.inputs = p.inputs;
   context.outputs = p.outputs;
@@ -251,6 +253,7 @@ Status TaskRunner::RunKernel(const TaskDesc& task, Prepared& p, device::Stream* 
   context.logical_outputs = task.logical_outputs;
   context.input_offsets = task.input_offsets;
   context.output_offsets = task.output_offsets;
+  context.draw = (core_.iteration() << 32) | (piece << 20);
   return p.kernel.run(context);
 }
 

@@ -36,8 +36,8 @@ class TaskRunner {
   struct Assembly {
     Shape dst_begin, extent, tree;
     int reduce_op = 0;
-    std::vector<int> inputs;                  // of each source
-    std::vector<device::BoxSource> sources;   // data is set at each firing
+    std::vector<int> inputs;                 // of each source
+    std::vector<device::BoxSource> sources;  // data is set at each firing
   };
   struct Prepared {
     std::vector<op::TensorView> inputs, outputs;  // data is set at each firing
@@ -58,7 +58,7 @@ class TaskRunner {
 
   void RunInput(const TaskDesc& task, int64_t piece, Prepared& p, device::Stream* stream);
   void RunOutput(const TaskDesc& task, int64_t piece, Prepared& p, device::Stream* stream);
-  Status RunKernel(const TaskDesc& task, Prepared& p, device::Stream* stream);
+  Status RunKernel(const TaskDesc& task, int64_t piece, Prepared& p, device::Stream* stream);
   Status RunBoxes(Prepared& p, device::Stream* stream);
   Status RunAccumulate(int64_t piece, Prepared& p, device::Stream* stream);
 
@@ -67,8 +67,8 @@ class TaskRunner {
   device::Device* device_;
   device::BufferRef arena_;
   std::vector<device::BufferRef> variables_;
-  std::vector<int> root_;                            // of each register: whose memory it uses
-  std::vector<std::vector<std::byte*>> pointers_;    // of roots, by instance
+  std::vector<int> root_;                          // of each register: whose memory it uses
+  std::vector<std::vector<std::byte*>> pointers_;  // of roots, by instance
   std::vector<Prepared> tasks_;
   std::span<const op::TensorView> inputs_, outputs_;  // of the current launch
 };

@@ -29,7 +29,7 @@ class BoxWalk {
     inner_ = rank_;
   }
 
-  // Offset of the box's first element; registers the tensor's strides under `slot`.
+  // Offset of the box's first element within its tensor.
   static int64_t Origin(const Shape& shape, const Shape& begin, const Shape& extent) {
     OFL_CHECK(shape.rank() == extent.rank() && begin.rank() == extent.rank());
     int64_t stride = 1, origin = 0;
@@ -213,12 +213,18 @@ struct Narrow {
   static T Apply(T a, T b) { return T::Round(Op<float>::Apply(T::Widen(a), T::Widen(b))); }
   static T Identity() { return T::Round(Op<float>::Identity()); }
 };
-template <> struct Sum<BFloat16> : Narrow<BFloat16, Sum> {};
-template <> struct Max<BFloat16> : Narrow<BFloat16, Max> {};
-template <> struct Min<BFloat16> : Narrow<BFloat16, Min> {};
-template <> struct Sum<Float16> : Narrow<Float16, Sum> {};
-template <> struct Max<Float16> : Narrow<Float16, Max> {};
-template <> struct Min<Float16> : Narrow<Float16, Min> {};
+template <>
+struct Sum<BFloat16> : Narrow<BFloat16, Sum> {};
+template <>
+struct Max<BFloat16> : Narrow<BFloat16, Max> {};
+template <>
+struct Min<BFloat16> : Narrow<BFloat16, Min> {};
+template <>
+struct Sum<Float16> : Narrow<Float16, Sum> {};
+template <>
+struct Max<Float16> : Narrow<Float16, Max> {};
+template <>
+struct Min<Float16> : Narrow<Float16, Min> {};
 
 // Calls visit with an Op<T> for the dtype and reduction.
 template <class T, class Visit>
@@ -228,8 +234,8 @@ Status VisitReduction(int reduce_op, Visit visit) {
     case kBoxMax: return visit(T{}, Max<T>{});
     case kBoxMin: return visit(T{}, Min<T>{});
   }
-  return Error(Code::kInvalidArgument)
-         << "[boxing] unknown reduction: got " << reduce_op << "; expected 0 (sum), 1 (max) or 2 (min)";
+  return Error(Code::kInvalidArgument) << "[boxing] unknown reduction: got " << reduce_op
+                                       << "; expected 0 (sum), 1 (max) or 2 (min)";
 }
 template <class Visit>
 Status VisitElement(DType dtype, int reduce_op, Visit visit) {
@@ -305,7 +311,8 @@ void CombineRuns(const BoxWalk& walk, const Combination& c, Stream* stream) {
     for (size_t s = 0; s < sources; ++s)
       from[s] = reinterpret_cast<const T*>(c.sources[s].data) + c.origins[s] +
                 walk.RowOffset(c.sources[s].shape, row) + column;
-    T* out = reinterpret_cast<T*>(c.dst) + c.dst_origin + walk.RowOffset(*c.dst_shape, row) + column;
+    T* out =
+        reinterpret_cast<T*>(c.dst) + c.dst_origin + walk.RowOffset(*c.dst_shape, row) + column;
     if (direct) {
       CombineDirect<T, Op>(from, sources, out, n);
     } else {
@@ -357,8 +364,9 @@ Status CombineBoxes(DType dtype, int reduce_op, std::span<const BoxSource> sourc
   walk.Seal();
   std::vector<std::pair<int, int>> additions;
   if (sources.size() > kDirectSources) additions = TreeAdditions(tree);
-  const Combination c{sources, {origins, sources.size()},
-                      additions, dst, &dst_shape, BoxWalk::Origin(dst_shape, dst_begin, extent)};
+  const Combination c{sources,    {origins, sources.size()},
+                      additions,  dst,
+                      &dst_shape, BoxWalk::Origin(dst_shape, dst_begin, extent)};
   return VisitElement(dtype, reduce_op, [&]<class T, class Op>(T, Op) {
     CombineRuns<T, Op>(walk, c, stream);
     return Status::Ok();

@@ -269,7 +269,8 @@ TEST(Instances, ExchangePiecesWithBackPressureOverManyLaunches) {
     EXPECT_EQ(counted.message_bytes_sent, kLaunches * predicted.message_bytes_sent);
     EXPECT_EQ(counted.messages_received, kLaunches * predicted.messages_received);
     EXPECT_EQ(world.transports[r]->counters().pieces_sent, kLaunches * predicted.messages_sent);
-    EXPECT_EQ(world.transports[r]->counters().payload_copies, 0);
+    // Pieces are read into their registers; only the greeting may come before it is asked for.
+    EXPECT_LE(world.transports[r]->counters().payload_copies, 1);
   }
   EXPECT_EQ(world.instances[0]->predicted().message_bytes_sent, kMicroBatches * 8);
 }

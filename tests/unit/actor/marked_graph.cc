@@ -68,17 +68,20 @@ class Builder {
   std::vector<int> Reads(int r, int reg, int consumer, int p) const {
     const int pieces = Pieces(r, reg), firings = Firings(r, consumer);
     std::vector<int> reads;
-    if (pieces == firings) reads.push_back(V(r, consumer, p));
+    if (pieces == firings)
+      reads.push_back(V(r, consumer, p));
     else if (pieces == 1)
       for (int k = 0; k < firings; ++k) reads.push_back(V(r, consumer, k));
-    else if (p == pieces - 1) reads.push_back(V(r, consumer, 0));
+    else if (p == pieces - 1)
+      reads.push_back(V(r, consumer, 0));
     return reads;
   }
 
   std::vector<int> Pushes(int r, int reg, int p) const {
     std::vector<int> pushes;
     for (const RemoteEdge& edge : programs_[r].remote_edges)
-      if (edge.outgoing && edge.local_register == reg) pushes.push_back(pushes_.at(edge.edge_id) + p);
+      if (edge.outgoing && edge.local_register == reg)
+        pushes.push_back(pushes_.at(edge.edge_id) + p);
     return pushes;
   }
 

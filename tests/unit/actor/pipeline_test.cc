@@ -92,7 +92,8 @@ TEST(Pipeline, FewerCreditsGiveALargerBubble) {
   const int64_t enough = Makespan(4, 16, 4, delay), one = Makespan(4, 16, 1, delay);
   EXPECT_GT(Bubble(16, one), Bubble(16, enough) + 0.2);
   EXPECT_GE(Makespan(4, 16, 2, delay), enough);
-  // With one, a piece's whole round repeats: leave, arrive, stage, credit; then the last piece's way.
+  // With one, a piece's whole round repeats: leave, arrive, stage, credit; then the last piece's
+  // way.
   const int64_t round = 3 * delay + kStageTime, way = 4 * kStageTime + 3 * 2 * delay;
   EXPECT_NEAR(static_cast<double>(one), static_cast<double>(15 * round + way), kStageTime);
 }

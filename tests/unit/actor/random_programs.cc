@@ -79,7 +79,8 @@ class Generator {
     if (consumers.empty() || consumers.back() != task) consumers.push_back(task);
     RegisterState& state = rank_[r].registers[reg];
     // Read in a later segment: one instance for each micro-batch, as a compiler would plan it.
-    if (state.segment != segment_ && segment_ < 2 && Pieces(r, reg) > 1 && !Chance(3)) Widen(r, reg);
+    if (state.segment != segment_ && segment_ < 2 && Pieces(r, reg) > 1 && !Chance(3))
+      Widen(r, reg);
   }
   void Widen(int r, int reg) {
     RegisterDesc& desc = program(r).registers[reg];
@@ -130,10 +131,14 @@ class Generator {
   void Step() {
     const int r = Below(ranks_);
     const int choice = Below(100);
-    if (choice < 45) Compute(r);
-    else if (choice < 65 && ranks_ > 1) Transfer(r, (r + 1 + Below(ranks_ - 1)) % ranks_);
-    else if (choice < 80 && ranks_ > 1) Collective();
-    else InPlace(r);
+    if (choice < 45)
+      Compute(r);
+    else if (choice < 65 && ranks_ > 1)
+      Transfer(r, (r + 1 + Below(ranks_ - 1)) % ranks_);
+    else if (choice < 80 && ranks_ > 1)
+      Collective();
+    else
+      InPlace(r);
   }
 
   int Compute(int r) {
@@ -248,7 +253,8 @@ class Generator {
     for (int task : rank_[r].once) p.streams[0].order.push_back({task, 0});
     for (int s = 0; s < 2; ++s)
       for (int k = 0; k < m_; ++k)
-        for (auto [task, stream] : rank_[r].scheduled[s]) p.streams[stream].order.push_back({task, k});
+        for (auto [task, stream] : rank_[r].scheduled[s])
+          p.streams[stream].order.push_back({task, k});
     for (auto [task, stream] : rank_[r].scheduled[2]) p.streams[stream].order.push_back({task, 0});
     for (StreamDesc& stream : p.streams) {
       stream.name = "s" + std::to_string(&stream - p.streams.data());
@@ -268,7 +274,8 @@ class Generator {
     const int b = Below(static_cast<int>(p.registers.size()));
     if (a >= b || !Reusable(r, a) || !Reusable(r, b)) return;
     const int writer = p.registers[b].producer;
-    if (std::count(p.registers[a].consumers.begin(), p.registers[a].consumers.end(), writer)) return;
+    if (std::count(p.registers[a].consumers.begin(), p.registers[a].consumers.end(), writer))
+      return;
     world_.blocks[r][b] = world_.blocks[r][a];
     auto done = [&](int reg) {
       std::vector<int> tasks = p.registers[reg].consumers;
@@ -281,14 +288,13 @@ class Generator {
   bool Reusable(int r, int reg) {
     const RegisterDesc& desc = program(r).registers[reg];
     const TaskDesc& task = program(r).tasks[desc.producer];
-    const bool shared = std::count(world_.blocks[r].begin(), world_.blocks[r].end(),
-                                   world_.blocks[r][reg]) > 1;
+    const bool shared =
+        std::count(world_.blocks[r].begin(), world_.blocks[r].end(), world_.blocks[r][reg]) > 1;
     if (task.kind != TaskKind::kKernel && task.kind != TaskKind::kAssemble) return false;
     if (desc.instances != 1 || shared || rank_[r].registers[reg].pushed || task.firings != m_)
       return false;
-    return std::all_of(desc.consumers.begin(), desc.consumers.end(), [&](int c) {
-      return program(r).tasks[c].firings == m_;
-    });
+    return std::all_of(desc.consumers.begin(), desc.consumers.end(),
+                       [&](int c) { return program(r).tasks[c].firings == m_; });
   }
 
   std::mt19937_64 random_;

@@ -71,7 +71,8 @@ std::string RunWorld(uint64_t seed, int schedules, Tally* tally) {
   if (tally != nullptr) Count(world, graph, tally);
   for (int i = 0; i < schedules; ++i) {
     std::string error = RunSchedule<CoreType>(world, graph, expected.get(), seed * 1000 + i, tally);
-    if (!error.empty()) return "seed " + std::to_string(seed) + ", schedule " + std::to_string(i) + ": " + error;
+    if (!error.empty())
+      return "seed " + std::to_string(seed) + ", schedule " + std::to_string(i) + ": " + error;
   }
   return {};
 }

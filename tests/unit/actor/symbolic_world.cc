@@ -38,7 +38,11 @@ SequentialInterpreter::SequentialInterpreter(const std::vector<Program>& program
   for (int launch = 0; launch < launches; ++launch) {
     std::map<std::tuple<int, int, int>, uint64_t> values;  // (rank, register, piece)
     results_.emplace_back(programs.size());
-    for (size_t r = 0; r < programs.size(); ++r) results_[launch][r].resize(64 * programs[r].tasks.size());
+    for (size_t r = 0; r < programs.size(); ++r) {
+      int firings = 0;
+      for (const TaskDesc& task : programs[r].tasks) firings += task.firings;
+      results_[launch][r].resize(firings);
+    }
     auto pieces = [&](const Program& p, int reg) {
       const TaskDesc& t = p.tasks[p.registers[reg].producer];
       return t.kind == TaskKind::kAccumulate ? 1 : t.firings;
@@ -53,8 +57,9 @@ SequentialInterpreter::SequentialInterpreter(const std::vector<Program>& program
         for (const RemoteEdge& edge : p.remote_edges) {
           if (edge.outgoing || edge.local_register != task.outputs[0]) continue;
           auto [rank, reg] = senders.at(edge.edge_id);
-          values[{f.rank, task.outputs[0], f.piece}] =
-              is_variable(programs[rank], reg) ? variables[rank][reg] : values.at({rank, reg, f.piece});
+          values[{f.rank, task.outputs[0], f.piece}] = is_variable(programs[rank], reg)
+                                                           ? variables[rank][reg]
+                                                           : values.at({rank, reg, f.piece});
         }
         continue;
       }
@@ -119,18 +124,20 @@ void SymbolicMemory::OnStart(int rank, int stream, int id, int64_t piece) {
   if (stream >= 0) {
     const auto& order = p.streams[stream].order;
     const Firing due = order[memory.cursors[stream]++ % order.size()];
-    if (due.task != id || due.piece != piece) error_ = task.name + " fired out of its stream's order";
+    if (due.task != id || due.piece != piece)
+      error_ = task.name + " fired out of its stream's order";
   }
   std::vector<uint64_t>& before = memory.before[id];
   before.clear();
   for (size_t i = 0; i < task.inputs.size(); ++i)
-    before.push_back(Cell(rank, task.inputs[i],
-                          lookup_.input(rank, id, static_cast<int>(i), piece)));
-  const bool keeps = task.kind == TaskKind::kVariable ||
-                     (task.kind == TaskKind::kAccumulate && piece > 0);
+    before.push_back(
+        Cell(rank, task.inputs[i], lookup_.input(rank, id, static_cast<int>(i), piece)));
+  const bool keeps =
+      task.kind == TaskKind::kVariable || (task.kind == TaskKind::kAccumulate && piece > 0);
   for (size_t i = 0; i < task.outputs.size() && !keeps; ++i)
     if (p.registers[task.outputs[i]].alias_of < 0)
-      Cell(rank, task.outputs[i], lookup_.output(rank, id, static_cast<int>(i), piece)) = ++garbage_;
+      Cell(rank, task.outputs[i], lookup_.output(rank, id, static_cast<int>(i), piece)) =
+          ++garbage_;
 }
 
 void SymbolicMemory::OnFinish(int rank, int, int id, int64_t piece) {

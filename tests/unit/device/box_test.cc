@@ -136,9 +136,9 @@ TEST(CombineBoxes, ASourceMayBeTheDestination) {
   auto* pa = reinterpret_cast<std::byte*>(a.data());
   const BoxSource sources[] = {{pa, shape, zero},
                                {reinterpret_cast<std::byte*>(b.data()), shape, zero}};
-  ASSERT_TRUE(CombineBoxes(DType::kFloat32, kBoxSum, sources, Shape{2}, pa, shape, zero, shape,
-                           nullptr)
-                  .ok());
+  ASSERT_TRUE(
+      CombineBoxes(DType::kFloat32, kBoxSum, sources, Shape{2}, pa, shape, zero, shape, nullptr)
+          .ok());
   EXPECT_THAT(a, testing::ElementsAre(11, 22, 33));
 }
 
@@ -166,8 +166,8 @@ TEST(CombineBoxes, HalfPrecisionRoundsAfterEachAddition) {
   // float16: 2048 + 1 is halfway between 2048 and 2050, and rounds to even.
   EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxSum, 0x6800, 0x3c00), 0x6800);
   EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxSum, 0x6801, 0x3c00), 0x6802);
-  EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxSum, 0x0001, 0x0002), 0x0003);  // subnormal
-  EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxSum, 0x7bff, 0x7bff), 0x7c00);  // overflow
+  EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxSum, 0x0001, 0x0002), 0x0003);   // subnormal
+  EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxSum, 0x7bff, 0x7bff), 0x7c00);   // overflow
   EXPECT_EQ(CombineTwo<uint16_t>(DType::kBFloat16, kBoxSum, 0x4380, 0x3f80), 0x4380);  // 256 + 1
   EXPECT_EQ(CombineTwo<uint16_t>(DType::kBFloat16, kBoxSum, 0x3f80, 0x3f80), 0x4000);
   EXPECT_EQ(CombineTwo<uint16_t>(DType::kFloat16, kBoxMax, 0xbc00, 0x3c00), 0x3c00);
@@ -209,8 +209,8 @@ TEST(FillBox, IdentitiesLeaveEveryValueAsItIs) {
 
 TEST(FillBox, TouchesOnlyTheBox) {
   std::vector<int32_t> dst(12, 5);
-  ASSERT_TRUE(FillBox(DType::kInt32, kBoxSum, reinterpret_cast<std::byte*>(dst.data()),
-                      Shape{3, 4}, Shape{1, 1}, Shape{2, 2}, nullptr)
+  ASSERT_TRUE(FillBox(DType::kInt32, kBoxSum, reinterpret_cast<std::byte*>(dst.data()), Shape{3, 4},
+                      Shape{1, 1}, Shape{2, 2}, nullptr)
                   .ok());
   EXPECT_THAT(dst, testing::ElementsAre(5, 5, 5, 5, 5, 0, 0, 5, 5, 0, 0, 5));
 }

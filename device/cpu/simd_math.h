@@ -18,13 +18,16 @@ namespace ofl::device::simd {
 OFL_INLINE float FromBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 OFL_INLINE uint32_t ToBits(float x) { return std::bit_cast<uint32_t>(x); }
 
-// 2^k for k in [-126, 127].
-OFL_INLINE float PowerOfTwo(int32_t k) { return FromBits(static_cast<uint32_t>(k + 127) << 23); }
+// 2^k for k in [-126, 127]; any pattern otherwise.
+OFL_INLINE float PowerOfTwo(int32_t k) {
+  return FromBits((static_cast<uint32_t>(k) + 127u) << 23);
+}
 
-// Nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no fraction bits.
-OFL_INLINE float RoundSmall(float x) {
-  constexpr float kShift = 12582912.0f;
-  return (x + kShift) - kShift;
+// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits of
+// the pattern: no conversion, and no undefined one where x is NaN. For |x| < 2^22.
+inline constexpr float kRoundShift = 12582912.0f;
+OFL_INLINE int32_t RoundedBits(float shifted) {
+  return static_cast<int32_t>(ToBits(shifted) - ToBits(kRoundShift));
 }
 
 // exp(r) for |r| <= ln(2)/2: the Taylor series to r^7, rest below 2^-27.
@@ -38,19 +41,30 @@ OFL_INLINE float ExpReduced(float r) {
   return p * r * r + r + 1.0f;
 }
 
+inline constexpr float kLog2E = 1.44269504088896341f;
+inline constexpr float kLn2High = 0.693145751953125f;  // 16 bits, so k * high is exact
+inline constexpr float kLn2Low = 1.42860682030941723212e-6f;
+
 OFL_INLINE float Exp(float x) {
-  constexpr float kLn2High = 0.693145751953125f;  // 16 bits, so k * high is exact
-  constexpr float kLn2Low = 1.42860682030941723212e-6f;
   // Clamping keeps NaN: both comparisons are false for it.
   float t = x > 89.0f ? 89.0f : x;
   t = t < -104.0f ? -104.0f : t;
-  const float k = RoundSmall(t * 1.44269504088896341f);
+  const float shifted = t * kLog2E + kRoundShift;
+  const float k = shifted - kRoundShift;
   const float r = (t - k * kLn2High) - k * kLn2Low;
   // Two factors, since 2^k itself leaves the range of normal numbers at both ends.
-  const float safe_k = k == k ? k : 0.0f;
-  const int32_t whole = static_cast<int32_t>(safe_k);
+  const int32_t whole = RoundedBits(shifted);
   const int32_t half = whole >> 1;
   return ExpReduced(r) * PowerOfTwo(half) * PowerOfTwo(whole - half);
+}
+
+// exp(x) for x <= 0, in fewer steps; below exp(-87) it stays there.
+OFL_INLINE float ExpNegative(float x) {
+  const float t = x < -87.0f ? -87.0f : x;
+  const float shifted = t * kLog2E + kRoundShift;
+  const float k = shifted - kRoundShift;
+  const float r = (t - k * kLn2High) - k * kLn2Low;
+  return ExpReduced(r) * PowerOfTwo(RoundedBits(shifted));
 }
 
 OFL_INLINE float Log(float x) {
@@ -74,7 +88,7 @@ OFL_INLINE float Log(float x) {
   const float h = 0.5f * f * f;
   const float series = s * (h + z * p);
   const float result =
-      exponent * 0.693145751953125f + ((f - (h - series)) + exponent * 1.42860682030941723212e-6f);
+      exponent * kLn2High + ((f - (h - series)) + exponent * kLn2Low);
   constexpr float kInf = std::numeric_limits<float>::infinity();
   float y = x == kInf ? kInf : result;
   y = x == 0.0f ? -kInf : y;
@@ -83,9 +97,8 @@ OFL_INLINE float Log(float x) {
 
 // exp(x) - 1 for x <= 0 without cancellation, over [-20, 0].
 OFL_INLINE float Expm1Negative(float x) {
-  constexpr float kLn2High = 0.693145751953125f;
-  constexpr float kLn2Low = 1.42860682030941723212e-6f;
-  const float k = RoundSmall(x * 1.44269504088896341f);
+  const float shifted = x * kLog2E + kRoundShift;
+  const float k = shifted - kRoundShift;
   const float r = (x - k * kLn2High) - k * kLn2Low;
   float p = 1.0f / 5040;
   p = p * r + 1.0f / 720;
@@ -94,7 +107,7 @@ OFL_INLINE float Expm1Negative(float x) {
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
   const float e = p * r * r + r;  // exp(r) - 1
-  const float scale = PowerOfTwo(static_cast<int32_t>(k == k ? k : 0.0f));
+  const float scale = PowerOfTwo(RoundedBits(shifted));
   return e * scale + (scale - 1.0f);
 }
 
@@ -109,11 +122,11 @@ OFL_INLINE float Tanh(float x) {
 
 OFL_INLINE float Sigmoid(float x) {
   const float e = Exp(-std::fabs(x));
-  const float small = e / (1.0f + e);
-  return x >= 0.0f ? 1.0f / (1.0f + e) : small;
+  return (x >= 0.0f ? 1.0f : e) / (1.0f + e);
 }
 
-OFL_INLINE float Erf(float x) {
+// With e = exp(-x^2), which callers that need it as well compute once.
+OFL_INLINE float ErfWithExp(float x, float e) {
   const float a = std::fabs(x);
   // Up to 1: x times a polynomial in x^2 (Chebyshev fit, 2^-29).
   const float z = a > 1.0f ? 1.0f : a * a;
@@ -139,15 +152,18 @@ OFL_INLINE float Erf(float x) {
   q = q * u + 2.493820374e-02f;
   q = q * u - 7.434760093e-02f;
   q = q * u + 2.108063575e-01f;
-  const float far = 1.0f - Exp(-t * t) * q;
+  const float far = 1.0f - e * q;
   const float y = a > 1.0f ? far : near;
   return std::copysign(x != x ? x : y, x);
 }
+OFL_INLINE float Erf(float x) { return ErfWithExp(x, ExpNegative(-x * x)); }
 
 OFL_INLINE double Exp(double x) { return std::exp(x); }
 OFL_INLINE double Log(double x) { return std::log(x); }
 OFL_INLINE double Tanh(double x) { return std::tanh(x); }
 OFL_INLINE double Erf(double x) { return std::erf(x); }
+OFL_INLINE double ExpNegative(double x) { return std::exp(x); }
+OFL_INLINE double ErfWithExp(double x, double) { return std::erf(x); }
 OFL_INLINE double Sigmoid(double x) {
   const double e = std::exp(-std::fabs(x));
   return x >= 0.0 ? 1.0 / (1.0 + e) : e / (1.0 + e);

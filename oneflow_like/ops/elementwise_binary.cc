@@ -25,11 +25,11 @@ struct DivFn {
 // NaN of either side wins, as in torch.
 struct MaximumFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return a > b || a != a ? a : b; }
+  OFL_INLINE T operator()(T a, T b) const { return (a > b) | (a != a) ? a : b; }
 };
 struct MinimumFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return a < b || a != a ? a : b; }
+  OFL_INLINE T operator()(T a, T b) const { return (a < b) | (a != a) ? a : b; }
 };
 struct PowFn {
   template <class T>

@@ -30,9 +30,9 @@ struct GeluTanhFn {
 struct GeluGradFn {
   template <class T>
   OFL_INLINE T operator()(T dy, T x) const {
-    const T cdf = T(0.5) * (T(1) + simd::Erf(x * T(kInvSqrt2)));
-    const T pdf = T(kInvSqrt2Pi) * simd::Exp(T(-0.5) * x * x);
-    return dy * (cdf + x * pdf);
+    const T e = simd::ExpNegative(T(-0.5) * x * x);
+    const T cdf = T(0.5) * (T(1) + simd::ErfWithExp(x * T(kInvSqrt2), e));
+    return dy * (cdf + x * T(kInvSqrt2Pi) * e);
   }
 };
 struct GeluTanhGradFn {

@@ -133,7 +133,8 @@ Status RunMean(op::KernelContext& c) {
   for (int i = 0; i < in.rank(); ++i)
     if (reduce[i]) count *= static_cast<double>(c.logical_inputs[0].shape[i]);
   Reduce<SumOf<T>>(c.stream, MakeReduceLoop(in, reduce), c.inputs[0].as<T>(),
-                   c.outputs[0].as<T>(), [count](double acc) { return static_cast<T>(acc / count); });
+                   c.outputs[0].as<T>(),
+                   [count](double acc) { return static_cast<T>(acc / count); });
   return Status::Ok();
 }
 
@@ -245,8 +246,8 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
       .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
       .Attr("keepdim", op::AttrType::kBool, false)
       .Unclaimed("P->P", "of a tensor without axes, where a reduction is the identity")
-      .Unclaimed("P(max)->P(max)", "of amax, or of a tensor without axes; rules have no form for it")
-      .Unclaimed("P(min)->P(min)", "of amin, or of a tensor without axes; rules have no form for it")
+      .Unclaimed("P(max)->P(max)", "of amax, which rules have no form for, or without axes")
+      .Unclaimed("P(min)->P(min)", "of amin, which rules have no form for, or without axes")
       .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
         return in[0].shape.numel();
       });

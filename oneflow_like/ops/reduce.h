@@ -10,7 +10,8 @@
 
 namespace ofl::ops {
 
-inline constexpr int kLanes = 16;
+// More than the compiler unrolls, so that the loop over them becomes vectors for every join.
+inline constexpr int kLanes = 32;
 
 // A reduction as alternating kept and reduced axes, neighbours merged, size-1 axes dropped.
 struct ReduceLoop {
@@ -50,7 +51,7 @@ struct MaxOf {
     return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
                                                 : std::numeric_limits<T>::lowest();
   }
-  static OFL_INLINE Acc Join(Acc a, Acc x) { return x > a || x != x ? x : a; }
+  static OFL_INLINE Acc Join(Acc a, Acc x) { return (x > a) | (x != x) ? x : a; }
 };
 template <class T>
 struct MinOf {
@@ -59,7 +60,7 @@ struct MinOf {
     return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity()
                                                 : std::numeric_limits<T>::max();
   }
-  static OFL_INLINE Acc Join(Acc a, Acc x) { return x < a || x != x ? x : a; }
+  static OFL_INLINE Acc Join(Acc a, Acc x) { return (x < a) | (x != x) ? x : a; }
 };
 
 template <class R, class T>

@@ -69,12 +69,15 @@ class ToLocalNode final : public Node {
  public:
   ToLocalNode(TensorMeta meta, LayoutRef layout)
       : Node("to_local"), meta_(meta), layout_(DualOf(layout)) {}
-  op::Values Apply(EagerBuilder&, std::span<const op::Value> grads) override {
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
     TensorImpl* local = AsTensor(grads[0]);
     const int index = layout_->placement.IndexOf(Context::Get().rank());
     const Shape shard = index < 0 ? Shape({0}) : local->meta().shape;
     auto contiguous = Contiguous(TensorRef(local));
-    if (!contiguous.ok()) return {nullptr};
+    if (!contiguous.ok()) {
+      builder.Report(contiguous.status());
+      return {nullptr};
+    }
     TensorRef global(
         new TensorImpl(meta_, shard, layout_, index < 0 ? nullptr : (*contiguous)->storage()));
     if (index >= 0) {

@@ -24,10 +24,12 @@ struct ScalarForms {
 std::unordered_map<const op::OpDef*, ScalarForms>* scalar_forms = nullptr;
 const op::OpDef* true_division = nullptr;
 
+bool IsWhole(PyObject* number) { return PyLong_Check(number) || PyIndex_Check(number); }
+
 // The dtype a weak scalar takes beside a tensor of `dtype`.
 DType WeakDType(DType dtype, PyObject* number) {
   if (PyBool_Check(number)) return dtype;
-  if (PyLong_Check(number)) return dtype == DType::kBool ? DType::kInt64 : dtype;
+  if (IsWhole(number)) return dtype == DType::kBool ? DType::kInt64 : dtype;
   return IsFloating(dtype) ? dtype : DType::kFloat32;
 }
 
@@ -95,7 +97,7 @@ Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObj
   const op::OpDef* form =
       found == scalar_forms->end() ? nullptr : (left ? found->second.left : found->second.right);
   const bool fits = IsFloating(dtype) || (dtype != DType::kBool && &def != true_division &&
-                                          PyLong_Check(number) && def.name != "pow");
+                                          IsWhole(number) && def.name != "pow");
   if (form != nullptr && fits) {
     OFL_ASSIGN(double value, NumberOf(number));
     if (!left && found->second.negate_right) value = -value;

@@ -96,6 +96,13 @@ def test_promotion_as_torch():
     assert (ints > 1).tolist() == [False, True] and (ints == 2).dtype is flow.bool
 
 
+def test_numpy_scalars_are_weak_too():
+    ints, floats = flow.tensor([1, 2]), flow.tensor([0.5, 1.5])
+    assert (ints + np.int64(2)).dtype is flow.int64
+    assert (floats * np.float64(2)).dtype is flow.float32
+    assert (floats * np.float32(2)).tolist() == [1.0, 3.0]
+
+
 def test_shapes():
     value = array(2, 3, 4)
     x = flow.tensor(value)

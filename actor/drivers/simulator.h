@@ -12,6 +12,7 @@
 #include <queue>
 #include <random>
 #include <span>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 

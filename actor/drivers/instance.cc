@@ -37,6 +37,10 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status Open();
   void Close();
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);
+  // Greets the peers once.
+  Status Connect() {
+    return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet();
+  }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
   Counters counters() const;
   Counters predicted() const;
@@ -355,8 +359,7 @@ Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
                                std::to_string(launches_));
   OFL_TRY(runner_->Bind(inputs, outputs));
   WatchPeers();
-  Status status;
-  if (!greeted_ && !program_.remote_edges.empty()) status = Greet();
+  Status status = Connect();
   if (status.ok()) {
     Post({Item::Kind::kEvent, {Event::Kind::kLaunch, 0, 0}, {}});
     WaitForEnd();
@@ -440,6 +443,7 @@ Status Instance::Launch(std::span<const op::TensorView> inputs,
                         std::span<const op::TensorView> outputs) {
   return impl_->Launch(inputs, outputs);
 }
+Status Instance::Connect() { return impl_->Connect(); }
 void Instance::Fail(Status cause) { impl_->Fail(std::move(cause)); }
 Counters Instance::counters() const { return impl_->counters(); }
 Counters Instance::predicted() const { return impl_->predicted(); }

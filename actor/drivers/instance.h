@@ -58,6 +58,8 @@ class Instance {
   static Result<std::unique_ptr<Instance>> Create(Program program, InstanceOptions options);
   ~Instance();
 
+  // Meets the peers of the plan's edges; the first launch does so unless this was called.
+  Status Connect();
   // Runs one iteration. inputs[i] and outputs[i] are what tasks with binding i read and write: all
   // micro-batches one behind another. Arguments that do not fit are refused before anything runs.
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);

@@ -477,9 +477,16 @@ class Expansion {
     program_.streams.push_back(std::move(stream));
   }
 
+  // Readers of each register in the order they first run.
   void LinkConsumers() {
-    for (const TaskDesc& task : program_.tasks)
-      for (int reg : task.inputs) program_.registers[reg].consumers.push_back(task.id);
+    std::vector<bool> seen(program_.tasks.size(), false);
+    for (const StreamDesc& stream : program_.streams)
+      for (const Firing& firing : stream.order) {
+        if (seen[firing.task]) continue;
+        seen[firing.task] = true;
+        for (int reg : program_.tasks[firing.task].inputs)
+          program_.registers[reg].consumers.push_back(firing.task);
+      }
   }
 
   const proto::Plan& plan_;

@@ -19,6 +19,7 @@ class MarkedGraph {
     for (size_t r = 0; r < programs_.size(); ++r) {
       StreamOrder(static_cast<int>(r));
       for (const RegisterDesc& reg : programs_[r].registers) DataAndCredit(static_cast<int>(r), reg);
+      for (const TaskDesc& task : programs_[r].tasks) Overwrites(static_cast<int>(r), task);
       for (const ControlEdge& edge : programs_[r].control_edges) Control(static_cast<int>(r), edge);
     }
     for (const Wire& wire : wires_) Remote(wire);
@@ -88,8 +89,10 @@ class MarkedGraph {
   template <class Fn>
   void EachRead(int r, const RegisterDesc& reg, int consumer, Fn fn) {
     const int made = Pieces(r, reg);
-    for (int k = 0; k < Firings(r, consumer); ++k) {
-      const int piece = std::min(k, made - 1);
+    const int reads = Firings(r, consumer);
+    for (int k = 0; k < reads; ++k) {
+      // Who fires once reads the last piece; a piece made once is read by every firing.
+      const int piece = reads == 1 ? made - 1 : std::min(k, made - 1);
       fn(ProducerVertex(r, reg, piece), Vertex(r, consumer, k), piece);
     }
   }
@@ -116,8 +119,34 @@ class MarkedGraph {
   }
 
   void Control(int r, const ControlEdge& edge) {
-    const int n = std::min(Firings(r, edge.before), Firings(r, edge.after));
-    for (int k = 0; k < n; ++k) Edge(Vertex(r, edge.before, k), Vertex(r, edge.after, k));
+    const int before = Firings(r, edge.before), after = Firings(r, edge.after);
+    for (int k = 0; k < after; ++k) {
+      if (before == after && k - edge.tokens >= 0)
+        Edge(Vertex(r, edge.before, k - edge.tokens), Vertex(r, edge.after, k));
+      else if (before != after)
+        Edge(Last(r, edge.before), Vertex(r, edge.after, k));
+    }
+  }
+
+  // Who changes a register's memory, by an update or by taking it over, waits for all others that
+  // read it before.
+  void Overwrites(int r, const TaskDesc& task) {
+    const Program& p = programs_[r];
+    for (int i : task.mutates) After(r, p.registers[task.inputs[i]], task);
+    for (int out : task.outputs)
+      if (p.registers[out].alias_of >= 0) After(r, p.registers[p.registers[out].alias_of], task);
+  }
+
+  void After(int r, const RegisterDesc& reg, const TaskDesc& writer) {
+    for (int reader : reg.consumers) {
+      if (reader == writer.id) break;  // later readers see the new content
+      if (Firings(r, reader) == Firings(r, writer.id)) {
+        for (int k = 0; k < Firings(r, reader); ++k)
+          Edge(Vertex(r, reader, k), Vertex(r, writer.id, k));
+      } else {
+        Edge(Last(r, reader), Vertex(r, writer.id, 0));
+      }
+    }
   }
 
   void Remote(const Wire& wire) {

@@ -176,7 +176,7 @@ def say_plan(plan, path, counters):
     as_predicted = all(counters[key] == counters["predicted_" + key]
                        for key in ("firings", "messages"))
     say(f"  firings and messages {'equal' if as_predicted else 'DIFFER FROM'} the plan's "
-        f"prediction, {counters['master_messages']} through a master")
+        f"prediction, {counters['unplanned_messages']} through a master or any other way")
     say(f"plan hash {plan.hash}, written to {path}")
 
 

@@ -15,7 +15,7 @@ struct Key {
 
 Key KeyOf(const op::KernelContext& c) {
   return {static_cast<uint64_t>(c.attr<int64_t>("seed")),
-          static_cast<uint64_t>(c.attr<int64_t>("offset"))};
+          static_cast<uint64_t>(c.attr<int64_t>("offset") + c.draw)};
 }
 
 // Calls body(local begin, local end, logical index of local begin) for every run of the output's

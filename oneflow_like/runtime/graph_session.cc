@@ -98,15 +98,14 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
 }
 
 Status GraphSession::CompareHashes(transport::Transport& transport) {
-  static uint64_t sequence = 0;  // every rank starts its sessions in the same order
-  OFL_ASSIGN(auto hashes,
-             transport::AllGatherText(transport, kPlanChannel, sequence++, plan_.hash()));
+  const uint64_t number = 2 * tensor::Context::Get().NextPlan();
+  OFL_ASSIGN(auto hashes, transport::AllGatherText(transport, kPlanChannel, number, plan_.hash()));
   int differs = -1;
   for (size_t r = 0; r < hashes.size(); ++r)
     if (hashes[r] != hashes[0] && differs < 0) differs = static_cast<int>(r);
   if (differs < 0) return Status::Ok();
   const std::string ours = Digests(plan_.semantics());
-  OFL_ASSIGN(auto all, transport::AllGatherText(transport, kPlanChannel, sequence++, ours));
+  OFL_ASSIGN(auto all, transport::AllGatherText(transport, kPlanChannel, number + 1, ours));
   const int other = plan_.hash() == hashes[0] ? differs : 0;
   return Error(Code::kFailedPrecondition)
          << "graph " << plan_.graph_name() << " compiled to different plans: rank "
@@ -121,13 +120,16 @@ Status GraphSession::Start() {
   int rank = context.rank();
   if (tracer_->local() || context.world_size() == 1) {
     if (tracer_->local()) rank = 0;
-    solo_ = transport::SoloTransport();
-    options.transport = solo_.get();
+    transport_ = transport::SoloTransport();
   } else {
-    OFL_ASSIGN(options.transport, context.transport());
-    OFL_TRY(CompareHashes(*options.transport));
+    OFL_ASSIGN(transport_, context.SharedTransport());
+    OFL_TRY(CompareHashes(*transport_));
   }
+  options.transport = transport_.get();
+  options.interrupted = context.hooks().interrupted;
   OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
+  // Two sessions of one plan have edges of their own; every rank starts its sessions alike.
+  program.plan_id += context.NextPlan() << 40;
   OFL_ASSIGN(options.device, context.DeviceOf(DeviceKind::kCpu));
   for (const auto& [name, tensor] : tracer_->variables()) {
     if (!tensor->has_data()) continue;  // this rank is outside its placement
@@ -137,7 +139,7 @@ Status GraphSession::Start() {
         device::WrapExternal(tensor->data(), tensor->local_meta().bytes(), tensor->storage());
   }
   OFL_ASSIGN(instance_, actor::Instance::Create(std::move(program), std::move(options)));
-  return Status::Ok();
+  return instance_->Connect();
 }
 
 Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) const {
@@ -215,8 +217,11 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
     output_views.push_back(output->has_data() ? output->view() : op::TensorView{});
     outputs.push_back(std::move(output));
   }
+  const transport::Counters before = transport_->counters();
   failure_ = instance_->Launch(views, output_views);
   OFL_TRY(failure_);
+  const transport::Counters after = transport_->counters();
+  unplanned_messages_ += after.messages_sent - before.messages_sent;
   for (const auto& resource : plan_.semantics().resources())
     if (resource.mutated()) tracer_->variables().at(resource.name())->BumpVersion();
   return outputs;
@@ -235,8 +240,9 @@ Result<std::map<std::string, int64_t>> GraphSession::Counters() const {
       {"predicted_messages", predicted.messages_sent * measured.launches},
       {"message_bytes", measured.message_bytes_sent},
       {"predicted_message_bytes", predicted.message_bytes_sent * measured.launches},
-      // Ranks push to each other directly; no process relays for others.
-      {"master_messages", 0},
+      // Messages this rank sent while launches ran that are no pieces of the plan's edges, each of
+      // which joins its producer's rank to its consumer's: a master or a relay would show here.
+      {"unplanned_messages", unplanned_messages_},
   };
 }
 

@@ -57,7 +57,8 @@ class GraphSession {
   int threads_;
   bool compiled_ = false;
   proto::Plan plan_;
-  std::unique_ptr<transport::Transport> solo_;
+  std::shared_ptr<transport::Transport> transport_;  // the world's, or one of its own
+  int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
   std::vector<float> scalar_values_;
   Status failure_;

@@ -35,11 +35,19 @@ std::unique_ptr<Context> Context::Install(std::unique_ptr<Context> context) {
 void Context::BindThread(Context* context) { thread_context = context; }
 
 Result<transport::Transport*> Context::transport() {
-  if (transport_ != nullptr) return transport_.get();
+  OFL_ASSIGN(auto shared, SharedTransport());
+  return shared.get();
+}
+
+Result<std::shared_ptr<transport::Transport>> Context::SharedTransport() {
+  OFL_ENSURE(!options_.imaginary, Code::kFailedPrecondition)
+      << "[compile_world] the ranks of this world do not exist: nothing can be sent or read; "
+      << "leave compile_world first";
+  if (transport_ != nullptr) return transport_;
   if (!connect_failure_.ok()) return connect_failure_;
   if (options_.connect == nullptr) {
     transport_ = transport::SoloTransport();
-    return transport_.get();
+    return transport_;
   }
   auto connected = options_.connect();
   if (!connected.ok()) {
@@ -47,7 +55,7 @@ Result<transport::Transport*> Context::transport() {
     return connect_failure_;
   }
   transport_ = std::move(connected).value();
-  return transport_.get();
+  return transport_;
 }
 
 void Context::Shutdown(Status why) {

@@ -33,6 +33,8 @@ struct ContextOptions {
   int local_rank = 0;
   int local_world_size = 1;
   int threads = 1;  // of every kernel
+  // A world to compile for: no rank exists, this process is none of them, nothing can be sent.
+  bool imaginary = false;
   // Makes the transport at first use; null: a world of one.
   std::function<Result<std::unique_ptr<transport::Transport>>()> connect;
 };
@@ -55,8 +57,11 @@ class Context {
   int local_rank() const { return options_.local_rank; }
   int local_world_size() const { return options_.local_world_size; }
   int threads() const { return options_.threads; }
+  bool imaginary() const { return options_.imaginary; }
   // Connects at first use. The error is kept: a second use reports it again.
   Result<transport::Transport*> transport();
+  // The same, kept alive (though closed) beyond Shutdown by whoever has edges open on it.
+  Result<std::shared_ptr<transport::Transport>> SharedTransport();
   bool connected() const { return transport_ != nullptr; }
   // Tells the peers why this rank leaves (OK: it is done). Nothing can be sent afterwards.
   void Shutdown(Status why);
@@ -72,6 +77,9 @@ class Context {
   // Number of the next eager exchange with a peer; both ends count alike.
   uint64_t NextSequence(int peer);
 
+  // Numbers the plans this process starts; every rank starts them in the same order.
+  uint64_t NextPlan() { return next_plan_++; }
+
   // Called around every wait for peers. `call_site` names the user's line ("train.py:12").
   struct Hooks {
     void* (*leave)() = nullptr;
@@ -84,12 +92,13 @@ class Context {
 
  private:
   ContextOptions options_;
-  std::unique_ptr<transport::Transport> transport_;
+  std::shared_ptr<transport::Transport> transport_;  // shared with compiled graphs' edges
   Status connect_failure_;
   device::Device* devices_[4] = {};
   std::unique_ptr<device::Stream> streams_[4];
   std::unique_ptr<CallCache> cache_;
   std::vector<uint64_t> sequences_;  // by peer
+  uint64_t next_plan_ = 0;
   Generator generator_;
   bool grad_enabled_ = true;
   Hooks hooks_;

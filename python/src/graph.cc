@@ -143,6 +143,13 @@ void BindSession(nb::module_& m) {
              for (nb::handle update : updates) specs.push_back(SpecFrom(nb::cast<nb::dict>(update)));
              Unwrap(s.Compile(specs, clip_norms, dump_dir));
            })
+      .def("variables",
+           [](GraphSession& s) {
+             nb::dict named;
+             for (const auto& [name, tensor] : s.tracer().variables())
+               named[name.c_str()] = Wrap(tensor);
+             return named;
+           })
       .def("has_loss", [](GraphSession& s) { return s.tracer().loss() >= 0; })
       .def("launch", &Launch)
       .def("counters", [](GraphSession& s) { return Unwrap(s.Counters()); })
@@ -171,6 +178,7 @@ void EnterCompileWorld(int size) {
   options.rank = -1;
   options.world_size = size;
   options.local_world_size = size;
+  options.imaginary = true;
   OuterContexts().push_back(
       tensor::Context::Install(std::make_unique<tensor::Context>(std::move(options))));
 }

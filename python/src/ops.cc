@@ -279,7 +279,7 @@ Result<op::Values> RunCall(const Call& call) {
                          call.given[left ? 0 : 1], left);
   }
   OFL_TRY(CollectInputs(call, inputs));
-  if (call.binding.params.size() == 2 && inputs.size() == 2) {
+  if (call.binding.params.size() == 2 && inputs.size() == 2 && call.binding.def->attrs.empty()) {
     return RunBinaryOp(*call.binding.def, inputs);
   }
   OFL_TRY(CollectAttrs(call, attrs));

@@ -7,7 +7,9 @@ tensors of the same shapes, dtypes and layouts runs the plan.
 import contextlib
 import os
 
-from ... import _C
+import numpy
+
+from ... import _C, env
 from ..module import Module
 
 __all__ = ["Graph", "GraphConfig", "GraphModule", "Plan", "compile_world"]
@@ -222,6 +224,19 @@ class Graph:
         if not self._launched:
             raise RuntimeError(f"graph {self.name} has not run yet")
         return self._session.counters()
+
+    def save_variables(self, directory):
+        """Writes the logical value of every variable of the plan as <name>.npy (collective).
+
+        `oneflow-like-exec` starts from such a directory.
+        """
+        if not self.is_compiled:
+            raise RuntimeError(f"graph {self.name} is not compiled: call it, or compile(*args), first")
+        os.makedirs(directory, exist_ok=True)
+        for name, tensor in self._session.variables().items():
+            value = tensor.detach().numpy()
+            if env.get_rank() == 0:
+                numpy.save(os.path.join(directory, f"{name}.npy"), value)
 
     def state_dict(self):
         """The state of the graph's modules, under their attribute names."""

@@ -1,0 +1,373 @@
+"""nn.Graph: compiling, running, refusing, and the plan as a file."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from jobs import run_text
+
+import oneflow_like as flow
+from oneflow_like import nn
+
+PRELUDE = """
+import os
+import sys
+import numpy as np
+import oneflow_like as flow
+from oneflow_like import nn
+RANK, WORLD = flow.env.get_rank(), flow.env.get_world_size()
+P = flow.placement.all("cpu")
+B = flow.sbp.broadcast
+
+class Train(nn.Graph):
+    def __init__(self, model, optimizer=None, micro_batches=1):
+        super().__init__()
+        self.model = model
+        self.config.set_gradient_accumulation_steps(micro_batches)
+        if optimizer is not None:
+            self.add_optimizer(optimizer)
+    def build(self, x, y):
+        error = self.model(x) - y
+        loss = (error * error).mean()
+        if self._optimizers:
+            loss.backward()
+        return loss
+
+def mlp(seed=0):
+    flow.manual_seed(seed)
+    return nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 4))
+
+def data(rows=16, placement=None, sbp=None):
+    rng = np.random.RandomState(0)
+    x = flow.tensor(rng.rand(rows, 8).astype("float32"))
+    y = flow.tensor(rng.rand(rows, 4).astype("float32"))
+    if placement is None:
+        return x, y
+    return (x.to_global(placement=placement, sbp=B).to_global(sbp=sbp),
+            y.to_global(placement=placement, sbp=B).to_global(sbp=sbp))
+"""
+exec(PRELUDE)  # the same helpers here and in the jobs
+
+
+def test_graph_equals_eager_bit_for_bit_and_shares_parameters():
+    x, y = data()
+    eager, graphed = mlp(), mlp()
+    eager_opt = flow.optim.AdamW(eager.parameters(), lr=1e-2)
+    graph_opt = flow.optim.AdamW(graphed.parameters(), lr=1e-2)
+    graph = Train(graphed, graph_opt)
+    for _ in range(4):
+        error = eager(x) - y
+        loss = (error * error).mean()
+        eager_opt.zero_grad()
+        loss.backward()
+        eager_opt.step()
+        assert graph(x, y).item() == loss.item()
+    for a, b in zip(eager.parameters(), graphed.parameters()):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_eager_and_graph_steps_may_alternate():
+    x, y = data()
+    plain, mixed = mlp(), mlp()
+    plain_opt = flow.optim.AdamW(plain.parameters(), lr=1e-2)
+    mixed_opt = flow.optim.AdamW(mixed.parameters(), lr=1e-2)
+    graph = Train(mixed, mixed_opt)
+
+    def eager_step(model, optimizer):
+        loss = ((model(x) - y) * (model(x) - y)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    for i in range(4):
+        eager_step(plain, plain_opt)
+        if i % 2:
+            eager_step(mixed, mixed_opt)
+        else:
+            graph(x, y)
+    for a, b in zip(plain.parameters(), mixed.parameters()):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_micro_batches_give_a_loss_each_and_the_whole_batch_s_update():
+    x, y = data()
+    whole, parts = mlp(), mlp()
+    whole_graph = Train(whole, flow.optim.SGD(whole.parameters(), lr=0.1))
+    parts_graph = Train(parts, flow.optim.SGD(parts.parameters(), lr=0.1), micro_batches=4)
+    for _ in range(3):
+        one, four = whole_graph(x, y), parts_graph(x, y)
+        assert tuple(four.shape) == (4,)
+        np.testing.assert_allclose(four.numpy().mean(), one.item(), rtol=1e-6)
+
+
+def test_learning_rate_schedule_needs_no_second_compilation():
+    x, y = data()
+    model = mlp()
+    optimizer = flow.optim.SGD(model.parameters(), lr=0.0)
+    graph = Train(model, optimizer)
+    before = graph(x, y).item()
+    assert graph(x, y).item() == before
+    optimizer.param_groups[0]["lr"] = 0.1
+    graph(x, y)
+    assert graph(x, y).item() < before
+
+
+def test_clipping_in_a_graph_equals_eager():
+    x, y = data()
+    eager, graphed = mlp(), mlp()
+    make = lambda m: flow.optim.SGD(  # noqa: E731
+        [{"params": m.parameters(), "clip_grad_max_norm": 0.05, "clip_grad_norm_type": 2.0}], lr=1.0)
+    eager_opt, graph = make(eager), Train(graphed, make(graphed))
+    for _ in range(3):
+        error = eager(x) - y
+        loss = (error * error).mean()
+        eager_opt.zero_grad()
+        loss.backward()
+        eager_opt.clip_grad()
+        eager_opt.step()
+        np.testing.assert_allclose(graph(x, y).item(), loss.item(), rtol=1e-6)
+
+
+def test_dropout_draws_a_new_mask_in_every_call_and_its_gradient_the_same():
+    class Drop(nn.Graph):
+        def __init__(self, weight, optimizer):
+            super().__init__()
+            self.weight = weight
+            self.add_optimizer(optimizer)
+
+        def build(self, x):
+            y = nn.functional.dropout(x * self.weight, p=0.5)
+            y.sum().backward()
+            return y
+
+    weight = nn.Parameter(flow.ones(1000))
+    graph = Drop(weight, flow.optim.SGD([weight], lr=1.0))
+    x = flow.ones(1000)
+    before = weight.detach().numpy().copy()
+    first = graph(x).numpy()
+    # d sum(y) / d weight is the mask itself, scaled: 2 where kept.
+    np.testing.assert_array_equal(before - weight.detach().numpy(), np.where(first != 0, 2.0, 0.0))
+    second = graph(x).numpy()
+    assert ((first == 0) != (second == 0)).mean() > 0.3
+
+
+def test_nested_inputs_and_outputs_keep_their_structure():
+    class Nested(nn.Graph):
+        def build(self, pair, scale):
+            return {"sum": pair[0] + pair[1], "scaled": [pair[0] * scale]}
+
+    a, b = flow.ones(2, 3), flow.ones(2, 3)
+    out = Nested()((a, b), 3.0)
+    np.testing.assert_array_equal(out["sum"].numpy(), np.full((2, 3), 2.0))
+    np.testing.assert_array_equal(out["scaled"][0].numpy(), np.full((2, 3), 3.0))
+
+
+def test_counters_equal_the_prediction():
+    x, y = data()
+    model = mlp()
+    graph = Train(model, flow.optim.AdamW(model.parameters()))
+    for _ in range(3):
+        graph(x, y)
+    counters = graph.counters()
+    assert counters["launches"] == 3
+    assert counters["firings"] == counters["predicted_firings"] > 0
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda g: g(*data(rows=12)), ValueError, ["compiled for input", "(16, 8)", "(12, 8)"]),
+    (lambda g: g(data()[0]), Exception, ["takes 2 tensors, got 1"]),
+    (lambda g: g(data()[0], 3), Exception, ["takes 2 tensors, got 1"]),
+])
+def test_other_arguments_than_compiled_for_are_refused(call, error, words):
+    graph = Train(mlp())
+    graph(*data())
+    with pytest.raises(error) as caught:
+        call(graph)
+    text = str(caught.value).replace("[16,8]", "(16, 8)").replace("[12,8]", "(12, 8)")
+    for word in words:
+        assert word in text
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    graph = Train(mlp(), micro_batches=5)
+    with pytest.raises(ValueError, match="micro-batches"):
+        graph(*data())
+
+
+def test_wrong_shapes_in_build_name_operator_and_line():
+    class Wrong(nn.Graph):
+        def build(self, x):
+            return flow.matmul(x, x)
+
+    with pytest.raises(ValueError) as caught:
+        Wrong()(flow.ones(2, 3))
+    assert "[matmul]" in str(caught.value) and "test_graph.py" in str(caught.value)
+
+
+def test_values_cannot_be_read_in_build():
+    class Reads(nn.Graph):
+        def build(self, x):
+            return x * float(x.sum().item())
+
+    with pytest.raises(Exception, match="(?i)graph|build|trac"):
+        Reads()(flow.ones(2))
+
+
+def test_plan_files_are_checked(tmp_path):
+    graph = Train(mlp())
+    graph(*data())
+    path = tmp_path / "plan.pb"
+    graph.plan().save(path)
+    assert flow._C.plan_check(str(path)) == graph.plan().hash
+    whole = path.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(Exception, match="plan"):
+            flow._C.plan_show(str(path))
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 0x40
+    path.write_bytes(bytes(flipped))
+    with pytest.raises(Exception):
+        flow._C.plan_check(str(path))
+    with pytest.raises(Exception, match="cannot open"):
+        flow._C.plan_show(str(tmp_path / "absent.pb"))
+
+
+def test_pass_dumps(tmp_path, monkeypatch):
+    monkeypatch.setenv("OFL_DUMP", str(tmp_path))
+    Train(mlp())(*data())
+    names = sorted(p.name.split(".")[-2] for p in tmp_path.iterdir())
+    assert names[0] == "00_trace" and names[-1].endswith("_order")
+
+
+def test_compile_world_makes_no_data_and_a_plan_that_does_not_grow():
+    sizes = {}
+    for world in (2, 64):
+        with flow.compile_world(world):
+            placement = flow.placement.all("cpu")
+            sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples" / "gpt"))
+            import model as gpt
+            laid = gpt.Laid(gpt.GPT(gpt.Config(2, 64, 4, 32, 256)), "dp", world)
+            optimizer = flow.optim.AdamW(laid.module.parameters(), lr=1e-3)
+
+            class Step(nn.Graph):
+                def __init__(self):
+                    super().__init__()
+                    self.model = laid.module
+                    self.add_optimizer(optimizer)
+
+                def build(self, tokens, targets):
+                    loss = self.model.loss(tokens, targets)
+                    loss.backward()
+                    return loss
+
+            shape = (8 * world, 32)
+            tokens = flow.zeros(shape, dtype=flow.int64, placement=placement,
+                                sbp=flow.sbp.split(0))
+            targets = flow.zeros(shape, dtype=flow.int64, placement=placement,
+                                 sbp=flow.sbp.split(0))
+            sizes[world] = len(Step().compile(tokens, targets).to_bytes())
+    print(f"plan bytes: {sizes[2]} at 2 ranks, {sizes[64]} at 64, ratio {sizes[64] / sizes[2]:.4f}")
+    assert sizes[64] <= 1.02 * sizes[2]
+
+
+HASH_JOB = PRELUDE + """
+model = mlp().to_global(placement=P, sbp=B)
+graph = Train(model, flow.optim.AdamW(model.parameters()))
+x, y = data(placement=P, sbp=flow.sbp.split(0))
+print("HASH", graph.compile(x, y).hash)
+"""
+
+
+def test_a_hundred_compilations_on_all_ranks_give_one_hash(tmp_path, monkeypatch):
+    hashes = []
+    for seed in range(4):
+        monkeypatch.setenv("PYTHONHASHSEED", str(seed * 101))
+        job = HASH_JOB + "for _ in range(24): print('HASH', Train(model, flow.optim.AdamW(" \
+                         "model.parameters())).compile(x, y).hash)\n"
+        out = run_text(tmp_path, 2, job.replace('f"{name}_{count}"', "name")).stdout
+        hashes += [line.split()[-1] for line in out.splitlines() if "HASH" in line]
+    assert len(hashes) == 4 * 25 * 2
+    assert len(set(hashes)) == 1
+
+
+def test_ranks_that_build_different_graphs_hear_the_first_operator(tmp_path):
+    result = run_text(tmp_path, 2, PRELUDE + """
+class Uneven(nn.Graph):
+    def build(self, x):
+        y = x * 2.0
+        return y + y if RANK == 0 else flow.exp(y)
+x, _ = data(placement=P, sbp=flow.sbp.split(0))
+Uneven()(x)
+""", check=False)
+    assert result.returncode != 0
+    text = result.stdout + result.stderr
+    assert "different plans" in text and "add_" in text and "exp_" in text
+
+
+def test_pipeline_stages_and_counters_on_two_processes(tmp_path):
+    out = run_text(tmp_path, 2, PRELUDE + """
+stages = [flow.placement("cpu", ranks=[r]) for r in range(2)]
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        base = mlp()
+        self.first = nn.Sequential(base[0], base[1]).to_global(placement=stages[0], sbp=B)
+        self.second = base[2].to_global(placement=stages[1], sbp=B)
+    def forward(self, x):
+        return self.second(self.first(x))
+class Piped(Train):
+    def __init__(self, model, optimizer):
+        super().__init__(model, optimizer, micro_batches=4)
+        for i, part in enumerate((self.model.first, self.model.second)):
+            part.to(nn.graph.GraphModule).set_stage(i, stages[i])
+model = Two()
+graph = Piped(model, flow.optim.SGD(model.parameters(), lr=0.1))
+x, _ = data(placement=stages[0], sbp=B)
+_, y = data(placement=stages[1], sbp=B)
+losses = [float(graph(x, y).numpy().mean()) for _ in range(3)]
+counters = graph.counters()
+assert counters["firings"] == counters["predicted_firings"]
+assert counters["messages"] == counters["predicted_messages"] > 0
+assert counters["message_bytes"] == counters["predicted_message_bytes"]
+assert counters["unplanned_messages"] == 0
+if RANK == 0:
+    print("LOSSES", losses)
+""").stdout
+    losses = json.loads(out.split("LOSSES", 1)[1].splitlines()[0])
+    model = mlp()
+    graph = Train(model, flow.optim.SGD(model.parameters(), lr=0.1), micro_batches=4)
+    np.testing.assert_allclose(losses, [float(graph(*data()).numpy().mean()) for _ in range(3)],
+                               rtol=3e-6)
+
+
+def test_a_saved_plan_runs_without_python(tmp_path):
+    program = shutil.which("oneflow-like-exec", path=os.pathsep.join(
+        [str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if program is None:
+        pytest.skip("oneflow-like-exec is not installed beside this Python")
+    x, y = data()
+    model = mlp()
+    graph = Train(model, flow.optim.SGD(model.parameters(), lr=0.1))
+    graph.compile(x, y)
+    graph.plan().save(tmp_path / "plan.pb")
+    graph.save_variables(tmp_path / "variables")
+    (tmp_path / "inputs").mkdir()
+    for name, value in (("input_0", x.numpy()), ("input_1", y.numpy()),
+                        ("lr.0.0", np.float32(0.1))):
+        np.save(tmp_path / "inputs" / f"{name}.npy", value)
+    command = [program, "--plan", "plan.pb", "--variables", "variables", "--inputs", "inputs",
+               "--outputs", "out", "--launches", "2"]
+    clean = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=clean)
+    assert done.returncode == 0, done.stderr
+    graph(x, y)
+    assert float(np.load(tmp_path / "out" / "output_0.rank0.npy")) == graph(x, y).item()
+    (tmp_path / "inputs" / "input_0.npy").write_bytes(b"junk")
+    bad = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=clean)
+    assert bad.returncode == 65 and "input_0.npy" in bad.stderr

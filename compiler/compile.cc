@@ -6,8 +6,7 @@ namespace {
 
 class Pipeline {
  public:
-  Pipeline(ir::Graph graph, const Options& options)
-      : graph_(std::move(graph)), options_(options) {}
+  Pipeline(ir::Graph graph, const Options& options) : graph_(std::move(graph)), options_(options) {}
 
   // Takes a pass's result, checks it and dumps it.
   Status Step(const char* name, Result<ir::Graph> result) {

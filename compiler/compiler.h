@@ -18,12 +18,13 @@ inline constexpr uint32_t kPlanFormatVersion = 1;
 
 // How one trainable variable is updated once its gradient is known.
 struct Update {
-  int variable = -1;              // value
-  const op::OpDef* op = nullptr;  // mutates its first inputs: variable, states...; then grad, extras
+  int variable = -1;  // value
+  const op::OpDef* op =
+      nullptr;  // mutates its first inputs: variable, states...; then grad, extras
   Attrs attrs;
-  std::vector<int> states;        // values: further variables the operator mutates
-  std::vector<int> extras;        // values after the gradient: learning rate, step
-  int clip_group = -1;            // >= 0: gradients of a group are scaled to a common norm bound
+  std::vector<int> states;  // values: further variables the operator mutates
+  std::vector<int> extras;  // values after the gradient: learning rate, step
+  int clip_group = -1;      // >= 0: gradients of a group are scaled to a common norm bound
 };
 struct ClipGroup {
   double max_norm = 0.0;
@@ -44,11 +45,11 @@ struct Options {
 
 // --- passes, in the order they run --------------------------------------------------------------
 Result<ir::Graph> RunAutograd(ir::Graph graph, TrainingSpec& training,
-                              std::vector<int>& gradients);   // gradient value of each update
+                              std::vector<int>& gradients);  // gradient value of each update
 Result<ir::Graph> RunAccumulate(ir::Graph graph, std::vector<int>& gradients);
 Result<ir::Graph> RunUpdate(ir::Graph graph, const TrainingSpec& training,
                             std::vector<int> gradients);
-Result<ir::Graph> RunPrune(ir::Graph graph);                  // drops what nothing needs
+Result<ir::Graph> RunPrune(ir::Graph graph);  // drops what nothing needs
 Result<ir::Graph> RunLayout(ir::Graph graph, const sbp::LinkModel& link);
 Result<ir::Graph> RunBoxing(ir::Graph graph, const sbp::LinkModel& link);
 Result<ir::Graph> RunOrder(ir::Graph graph);

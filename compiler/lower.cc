@@ -24,7 +24,8 @@ class Lowering {
     s.set_micro_batches(graph_.micro_batches);
     s.set_threads(options_.threads);
     NumberValues();
-    for (size_t i = 0; i < graph_.order.size(); ++i) op_index_[graph_.order[i]] = static_cast<int>(i);
+    for (size_t i = 0; i < graph_.order.size(); ++i)
+      op_index_[graph_.order[i]] = static_cast<int>(i);
     for (int v : value_order_) OFL_TRY(WriteValue(v));
     for (int id : graph_.order) OFL_TRY(WriteOp(graph_.nodes[id]));
     WriteClasses();
@@ -109,11 +110,8 @@ class Lowering {
         op->set_kind(proto::OpDef::VARIABLE);
         WriteVariable(node, op);
         return Status::Ok();
-      case ir::NodeKind::kAccumulate:
-        op->set_kind(proto::OpDef::ACCUMULATE);
-        return Status::Ok();
-      case ir::NodeKind::kToLayout:
-        break;
+      case ir::NodeKind::kAccumulate: op->set_kind(proto::OpDef::ACCUMULATE); return Status::Ok();
+      case ir::NodeKind::kToLayout: break;
     }
     return Error(Code::kInternal) << node.name << " was not lowered to boxing steps";
   }
@@ -132,8 +130,8 @@ class Lowering {
     op->set_type(node.op->name);
     WriteAttrs(node.attrs, op);
     const std::vector<TensorMeta> inputs = Shards(node.inputs), outputs = Shards(node.outputs);
-    OFL_ASSIGN(auto kernel, op::FindKernel(node.op->name, node.placement.kind(), inputs, outputs,
-                                           node.attrs));
+    OFL_ASSIGN(auto kernel,
+               op::FindKernel(node.op->name, node.placement.kind(), inputs, outputs, node.attrs));
     if (kernel.workspace != nullptr)
       op->set_workspace(kernel.workspace(inputs, outputs, node.attrs, options_.threads));
     std::vector<TensorMeta> whole_in, whole_out;
@@ -289,8 +287,7 @@ class Lowering {
 
   int64_t ScratchBytes(const ir::Node& node, int rank) const {
     const proto::OpDef& op = plan_.semantics().ops(op_index_.at(node.id));
-    if (node.kind == ir::NodeKind::kOp)
-      return node.placement.Contains(rank) ? op.workspace() : 0;
+    if (node.kind == ir::NodeKind::kOp) return node.placement.Contains(rank) ? op.workspace() : 0;
     if (node.kind != ir::NodeKind::kBoxing) return 0;
     const bool member =
         node.step.from.placement.Contains(rank) || node.step.to.placement.Contains(rank);
@@ -317,8 +314,8 @@ class Lowering {
 
 int StagingInstancesOf(const proto::Semantics& semantics, const proto::OpDef& op) {
   // Two, where pieces follow one another: the next arrives while this one is put together.
-  const bool repeats = semantics.micro_batches() > 1 &&
-                       op.segment() != static_cast<int>(ir::Segment::kUpdate);
+  const bool repeats =
+      semantics.micro_batches() > 1 && op.segment() != static_cast<int>(ir::Segment::kUpdate);
   return repeats ? 2 : 1;
 }
 

@@ -44,8 +44,8 @@ Result<Attrs> ReadAttrs(const proto::OpDef& op) {
         break;
       }
       case proto::AttrDef::VALUE_NOT_SET:
-        return Error(Code::kDataLoss) << "attribute " << attr.name() << " of " << op.name()
-                                      << " has no value";
+        return Error(Code::kDataLoss)
+               << "attribute " << attr.name() << " of " << op.name() << " has no value";
     }
   }
   return attrs;
@@ -98,8 +98,7 @@ Result<sbp::Layout> PlacementTable::ReadLayout(const proto::LayoutDef& layout) c
       case proto::SbpDef::PARTIAL:
         nd_sbp.push_back(sbp::Sbp::Partial(static_cast<sbp::ReduceOp>(s.reduce())));
         break;
-      default:
-        return Error(Code::kDataLoss) << "layout symbol " << s.kind() << " is unknown";
+      default: return Error(Code::kDataLoss) << "layout symbol " << s.kind() << " is unknown";
     }
   }
   return sbp::Layout{at(layout.placement()), nd_sbp};

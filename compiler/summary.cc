@@ -85,7 +85,8 @@ std::string Summary(const proto::Plan& plan) {
   out += "  variables     " + std::to_string(s.resources_size()) + "\n";
   out += "  flops         " + std::to_string(flops) + "\n";
   for (const auto& c : s.classes())
-    out += "  memory        " + Bytes(c.arena_bytes()) + " on each of ranks " + Ranks(c.ranks()) + "\n";
+    out += "  memory        " + Bytes(c.arena_bytes()) + " on each of ranks " + Ranks(c.ranks()) +
+           "\n";
   out += "  conversions   " + std::to_string(conversions) + ", moving " + Bytes(moved) +
          " between ranks\n";
   ShowConversions(plan, out);

@@ -41,12 +41,10 @@ Result<Device*> GetDevice(DeviceKind kind) {
       static NullDevice* null = new NullDevice();
       return static_cast<Device*>(null);
     }
-    case DeviceKind::kCuda:
-      break;
+    case DeviceKind::kCuda: break;
   }
-  return Error(Code::kUnimplemented)
-         << "this build has no device of kind " << DeviceKindName(kind)
-         << "; expected one of: cpu, null";
+  return Error(Code::kUnimplemented) << "this build has no device of kind " << DeviceKindName(kind)
+                                     << "; expected one of: cpu, null";
 }
 
 BufferRef WrapExternal(std::byte* data, int64_t bytes, std::shared_ptr<void> owner) {

@@ -32,9 +32,7 @@ std::vector<Sbp> WayPointSymbols(const Shape& shape, const NdSbp& from, const Nd
   if (states <= kMaxStates) return symbols;
   const auto longest =
       static_cast<int>(std::max_element(shape.begin(), shape.end()) - shape.begin());
-  std::erase_if(symbols, [&](Sbp s) {
-    return s.is_split() && !s.is_split(longest) && !used(s);
-  });
+  std::erase_if(symbols, [&](Sbp s) { return s.is_split() && !s.is_split(longest) && !used(s); });
   return symbols;
 }
 

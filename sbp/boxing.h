@@ -16,9 +16,9 @@ namespace ofl::sbp {
 // What moving bytes costs. Integers only, so that every rank computes the same plan.
 // Time unit: picoseconds.
 struct LinkModel {
-  int64_t alpha_ps = 40'000'000;     // one round of messages
-  int64_t beta_ps_per_kib = 400'000; // one KiB through a rank's link
-  int64_t local_ps_per_kib = 50'000; // one KiB copied or added inside a rank
+  int64_t alpha_ps = 40'000'000;      // one round of messages
+  int64_t beta_ps_per_kib = 400'000;  // one KiB through a rank's link
+  int64_t local_ps_per_kib = 50'000;  // one KiB copied or added inside a rank
 };
 
 enum class StepKind : uint8_t {
@@ -40,12 +40,12 @@ struct BoxingStep {
   StepKind kind = StepKind::kRedistribute;
   Layout from;
   Layout to;
-  int mesh_axis = -1;            // of the primitive kinds; -1 for kRedistribute
+  int mesh_axis = -1;  // of the primitive kinds; -1 for kRedistribute
   ReduceOrder order = ReduceOrder::kTree;
-  std::string codec;             // empty: elements travel as they are
-  int64_t max_rank_bytes = 0;    // most bytes any rank sends or receives
-  int64_t total_bytes = 0;       // bytes on all links
-  int64_t rounds = 0;            // dependent rounds of messages
+  std::string codec;           // empty: elements travel as they are
+  int64_t max_rank_bytes = 0;  // most bytes any rank sends or receives
+  int64_t total_bytes = 0;     // bytes on all links
+  int64_t rounds = 0;          // dependent rounds of messages
   int64_t cost_ps = 0;
 };
 

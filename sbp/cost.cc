@@ -24,8 +24,7 @@ int64_t Volume(const Box& box) {
 int64_t Overlap(const Box& a, const Box& b) {
   int64_t n = 1;
   for (int i = 0; i < a.begin.rank(); ++i)
-    n *= std::max<int64_t>(
-        0, std::min(a.end[i], b.end[i]) - std::max(a.begin[i], b.begin[i]));
+    n *= std::max<int64_t>(0, std::min(a.end[i], b.end[i]) - std::max(a.begin[i], b.begin[i]));
   return n;
 }
 
@@ -90,25 +89,16 @@ Traffic PrimitiveTraffic(StepKind kind, int mesh_axis, const State& from, const 
     const Wide before = Volume(from.boxes[r]), after = Volume(to.boxes[r]);
     switch (kind) {
       case StepKind::kSlice:
-      case StepKind::kFill:
-        tally.Add(0, 0, after);
-        break;
-      case StepKind::kAllGather:
-        tally.Add(before * (h - 1), after - before, after);
-        break;
+      case StepKind::kFill: tally.Add(0, 0, after); break;
+      case StepKind::kAllGather: tally.Add(before * (h - 1), after - before, after); break;
       case StepKind::kAllToAll: {
         const Wide stays = Overlap(from.boxes[r], to.boxes[r]);
         tally.Add(before - stays, after - stays, after);
         break;
       }
-      case StepKind::kReduceScatter:
-        tally.Add(before - after, after * (h - 1), after * h);
-        break;
-      case StepKind::kAllReduce:
-        tally.Add(before * (h - 1), after * (h - 1), after * h);
-        break;
-      case StepKind::kRedistribute:
-        break;
+      case StepKind::kReduceScatter: tally.Add(before - after, after * (h - 1), after * h); break;
+      case StepKind::kAllReduce: tally.Add(before * (h - 1), after * (h - 1), after * h); break;
+      case StepKind::kRedistribute: break;
     }
   }
   return tally.Result();
@@ -187,8 +177,7 @@ Traffic MustMove(const State& from, const State& to, std::span<const int> self,
   return tally.Result();
 }
 
-void Price(const Traffic& traffic, const LinkModel& link, int64_t element_bytes,
-           BoxingStep* step) {
+void Price(const Traffic& traffic, const LinkModel& link, int64_t element_bytes, BoxingStep* step) {
   step->max_rank_bytes = Clamp(Wide{traffic.max_link} * element_bytes);
   step->total_bytes = Clamp(Wide{traffic.total_link} * element_bytes);
   step->rounds = traffic.total_link > 0 ? 1 : 0;

@@ -11,7 +11,7 @@ namespace ofl::sbp {
 
 // Elements, of all ranks of one step.
 struct Traffic {
-  int64_t max_link = 0;   // most that a rank sends or receives
+  int64_t max_link = 0;  // most that a rank sends or receives
   int64_t total_link = 0;
   int64_t max_local = 0;  // most that a rank copies, adds or fills
 };

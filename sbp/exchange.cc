@@ -30,8 +30,7 @@ ReduceOp PartialOp(const NdSbp& nd) {
 // The non-empty intervals of `cuts` that meet [begin, end): [first, last).
 std::pair<int, int> Meeting(const AxisCuts& cuts, int64_t begin, int64_t end) {
   const auto& b = cuts.bounds;
-  const int first =
-      static_cast<int>(std::upper_bound(b.begin(), b.end(), begin) - b.begin()) - 1;
+  const int first = static_cast<int>(std::upper_bound(b.begin(), b.end(), begin) - b.begin()) - 1;
   const int last = static_cast<int>(std::lower_bound(b.begin(), b.end(), end) - b.begin());
   return {first, last};
 }
@@ -234,8 +233,7 @@ MeshCoordinates Exchange::Assigned(const Cell& cell, MeshCoordinates to_at) cons
     } while (Advance(to_copies_, &member, [this](int k) { return to_.extent(k); }));
     if (having > most) best = candidate;
     most = std::max(most, having);
-  } while (most < alike &&
-           Advance(filled_, &candidate, [this](int k) { return to_.extent(k); }));
+  } while (most < alike && Advance(filled_, &candidate, [this](int k) { return to_.extent(k); }));
   return best;
 }
 

@@ -67,7 +67,6 @@ class Exchange {
   // row-major over the reduced mesh axes. False, and nothing appended, where it holds the identity.
   bool SourcesOf(const Cell& cell, int to_index, std::vector<int>* sources) const;
 
-
   int RankOf(int from_index) const { return from_.layout().placement.ranks()[from_index]; }
   // Does this source member hand the cell, or its contribution to it, to that target member?
   bool Sends(int from_index, const Cell& cell, int to_index) const;
@@ -85,8 +84,8 @@ class Exchange {
              const MeshCoordinates* contribution) const;
   MeshCoordinates Assigned(const Cell& cell, MeshCoordinates to_at) const;
   MeshCoordinates AssignedInPlace(const Cell& cell, const MeshCoordinates& first) const;
-  int Holder(const Cell& cell, const MeshCoordinates& to_at, const MeshCoordinates& contribution)
-      const;
+  int Holder(const Cell& cell, const MeshCoordinates& to_at,
+             const MeshCoordinates& contribution) const;
   const std::vector<int>& TurnsOf(const Cell& cell, const MeshCoordinates& at) const;
 
   int mesh_axis_;
@@ -94,11 +93,11 @@ class Exchange {
   bool same_placement_;
   CutLayout from_;
   CutLayout to_;
-  std::vector<int> kept_;       // partial before and after: every coordinate goes its own way
-  std::vector<int> reduced_;    // partial before, combined by this step
-  std::vector<int> copies_;     // source axes along which holders are alike
-  std::vector<int> filled_;     // target axes on which one member gets the value
-  std::vector<int> to_copies_;  // target axes along which members are alike
+  std::vector<int> kept_;        // partial before and after: every coordinate goes its own way
+  std::vector<int> reduced_;     // partial before, combined by this step
+  std::vector<int> copies_;      // source axes along which holders are alike
+  std::vector<int> filled_;      // target axes on which one member gets the value
+  std::vector<int> to_copies_;   // target axes along which members are alike
   std::vector<int> from_index_;  // of the member at each target index, -1: holds nothing
   mutable std::unordered_map<int, std::vector<int>> turns_;  // filled when asked for
   Shape tree_;

@@ -80,8 +80,7 @@ class NdDeriver {
       : rule_of_(rule_of), hierarchy_(hierarchy) {}
 
   Result<std::vector<NdSignature>> Run(const Part& logical) {
-    OFL_ASSIGN(const FactorRule rule,
-               rule_of_(logical.inputs, logical.outputs, hierarchy_[0]));
+    OFL_ASSIGN(const FactorRule rule, rule_of_(logical.inputs, logical.outputs, hierarchy_[0]));
     broadcast_ = {FindBroadcast(rule.inputs), FindBroadcast(rule.outputs)};
     NdSignature none{std::vector<NdSbp>(logical.inputs.size()),
                      std::vector<NdSbp>(logical.outputs.size())};
@@ -124,8 +123,7 @@ class NdDeriver {
     OFL_ASSIGN(const std::vector<Signature> common, Common(parts, n));
     for (const Signature& signature : common) {
       NdSignature next = outer;
-      for (size_t i = 0; i < next.inputs.size(); ++i)
-        next.inputs[i].push_back(signature.inputs[i]);
+      for (size_t i = 0; i < next.inputs.size(); ++i) next.inputs[i].push_back(signature.inputs[i]);
       for (size_t i = 0; i < next.outputs.size(); ++i)
         next.outputs[i].push_back(signature.outputs[i]);
       if (MixesPartials(next.inputs) || MixesPartials(next.outputs)) continue;

@@ -262,10 +262,10 @@ class Parser {
   std::string_view text_;
   std::span<const Shape> input_shapes_;
   std::span<const Shape> output_shapes_;
-  std::vector<int64_t> dot_sizes_;                 // under "...", from the right
-  std::map<int, int> dot_factors_;                 // position from the right -> factor
-  std::map<std::string_view, int> factors_;        // named
-  std::vector<int64_t> sizes_;                     // of each factor
+  std::vector<int64_t> dot_sizes_;           // under "...", from the right
+  std::map<int, int> dot_factors_;           // position from the right -> factor
+  std::map<std::string_view, int> factors_;  // named
+  std::vector<int64_t> sizes_;               // of each factor
   FactorRule rule_;
 };
 
@@ -302,9 +302,8 @@ std::vector<Signature> DeriveSignatures(const FactorRule& rule) {
     if (std::find(all.begin(), all.end(), s) == all.end()) all.push_back(std::move(s));
   };
   for (int factor = 0; factor < rule.num_factors; ++factor) {
-    const auto reduction =
-        std::find_if(rule.reductions.begin(), rule.reductions.end(),
-                     [&](const auto& entry) { return entry.first == factor; });
+    const auto reduction = std::find_if(rule.reductions.begin(), rule.reductions.end(),
+                                        [&](const auto& entry) { return entry.first == factor; });
     Signature s;
     for (const auto& axes : rule.inputs) s.inputs.push_back(SymbolOf(axes, factor, Sbp()));
     bool exists = true;

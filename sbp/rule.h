@@ -34,7 +34,7 @@ class FactorRule {
                                   std::span<const Shape> outputs);
 
   int num_factors = 0;
-  std::vector<std::vector<int>> inputs;   // factor of each axis of each input
+  std::vector<std::vector<int>> inputs;  // factor of each axis of each input
   std::vector<std::vector<int>> outputs;
   std::vector<std::pair<int, ReduceOp>> reductions;  // (factor, operation)
   std::vector<int> linear;                           // inputs, each for itself

@@ -47,8 +47,8 @@ Result<Sbp> Sbp::Parse(std::string_view text) {
       return Split(axis);
   }
   return Error(Code::kInvalidArgument)
-         << "[sbp] not a layout symbol: got '" << text
-         << "'; expected S(axis) with axis 0.." << kMaxRank - 1 << ", B, P, P(max) or P(min)";
+         << "[sbp] not a layout symbol: got '" << text << "'; expected S(axis) with axis 0.."
+         << kMaxRank - 1 << ", B, P, P(max) or P(min)";
 }
 
 bool NdSbp::HasPartial() const {
@@ -155,15 +155,14 @@ Shape LocalShape(const Shape& logical, const Layout& layout, int index) {
   return LocalBox(logical, layout, index).Extent();
 }
 
-Status CheckLayout(std::string_view what, DType dtype, const Shape& logical,
-                   const Layout& layout) {
+Status CheckLayout(std::string_view what, DType dtype, const Shape& logical, const Layout& layout) {
   const NdSbp& nd = layout.nd_sbp;
   OFL_ENSURE(layout.placement.defined(), Code::kInvalidArgument)
       << "[sbp] " << what << " has no placement: got sbp " << nd.ToString()
       << "; expected a placement with it";
   OFL_ENSURE(nd.rank() == layout.placement.hierarchy().rank(), Code::kInvalidArgument)
-      << "[sbp] " << what << " has the wrong number of symbols: got sbp " << nd.ToString()
-      << " on " << layout.placement.ToString() << "; expected one symbol for each of its "
+      << "[sbp] " << what << " has the wrong number of symbols: got sbp " << nd.ToString() << " on "
+      << layout.placement.ToString() << "; expected one symbol for each of its "
       << layout.placement.hierarchy().rank() << " mesh axes";
   const Sbp* partial = nullptr;
   for (const Sbp& symbol : nd) {

@@ -32,8 +32,8 @@ class Sbp {
   constexpr bool is_split() const { return kind_ == Kind::kSplit; }
   constexpr bool is_split(int axis) const { return is_split() && axis_ == axis; }
   constexpr bool is_partial() const { return kind_ == Kind::kPartial; }
-  constexpr int axis() const { return axis_; }            // of a split
-  constexpr ReduceOp reduce_op() const { return op_; }    // of a partial
+  constexpr int axis() const { return axis_; }          // of a split
+  constexpr ReduceOp reduce_op() const { return op_; }  // of a partial
   constexpr bool operator==(const Sbp&) const = default;
   std::string ToString() const;  // "S(0)", "B", "P", "P(max)", "P(min)"
   static Result<Sbp> Parse(std::string_view text);

@@ -35,8 +35,8 @@ Status SenderEdge::Validate(const EdgeSender& edge) {
 Status SenderEdge::Take(int64_t piece, size_t bytes) {
   const EdgeKey key{edge_.plan_id, edge_.edge_id};
   OFL_ENSURE(bytes == static_cast<size_t>(edge_.bytes), Code::kInvalidArgument)
-      << "[push] piece " << piece << " of " << ToString(key) << " has the wrong size: got "
-      << bytes << " bytes; expected " << edge_.bytes;
+      << "[push] piece " << piece << " of " << ToString(key) << " has the wrong size: got " << bytes
+      << " bytes; expected " << edge_.bytes;
   OFL_ENSURE(piece == next_piece_, Code::kFailedPrecondition)
       << "[push] pieces of " << ToString(key) << " go in order: got piece " << piece
       << "; expected " << next_piece_;

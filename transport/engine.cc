@@ -71,8 +71,7 @@ void Engine::RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done) {
           .text_done = std::move(done)});
 }
 
-void Engine::Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload,
-                  Done done) {
+void Engine::Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload, Done done) {
   Submit({.kind = Command::Kind::kPush,
           .edge = {plan_id, edge_id},
           .piece = piece,
@@ -224,8 +223,7 @@ Connection* Engine::FindPeer(int peer, const char* what, Status* why) {
 }
 
 Connection* Engine::FindEdgePeer(const Command& command) {
-  const auto& peers =
-      command.kind == Command::Kind::kPush ? sender_peers_ : receiver_peers_;
+  const auto& peers = command.kind == Command::Kind::kPush ? sender_peers_ : receiver_peers_;
   const auto found = peers.find(command.edge);
   return found == peers.end() ? nullptr
                               : peers_[static_cast<size_t>(found->second)].connection.get();

@@ -29,9 +29,9 @@ uint64_t MaxPayload(FrameType type) {
 }  // namespace
 
 const char* FrameTypeName(FrameType type) {
-  static constexpr const char* kNames[] = {"?",     "hello", "message", "request", "grant",
+  static constexpr const char* kNames[] = {"?",      "hello", "message", "request", "grant",
                                            "refuse", "data",  "piece",   "credit",  "goodbye",
-                                           "join",  "table", "refusal"};
+                                           "join",   "table", "refusal"};
   const auto index = static_cast<size_t>(type);
   return index < std::size(kNames) ? kNames[index] : kNames[0];
 }
@@ -60,8 +60,8 @@ HeaderBytes EncodeHeader(const FrameHeader& header) {
 Result<FrameHeader> DecodeHeader(std::span<const std::byte, kHeaderBytes> bytes) {
   const std::byte* at = bytes.data();
   OFL_ENSURE(LoadLe<uint32_t>(at) == kMagic, Code::kDataLoss)
-      << "[frame] not a frame of this protocol: got magic " << LoadLe<uint32_t>(at)
-      << "; expected " << kMagic;
+      << "[frame] not a frame of this protocol: got magic " << LoadLe<uint32_t>(at) << "; expected "
+      << kMagic;
   const auto version = LoadLe<uint16_t>(at + 4);
   OFL_ENSURE(version == kWireVersion, Code::kDataLoss)
       << "[frame] another version of the wire protocol: got " << version << "; expected "

@@ -53,7 +53,8 @@ Status CheckSameJob(const Identity& mine, const Identity& theirs) {
                    "two jobs share a port: give each its own MASTER_PORT");
   }
   if (theirs.epoch != mine.epoch) {
-    return differs("epoch", theirs.epoch, mine.epoch, "a process of an earlier start is still alive");
+    return differs("epoch", theirs.epoch, mine.epoch,
+                   "a process of an earlier start is still alive");
   }
   if (theirs.world_size != mine.world_size) {
     return differs("world size", theirs.world_size, mine.world_size,
@@ -137,10 +138,10 @@ void Connection::Fail(Status cause, bool tell_peer, Effects* effects) {
   if (state_ == State::kLeft || state_ == State::kFailed) return;
   state_ = State::kFailed;
   failure_counts_ = true;
-  std::string text = NamesRank(cause.message())
-                         ? cause.message()
-                         : PeerName() + (tell_peer ? " broke the protocol: " : " failed: ") +
-                               cause.message();
+  std::string text =
+      NamesRank(cause.message())
+          ? cause.message()
+          : PeerName() + (tell_peer ? " broke the protocol: " : " failed: ") + cause.message();
   failure_ = Status(Code::kUnavailable, std::move(text));
   const bool within_frame = output_written_ > 0;
   FailPending(failure_, effects);
@@ -157,8 +158,8 @@ void Connection::Fail(Status cause, bool tell_peer, Effects* effects) {
 }
 
 void Connection::OnLost(const Status& cause, Effects* effects) {
-  const std::string why = cause.ok() ? "it closed the connection without a word (crashed or killed)"
-                                     : cause.message();
+  const std::string why =
+      cause.ok() ? "it closed the connection without a word (crashed or killed)" : cause.message();
   Fail(Error(Code::kUnavailable) << PeerName() << " is lost: " << why, false, effects);
 }
 

@@ -174,10 +174,10 @@ void Connection::Push(const EdgeKey& key, int64_t piece, ConstBytes payload, Don
   Status status = failure_;
   if (status.ok()) {
     const auto found = senders_.find(key);
-    status = found != senders_.end() ? found->second->Take(piece, payload.size())
-                                     : Status(Error(Code::kNotFound)
-                                              << "[push] " << transport::ToString(key)
-                                              << " is not open for sending");
+    status = found != senders_.end()
+                 ? found->second->Take(piece, payload.size())
+                 : Status(Error(Code::kNotFound)
+                          << "[push] " << transport::ToString(key) << " is not open for sending");
   }
   if (!status.ok()) {
     effects->push_back(DoneCall{std::move(done), std::move(status)});
@@ -196,8 +196,8 @@ void Connection::ReturnCredit(const EdgeKey& key, int64_t piece, Effects* effect
   Status status = found->second->Return(piece);
   if (!status.ok()) {
     // Our own user broke the credit rule; the peer's view of the slot can no longer be trusted.
-    Fail(Error(Code::kFailedPrecondition) << "rank " << options_.self.rank << " failed: "
-                                          << status.message(),
+    Fail(Error(Code::kFailedPrecondition)
+             << "rank " << options_.self.rank << " failed: " << status.message(),
          true, effects);
     return;
   }
@@ -267,9 +267,8 @@ void Connection::Shutdown(const Status& why, Effects* effects) {
 
 void Connection::OnTimer(TimePoint now, Effects* effects) {
   if (state_ == State::kGreeting && now >= handshake_deadline_) {
-    Fail(Error(Code::kDeadlineExceeded)
-             << PeerName() << " sent no hello within " << options_.handshake_timeout.count()
-             << " ms",
+    Fail(Error(Code::kDeadlineExceeded) << PeerName() << " sent no hello within "
+                                        << options_.handshake_timeout.count() << " ms",
          false, effects);
     return;
   }
@@ -289,9 +288,9 @@ void Connection::OnTimer(TimePoint now, Effects* effects) {
                     << PeerName() << " did not send " << ToString(it->first) << " within "
                     << seconds << " s";
     // Bytes on their way into the user's memory can only be stopped with the connection.
-    if (it->second.granted || (reading_ == Reading::kPosted && header_.channel == it->first.channel &&
-                               header_.sequence == it->first.sequence &&
-                               header_.part == it->first.part)) {
+    if (it->second.granted ||
+        (reading_ == Reading::kPosted && header_.channel == it->first.channel &&
+         header_.sequence == it->first.sequence && header_.part == it->first.part)) {
       Fail(std::move(status), false, effects);
       return;
     }

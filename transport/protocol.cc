@@ -154,9 +154,8 @@ Status Connection::CheckSender(const FrameHeader& header) const {
   // A peer that refuses our hello may not know who we are.
   const bool to_me = header.destination == static_cast<uint32_t>(options_.self.rank) ||
                      (header.type == FrameType::kGoodbye && header.destination == kNoRank);
-  OFL_ENSURE(to_me, Code::kDataLoss)
-      << "[frame] the frame is for another rank: got destination " << header.destination
-      << "; expected " << options_.self.rank;
+  OFL_ENSURE(to_me, Code::kDataLoss) << "[frame] the frame is for another rank: got destination "
+                                     << header.destination << "; expected " << options_.self.rank;
   OFL_ENSURE(options_.peer < 0 || header.source == static_cast<uint32_t>(options_.peer),
              Code::kDataLoss)
       << "[frame] the frame has another source: got rank " << header.source << "; expected "
@@ -164,8 +163,8 @@ Status Connection::CheckSender(const FrameHeader& header) const {
   // A hello tells more in its payload; its check gives the better message.
   OFL_ENSURE(greeting || (header.job == job_ && header.epoch == options_.self.epoch),
              Code::kDataLoss)
-      << "[frame] the frame is of another job or epoch: got epoch " << header.epoch
-      << "; expected " << options_.self.epoch;
+      << "[frame] the frame is of another job or epoch: got epoch " << header.epoch << "; expected "
+      << options_.self.epoch;
   return {};
 }
 
@@ -280,11 +279,11 @@ Status Connection::AcceptGrant(TimePoint now, Effects* effects) {
       << "[message] the peer grants another size: got " << header_.item << " bytes; expected "
       << asking.payload.size();
   if (header_.type == FrameType::kRefuse) {
-    effects->push_back(DoneCall{
-        std::move(asking.done),
-        Error(Code::kDataLoss) << PeerName() << " expects a message of another size: got "
-                               << asking.payload.size()
-                               << " bytes; the ranks do not run the same program"});
+    effects->push_back(DoneCall{std::move(asking.done),
+                                Error(Code::kDataLoss)
+                                    << PeerName() << " expects a message of another size: got "
+                                    << asking.payload.size()
+                                    << " bytes; the ranks do not run the same program"});
     return {};
   }
   FrameHeader header = MakeHeader(FrameType::kData);
@@ -317,8 +316,8 @@ Status Connection::AcceptPiece() {
     discard_left_ = header_.payload_length;
     return {};
   }
-  OFL_ASSIGN(MutableBytes slot, found->second->Begin(static_cast<int64_t>(header_.sequence),
-                                                     header_.payload_length));
+  OFL_ASSIGN(MutableBytes slot,
+             found->second->Begin(static_cast<int64_t>(header_.sequence), header_.payload_length));
   reading_edge_ = found->second;
   ReadInto(Reading::kPiece, slot);
   return {};

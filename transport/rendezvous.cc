@@ -108,8 +108,8 @@ std::string EncodeRefusal(const Status& why) {
 Status DecodeRefusal(std::string_view payload) {
   proto::Refusal message;
   const bool readable = message.ParseFromArray(payload.data(), static_cast<int>(payload.size()));
-  const bool known = readable && message.code() > 0 &&
-                     message.code() <= static_cast<int>(Code::kInternal);
+  const bool known =
+      readable && message.code() > 0 && message.code() <= static_cast<int>(Code::kInternal);
   return Status(known ? static_cast<Code>(message.code()) : Code::kUnavailable,
                 readable ? message.message() : "[rendezvous] rank 0 refused without a reason");
 }
@@ -143,7 +143,8 @@ void RendezvousServer::OnJoin(int connection, const JoinRequest& join, Step* ste
   for (const auto& [rank, member] : members_) table_->push_back(member.endpoint);
   const std::string payload = EncodeTable(*table_);
   for (const auto& [rank, member] : members_) {
-    if (rank != self_.rank) step->replies.push_back({member.connection, FrameType::kTable, payload});
+    if (rank != self_.rank)
+      step->replies.push_back({member.connection, FrameType::kTable, payload});
   }
 }
 
@@ -208,9 +209,9 @@ void RendezvousClient::OnReply(FrameType type, std::string_view payload) {
   }
   auto table = DecodeTable(payload);
   if (table.ok() && table->size() != static_cast<size_t>(self_.world_size)) {
-    failure_ = Error(Code::kDataLoss) << "[rendezvous] the table of endpoints has the wrong size: "
-                                      << "got " << table->size() << "; expected "
-                                      << self_.world_size;
+    failure_ = Error(Code::kDataLoss)
+               << "[rendezvous] the table of endpoints has the wrong size: "
+               << "got " << table->size() << "; expected " << self_.world_size;
   } else if (table.ok()) {
     table_ = std::move(table).value();
   } else {
@@ -221,8 +222,8 @@ void RendezvousClient::OnReply(FrameType type, std::string_view payload) {
 void RendezvousClient::OnLost(const std::string& cause) {
   if (!failure_.ok() || table_) return;
   failure_ = Error(Code::kUnavailable)
-             << "[rendezvous] rank 0 at " << server_ << " went away before all ranks had come: "
-             << cause << "; see rank 0's own error";
+             << "[rendezvous] rank 0 at " << server_
+             << " went away before all ranks had come: " << cause << "; see rank 0's own error";
 }
 
 void RendezvousClient::OnTimer(TimePoint now, std::vector<std::string>* progress) {

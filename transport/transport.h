@@ -41,8 +41,8 @@ struct EdgeReceiver {
   uint64_t plan_id = 0;
   int64_t edge_id = 0;
   int src = 0;
-  int64_t bytes = 0;       // exact payload of every piece; other lengths are refused
-  int credits = 1;         // pieces the sender may have outstanding
+  int64_t bytes = 0;                // exact payload of every piece; other lengths are refused
+  int credits = 1;                  // pieces the sender may have outstanding
   std::vector<MutableBytes> slots;  // piece k goes to slots[k % credits]
   std::function<void(int64_t piece)> on_piece;
 };
@@ -57,11 +57,11 @@ struct EdgeSender {
 };
 
 struct Counters {
-  int64_t frames_sent = 0;      // of every kind, credits and greetings included
+  int64_t frames_sent = 0;  // of every kind, credits and greetings included
   int64_t frames_received = 0;
-  int64_t messages_sent = 0;    // tagged messages
+  int64_t messages_sent = 0;  // tagged messages
   int64_t messages_received = 0;
-  int64_t pieces_sent = 0;      // pieces of plan edges
+  int64_t pieces_sent = 0;  // pieces of plan edges
   int64_t pieces_received = 0;
   int64_t payload_bytes_sent = 0;  // of messages and pieces
   int64_t payload_bytes_received = 0;

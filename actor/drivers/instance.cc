@@ -38,9 +38,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   void Close();
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);
   // Greets the peers once.
-  Status Connect() {
-    return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet();
-  }
+  Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
   Counters counters() const;
   Counters predicted() const;

@@ -211,8 +211,8 @@ class Expansion {
 
   void Describe(int v, std::vector<TensorMeta>& logical, std::vector<Shape>& offsets,
                 std::vector<Shape>& local) {
-    const sbp::Box box = sbp::LocalBox(metas_[v].shape, layouts_[v],
-                                       layouts_[v].placement.IndexOf(rank_));
+    const sbp::Box box =
+        sbp::LocalBox(metas_[v].shape, layouts_[v], layouts_[v].placement.IndexOf(rank_));
     logical.push_back(metas_[v]);
     offsets.push_back(box.begin);
     local.push_back(box.Extent());
@@ -507,8 +507,6 @@ class Expansion {
 
 }  // namespace
 
-Result<Program> Expand(const proto::Plan& plan, int rank) {
-  return Expansion(plan, rank).Run();
-}
+Result<Program> Expand(const proto::Plan& plan, int rank) { return Expansion(plan, rank).Run(); }
 
 }  // namespace ofl::compiler

@@ -25,9 +25,8 @@ int64_t PackIntervals(std::vector<Block>& blocks, int64_t alignment) {
     }
     block.offset = at;
     total = std::max(total, at + block.bytes);
-    auto position = std::upper_bound(placed.begin(), placed.end(), at, [&](int64_t a, size_t o) {
-      return a < blocks[o].offset;
-    });
+    auto position = std::upper_bound(placed.begin(), placed.end(), at,
+                                     [&](int64_t a, size_t o) { return a < blocks[o].offset; });
     placed.insert(position, index);
   }
   return (total + alignment - 1) / alignment * alignment;

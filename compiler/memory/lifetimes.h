@@ -16,14 +16,14 @@ struct Lifetime {
 };
 
 struct Lifetimes {
-  std::vector<Lifetime> values;        // by value id; last < first: never read
-  std::vector<int> finish_before;      // by node id: conversion's first reader (node id) or -1
-  std::vector<int64_t> position;       // by node id: 2 * index in the order
-  std::vector<int64_t> finish;         // by node id: when it has read its inputs
-  std::vector<int> instances;          // by value id: registers
-  std::vector<int> alias_of;           // by value id: value whose memory it takes over, or -1
-  std::vector<bool> has_memory;        // by value id: takes bytes of the arena
-  int64_t end = 0;                     // after the last position
+  std::vector<Lifetime> values;    // by value id; last < first: never read
+  std::vector<int> finish_before;  // by node id: conversion's first reader (node id) or -1
+  std::vector<int64_t> position;   // by node id: 2 * index in the order
+  std::vector<int64_t> finish;     // by node id: when it has read its inputs
+  std::vector<int> instances;      // by value id: registers
+  std::vector<int> alias_of;       // by value id: value whose memory it takes over, or -1
+  std::vector<bool> has_memory;    // by value id: takes bytes of the arena
+  int64_t end = 0;                 // after the last position
 };
 
 Lifetimes ComputeLifetimes(const ir::Graph& graph);

@@ -57,8 +57,8 @@ class BoxingPass {
     const TensorMeta meta = graph_.values[value].meta;
     OFL_ASSIGN(auto plan, sbp::PlanBoxing(meta, graph_.values[value].layout(), wanted, link_));
     for (const sbp::BoxingStep& step : plan.steps) {
-      ir::Node& node = graph_.AddNode(ir::NodeKind::kBoxing, "boxing", {value}, {meta},
-                                      step.to.placement);
+      ir::Node& node =
+          graph_.AddNode(ir::NodeKind::kBoxing, "boxing", {value}, {meta}, step.to.placement);
       node.step = step;
       node.cause = cause;
       node.segment = SegmentFor(value, cause);

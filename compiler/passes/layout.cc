@@ -53,15 +53,13 @@ class LayoutPass {
       }
       case ir::NodeKind::kToLayout:
         graph_.values[node.outputs[0]].nd_sbp =
-            node.target
-                ? *node.target
-                : DualOf(*graph_.values[Resolve(node.dual_of)].nd_sbp, node.placement);
+            node.target ? *node.target
+                        : DualOf(*graph_.values[Resolve(node.dual_of)].nd_sbp, node.placement);
         break;
       case ir::NodeKind::kAccumulate:
         graph_.values[node.outputs[0]].nd_sbp = graph_.values[node.inputs[0]].nd_sbp;
         break;
-      default:
-        break;
+      default: break;
     }
     graph_.order.push_back(id);
     Commit(id);
@@ -145,8 +143,9 @@ class LayoutPass {
     }
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const ir::Value& value = graph_.values[node.outputs[i]];
-      TensorMeta local{value.meta.dtype, sbp::LocalShape(value.meta.shape,
-                                                         {value.placement, signature.outputs[i]}, 0)};
+      TensorMeta local{
+          value.meta.dtype,
+          sbp::LocalShape(value.meta.shape, {value.placement, signature.outputs[i]}, 0)};
       candidate.output_bytes += local.bytes();
     }
     return candidate;
@@ -157,8 +156,8 @@ class LayoutPass {
     std::vector<TensorMeta> inputs, outputs;
     for (int v : node.inputs) inputs.push_back(graph_.values[v].meta);
     for (int v : node.outputs) outputs.push_back(graph_.values[v].meta);
-    OFL_ASSIGN(auto signatures, node.op->Signatures(inputs, outputs, node.attrs,
-                                                    node.placement.hierarchy()));
+    OFL_ASSIGN(auto signatures,
+               node.op->Signatures(inputs, outputs, node.attrs, node.placement.hierarchy()));
     int best = -1;
     std::vector<Candidate> candidates(signatures.size());
     for (size_t s = 0; s < signatures.size(); ++s) {

@@ -11,9 +11,8 @@ namespace ofl::compiler {
 
 Result<ir::Graph> RunOrder(ir::Graph graph) {
   // A stable sort by segment first: conversions inserted for later segments stay with them.
-  std::stable_sort(graph.order.begin(), graph.order.end(), [&](int a, int b) {
-    return graph.nodes[a].segment < graph.nodes[b].segment;
-  });
+  std::stable_sort(graph.order.begin(), graph.order.end(),
+                   [&](int a, int b) { return graph.nodes[a].segment < graph.nodes[b].segment; });
   std::map<int, std::vector<int>> after;  // producer node -> conversions to start behind it
   std::vector<int> rest;
   for (int id : graph.order) {

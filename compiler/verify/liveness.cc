@@ -18,7 +18,8 @@ class MarkedGraph {
     OFL_TRY(MatchEdges());
     for (size_t r = 0; r < programs_.size(); ++r) {
       StreamOrder(static_cast<int>(r));
-      for (const RegisterDesc& reg : programs_[r].registers) DataAndCredit(static_cast<int>(r), reg);
+      for (const RegisterDesc& reg : programs_[r].registers)
+        DataAndCredit(static_cast<int>(r), reg);
       for (const TaskDesc& task : programs_[r].tasks) Overwrites(static_cast<int>(r), task);
       for (const ControlEdge& edge : programs_[r].control_edges) Control(static_cast<int>(r), edge);
     }
@@ -210,8 +211,8 @@ class MarkedGraph {
   }
 
   const std::vector<Program>& programs_;
-  std::vector<std::vector<int>> first_;        // rank, task -> first vertex
-  std::vector<std::pair<int, int>> owner_;     // vertex -> rank, task
+  std::vector<std::vector<int>> first_;     // rank, task -> first vertex
+  std::vector<std::pair<int, int>> owner_;  // vertex -> rank, task
   std::vector<std::vector<int>> successors_;
   std::vector<int> indegree_;
   std::vector<Wire> wires_;

@@ -45,8 +45,7 @@ class Walk {
   }
   // Filled or read by peers at times this walk cannot see: its bytes are never shared.
   bool Permanent(const RegisterDesc& reg) const {
-    return reg.offset >= 0 &&
-           (pushed_[reg.id] || Producer(reg).kind == TaskKind::kReceive);
+    return reg.offset >= 0 && (pushed_[reg.id] || Producer(reg).kind == TaskKind::kReceive);
   }
 
   Status Bounds() const {
@@ -57,8 +56,8 @@ class Walk {
       OFL_ENSURE(reg.offset >= 0 && reg.offset % 64 == 0 && reg.bound >= reg.meta.bytes() &&
                      (reg.instances == 1 || reg.stride >= reg.bound) && end <= p_.arena_bytes,
                  Code::kDataLoss)
-          << "register " << reg.id << " of " << Producer(reg).name << " takes bytes ["
-          << reg.offset << ", " << end << ") of an arena of " << p_.arena_bytes;
+          << "register " << reg.id << " of " << Producer(reg).name << " takes bytes [" << reg.offset
+          << ", " << end << ") of an arena of " << p_.arena_bytes;
     }
     for (const TaskDesc& task : p_.tasks)
       OFL_ENSURE(task.workspace_bytes == 0 ||
@@ -81,8 +80,7 @@ class Walk {
                                     << " share bytes of the arena while both are live";
     };
     if (next != live_.end() && next->first < begin + bytes) return clash(next);
-    if (next != live_.begin() && std::prev(next)->second.end > begin)
-      return clash(std::prev(next));
+    if (next != live_.begin() && std::prev(next)->second.end > begin) return clash(std::prev(next));
     live_[begin] = {begin + bytes, owner};
     return Status::Ok();
   }

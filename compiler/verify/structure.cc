@@ -46,10 +46,10 @@ Status CheckOp(const proto::Semantics& s, int i, std::vector<bool>& produced,
       << "an op has no name, or one that stands twice";
   OFL_ENSURE(i == 0 || s.ops(i - 1).segment() <= op.segment(), Code::kDataLoss)
       << "segments are not in order";
-  OFL_ENSURE(op.finish_before() == -1 ||
-                 (op.kind() == proto::OpDef::BOXING && op.finish_before() > i &&
-                  op.finish_before() < s.ops_size()),
-             Code::kDataLoss)
+  OFL_ENSURE(
+      op.finish_before() == -1 || (op.kind() == proto::OpDef::BOXING && op.finish_before() > i &&
+                                   op.finish_before() < s.ops_size()),
+      Code::kDataLoss)
       << "it finishes before op " << op.finish_before();
   OFL_ENSURE(op.workspace() >= 0 && op.workspace() <= kMaxArena, Code::kDataLoss)
       << "a workspace of " << op.workspace() << " bytes";
@@ -124,7 +124,8 @@ Status CheckTypes(const proto::Semantics& s, const proto::OpDef& op,
   OFL_ENSURE(op.placement() >= 0 && op.placement() < placements.size(), Code::kDataLoss)
       << "placement " << op.placement() << " does not exist";
   const Placement& placement = placements.at(op.placement());
-  auto add = [&](int v, std::vector<TensorMeta>& metas, std::vector<sbp::NdSbp>& symbols) -> Status {
+  auto add = [&](int v, std::vector<TensorMeta>& metas,
+                 std::vector<sbp::NdSbp>& symbols) -> Status {
     OFL_ASSIGN(TensorMeta meta, ReadMeta(s.values(v)));
     OFL_ASSIGN(sbp::Layout layout, placements.ReadLayout(s.values(v).layout()));
     OFL_ENSURE(layout.placement == placement, Code::kDataLoss)
@@ -155,8 +156,8 @@ Status CheckBoxing(const proto::Semantics& s, const proto::OpDef& op,
   OFL_TRY(sbp::CheckLayout("conversion source", meta.dtype, meta.shape, step.from));
   OFL_TRY(sbp::CheckLayout("conversion result", meta.dtype, meta.shape, step.to));
   const int64_t whole = meta.bytes() * (step.from.placement.size() + step.to.placement.size());
-  const int64_t most = whole + kMemoryAlignment * 64 *
-                                   (step.from.placement.size() + step.to.placement.size());
+  const int64_t most =
+      whole + kMemoryAlignment * 64 * (step.from.placement.size() + step.to.placement.size());
   OFL_ENSURE(op.boxing().send_bytes() >= 0 && op.boxing().send_bytes() <= most &&
                  op.boxing().receive_bytes() >= 0 && op.boxing().receive_bytes() <= most,
              Code::kDataLoss)

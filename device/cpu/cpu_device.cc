@@ -28,9 +28,8 @@ class CpuStream final : public Stream {
       body(0, n);
       return;
     }
-    pool_.Run(static_cast<uint32_t>((n + size - 1) / size), [&](uint32_t i) {
-      body(i * size, std::min(n, (i + 1) * size));
-    });
+    pool_.Run(static_cast<uint32_t>((n + size - 1) / size),
+              [&](uint32_t i) { body(i * size, std::min(n, (i + 1) * size)); });
   }
 
   std::unique_ptr<Event> Record() override { return std::make_unique<DoneEvent>(); }
@@ -62,8 +61,8 @@ std::unique_ptr<Stream> CpuDevice::NewStream(int threads) {
 
 int64_t HostMemoryBytes() {
   int64_t bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  for (const char* path : {"/sys/fs/cgroup/memory.max",
-                           "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     int64_t limit = 0;
     if (std::ifstream(path) >> limit && limit > 0) bytes = std::min(bytes, limit);
   }

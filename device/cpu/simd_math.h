@@ -19,9 +19,7 @@ OFL_INLINE float FromBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 OFL_INLINE uint32_t ToBits(float x) { return std::bit_cast<uint32_t>(x); }
 
 // 2^k for k in [-126, 127]; any pattern otherwise.
-OFL_INLINE float PowerOfTwo(int32_t k) {
-  return FromBits((static_cast<uint32_t>(k) + 127u) << 23);
-}
+OFL_INLINE float PowerOfTwo(int32_t k) { return FromBits((static_cast<uint32_t>(k) + 127u) << 23); }
 
 // Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits of
 // the pattern: no conversion, and no undefined one where x is NaN. For |x| < 2^22.
@@ -87,8 +85,7 @@ OFL_INLINE float Log(float x) {
   // log(1+f) = f - f^2/2 + s (f^2/2 + R): keeps the bits that 2s alone would lose.
   const float h = 0.5f * f * f;
   const float series = s * (h + z * p);
-  const float result =
-      exponent * kLn2High + ((f - (h - series)) + exponent * kLn2Low);
+  const float result = exponent * kLn2High + ((f - (h - series)) + exponent * kLn2Low);
   constexpr float kInf = std::numeric_limits<float>::infinity();
   float y = x == kInf ? kInf : result;
   y = x == 0.0f ? -kInf : y;

@@ -63,9 +63,7 @@ void ThreadPool::WorkerLoop() {
     const uint32_t seen = wake_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
     if (RunOneChunk()) continue;
-    const auto woken = [&] {
-      return has_work() || wake_.load(std::memory_order_relaxed) != seen;
-    };
+    const auto woken = [&] { return has_work() || wake_.load(std::memory_order_relaxed) != seen; };
     if (!SpinUntil(woken)) wake_.wait(seen, std::memory_order_acquire);
   }
 }

@@ -1,14 +1,15 @@
 #include "oneflow_like/base/bytes.h"
 
+#include <openssl/evp.h>
 #include <bit>
 #include <boost/crc.hpp>
-#include <openssl/evp.h>
 
 #include "oneflow_like/base/check.h"
 
 namespace ofl {
 
-static_assert(std::endian::native == std::endian::little, "wire and plan formats are little-endian");
+static_assert(std::endian::native == std::endian::little,
+              "wire and plan formats are little-endian");
 
 namespace {
 EVP_MD_CTX* Context(void* context) { return static_cast<EVP_MD_CTX*>(context); }

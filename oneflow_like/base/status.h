@@ -61,8 +61,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}           // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {}   // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}          // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
   const Status& status() const { return status_; }
@@ -107,16 +107,16 @@ inline ErrorStream Error(Code code) { return ErrorStream(code); }
 #define OFL_CONCAT(a, b) OFL_CONCAT_(a, b)
 
 // Propagates a failed Status.
-#define OFL_TRY(expr)                                   \
-  do {                                                  \
+#define OFL_TRY(expr)                                                              \
+  do {                                                                             \
     if (::ofl::Status ofl_status_ = (expr); !ofl_status_.ok()) return ofl_status_; \
   } while (false)
 
 // OFL_ASSIGN(auto x, F()): propagates the failure of a Result or declares x.
 #define OFL_ASSIGN(lhs, expr) OFL_ASSIGN_(OFL_CONCAT(ofl_result_, __LINE__), lhs, expr)
-#define OFL_ASSIGN_(tmp, lhs, expr)      \
-  auto tmp = (expr);                     \
-  if (!tmp.ok()) return tmp.status();    \
+#define OFL_ASSIGN_(tmp, lhs, expr)   \
+  auto tmp = (expr);                  \
+  if (!tmp.ok()) return tmp.status(); \
   lhs = std::move(tmp).value()
 
 // A mistake of the user, a file or a peer: `OFL_ENSURE(n > 0, Code::kInvalidArgument) << "...";`

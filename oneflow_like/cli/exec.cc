@@ -22,13 +22,10 @@ int ExitCode(ofl::Code code) {
     case ofl::Code::kDataLoss:
     case ofl::Code::kInvalidArgument:
     case ofl::Code::kNotFound:
-    case ofl::Code::kFailedPrecondition:
-      return kBadData;
+    case ofl::Code::kFailedPrecondition: return kBadData;
     case ofl::Code::kUnavailable:
-    case ofl::Code::kDeadlineExceeded:
-      return kUnavailable;
-    default:
-      return kInternal;
+    case ofl::Code::kDeadlineExceeded: return kUnavailable;
+    default: return kInternal;
   }
 }
 

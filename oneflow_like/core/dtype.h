@@ -23,10 +23,10 @@ enum class DType : uint8_t {
   kBool = 9,
 };
 
-size_t DTypeSize(DType dtype);                    // bytes of one element
-const char* DTypeName(DType dtype);               // "float32"
+size_t DTypeSize(DType dtype);       // bytes of one element
+const char* DTypeName(DType dtype);  // "float32"
 Result<DType> DTypeFromName(std::string_view name);
-Result<DType> DTypeFromNumber(int number);        // for untrusted input
+Result<DType> DTypeFromNumber(int number);  // for untrusted input
 inline bool IsFloating(DType d) { return d >= DType::kFloat32 && d <= DType::kBFloat16; }
 inline bool IsInteger(DType d) { return d >= DType::kInt8 && d <= DType::kInt64; }
 
@@ -36,18 +36,32 @@ DType PromoteTypes(DType a, DType b);
 template <class T>
 struct DTypeOf;
 template <>
-struct DTypeOf<float> { static constexpr DType value = DType::kFloat32; };
+struct DTypeOf<float> {
+  static constexpr DType value = DType::kFloat32;
+};
 template <>
-struct DTypeOf<double> { static constexpr DType value = DType::kFloat64; };
+struct DTypeOf<double> {
+  static constexpr DType value = DType::kFloat64;
+};
 template <>
-struct DTypeOf<int32_t> { static constexpr DType value = DType::kInt32; };
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::kInt32;
+};
 template <>
-struct DTypeOf<int64_t> { static constexpr DType value = DType::kInt64; };
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::kInt64;
+};
 template <>
-struct DTypeOf<uint8_t> { static constexpr DType value = DType::kUInt8; };
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::kUInt8;
+};
 template <>
-struct DTypeOf<int8_t> { static constexpr DType value = DType::kInt8; };
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::kInt8;
+};
 template <>
-struct DTypeOf<bool> { static constexpr DType value = DType::kBool; };
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::kBool;
+};
 
 }  // namespace ofl

@@ -19,8 +19,8 @@ const char* DeviceKindName(DeviceKind kind) {
 Result<DeviceKind> DeviceKindFromName(std::string_view name) {
   for (DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kCuda, DeviceKind::kNull})
     if (name == DeviceKindName(kind)) return kind;
-  return Error(Code::kInvalidArgument) << "no device kind is named '" << name
-                                       << "'; known are cpu, cuda, null";
+  return Error(Code::kInvalidArgument)
+         << "no device kind is named '" << name << "'; known are cpu, cuda, null";
 }
 
 Result<Placement> Placement::Make(DeviceKind kind, const Shape& hierarchy, std::vector<int> ranks,
@@ -42,8 +42,8 @@ Result<Placement> Placement::Make(DeviceKind kind, const Shape& hierarchy, std::
   OFL_ENSURE(twice == sorted.end(), Code::kInvalidArgument)
       << "rank " << *twice << " stands twice in a placement";
 
-  using Key = std::tuple<DeviceKind, std::vector<int64_t>, std::vector<int>,
-                         std::vector<std::string>>;
+  using Key =
+      std::tuple<DeviceKind, std::vector<int64_t>, std::vector<int>, std::vector<std::string>>;
   static std::mutex mutex;
   static auto* table = new std::map<Key, Placement>();  // lives as long as the process
   Key key(kind, {hierarchy.begin(), hierarchy.end()}, ranks, axis_names);

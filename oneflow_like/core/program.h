@@ -28,35 +28,35 @@ enum class TaskKind : uint8_t {
 // A register: one block of memory for each of `instances` pieces in flight.
 struct RegisterDesc {
   int id = 0;
-  TensorMeta meta;         // extent on this rank; bytes <= bound
-  int64_t bound = 0;       // bytes reserved for each instance
-  int instances = 1;       // credits
-  int64_t offset = -1;     // of instance 0 in the arena; -1: memory comes from elsewhere
-  int64_t stride = 0;      // bytes between instances
-  int producer = -1;       // task
+  TensorMeta meta;             // extent on this rank; bytes <= bound
+  int64_t bound = 0;           // bytes reserved for each instance
+  int instances = 1;           // credits
+  int64_t offset = -1;         // of instance 0 in the arena; -1: memory comes from elsewhere
+  int64_t stride = 0;          // bytes between instances
+  int producer = -1;           // task
   std::vector<int> consumers;  // local tasks, in plan order
-  int alias_of = -1;       // in-place: takes over this register's memory
-  std::string variable;    // of kVariable: name of the bound buffer
+  int alias_of = -1;           // in-place: takes over this register's memory
+  std::string variable;        // of kVariable: name of the bound buffer
 };
 
 // A register filled over the wire: the producer's send register, the consumer's register.
 struct RemoteEdge {
-  int64_t edge_id = 0;   // dense over the whole plan, the same on both ends
-  int peer = 0;          // rank at the other end
+  int64_t edge_id = 0;  // dense over the whole plan, the same on both ends
+  int peer = 0;         // rank at the other end
   int local_register = 0;
   int64_t local_offset = 0;  // outgoing: first byte of the message within the register
-  int64_t bytes = 0;     // of one piece
-  int credits = 1;       // instances at the consumer
+  int64_t bytes = 0;         // of one piece
+  int credits = 1;           // instances at the consumer
   bool outgoing = false;
 };
 
 // A box copied or combined by kPack and kAssemble, in elements relative to the local shards.
 struct BoxCopy {
-  int input = 0;       // which input register (index into TaskDesc::inputs)
-  Shape src_begin;     // within the input's shard
+  int input = 0;    // which input register (index into TaskDesc::inputs)
+  Shape src_begin;  // within the input's shard
 };
 struct AssemblePiece {
-  Shape dst_begin;     // within the output's shard
+  Shape dst_begin;  // within the output's shard
   Shape extent;
   std::vector<BoxCopy> sources;  // one: copy; several: combine; none: fill with the identity
   Shape tree;                    // reduction tree, see sbp::Piece
@@ -66,12 +66,12 @@ struct AssemblePiece {
 struct TaskDesc {
   int id = 0;
   TaskKind kind = TaskKind::kKernel;
-  std::string name;             // unique within the plan, e.g. "matmul_3" or "boxing_12.pack.1"
-  std::string op;               // of kKernel
+  std::string name;  // unique within the plan, e.g. "matmul_3" or "boxing_12.pack.1"
+  std::string op;    // of kKernel
   Attrs attrs;
-  std::vector<int> inputs;      // registers read
-  std::vector<int> outputs;     // registers written
-  std::vector<int> mutates;     // indices into inputs whose memory the kernel updates
+  std::vector<int> inputs;   // registers read
+  std::vector<int> outputs;  // registers written
+  std::vector<int> mutates;  // indices into inputs whose memory the kernel updates
   // Of kKernel: logical metadata and where this rank's shards start, for kernels that ask.
   std::vector<TensorMeta> logical_inputs;
   std::vector<TensorMeta> logical_outputs;
@@ -80,9 +80,9 @@ struct TaskDesc {
   std::vector<AssemblePiece> pieces;  // of kPack (one) and kAssemble
   int64_t workspace_offset = -1;
   int64_t workspace_bytes = 0;
-  int binding = -1;             // of kInput, kOutput: position in the launch's arguments
-  int firings = 1;              // in one iteration
-  int logical_op = -1;          // index of the plan's operator that caused it
+  int binding = -1;     // of kInput, kOutput: position in the launch's arguments
+  int firings = 1;      // in one iteration
+  int logical_op = -1;  // index of the plan's operator that caused it
 };
 
 // A stream's order: firing `task` for micro-batch `piece`, one after another.
@@ -92,8 +92,8 @@ struct Firing {
 };
 struct StreamDesc {
   std::string name;
-  int threads = 1;              // kernels on this stream use exactly this many
-  std::vector<Firing> order;    // one iteration
+  int threads = 1;            // kernels on this stream use exactly this many
+  std::vector<Firing> order;  // one iteration
 };
 
 // "`after` may fire piece k only when `before` has finished piece k - tokens": edges of the proof

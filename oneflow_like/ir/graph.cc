@@ -134,8 +134,7 @@ void PrintNode(const Graph& graph, const Node& node, std::ostringstream& out) {
   out << ")";
   if (node.attrs.size() > 0) out << " " << node.attrs.ToString();
   if (node.kind == NodeKind::kVariable) out << " '" << node.variable << "'";
-  if (node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput)
-    out << " #" << node.binding;
+  if (node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput) out << " #" << node.binding;
   if (node.target) out << " -> " << node.target->ToString();
   if (node.kind == NodeKind::kBoxing)
     out << " " << sbp::StepKindName(node.step.kind) << " " << node.step.from.ToString() << " -> "

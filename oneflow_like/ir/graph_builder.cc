@@ -3,7 +3,9 @@
 namespace ofl::ir {
 
 GraphValue::GraphValue(const Graph* graph, int id)
-    : graph_(graph), id_(id), meta_(graph->values[id].meta),
+    : graph_(graph),
+      id_(id),
+      meta_(graph->values[id].meta),
       placement_(graph->values[id].placement) {
   const Value& value = graph->values[id];
   if (value.nd_sbp) layout_ = value.layout();
@@ -11,14 +13,14 @@ GraphValue::GraphValue(const Graph* graph, int id)
 
 int GraphBuilder::IdOf(const op::Value& value) {
   if (!value || !value->is_symbolic()) {
-    Fail(Error(Code::kInvalidArgument) << "a graph operator got a tensor that is not part of the graph");
+    Fail(Error(Code::kInvalidArgument)
+         << "a graph operator got a tensor that is not part of the graph");
     return -1;
   }
   const auto* symbolic = static_cast<const GraphValue*>(value.get());
   if (symbolic->graph() != graph_) {
-    Fail(Error(Code::kInvalidArgument)
-         << "a tensor of another graph was used in graph " << graph_->name
-         << "; pass it as an input of build()");
+    Fail(Error(Code::kInvalidArgument) << "a tensor of another graph was used in graph "
+                                       << graph_->name << "; pass it as an input of build()");
     return -1;
   }
   return symbolic->id();
@@ -56,9 +58,8 @@ op::Values GraphBuilder::Apply(const op::OpDef& def, op::Values inputs, const At
     placement = source_placement_;
   } else if (!placement.defined()) {
     // A source operator has no operand to follow: it lives where the graph's first value lives.
-    placement = graph_->values.empty()
-                    ? *Placement::Make(DeviceKind::kCpu, Shape{1}, {0})
-                    : graph_->values.front().placement;
+    placement = graph_->values.empty() ? *Placement::Make(DeviceKind::kCpu, Shape{1}, {0})
+                                       : graph_->values.front().placement;
   }
   auto complete = def.CompleteAttrs(attrs);
   if (!complete.ok()) return Fail(complete.status()), op::Values(def.outputs.size());

@@ -38,8 +38,7 @@ Status CheckQkv(const op::InferContext& c, int first) {
   const Shape& v = c.input(first + 2).shape;
   OFL_ENSURE(q.rank() == 4 && k.rank() == 4 && v.rank() == 4, Code::kInvalidArgument)
       << "query, key and value need 4 axes (batch, heads, length, depth)";
-  OFL_ENSURE(q[0] == k[0] && q[1] == k[1] && k[0] == v[0] && k[1] == v[1],
-             Code::kInvalidArgument)
+  OFL_ENSURE(q[0] == k[0] && q[1] == k[1] && k[0] == v[0] && k[1] == v[1], Code::kInvalidArgument)
       << "batch and heads must agree; expected query.shape[:2] == key.shape[:2] == "
          "value.shape[:2]";
   OFL_ENSURE(q[3] == k[3] && k[2] == v[2], Code::kInvalidArgument)
@@ -140,8 +139,8 @@ void ForEachHead(op::KernelContext& c, int64_t heads, int64_t scratch, const Bod
 
 template <class T>
 Status RunAttention(op::KernelContext& c) {
-  const AttentionDims d = DimsOfAttention(c.inputs[0].meta.shape, c.inputs[1].meta.shape,
-                                          c.inputs[2].meta.shape);
+  const AttentionDims d =
+      DimsOfAttention(c.inputs[0].meta.shape, c.inputs[1].meta.shape, c.inputs[2].meta.shape);
   const bool causal = c.attr<bool>("is_causal");
   const T scale = static_cast<T>(ScaleOf(*c.attrs, d.depth));
   const int64_t first_row = c.input_offsets[0][2];
@@ -182,9 +181,8 @@ int64_t AttentionWorkspace(std::span<const TensorMeta> in, std::span<const Tenso
 
 // P and dS of one block, from its scores and from dP = dO V^T.
 template <class T>
-void BlockGradients(const Block& b, const AttentionDims& d, bool causal, int64_t first_row,
-                    T scale, const T* lse, const T* lse_grad, const T* grad, const T* out, T* p,
-                    T* dp) {
+void BlockGradients(const Block& b, const AttentionDims& d, bool causal, int64_t first_row, T scale,
+                    const T* lse, const T* lse_grad, const T* grad, const T* out, T* p, T* dp) {
   for (int64_t r = 0; r < b.rows; ++r) {
     const int64_t row = b.row + r;
     T* p_row = p + r * b.width;
@@ -201,8 +199,8 @@ void BlockGradients(const Block& b, const AttentionDims& d, bool causal, int64_t
 
 template <class T>
 Status RunAttentionGrad(op::KernelContext& c) {
-  const AttentionDims d = DimsOfAttention(c.inputs[1].meta.shape, c.inputs[2].meta.shape,
-                                          c.inputs[3].meta.shape);
+  const AttentionDims d =
+      DimsOfAttention(c.inputs[1].meta.shape, c.inputs[2].meta.shape, c.inputs[3].meta.shape);
   const bool causal = c.attr<bool>("is_causal");
   const T scale = static_cast<T>(ScaleOf(*c.attrs, d.depth));
   const int64_t first_row = c.input_offsets[1][2];
@@ -227,15 +225,15 @@ Status RunAttentionGrad(op::KernelContext& c) {
       const T* grad_block = grad + b.row * d.value_depth;
       GemmSerial(Gemm<T>(false, true, b.rows, b.width, d.depth, q_block, d.depth, k, d.depth, p,
                          b.width, T(0)));
-      GemmSerial(Gemm<T>(false, true, b.rows, b.width, d.value_depth, grad_block, d.value_depth,
-                         v, d.value_depth, dp, b.width, T(0)));
+      GemmSerial(Gemm<T>(false, true, b.rows, b.width, d.value_depth, grad_block, d.value_depth, v,
+                         d.value_depth, dp, b.width, T(0)));
       BlockGradients(b, d, causal, first_row, scale, lse, lse_grad, grad, out, p, dp);
       GemmSerial(Gemm<T>(true, false, b.width, d.value_depth, b.rows, p, b.width, grad_block,
                          d.value_depth, dv, d.value_depth, T(1)));
       GemmSerial(Gemm<T>(false, false, b.rows, d.depth, b.width, dp, b.width, k, d.depth,
                          dq + b.row * d.depth, d.depth, T(0)));
-      GemmSerial(Gemm<T>(true, false, b.width, d.depth, b.rows, dp, b.width, q_block, d.depth,
-                         dk, d.depth, T(1)));
+      GemmSerial(Gemm<T>(true, false, b.width, d.depth, b.rows, dp, b.width, q_block, d.depth, dk,
+                         d.depth, T(1)));
     }
   });
   return Status::Ok();
@@ -251,8 +249,7 @@ void GradAttention(op::GradContext& c) {
   if (!c.grads[0] && !c.grads[1]) return;
   op::Value grad = c.grads[0];
   if (!grad) grad = c.b.Call("zeros_like", {c.outputs[0]});
-  op::Values operands = {grad,        c.inputs[0],  c.inputs[1],
-                         c.inputs[2], c.outputs[0], c.outputs[1]};
+  op::Values operands = {grad, c.inputs[0], c.inputs[1], c.inputs[2], c.outputs[0], c.outputs[1]};
   if (c.grads[1]) operands.push_back(c.grads[1]);
   op::Values out = c.b.CallAll("scaled_dot_product_attention_grad", operands, c.attrs);
   if (!c.b.status().ok()) return;
@@ -278,8 +275,8 @@ op::Values DecomposeAttention(op::Builder& b, std::span<const op::Value> in, con
   op::Value e = b.Call("exp", {b.Call("sub", {scores, max})});
   op::Value sum = b.Call("sum", {e}, over);
   op::Value out = b.Call("div", {b.Call("matmul", {e, in[2]}), sum});
-  op::Value lse = b.Call("reshape", {b.Call("add", {b.Call("log", {sum}), max})},
-                         {{"shape", DimsOf(rows)}});
+  op::Value lse =
+      b.Call("reshape", {b.Call("add", {b.Call("log", {sum}), max})}, {{"shape", DimsOf(rows)}});
   return {out, lse};
 }
 
@@ -302,7 +299,9 @@ int64_t FlopsAttentionGrad(std::span<const TensorMeta> in, std::span<const Tenso
 
 op::Sample AttentionSample(Shape q, Shape k, Shape v, bool causal, double scale) {
   return {{{DType::kFloat32, q}, {DType::kFloat32, k}, {DType::kFloat32, v}},
-          {{"is_causal", causal}, {"scale", scale}}, -1, 1};
+          {{"is_causal", causal}, {"scale", scale}},
+          -1,
+          1};
 }
 
 op::Sample AttentionGradSample(Shape q, Shape k, bool causal, bool lse_grad) {
@@ -322,10 +321,15 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(scaled_dot_product_attention) {
-  op.Doc("softmax(scale * query key^T) value over (batch, heads, length, depth). `scale` 0 means\n"
-         "1/sqrt(depth). With `is_causal`, position i sees keys 0..i. Also gives the logarithm of\n"
-         "each row's sum of exponentials, which the gradient uses.")
-      .In("query").In("key").In("value").Out("output").Out("logsumexp")
+  op.Doc(
+        "softmax(scale * query key^T) value over (batch, heads, length, depth). `scale` 0 means\n"
+        "1/sqrt(depth). With `is_causal`, position i sees keys 0..i. Also gives the logarithm of\n"
+        "each row's sum of exponentials, which the gradient uses.")
+      .In("query")
+      .In("key")
+      .In("value")
+      .Out("output")
+      .Out("logsumexp")
       .Attr("is_causal", op::AttrType::kBool, false)
       .Attr("scale", op::AttrType::kFloat, 0.0)
       .Infer(InferAttention)
@@ -348,18 +352,31 @@ OFL_OP(scaled_dot_product_attention) {
                 AttentionSample({1, 2, 4, 2}, {1, 2, 3, 2}, {1, 2, 3, 2}, true, -0.5),
                 AttentionSample({0, 2, 3, 2}, {0, 2, 3, 2}, {0, 2, 3, 2}, true, 0)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {2, 3}},
-                       {DType::kFloat32, {2, 3}}}, {}, Code::kInvalidArgument, "4 axes"},
-                     {{{DType::kFloat32, {1, 2, 3, 4}}, {DType::kFloat32, {1, 2, 3, 5}},
-                       {DType::kFloat32, {1, 2, 3, 5}}}, {}, Code::kInvalidArgument,
-                      "query.shape[3] == key.shape[3]"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {2, 3}}, {DType::kFloat32, {2, 3}}},
+            {},
+            Code::kInvalidArgument,
+            "4 axes"},
+           {{{DType::kFloat32, {1, 2, 3, 4}},
+             {DType::kFloat32, {1, 2, 3, 5}},
+             {DType::kFloat32, {1, 2, 3, 5}}},
+            {},
+            Code::kInvalidArgument,
+            "query.shape[3] == key.shape[3]"}});
 }
 
 OFL_OP(scaled_dot_product_attention_grad) {
   op.Doc("Gradients of attention's query, key and value from its output and logsumexp.")
-      .In("grad").In("query").In("key").In("value").In("output").In("logsumexp")
+      .In("grad")
+      .In("query")
+      .In("key")
+      .In("value")
+      .In("output")
+      .In("logsumexp")
       .InOptional("logsumexp_grad")
-      .Out("query_grad").Out("key_grad").Out("value_grad")
+      .Out("query_grad")
+      .Out("key_grad")
+      .Out("value_grad")
       .Attr("is_causal", op::AttrType::kBool, false)
       .Attr("scale", op::AttrType::kFloat, 0.0)
       .Infer(InferAttentionGrad)

@@ -87,9 +87,11 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(cast) {
-  op.Doc("input converted to `dtype`. Into integers: towards zero, NaN to 0, too large values to\n"
-         "the nearest bound. Into bool: whether it differs from 0.")
-      .In("input").Out("output")
+  op.Doc(
+        "input converted to `dtype`. Into integers: towards zero, NaN to 0, too large values to\n"
+        "the nearest bound. Into bool: whether it differs from 0.")
+      .In("input")
+      .Out("output")
       .Attr("dtype", op::AttrType::kDType)
       .Infer(InferCast)
       .Sbp(CastRule)
@@ -107,9 +109,11 @@ OFL_OP(cast) {
       .Unclaimed("P->P", "only into a wider floating dtype, which the rule does not see")
       .Unclaimed("P(max)->P(max)", "into integers only where nothing wraps")
       .Unclaimed("P(min)->P(min)", "into integers only where nothing wraps")
-      .ErrorSamples({{{{DType::kFloat32, {2}}}, {}, Code::kInvalidArgument,
-                      "attribute 'dtype' is missing"},
-                     {{{DType::kFloat32, {2}}}, {{"dtype", int64_t{1}}}, Code::kTypeMismatch,
-                      "attribute 'dtype' has the wrong type: got 1; expected a value of type "
-                      "dtype"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2}}}, {}, Code::kInvalidArgument, "attribute 'dtype' is missing"},
+           {{{DType::kFloat32, {2}}},
+            {{"dtype", int64_t{1}}},
+            Code::kTypeMismatch,
+            "attribute 'dtype' has the wrong type: got 1; expected a value of type "
+            "dtype"}});
 }

@@ -15,16 +15,19 @@ template <class T>
 Status FillWith(op::KernelContext& c, double value) {
   T* y = c.outputs[0].as<T>();
   const T element = static_cast<T>(value);
-  Parallel(c.stream, c.outputs[0].numel(), kElementGrain, [&](int64_t begin, int64_t end) {
-    FillLoop(y + begin, element, end - begin);
-  });
+  Parallel(c.stream, c.outputs[0].numel(), kElementGrain,
+           [&](int64_t begin, int64_t end) { FillLoop(y + begin, element, end - begin); });
   return Status::Ok();
 }
 
 template <class T>
-Status RunFill(op::KernelContext& c) { return FillWith<T>(c, c.attr<double>("value")); }
+Status RunFill(op::KernelContext& c) {
+  return FillWith<T>(c, c.attr<double>("value"));
+}
 template <class T, int kValue>
-Status RunConstant(op::KernelContext& c) { return FillWith<T>(c, kValue); }
+Status RunConstant(op::KernelContext& c) {
+  return FillWith<T>(c, kValue);
+}
 
 // The value must be one that the dtype can hold, or converting it is undefined.
 Status CheckValue(double value, DType dtype) {
@@ -75,9 +78,12 @@ std::string SourceRule(std::span<const Shape>, std::span<const Shape> out, const
 
 template <template <class> class Kernel>
 void AllTypes(op::OpDefBuilder& op) {
-  op.Cpu(DType::kFloat32, Kernel<float>::Run).Cpu(DType::kFloat64, Kernel<double>::Run)
-      .Cpu(DType::kInt64, Kernel<int64_t>::Run).Cpu(DType::kInt32, Kernel<int32_t>::Run)
-      .Cpu(DType::kUInt8, Kernel<uint8_t>::Run).Cpu(DType::kInt8, Kernel<int8_t>::Run)
+  op.Cpu(DType::kFloat32, Kernel<float>::Run)
+      .Cpu(DType::kFloat64, Kernel<double>::Run)
+      .Cpu(DType::kInt64, Kernel<int64_t>::Run)
+      .Cpu(DType::kInt32, Kernel<int32_t>::Run)
+      .Cpu(DType::kUInt8, Kernel<uint8_t>::Run)
+      .Cpu(DType::kInt8, Kernel<int8_t>::Run)
       .Cpu(DType::kBool, Kernel<bool>::Run);
 }
 template <class T>
@@ -94,7 +100,9 @@ struct OneKernel {
 };
 
 op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear) {
-  return op.Doc(doc).In("input").Out("output")
+  return op.Doc(doc)
+      .In("input")
+      .Out("output")
       .Sbp(std::string("(...)->(...)") + linear)
       .NotDifferentiable("the result does not depend on the input's values")
       .Traits({op::Trait::kElementwise})
@@ -105,10 +113,14 @@ op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear
 }
 
 std::vector<op::ErrorSample> ShapeErrors() {
-  return {{{}, {{"shape", std::vector<int64_t>{-1}}, {"value", 0.0}, {"dtype", DType::kFloat32}},
-           Code::kInvalidArgument, "sizes must not be negative"},
-          {{}, {{"shape", std::vector<int64_t>{2}}, {"value", 300.0}, {"dtype", DType::kUInt8}},
-           Code::kInvalidArgument, "uint8 cannot hold the value: got shape=[2], value=300"}};
+  return {{{},
+           {{"shape", std::vector<int64_t>{-1}}, {"value", 0.0}, {"dtype", DType::kFloat32}},
+           Code::kInvalidArgument,
+           "sizes must not be negative"},
+          {{},
+           {{"shape", std::vector<int64_t>{2}}, {"value", 300.0}, {"dtype", DType::kUInt8}},
+           Code::kInvalidArgument,
+           "uint8 cannot hold the value: got shape=[2], value=300"}};
 }
 
 // --- arange -------------------------------------------------------------------------------------
@@ -258,12 +270,13 @@ OFL_OP(arange) {
             {{}, {{"start", 3.0}, {"end", 3.0}}},
             {{}, {{"end", 1.0}}}};
       })
-      .ErrorSamples({{{}, {{"end", 5.0}, {"step", 0.0}}, Code::kInvalidArgument,
-                      "expected step != 0"},
-                     {{}, {{"end", -5.0}}, Code::kInvalidArgument,
-                      "do not agree with the step's sign"},
-                     {{}, {{"end", 5.0}, {"step", 0.5}}, Code::kInvalidArgument,
-                      "int64 cannot hold the value"}});
+      .ErrorSamples(
+          {{{}, {{"end", 5.0}, {"step", 0.0}}, Code::kInvalidArgument, "expected step != 0"},
+           {{}, {{"end", -5.0}}, Code::kInvalidArgument, "do not agree with the step's sign"},
+           {{},
+            {{"end", 5.0}, {"step", 0.5}},
+            Code::kInvalidArgument,
+            "int64 cannot hold the value"}});
 }
 
 OFL_OP(zeros_like) {
@@ -288,14 +301,17 @@ OFL_OP(full_like) {
       .Infer(InferFullLike)
       .Py("full_like(input, /, value)")
       .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })
-      .ErrorSamples({{{{DType::kInt64, {2}}}, {{"value", 0.5}}, Code::kInvalidArgument,
+      .ErrorSamples({{{{DType::kInt64, {2}}},
+                      {{"value", 0.5}},
+                      Code::kInvalidArgument,
                       "int64 cannot hold the value: got input: int64[2], value=0.5"}});
   AllTypes<FillKernel>(op);
 }
 
 OFL_OP(broadcast_to) {
   op.Doc("input repeated to `shape` by NumPy's rules; -1 keeps an axis.")
-      .In("input").Out("output")
+      .In("input")
+      .Out("output")
       .Attr("shape", op::AttrType::kInts)
       .Infer(InferBroadcast)
       .Sbp(BroadcastRule)
@@ -303,17 +319,21 @@ OFL_OP(broadcast_to) {
       .Grad([](op::GradContext& c) {
         c.Set(0, ReduceTo(c.b, c.grads[0], c.inputs[0]->meta().shape));
       })
-      .Py("broadcast_to(input, /, shape)").Method("expand")
+      .Py("broadcast_to(input, /, shape)")
+      .Method("expand")
       .Samples([] {
         using Dims = std::vector<int64_t>;
         constexpr DType kF = DType::kFloat32;
-        return std::vector<op::Sample>{
-            {{{kF, {3}}}, {{"shape", Dims{5, 3}}}},      {{{kF, {5, 1}}}, {{"shape", Dims{5, 3}}}},
-            {{{kF, {}}}, {{"shape", Dims{5, 3}}}},       {{{kF, {5, 3}}}, {{"shape", Dims{-1, 3}}}},
-            {{{kF, {3, 1}}}, {{"shape", Dims{2, 3, 4}}}}, {{{kF, {1, 3}}}, {{"shape", Dims{0, 3}}}},
-            {{{DType::kInt64, {2, 1}}}, {{"shape", Dims{2, 3}}}}};
+        return std::vector<op::Sample>{{{{kF, {3}}}, {{"shape", Dims{5, 3}}}},
+                                       {{{kF, {5, 1}}}, {{"shape", Dims{5, 3}}}},
+                                       {{{kF, {}}}, {{"shape", Dims{5, 3}}}},
+                                       {{{kF, {5, 3}}}, {{"shape", Dims{-1, 3}}}},
+                                       {{{kF, {3, 1}}}, {{"shape", Dims{2, 3, 4}}}},
+                                       {{{kF, {1, 3}}}, {{"shape", Dims{0, 3}}}},
+                                       {{{DType::kInt64, {2, 1}}}, {{"shape", Dims{2, 3}}}}};
       })
-      .ErrorSamples({{{{DType::kFloat32, {5, 3}}}, {{"shape", std::vector<int64_t>{5, 4}}},
+      .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
+                      {{"shape", std::vector<int64_t>{5, 4}}},
                       Code::kInvalidArgument,
                       "does not broadcast to shape (5, 4): got input: float32[5,3]"}});
   CpuForAllTypes(op, RunBroadcast);

@@ -14,9 +14,9 @@ constexpr const char* kSignOfGrad = "holds only where no gradient is negative";
 
 Status CheckTargets(const op::InferContext& c, const Shape& logits, int target) {
   OFL_TRY(RequireInt64(c, target, "target"));
-  OFL_ENSURE(logits.rank() >= 1 &&
-                 c.input(target).shape == Shape(logits.dims().first(logits.rank() - 1)),
-             Code::kInvalidArgument)
+  OFL_ENSURE(
+      logits.rank() >= 1 && c.input(target).shape == Shape(logits.dims().first(logits.rank() - 1)),
+      Code::kInvalidArgument)
       << "target must have one class index for each row of logits; expected target.shape == "
          "input.shape[:-1]";
   return Status::Ok();
@@ -49,8 +49,7 @@ std::string CrossEntropyRule(std::span<const Shape> in, std::span<const Shape>, 
   return "(" + rows + " !),(" + rows + ")->(" + rows + "),(" + rows + ")";
 }
 
-std::string CrossEntropyGradRule(std::span<const Shape> in, std::span<const Shape>,
-                                 const Attrs&) {
+std::string CrossEntropyGradRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string rows = "(" + Labels("n", in[2].rank()) + ")";
   const std::string full = "(" + Labels("n", in[2].rank()) + " c)";
   std::string text = rows + "," + full + "," + rows + "," + rows;
@@ -62,8 +61,7 @@ std::string CrossEntropyGradRule(std::span<const Shape> in, std::span<const Shap
 Status CheckClasses(const char* op, const int64_t* target, int64_t count, int64_t classes,
                     int64_t ignored) {
   for (int64_t i = 0; i < count; ++i)
-    OFL_ENSURE((target[i] >= 0 && target[i] < classes) || target[i] == ignored,
-               Code::kOutOfRange)
+    OFL_ENSURE((target[i] >= 0 && target[i] < classes) || target[i] == ignored, Code::kOutOfRange)
         << "[" << op << "] a target is not a class: got " << target[i] << " at position " << i
         << "; expected 0 <= target < " << classes << " or ignore_index=" << ignored;
   return Status::Ok();
@@ -80,16 +78,15 @@ Status RunCrossEntropy(op::KernelContext& c) {
   const T* x = c.inputs[0].as<T>();
   T* loss = c.outputs[0].as<T>();
   T* lse = c.outputs[1].as<T>();
-  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement),
-           [&](int64_t begin, int64_t end) {
-             for (int64_t r = begin; r < end; ++r) {
-               const T* row = x + r * classes;
-               const T max = RowMax(row, classes);
-               const T log_sum = std::log(RowSumExp(row, classes, max));
-               lse[r] = max + log_sum;
-               loss[r] = target[r] == ignored ? T(0) : log_sum - (row[target[r]] - max);
-             }
-           });
+  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* row = x + r * classes;
+      const T max = RowMax(row, classes);
+      const T log_sum = std::log(RowSumExp(row, classes, max));
+      lse[r] = max + log_sum;
+      loss[r] = target[r] == ignored ? T(0) : log_sum - (row[target[r]] - max);
+    }
+  });
   return Status::Ok();
 }
 
@@ -109,17 +106,16 @@ Status RunCrossEntropyGrad(op::KernelContext& c) {
   const T* lse_grad = c.inputs.size() > 4 ? c.inputs[4].as<T>() : nullptr;
   T* dx = c.outputs[0].as<T>();
   if (classes == 0) return Status::Ok();
-  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement),
-           [&](int64_t begin, int64_t end) {
-             for (int64_t r = begin; r < end; ++r) {
-               const bool counts = target[r] != ignored;
-               const T loss_grad = counts ? grad[r] : T(0);
-               const T factor = loss_grad + (lse_grad != nullptr ? lse_grad[r] : T(0));
-               RowExpTimes(x + r * classes, dx + r * classes, classes, lse[r], factor);
-               const int64_t own = target[r] - first;
-               if (counts && own >= 0 && own < classes) dx[r * classes + own] -= loss_grad;
-             }
-           });
+  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const bool counts = target[r] != ignored;
+      const T loss_grad = counts ? grad[r] : T(0);
+      const T factor = loss_grad + (lse_grad != nullptr ? lse_grad[r] : T(0));
+      RowExpTimes(x + r * classes, dx + r * classes, classes, lse[r], factor);
+      const int64_t own = target[r] - first;
+      if (counts && own >= 0 && own < classes) dx[r * classes + own] -= loss_grad;
+    }
+  });
   return Status::Ok();
 }
 
@@ -144,10 +140,8 @@ op::Values DecomposeCrossEntropy(op::Builder& b, std::span<const op::Value> in,
   const auto as = [&](const op::Value& v, const Shape& shape) {
     return b.Call("reshape", {v}, {{"shape", DimsOf(shape)}});
   };
-  op::Value counts =
-      b.Call("ne", {in[1], b.Call("full_like", {in[1]}, {{"value", ignored}})});
-  op::Value safe =
-      b.Call("mul", {in[1], b.Call("cast", {counts}, {{"dtype", DType::kInt64}})});
+  op::Value counts = b.Call("ne", {in[1], b.Call("full_like", {in[1]}, {{"value", ignored}})});
+  op::Value safe = b.Call("mul", {in[1], b.Call("cast", {counts}, {{"dtype", DType::kInt64}})});
   op::Value max = b.Call("amax", {x}, over);
   op::Value sum = b.Call("sum", {b.Call("exp", {b.Call("sub", {x, max})})}, over);
   op::Value lse = as(b.Call("add", {b.Call("log", {sum}), max}), rows);
@@ -198,7 +192,8 @@ int64_t FlopsCrossEntropyGrad(std::span<const TensorMeta>, std::span<const Tenso
 op::Sample LossSample(Shape logits, int64_t ignore_index) {
   const Shape rows(logits.dims().first(logits.rank() - 1));
   return {{{DType::kFloat32, logits}, {DType::kInt64, rows}},
-          {{"ignore_index", ignore_index}}, 0,
+          {{"ignore_index", ignore_index}},
+          0,
           static_cast<double>(logits[logits.rank() - 1])};
 }
 
@@ -218,9 +213,13 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(cross_entropy_rows) {
-  op.Doc("The negative log-probability of each row's class: logsumexp(input[r]) -\n"
-         "input[r, target[r]], and 0 where target is ignore_index. Also gives logsumexp.")
-      .In("input").In("target").Out("loss").Out("logsumexp")
+  op.Doc(
+        "The negative log-probability of each row's class: logsumexp(input[r]) -\n"
+        "input[r, target[r]], and 0 where target is ignore_index. Also gives logsumexp.")
+      .In("input")
+      .In("target")
+      .Out("loss")
+      .Out("logsumexp")
       .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
       .Infer(InferCrossEntropy)
       .Sbp(CrossEntropyRule)
@@ -234,16 +233,25 @@ OFL_OP(cross_entropy_rows) {
         return {LossSample({5, 4}, -100), LossSample({7, 6}, 1), LossSample({2, 3, 4}, -100),
                 LossSample({0, 3}, -100), LossSample({3, 40}, -100)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {4}}}, {},
-                      Code::kInvalidArgument, "target.shape == input.shape[:-1]"},
-                     {{{DType::kFloat32, {5, 4}}, {DType::kFloat32, {5}}}, {},
-                      Code::kTypeMismatch, "int64"}});
+      .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {4}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "target.shape == input.shape[:-1]"},
+                     {{{DType::kFloat32, {5, 4}}, {DType::kFloat32, {5}}},
+                      {},
+                      Code::kTypeMismatch,
+                      "int64"}});
 }
 
 OFL_OP(cross_entropy_grad) {
-  op.Doc("Gradient of cross_entropy_rows: (softmax(input) - one_hot(target)) * grad by row.\n"
-         "The classes may be split, since logsumexp is of the whole row.")
-      .In("grad").In("input").In("target").In("logsumexp").InOptional("logsumexp_grad")
+  op.Doc(
+        "Gradient of cross_entropy_rows: (softmax(input) - one_hot(target)) * grad by row.\n"
+        "The classes may be split, since logsumexp is of the whole row.")
+      .In("grad")
+      .In("input")
+      .In("target")
+      .In("logsumexp")
+      .InOptional("logsumexp_grad")
       .Out("input_grad")
       .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
       .Infer(InferCrossEntropyGrad)
@@ -269,9 +277,11 @@ OFL_OP(cross_entropy_grad) {
 }
 
 OFL_OP(count_targets) {
-  op.Doc("How many elements of `target` are not ignore_index, as a floating-point scalar: what a\n"
-         "mean loss divides by.")
-      .In("target").Out("count")
+  op.Doc(
+        "How many elements of `target` are not ignore_index, as a floating-point scalar: what a\n"
+        "mean loss divides by.")
+      .In("target")
+      .Out("count")
       .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
       .Attr("dtype", op::AttrType::kDType, DType::kFloat32)
       .Infer(InferCountTargets)

@@ -19,8 +19,7 @@ Status RequireNumbers(const op::InferContext& c, int i, Numbers numbers) {
       OFL_ENSURE(d == DType::kBool, Code::kTypeMismatch)
           << DTypeName(d) << " is not bool; expected bool; compare with 0 first";
       break;
-    case Numbers::kAny:
-      break;
+    case Numbers::kAny: break;
   }
   return Status::Ok();
 }
@@ -60,8 +59,8 @@ std::vector<op::Sample> UnarySamples(std::vector<DType> dtypes, double low, doub
 
 std::vector<op::Sample> BinarySamples(std::vector<DType> dtypes, double low, double high) {
   const std::pair<Shape, Shape> shapes[] = {
-      {{5, 3}, {5, 3}}, {{5, 3}, {3}},       {{5, 1}, {1, 3}},    {{5, 3}, {}},
-      {{}, {}},         {{2, 3, 4}, {3, 1}}, {{0, 3}, {0, 3}},    {{1, 3}, {0, 3}},
+      {{5, 3}, {5, 3}}, {{5, 3}, {3}},         {{5, 1}, {1, 3}}, {{5, 3}, {}},
+      {{}, {}},         {{2, 3, 4}, {3, 1}},   {{0, 3}, {0, 3}}, {{1, 3}, {0, 3}},
       {{4}, {2, 3, 4}}, {{2, 1, 4}, {1, 3, 1}}};
   std::vector<op::Sample> samples;
   for (DType d : dtypes) {

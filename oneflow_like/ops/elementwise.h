@@ -118,9 +118,8 @@ Status RunUnary(op::KernelContext& c) {
   const F f = MakeFunctor<F>(*c.attrs);
   const In* x = c.inputs[0].as<In>();
   Out* y = c.outputs[0].as<Out>();
-  Parallel(c.stream, c.outputs[0].numel(), kElementGrain, [&](int64_t begin, int64_t end) {
-    UnaryLoop(f, x + begin, y + begin, end - begin);
-  });
+  Parallel(c.stream, c.outputs[0].numel(), kElementGrain,
+           [&](int64_t begin, int64_t end) { UnaryLoop(f, x + begin, y + begin, end - begin); });
   return Status::Ok();
 }
 
@@ -132,8 +131,8 @@ Status RunBinary(op::KernelContext& c) {
   Out* y = c.outputs[0].as<Out>();
   const int64_t n = c.outputs[0].numel();
   if (n == 0) return Status::Ok();
-  const auto loop = MakeBroadcastLoop<2>(
-      c.outputs[0].meta.shape, {c.inputs[0].meta.shape, c.inputs[1].meta.shape});
+  const auto loop = MakeBroadcastLoop<2>(c.outputs[0].meta.shape,
+                                         {c.inputs[0].meta.shape, c.inputs[1].meta.shape});
   const int inner = loop.rank - 1;
   const bool a_repeats = loop.stride[0][inner] == 0;
   const bool b_repeats = loop.stride[1][inner] == 0;

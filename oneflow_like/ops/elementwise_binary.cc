@@ -8,36 +8,52 @@ namespace {
 
 struct AddFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return static_cast<T>(a + b); }
+  OFL_INLINE T operator()(T a, T b) const {
+    return static_cast<T>(a + b);
+  }
 };
 struct SubFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return static_cast<T>(a - b); }
+  OFL_INLINE T operator()(T a, T b) const {
+    return static_cast<T>(a - b);
+  }
 };
 struct MulFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return static_cast<T>(a * b); }
+  OFL_INLINE T operator()(T a, T b) const {
+    return static_cast<T>(a * b);
+  }
 };
 struct DivFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return a / b; }
+  OFL_INLINE T operator()(T a, T b) const {
+    return a / b;
+  }
 };
 // NaN of either side wins, as in torch.
 struct MaximumFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return (a > b) | (a != a) ? a : b; }
+  OFL_INLINE T operator()(T a, T b) const {
+    return (a > b) | (a != a) ? a : b;
+  }
 };
 struct MinimumFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return (a < b) | (a != a) ? a : b; }
+  OFL_INLINE T operator()(T a, T b) const {
+    return (a < b) | (a != a) ? a : b;
+  }
 };
 struct PowFn {
   template <class T>
-  OFL_INLINE T operator()(T a, T b) const { return std::pow(a, b); }
+  OFL_INLINE T operator()(T a, T b) const {
+    return std::pow(a, b);
+  }
 };
 
 template <Numbers kNumbers>
-Status Infer(op::InferContext& c) { return InferBinary(c, kNumbers, false); }
+Status Infer(op::InferContext& c) {
+  return InferBinary(c, kNumbers, false);
+}
 
 template <class F>
 void NumberKernels(op::OpDefBuilder& op) {
@@ -55,12 +71,18 @@ void FloatKernels(op::OpDefBuilder& op) {
 
 std::vector<op::ErrorSample> BinaryErrors(bool floats_only = false) {
   constexpr DType kF = DType::kFloat32;
-  return {{{{kF, {2, 3}}, {kF, {2, 5}}}, {}, Code::kInvalidArgument,
+  return {{{{kF, {2, 3}}, {kF, {2, 5}}},
+           {},
+           Code::kInvalidArgument,
            "axis -1 has sizes 3 and 5: got input: float32[2,3], other: float32[2,5]; expected "
            "equal sizes or 1"},
-          {{{kF, {2}}, {DType::kInt64, {2}}}, {}, Code::kTypeMismatch,
+          {{{kF, {2}}, {DType::kInt64, {2}}},
+           {},
+           Code::kTypeMismatch,
            "the dtypes float32 and int64 differ: got input: float32[2], other: int64[2]"},
-          {{{DType::kBool, {2}}, {DType::kBool, {2}}}, {}, Code::kTypeMismatch,
+          {{{DType::kBool, {2}}, {DType::kBool, {2}}},
+           {},
+           Code::kTypeMismatch,
            floats_only ? "bool is not a floating dtype" : "bool is not a number"},
           {{{kF, {2}}}, {}, Code::kInvalidArgument, "got 1; expected 2 (input, other)"}};
 }
@@ -104,8 +126,7 @@ void GradExtremum(op::GradContext& c, const char* compare) {
   for (int i = 0; i < 2; ++i) {
     if (!c.Needs(i)) continue;
     const op::Value wins = c.b.Call(compare, {c.inputs[i], c.inputs[1 - i]});
-    c.Set(i, ReduceTo(c.b, c.b.Call("where", {wins, c.grads[0], tie}),
-                      c.inputs[i]->meta().shape));
+    c.Set(i, ReduceTo(c.b, c.b.Call("where", {wins, c.grads[0], tie}), c.inputs[i]->meta().shape));
   }
 }
 
@@ -133,13 +154,18 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(add) {
   op.Doc("The sum input + other, with NumPy broadcasting. Both have one dtype.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kNumber>)
       .Sbp("(...),(...)->(...); linear jointly 0 1; monotone 0 1")
       .Grad(GradAdd)
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("add(input, other, /)").Method("add").Dunder("__add__")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("add(input, other, /)")
+      .Method("add")
+      .Dunder("__add__")
       .Samples([] { return BinarySamples({DType::kFloat32, DType::kInt64, DType::kFloat64}); })
       .ErrorSamples(BinaryErrors());
   NumberKernels<AddFn>(op);
@@ -147,13 +173,18 @@ OFL_OP(add) {
 
 OFL_OP(sub) {
   op.Doc("The difference input - other, with NumPy broadcasting. Both have one dtype.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kNumber>)
       .Sbp("(...),(...)->(...); linear jointly 0 1; monotone 0; antitone 1")
       .Grad(GradSub)
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("sub(input, other, /)").Method("sub").Dunder("__sub__")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("sub(input, other, /)")
+      .Method("sub")
+      .Dunder("__sub__")
       .Samples([] { return BinarySamples({DType::kFloat32, DType::kInt64}); })
       .ErrorSamples(BinaryErrors());
   NumberKernels<SubFn>(op);
@@ -161,13 +192,18 @@ OFL_OP(sub) {
 
 OFL_OP(mul) {
   op.Doc("The product input * other, with NumPy broadcasting. Both have one dtype.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kNumber>)
       .Sbp("(...),(...)->(...); linear 0 1")
       .Grad(GradMul)
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("mul(input, other, /)").Method("mul").Dunder("__mul__")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("mul(input, other, /)")
+      .Method("mul")
+      .Dunder("__mul__")
       .Samples([] { return BinarySamples({DType::kFloat32, DType::kInt64}); })
       .ErrorSamples(BinaryErrors());
   NumberKernels<MulFn>(op);
@@ -175,13 +211,18 @@ OFL_OP(mul) {
 
 OFL_OP(div) {
   op.Doc("The quotient input / other of floating tensors, with NumPy broadcasting.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kFloat>)
       .Sbp("(...),(...)->(...); linear 0")
       .Grad(GradDiv)
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("div(input, other, /)").Method("div").Dunder("__truediv__")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("div(input, other, /)")
+      .Method("div")
+      .Dunder("__truediv__")
       .Samples([] { return BinarySamples({DType::kFloat32, DType::kFloat64}, 1.0, 3.0); })
       .Unclaimed("P(max),B->P(max)", "holds for positive divisors only")
       .Unclaimed("P(min),B->P(min)", "holds for positive divisors only")
@@ -193,13 +234,17 @@ OFL_OP(div) {
 
 OFL_OP(maximum) {
   op.Doc("The larger of input and other, elementwise; NaN where either is NaN.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kNumber>)
       .Sbp("(...),(...)->(...); monotone 0 1")
       .Grad([](op::GradContext& c) { GradExtremum(c, "gt"); })
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("maximum(input, other, /)").Method("maximum")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("maximum(input, other, /)")
+      .Method("maximum")
       .Samples([] { return BinarySamples({DType::kFloat32, DType::kInt64}); })
       .Unclaimed("P(max),P(max)->P(max)", "rules have no joint form of monotone yet")
       .ErrorSamples(BinaryErrors());
@@ -208,13 +253,17 @@ OFL_OP(maximum) {
 
 OFL_OP(minimum) {
   op.Doc("The smaller of input and other, elementwise; NaN where either is NaN.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kNumber>)
       .Sbp("(...),(...)->(...); monotone 0 1")
       .Grad([](op::GradContext& c) { GradExtremum(c, "lt"); })
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("minimum(input, other, /)").Method("minimum")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("minimum(input, other, /)")
+      .Method("minimum")
       .Samples([] { return BinarySamples({DType::kFloat32, DType::kInt64}); })
       .Unclaimed("P(min),P(min)->P(min)", "rules have no joint form of monotone yet")
       .ErrorSamples(BinaryErrors());
@@ -223,13 +272,18 @@ OFL_OP(minimum) {
 
 OFL_OP(pow) {
   op.Doc("input to the power of other, elementwise, of floating tensors.")
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kFloat>)
       .Sbp("(...),(...)->(...)")
       .Grad(GradPow)
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
-      .Py("pow(input, other, /)").Method("pow").Dunder("__pow__")
+      .InPlace(0, 0)
+      .InPlace(0, 1)
+      .Py("pow(input, other, /)")
+      .Method("pow")
+      .Dunder("__pow__")
       .Samples([] { return BinarySamples({DType::kFloat32}, 1.0, 3.0); })
       .Unclaimed("P(max),B->P(max)", "holds for positive exponents only")
       .Unclaimed("P(min),B->P(min)", "holds for positive exponents only")

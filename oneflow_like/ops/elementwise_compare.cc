@@ -6,27 +6,39 @@ namespace {
 
 struct EqFn {
   template <class T>
-  OFL_INLINE bool operator()(T a, T b) const { return a == b; }
+  OFL_INLINE bool operator()(T a, T b) const {
+    return a == b;
+  }
 };
 struct NeFn {
   template <class T>
-  OFL_INLINE bool operator()(T a, T b) const { return a != b; }
+  OFL_INLINE bool operator()(T a, T b) const {
+    return a != b;
+  }
 };
 struct LtFn {
   template <class T>
-  OFL_INLINE bool operator()(T a, T b) const { return a < b; }
+  OFL_INLINE bool operator()(T a, T b) const {
+    return a < b;
+  }
 };
 struct LeFn {
   template <class T>
-  OFL_INLINE bool operator()(T a, T b) const { return a <= b; }
+  OFL_INLINE bool operator()(T a, T b) const {
+    return a <= b;
+  }
 };
 struct GtFn {
   template <class T>
-  OFL_INLINE bool operator()(T a, T b) const { return a > b; }
+  OFL_INLINE bool operator()(T a, T b) const {
+    return a > b;
+  }
 };
 struct GeFn {
   template <class T>
-  OFL_INLINE bool operator()(T a, T b) const { return a >= b; }
+  OFL_INLINE bool operator()(T a, T b) const {
+    return a >= b;
+  }
 };
 // Without short circuits, which would keep the loop from becoming vectors.
 struct AndFn {
@@ -37,7 +49,9 @@ struct OrFn {
 };
 
 template <Numbers kNumbers>
-Status Infer(op::InferContext& c) { return InferBinary(c, kNumbers, true); }
+Status Infer(op::InferContext& c) {
+  return InferBinary(c, kNumbers, true);
+}
 
 std::vector<op::ErrorSample> CompareErrors() {
   constexpr DType kF = DType::kFloat32;
@@ -46,14 +60,18 @@ std::vector<op::ErrorSample> CompareErrors() {
 }
 
 std::vector<op::ErrorSample> LogicErrors() {
-  return {{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}}, {}, Code::kTypeMismatch,
+  return {{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
+           {},
+           Code::kTypeMismatch,
            "float32 is not bool: got input: float32[2]"}};
 }
 
 template <class F>
 void Comparison(op::OpDefBuilder& op, const char* doc, const char* rule) {
   op.Doc(doc)
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kAny>)
       .Sbp(std::string("(...),(...)->(...)") + rule)
       .NotDifferentiable("a comparison is piecewise constant")
@@ -63,9 +81,7 @@ void Comparison(op::OpDefBuilder& op, const char* doc, const char* rule) {
       .Cpu(DType::kInt64, RunBinary<F, int64_t, bool>)
       .Cpu(DType::kInt32, RunBinary<F, int32_t, bool>)
       .Cpu(DType::kBool, RunBinary<F, bool, bool>)
-      .Samples([] {
-        return BinarySamples({DType::kInt64, DType::kFloat32, DType::kBool});
-      })
+      .Samples([] { return BinarySamples({DType::kInt64, DType::kFloat32, DType::kBool}); })
       .Unclaimed("P(max),P(min)->P*", "holds for bool alone")
       .Unclaimed("P(min),P(max)->P*", "holds for bool alone")
       .ErrorSamples(CompareErrors());
@@ -74,12 +90,15 @@ void Comparison(op::OpDefBuilder& op, const char* doc, const char* rule) {
 template <class F>
 void Logic(op::OpDefBuilder& op, const char* doc) {
   op.Doc(doc)
-      .In("input").In("other").Out("output")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(Infer<Numbers::kBool>)
       .Sbp("(...),(...)->(...); monotone 0 1")
       .NotDifferentiable("bool has no gradient")
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
+      .InPlace(0, 0)
+      .InPlace(0, 1)
       .Cpu(DType::kBool, RunBinary<F, bool, bool>)
       .Samples([] { return BinarySamples({DType::kBool}); })
       .ErrorSamples(LogicErrors());
@@ -117,11 +136,15 @@ OFL_OP(ge) {
 }
 OFL_OP(logical_and) {
   Logic<AndFn>(op, "True where both are true.");
-  op.Py("logical_and(input, other, /)").Method("logical_and").Dunder("__and__")
+  op.Py("logical_and(input, other, /)")
+      .Method("logical_and")
+      .Dunder("__and__")
       .Unclaimed("P(min),P(min)->P(min)", "rules have no joint form of monotone yet");
 }
 OFL_OP(logical_or) {
   Logic<OrFn>(op, "True where either is true.");
-  op.Py("logical_or(input, other, /)").Method("logical_or").Dunder("__or__")
+  op.Py("logical_or(input, other, /)")
+      .Method("logical_or")
+      .Dunder("__or__")
       .Unclaimed("P(max),P(max)->P(max)", "rules have no joint form of monotone yet");
 }

@@ -89,8 +89,7 @@ op::Value SecondDerivative(op::Builder& b, const op::Value& x, bool tanh_form) {
   // With t = tanh u and s = 1 - t^2: s u' + x/2 (s u'' - 2 t s u'^2)
   const op::Value u =
       MulScalar(b, Mul(b, x, AddScalar(b, MulScalar(b, xx, kCubic), 1.0)), kSqrt2OverPi);
-  const op::Value du =
-      MulScalar(b, AddScalar(b, MulScalar(b, xx, 3 * kCubic), 1.0), kSqrt2OverPi);
+  const op::Value du = MulScalar(b, AddScalar(b, MulScalar(b, xx, 3 * kCubic), 1.0), kSqrt2OverPi);
   const op::Value ddu = MulScalar(b, x, 6 * kCubic * kSqrt2OverPi);
   const op::Value t = b.Call("tanh", {u});
   const op::Value s = AddScalar(b, MulScalar(b, b.Call("square", {t}), -1.0), 1.0);
@@ -118,9 +117,11 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(gelu) {
-  op.Doc("x times the normal distribution function of x; with approximate='tanh' by its usual\n"
-         "tanh approximation.")
-      .In("input").Out("output")
+  op.Doc(
+        "x times the normal distribution function of x; with approximate='tanh' by its usual\n"
+        "tanh approximation.")
+      .In("input")
+      .Out("output")
       .Attr("approximate", op::AttrType::kString, std::string("none"))
       .Infer(InferGelu)
       .Sbp("(...)->(...)")
@@ -133,34 +134,40 @@ OFL_OP(gelu) {
       .Cpu(DType::kFloat64, RunGelu<double>)
       .Py("gelu(input, /, *, approximate='none')")
       .Samples([] { return GeluSamples(1); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}}, {{"approximate", std::string("erf")}},
+      .ErrorSamples({{{{DType::kFloat32, {2}}},
+                      {{"approximate", std::string("erf")}},
                       Code::kInvalidArgument,
                       "got input: float32[2], approximate='erf'; expected 'none' or 'tanh'"},
-                     {{{DType::kInt64, {2}}}, {{"approximate", std::string("none")}},
-                      Code::kTypeMismatch, "not a floating dtype"}});
+                     {{{DType::kInt64, {2}}},
+                      {{"approximate", std::string("none")}},
+                      Code::kTypeMismatch,
+                      "not a floating dtype"}});
 }
 
 OFL_OP(gelu_grad) {
   op.Doc("grad times the derivative of gelu at input.")
-      .In("grad").In("input").Out("input_grad")
+      .In("grad")
+      .In("input")
+      .Out("input_grad")
       .Attr("approximate", op::AttrType::kString, std::string("none"))
       .Infer(InferGeluGrad)
       .Sbp("(...),(...)->(...); linear 0")
       .Grad([](op::GradContext& c) {
-        if (c.Needs(0))
-          c.Set(0, c.b.Call("gelu_grad", {c.grads[0], c.inputs[1]}, c.attrs));
+        if (c.Needs(0)) c.Set(0, c.b.Call("gelu_grad", {c.grads[0], c.inputs[1]}, c.attrs));
         if (c.Needs(1)) {
           const op::Value both = Mul(c.b, c.grads[0], c.inputs[0]);
           c.Set(1, Mul(c.b, both, SecondDerivative(c.b, c.inputs[1], IsTanh(c.attrs))));
         }
       })
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
+      .InPlace(0, 0)
+      .InPlace(0, 1)
       .Cpu(DType::kFloat32, RunGeluGrad<float>)
       .Cpu(DType::kFloat64, RunGeluGrad<double>)
       .Py("gelu_grad(grad, input, /, *, approximate='none')")
       .Samples([] { return GeluSamples(2); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
-                      {{"approximate", std::string("none")}}, Code::kInvalidArgument,
+                      {{"approximate", std::string("none")}},
+                      Code::kInvalidArgument,
                       "expected one shape and dtype"}});
 }

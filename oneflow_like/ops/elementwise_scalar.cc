@@ -9,46 +9,64 @@ namespace {
 struct Scalar {
   explicit Scalar(const Attrs& attrs) : value(attrs.Get<double>("scalar")) {}
   template <class T>
-  OFL_INLINE T As() const { return static_cast<T>(value); }
+  OFL_INLINE T As() const {
+    return static_cast<T>(value);
+  }
   double value;
 };
 struct AddFn : Scalar {
   using Scalar::Scalar;
   template <class T>
-  OFL_INLINE T operator()(T x) const { return static_cast<T>(x + As<T>()); }
+  OFL_INLINE T operator()(T x) const {
+    return static_cast<T>(x + As<T>());
+  }
 };
 struct MulFn : Scalar {
   using Scalar::Scalar;
   template <class T>
-  OFL_INLINE T operator()(T x) const { return static_cast<T>(x * As<T>()); }
+  OFL_INLINE T operator()(T x) const {
+    return static_cast<T>(x * As<T>());
+  }
 };
 struct DivFn : Scalar {
   using Scalar::Scalar;
   template <class T>
-  OFL_INLINE T operator()(T x) const { return x / As<T>(); }
+  OFL_INLINE T operator()(T x) const {
+    return x / As<T>();
+  }
 };
 struct RsubFn : Scalar {
   using Scalar::Scalar;
   template <class T>
-  OFL_INLINE T operator()(T x) const { return static_cast<T>(As<T>() - x); }
+  OFL_INLINE T operator()(T x) const {
+    return static_cast<T>(As<T>() - x);
+  }
 };
 struct RdivFn : Scalar {
   using Scalar::Scalar;
   template <class T>
-  OFL_INLINE T operator()(T x) const { return As<T>() / x; }
+  OFL_INLINE T operator()(T x) const {
+    return As<T>() / x;
+  }
 };
 struct PowFn : Scalar {
   using Scalar::Scalar;
   template <class T>
-  OFL_INLINE T operator()(T x) const { return std::pow(x, As<T>()); }
+  OFL_INLINE T operator()(T x) const {
+    return std::pow(x, As<T>());
+  }
 };
 struct CubeFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return x * x * x; }
+  OFL_INLINE T operator()(T x) const {
+    return x * x * x;
+  }
 };
 struct SquareFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return x * x; }
+  OFL_INLINE T operator()(T x) const {
+    return x * x;
+  }
 };
 
 double ScalarOf(const Attrs& attrs) { return attrs.Get<double>("scalar"); }
@@ -81,7 +99,9 @@ Status RunPow(op::KernelContext& c) {
 }
 
 op::OpDefBuilder& Common(op::OpDefBuilder& op, const char* doc) {
-  return op.Doc(doc).In("input").Out("output")
+  return op.Doc(doc)
+      .In("input")
+      .Out("output")
       .Attr("scalar", op::AttrType::kFloat)
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0);
@@ -101,10 +121,14 @@ void NumberScalar(op::OpDefBuilder& op, const char* doc) {
         samples.push_back({{{DType::kFloat32, {5, 3}}}, {{"scalar", -2.0}}, -2, 2, "negative"});
         return samples;
       })
-      .ErrorSamples({{{{DType::kInt64, {2}}}, {{"scalar", 0.5}}, Code::kTypeMismatch,
+      .ErrorSamples({{{{DType::kInt64, {2}}},
+                      {{"scalar", 0.5}},
+                      Code::kTypeMismatch,
                       "not a whole one and the tensor has an integer dtype: got input: int64[2], "
                       "scalar=0.5"},
-                     {{{DType::kBool, {2}}}, {{"scalar", 1.0}}, Code::kTypeMismatch,
+                     {{{DType::kBool, {2}}},
+                      {{"scalar", 1.0}},
+                      Code::kTypeMismatch,
                       "bool is not a number"}});
 }
 
@@ -123,7 +147,9 @@ void FloatScalar(op::OpDefBuilder& op, const char* doc, op::KernelFn f32, op::Ke
         samples.push_back({{{DType::kFloat64, {4}}}, {{"scalar", scalars[0]}}, 1, 3, ""});
         return samples;
       })
-      .ErrorSamples({{{{DType::kInt64, {2}}}, {{"scalar", 2.0}}, Code::kTypeMismatch,
+      .ErrorSamples({{{{DType::kInt64, {2}}},
+                      {{"scalar", 2.0}},
+                      Code::kTypeMismatch,
                       "int64 is not a floating dtype"}});
 }
 
@@ -158,9 +184,7 @@ OFL_OP(add_scalar) {
 OFL_OP(mul_scalar) {
   NumberScalar<MulFn>(op, "input * scalar.");
   op.Sbp(ScaleRule)
-      .Grad([](op::GradContext& c) {
-        c.Set(0, MulScalar(c.b, c.grads[0], ScalarOf(c.attrs)));
-      })
+      .Grad([](op::GradContext& c) { c.Set(0, MulScalar(c.b, c.grads[0], ScalarOf(c.attrs))); })
       .Py("mul_scalar(input, /, scalar)");
 }
 
@@ -172,8 +196,8 @@ OFL_OP(rsub_scalar) {
 }
 
 OFL_OP(div_scalar) {
-  FloatScalar(op, "input / scalar.", RunUnary<DivFn, float, float>,
-              RunUnary<DivFn, double, double>, {3.0, -2.0});
+  FloatScalar(op, "input / scalar.", RunUnary<DivFn, float, float>, RunUnary<DivFn, double, double>,
+              {3.0, -2.0});
   op.Sbp(ScaleRule)
       .Grad([](op::GradContext& c) {
         c.Set(0, c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", ScalarOf(c.attrs)}}));

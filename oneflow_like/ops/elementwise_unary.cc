@@ -11,27 +11,39 @@ namespace simd = device::simd;
 
 struct NegFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return static_cast<T>(-x); }
+  OFL_INLINE T operator()(T x) const {
+    return static_cast<T>(-x);
+  }
 };
 struct ExpFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return simd::Exp(x); }
+  OFL_INLINE T operator()(T x) const {
+    return simd::Exp(x);
+  }
 };
 struct LogFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return simd::Log(x); }
+  OFL_INLINE T operator()(T x) const {
+    return simd::Log(x);
+  }
 };
 struct SqrtFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return std::sqrt(x); }
+  OFL_INLINE T operator()(T x) const {
+    return std::sqrt(x);
+  }
 };
 struct RsqrtFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return T(1) / std::sqrt(x); }
+  OFL_INLINE T operator()(T x) const {
+    return T(1) / std::sqrt(x);
+  }
 };
 struct SquareFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return static_cast<T>(x * x); }
+  OFL_INLINE T operator()(T x) const {
+    return static_cast<T>(x * x);
+  }
 };
 struct AbsFn {
   template <class T>
@@ -48,36 +60,50 @@ struct SignFn {
 };
 struct TanhFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return simd::Tanh(x); }
+  OFL_INLINE T operator()(T x) const {
+    return simd::Tanh(x);
+  }
 };
 struct SigmoidFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return simd::Sigmoid(x); }
+  OFL_INLINE T operator()(T x) const {
+    return simd::Sigmoid(x);
+  }
 };
 // NaN stays, as in torch.
 struct ReluFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return x < T(0) ? T(0) : x; }
+  OFL_INLINE T operator()(T x) const {
+    return x < T(0) ? T(0) : x;
+  }
 };
 struct NotFn {
   OFL_INLINE bool operator()(bool x) const { return !x; }
 };
 struct SameFn {
   template <class T>
-  OFL_INLINE T operator()(T x) const { return x; }
+  OFL_INLINE T operator()(T x) const {
+    return x;
+  }
 };
 // Gradients that are one pass of their own: dy first, then what the forward kept.
 struct TanhGradFn {
   template <class T>
-  OFL_INLINE T operator()(T dy, T y) const { return dy * (T(1) - y * y); }
+  OFL_INLINE T operator()(T dy, T y) const {
+    return dy * (T(1) - y * y);
+  }
 };
 struct SigmoidGradFn {
   template <class T>
-  OFL_INLINE T operator()(T dy, T y) const { return dy * y * (T(1) - y); }
+  OFL_INLINE T operator()(T dy, T y) const {
+    return dy * y * (T(1) - y);
+  }
 };
 struct ReluGradFn {
   template <class T>
-  OFL_INLINE T operator()(T dy, T y) const { return y > T(0) ? dy : T(0); }
+  OFL_INLINE T operator()(T dy, T y) const {
+    return y > T(0) ? dy : T(0);
+  }
 };
 
 template <Numbers kNumbers>
@@ -96,7 +122,10 @@ Status InferGrad(op::InferContext& c) {
 }
 
 op::OpDefBuilder& Unary(op::OpDefBuilder& op, const char* doc, const std::string& rule) {
-  return op.Doc(doc).In("input").Out("output").Sbp("(...)->(...)" + rule)
+  return op.Doc(doc)
+      .In("input")
+      .Out("output")
+      .Sbp("(...)->(...)" + rule)
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0);
 }
@@ -108,10 +137,10 @@ void FloatUnary(op::OpDefBuilder& op, const char* doc, const std::string& rule, 
       .Infer(InferSame<Numbers::kFloat>)
       .Cpu(DType::kFloat32, RunUnary<F, float, float>)
       .Cpu(DType::kFloat64, RunUnary<F, double, double>)
-      .Samples([low, high] {
-        return UnarySamples({DType::kFloat32, DType::kFloat64}, low, high);
-      })
-      .ErrorSamples({{{{DType::kInt64, {2}}}, {}, Code::kTypeMismatch,
+      .Samples([low, high] { return UnarySamples({DType::kFloat32, DType::kFloat64}, low, high); })
+      .ErrorSamples({{{{DType::kInt64, {2}}},
+                      {},
+                      Code::kTypeMismatch,
                       "int64 is not a floating dtype: got input: int64[2]; expected float32"}});
 }
 
@@ -124,17 +153,23 @@ void NumberUnary(op::OpDefBuilder& op, const char* doc, const std::string& rule)
       .Cpu(DType::kInt64, RunUnary<F, int64_t, int64_t>)
       .Cpu(DType::kInt32, RunUnary<F, int32_t, int32_t>)
       .Samples([] { return UnarySamples({DType::kFloat32, DType::kInt64}); })
-      .ErrorSamples({{{{DType::kBool, {2}}}, {}, Code::kTypeMismatch,
+      .ErrorSamples({{{{DType::kBool, {2}}},
+                      {},
+                      Code::kTypeMismatch,
                       "bool is not a number: got input: bool[2]"}});
 }
 
 template <class F>
 void GradKernel(op::OpDefBuilder& op, const char* doc) {
-  op.Doc(doc).In("grad").In("output").Out("input_grad")
+  op.Doc(doc)
+      .In("grad")
+      .In("output")
+      .Out("input_grad")
       .Infer(InferGrad)
       .Sbp("(...),(...)->(...); linear 0")
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0).InPlace(0, 1)
+      .InPlace(0, 0)
+      .InPlace(0, 1)
       .Unclaimed("P(max),B->P(max)", "a gradient is a sum and never an extreme")
       .Unclaimed("P(min),B->P(min)", "a gradient is a sum and never an extreme")
       .Cpu(DType::kFloat32, RunBinary<F, float, float>)
@@ -145,8 +180,10 @@ void GradKernel(op::OpDefBuilder& op, const char* doc) {
           samples.push_back({{{DType::kFloat32, s}, {DType::kFloat32, s}}, {}, -1, 1, ""});
         return samples;
       })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}}, {},
-                      Code::kInvalidArgument, "expected one shape and dtype"}});
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "expected one shape and dtype"}});
 }
 
 op::Value CallOutputGrad(op::GradContext& c, const char* name) {
@@ -162,19 +199,23 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 OFL_OP(neg) {
   NumberUnary<NegFn>(op, "The negative -input.", "; linear 0; antitone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
-      .Py("neg(input, /)").Method("neg").Dunder("__neg__");
+      .Py("neg(input, /)")
+      .Method("neg")
+      .Dunder("__neg__");
 }
 
 OFL_OP(exp) {
   FloatUnary<ExpFn>(op, "e to the power of input.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], c.outputs[0])); })
-      .Py("exp(input, /)").Method("exp");
+      .Py("exp(input, /)")
+      .Method("exp");
 }
 
 OFL_OP(log) {
   FloatUnary<LogFn>(op, "The natural logarithm; -inf at 0, NaN below.", "; monotone 0", 1, 4);
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], c.inputs[0]})); })
-      .Py("log(input, /)").Method("log");
+      .Py("log(input, /)")
+      .Method("log");
 }
 
 OFL_OP(sqrt) {
@@ -182,7 +223,8 @@ OFL_OP(sqrt) {
   op.Grad([](op::GradContext& c) {
       c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), c.outputs[0]}));
     })
-      .Py("sqrt(input, /)").Method("sqrt");
+      .Py("sqrt(input, /)")
+      .Method("sqrt");
 }
 
 OFL_OP(rsqrt) {
@@ -191,7 +233,8 @@ OFL_OP(rsqrt) {
       const op::Value cube = Mul(c.b, c.outputs[0], c.b.Call("square", {c.outputs[0]}));
       c.Set(0, MulScalar(c.b, Mul(c.b, c.grads[0], cube), -0.5));
     })
-      .Py("rsqrt(input, /)").Method("rsqrt");
+      .Py("rsqrt(input, /)")
+      .Method("rsqrt");
 }
 
 OFL_OP(square) {
@@ -199,15 +242,17 @@ OFL_OP(square) {
   op.Grad([](op::GradContext& c) {
       c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, c.inputs[0], 2.0)));
     })
-      .Py("square(input, /)").Method("square");
+      .Py("square(input, /)")
+      .Method("square");
 }
 
 OFL_OP(abs) {
   NumberUnary<AbsFn>(op, "The absolute value.", "");
-  op.Grad([](op::GradContext& c) {
-      c.Set(0, Mul(c.b, c.grads[0], c.b.Call("sign", {c.inputs[0]})));
-    })
-      .Py("abs(input, /)").Method("abs").Dunder("__abs__");
+  op.Grad(
+        [](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], c.b.Call("sign", {c.inputs[0]}))); })
+      .Py("abs(input, /)")
+      .Method("abs")
+      .Dunder("__abs__");
 }
 
 OFL_OP(sign) {
@@ -218,19 +263,22 @@ OFL_OP(sign) {
 OFL_OP(tanh) {
   FloatUnary<TanhFn>(op, "The hyperbolic tangent.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "tanh_grad")); })
-      .Py("tanh(input, /)").Method("tanh");
+      .Py("tanh(input, /)")
+      .Method("tanh");
 }
 
 OFL_OP(sigmoid) {
   FloatUnary<SigmoidFn>(op, "1 / (1 + exp(-input)).", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "sigmoid_grad")); })
-      .Py("sigmoid(input, /)").Method("sigmoid");
+      .Py("sigmoid(input, /)")
+      .Method("sigmoid");
 }
 
 OFL_OP(relu) {
   NumberUnary<ReluFn>(op, "input where it is positive, else 0; NaN stays.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "relu_grad")); })
-      .Py("relu(input, /)").Method("relu");
+      .Py("relu(input, /)")
+      .Method("relu");
 }
 
 OFL_OP(logical_not) {
@@ -240,17 +288,18 @@ OFL_OP(logical_not) {
       .Cpu(DType::kBool, RunUnary<NotFn, bool, bool>)
       .Samples([] { return UnarySamples({DType::kBool}); })
       .ErrorSamples({{{{DType::kFloat32, {2}}}, {}, Code::kTypeMismatch, "is not bool"}})
-      .Py("logical_not(input, /)").Method("logical_not").Dunder("__invert__");
+      .Py("logical_not(input, /)")
+      .Method("logical_not")
+      .Dunder("__invert__");
 }
 
 OFL_OP(identity) {
   Unary(op, "A copy of input.", "; linear 0; monotone 0")
       .Infer(InferSame<Numbers::kAny>)
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
-      .Samples([] {
-        return UnarySamples({DType::kFloat32, DType::kInt64, DType::kInt32});
-      })
-      .Py("clone(input, /)").Method("clone");
+      .Samples([] { return UnarySamples({DType::kFloat32, DType::kInt64, DType::kInt32}); })
+      .Py("clone(input, /)")
+      .Method("clone");
   CpuForAllTypes(op, [](op::KernelContext& c) {
     c.stream->Copy(c.outputs[0].as<std::byte>(), c.inputs[0].as<std::byte>(),
                    c.outputs[0].meta.bytes());
@@ -266,8 +315,7 @@ OFL_OP(tanh_grad) {
         const op::Value both = Mul(c.b, c.grads[0], c.inputs[0]);
         c.Set(1, Mul(c.b, both, MulScalar(c.b, c.inputs[1], -2.0)));
       }
-    })
-      .Py("tanh_grad(grad, output, /)");
+    }).Py("tanh_grad(grad, output, /)");
 }
 
 OFL_OP(sigmoid_grad) {
@@ -278,8 +326,7 @@ OFL_OP(sigmoid_grad) {
         const op::Value both = Mul(c.b, c.grads[0], c.inputs[0]);
         c.Set(1, Mul(c.b, both, AddScalar(c.b, MulScalar(c.b, c.inputs[1], -2.0), 1.0)));
       }
-    })
-      .Py("sigmoid_grad(grad, output, /)");
+    }).Py("sigmoid_grad(grad, output, /)");
 }
 
 OFL_OP(relu_grad) {
@@ -287,6 +334,5 @@ OFL_OP(relu_grad) {
   op.Grad([](op::GradContext& c) {
       // Piecewise constant in the output.
       if (c.Needs(0)) c.Set(0, c.b.Call("relu_grad", {c.grads[0], c.inputs[1]}));
-    })
-      .Py("relu_grad(grad, output, /)");
+    }).Py("relu_grad(grad, output, /)");
 }

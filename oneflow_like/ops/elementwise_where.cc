@@ -14,8 +14,8 @@ OFL_SIMD void WhereRow(const bool* cond, const T* a, const T* b, T* y, int64_t n
 }
 
 template <class T>
-void WhereStrided(const bool* cond, const T* a, const T* b, T* y, int64_t n, int64_t sc,
-                  int64_t sa, int64_t sb) {
+void WhereStrided(const bool* cond, const T* a, const T* b, T* y, int64_t n, int64_t sc, int64_t sa,
+                  int64_t sb) {
   for (int64_t i = 0; i < n; ++i) y[i] = cond[i * sc] ? a[i * sa] : b[i * sb];
 }
 
@@ -26,8 +26,7 @@ void WhereAll(op::KernelContext& c) {
       c.outputs[0].meta.shape,
       {c.inputs[0].meta.shape, c.inputs[1].meta.shape, c.inputs[2].meta.shape});
   const int inner = loop.rank - 1;
-  const int64_t sc = loop.stride[0][inner], sa = loop.stride[1][inner],
-                sb = loop.stride[2][inner];
+  const int64_t sc = loop.stride[0][inner], sa = loop.stride[1][inner], sb = loop.stride[2][inner];
   const bool* cond = c.inputs[0].as<bool>();
   const T* a = c.inputs[1].as<T>();
   const T* b = c.inputs[2].as<T>();
@@ -98,21 +97,31 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(where) {
   op.Doc("input where condition is true, other elsewhere, with NumPy broadcasting.")
-      .In("condition").In("input").In("other").Out("output")
+      .In("condition")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(InferWhere)
       .Sbp("(...),(...),(...)->(...); linear jointly 1 2; monotone 1 2")
       .Grad(GradWhere)
       .Traits({op::Trait::kElementwise})
-      .InPlace(0, 1).InPlace(0, 2)
+      .InPlace(0, 1)
+      .InPlace(0, 2)
       .Cpu(DType::kBool, RunWhere)
       .Py("where(condition, input, other, /)")
       .Samples(WhereSamples)
       .Unclaimed("B,P(max),P(max)->P(max)", "rules have no joint form of monotone yet")
       .Unclaimed("B,P(min),P(min)->P(min)", "rules have no joint form of monotone yet")
-      .ErrorSamples({{{{DType::kInt64, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}}}, {},
-                      Code::kTypeMismatch, "the condition is not bool: got condition: int64[2]"},
-                     {{{DType::kBool, {2}}, {DType::kFloat32, {2}}, {DType::kInt64, {2}}}, {},
-                      Code::kTypeMismatch, "dtypes of input and other differ"},
-                     {{{DType::kBool, {2}}, {DType::kFloat32, {3}}, {DType::kFloat32, {3}}}, {},
-                      Code::kInvalidArgument, "cannot be broadcast"}});
+      .ErrorSamples({{{{DType::kInt64, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
+                      {},
+                      Code::kTypeMismatch,
+                      "the condition is not bool: got condition: int64[2]"},
+                     {{{DType::kBool, {2}}, {DType::kFloat32, {2}}, {DType::kInt64, {2}}},
+                      {},
+                      Code::kTypeMismatch,
+                      "dtypes of input and other differ"},
+                     {{{DType::kBool, {2}}, {DType::kFloat32, {3}}, {DType::kFloat32, {3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "cannot be broadcast"}});
 }

@@ -37,7 +37,8 @@ Status InferEmbeddingGrad(op::InferContext& c) {
 
 std::string EmbeddingRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string index = Labels("i", in[1].rank());
-  return "(v d),(" + index + ")->(" + index + " d); reduce v by sum; offset v; linear 0; monotone 0";
+  return "(v d),(" + index + ")->(" + index +
+         " d); reduce v by sum; offset v; linear 0; monotone 0";
 }
 
 std::string EmbeddingGradRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
@@ -125,12 +126,14 @@ Attrs LocalEmbeddingGrad(const Attrs& attrs, std::span<const Shape>,
 }
 
 op::Sample EmbeddingSample(Shape weight, Shape index) {
-  return {{{DType::kFloat32, weight}, {DType::kInt64, index}}, {}, 0,
-          static_cast<double>(weight[0])};
+  return {
+      {{DType::kFloat32, weight}, {DType::kInt64, index}}, {}, 0, static_cast<double>(weight[0])};
 }
 
 op::Sample EmbeddingGradSample(Shape grad, Shape index, int64_t rows) {
-  return {{{DType::kFloat32, grad}, {DType::kInt64, index}}, {{"num_embeddings", rows}}, 0,
+  return {{{DType::kFloat32, grad}, {DType::kInt64, index}},
+          {{"num_embeddings", rows}},
+          0,
           static_cast<double>(rows)};
 }
 
@@ -141,9 +144,12 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(embedding) {
-  op.Doc("Rows of `weight` (num_embeddings, embedding_dim) by the int64 indices `input`. The\n"
-         "table may be split by rows: each rank gives its own rows and zeros, P(sum).")
-      .In("weight").In("input").Out("output")
+  op.Doc(
+        "Rows of `weight` (num_embeddings, embedding_dim) by the int64 indices `input`. The\n"
+        "table may be split by rows: each rank gives its own rows and zeros, P(sum).")
+      .In("weight")
+      .In("input")
+      .Out("output")
       .Infer(InferEmbedding)
       .Sbp(EmbeddingRule)
       .Grad(GradEmbedding)
@@ -154,16 +160,21 @@ OFL_OP(embedding) {
         return {EmbeddingSample({7, 3}, {5}), EmbeddingSample({4, 2}, {2, 3}),
                 EmbeddingSample({5, 1}, {0, 3}), EmbeddingSample({3, 4}, {})};
       })
-      .ErrorSamples({{{{DType::kFloat32, {7, 3}}, {DType::kFloat32, {5}}}, {},
-                      Code::kTypeMismatch, "int64"},
-                     {{{DType::kFloat32, {7}}, {DType::kInt64, {5}}}, {},
-                      Code::kInvalidArgument, "weight must be a matrix"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {7, 3}}, {DType::kFloat32, {5}}}, {}, Code::kTypeMismatch, "int64"},
+           {{{DType::kFloat32, {7}}, {DType::kInt64, {5}}},
+            {},
+            Code::kInvalidArgument,
+            "weight must be a matrix"}});
 }
 
 OFL_OP(embedding_grad) {
-  op.Doc("Adds each row of `grad` to the row of a (num_embeddings, embedding_dim) table that\n"
-         "`input` names.")
-      .In("grad").In("input").Out("weight_grad")
+  op.Doc(
+        "Adds each row of `grad` to the row of a (num_embeddings, embedding_dim) table that\n"
+        "`input` names.")
+      .In("grad")
+      .In("input")
+      .Out("weight_grad")
       .Attr("num_embeddings", op::AttrType::kInt)
       .Infer(InferEmbeddingGrad)
       .Sbp(EmbeddingGradRule)
@@ -177,6 +188,7 @@ OFL_OP(embedding_grad) {
                 EmbeddingGradSample({0, 2}, {0}, 3)};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {4}}},
-                      {{"num_embeddings", int64_t{3}}}, Code::kInvalidArgument,
+                      {{"num_embeddings", int64_t{3}}},
+                      Code::kInvalidArgument,
                       "grad.shape[:-1] == input.shape"}});
 }

@@ -9,8 +9,8 @@ namespace {
 Status CheckIndices(const char* op, const int64_t* index, int64_t count, int64_t size) {
   for (int64_t i = 0; i < count; ++i)
     OFL_ENSURE(index[i] >= 0 && index[i] < size, Code::kOutOfRange)
-        << "[" << op << "] an index lies outside the axis: got " << index[i] << " at position "
-        << i << "; expected 0 <= index < " << size;
+        << "[" << op << "] an index lies outside the axis: got " << index[i] << " at position " << i
+        << "; expected 0 <= index < " << size;
   return Status::Ok();
 }
 
@@ -34,8 +34,7 @@ std::string Renamed(int rank, int axis, const std::string& name) {
   return "(" + text + ")";
 }
 
-std::string IndexSelectRule(std::span<const Shape> in, std::span<const Shape>,
-                            const Attrs& attrs) {
+std::string IndexSelectRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
   const int rank = in[0].rank(), axis = AxisAttr(attrs, "dim", rank);
   return Renamed(rank, axis, "v") + ",(i)->" + Renamed(rank, axis, "i") +
          "; reduce v by sum; offset v; linear 0; monotone 0";
@@ -52,19 +51,18 @@ Status RunIndexSelect(op::KernelContext& c) {
   if (c.outputs[0].numel() == 0) return Status::Ok();
   const std::byte* x = c.inputs[0].as<std::byte>();
   std::byte* y = c.outputs[0].as<std::byte>();
-  Parallel(c.stream, from.outer, RowGrain(count * (run / 8 + 1)),
-           [&](int64_t begin, int64_t end) {
-             for (int64_t o = begin; o < end; ++o)
-               for (int64_t i = 0; i < count; ++i) {
-                 const int64_t at = index[i] - first;
-                 std::byte* to = y + (o * count + i) * run;
-                 if (at >= 0 && at < from.size) {
-                   std::memcpy(to, x + (o * from.size + at) * run, run);
-                 } else {
-                   std::memset(to, 0, run);
-                 }
-               }
-           });
+  Parallel(c.stream, from.outer, RowGrain(count * (run / 8 + 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o)
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t at = index[i] - first;
+        std::byte* to = y + (o * count + i) * run;
+        if (at >= 0 && at < from.size) {
+          std::memcpy(to, x + (o * from.size + at) * run, run);
+        } else {
+          std::memset(to, 0, run);
+        }
+      }
+  });
   return Status::Ok();
 }
 
@@ -145,8 +143,8 @@ Status InferGather(op::InferContext& c) {
   OFL_ASSIGN(const int axis, NormalizeAxis(c.attr<int64_t>("dim"), x.rank()));
   for (int i = 0; i < x.rank(); ++i)
     OFL_ENSURE(i == axis || index[i] == x[i], Code::kInvalidArgument)
-        << "index must have input's sizes outside dim; expected index.shape[" << i << "] == "
-        << x[i];
+        << "index must have input's sizes outside dim; expected index.shape[" << i
+        << "] == " << x[i];
   c.AddOutput({c.input(0).dtype, index});
   return Status::Ok();
 }
@@ -203,8 +201,7 @@ Status InferGatherGrad(op::InferContext& c) {
   return Status::Ok();
 }
 
-std::string GatherGradRule(std::span<const Shape> in, std::span<const Shape>,
-                           const Attrs& attrs) {
+std::string GatherGradRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
   const int rank = in[0].rank(), axis = AxisAttr(attrs, "dim", rank);
   return Renamed(rank, axis, "i") + "," + Renamed(rank, axis, "i") + "->" +
          Renamed(rank, axis, "v") + "; reduce i by sum; offset v; linear 0";
@@ -217,8 +214,8 @@ Status RunGatherGrad(op::KernelContext& c) {
   const AxisView from = ViewAround(c.inputs[0].meta.shape, axis);
   const AxisView to = ViewAround(c.outputs[0].meta.shape, axis);
   const int64_t first = c.output_offsets[0][axis];
-  OFL_TRY(CheckIndices("gather_grad", index, c.inputs[1].numel(),
-                       c.logical_outputs[0].shape[axis]));
+  OFL_TRY(
+      CheckIndices("gather_grad", index, c.inputs[1].numel(), c.logical_outputs[0].shape[axis]));
   if (c.outputs[0].numel() == 0) return Status::Ok();
   const T* grad = c.inputs[0].as<T>();
   T* out = c.outputs[0].as<T>();
@@ -236,8 +233,7 @@ Status RunGatherGrad(op::KernelContext& c) {
 
 void GradGatherGrad(op::GradContext& c) {
   if (!c.grads[0] || !c.Needs(0)) return;
-  c.Set(0, c.b.Call("gather", {c.grads[0], c.inputs[1]},
-                    {{"dim", c.attrs.Get<int64_t>("dim")}}));
+  c.Set(0, c.b.Call("gather", {c.grads[0], c.inputs[1]}, {{"dim", c.attrs.Get<int64_t>("dim")}}));
 }
 
 // --- one_hot ------------------------------------------------------------------------------------
@@ -245,8 +241,7 @@ void GradGatherGrad(op::GradContext& c) {
 Status InferOneHot(op::InferContext& c) {
   OFL_TRY(RequireInt64(c, 0, "input"));
   Shape out = c.input(0).shape;
-  OFL_ENSURE(c.attr<int64_t>("num_classes") >= 0 && out.rank() < kMaxRank,
-             Code::kInvalidArgument)
+  OFL_ENSURE(c.attr<int64_t>("num_classes") >= 0 && out.rank() < kMaxRank, Code::kInvalidArgument)
       << "num_classes must not be negative; the result has one axis more than input";
   out.push_back(c.attr<int64_t>("num_classes"));
   c.AddOutput({DType::kInt64, out});
@@ -302,20 +297,19 @@ Status RunTril(op::KernelContext& c) {
   const int64_t height = shape[rank - 2], width = shape[rank - 1];
   const int64_t size = static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
   // Column j of local row i stays when its logical position is on or below the diagonal.
-  const int64_t shift = c.input_offsets[0][rank - 2] - c.input_offsets[0][rank - 1] +
-                        c.attr<int64_t>("diagonal") + 1;
+  const int64_t shift =
+      c.input_offsets[0][rank - 2] - c.input_offsets[0][rank - 1] + c.attr<int64_t>("diagonal") + 1;
   const std::byte* x = c.inputs[0].as<std::byte>();
   std::byte* y = c.outputs[0].as<std::byte>();
   if (width == 0) return Status::Ok();
-  Parallel(c.stream, c.inputs[0].numel() / width, RowGrain(width),
-           [&](int64_t begin, int64_t end) {
-             for (int64_t r = begin; r < end; ++r) {
-               const int64_t keep = std::clamp<int64_t>(r % height + shift, 0, width);
-               std::byte* row = y + r * width * size;
-               if (y != x) std::memcpy(row, x + r * width * size, keep * size);
-               std::memset(row + keep * size, 0, (width - keep) * size);
-             }
-           });
+  Parallel(c.stream, c.inputs[0].numel() / width, RowGrain(width), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t keep = std::clamp<int64_t>(r % height + shift, 0, width);
+      std::byte* row = y + r * width * size;
+      if (y != x) std::memcpy(row, x + r * width * size, keep * size);
+      std::memset(row + keep * size, 0, (width - keep) * size);
+    }
+  });
   return Status::Ok();
 }
 
@@ -337,7 +331,9 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(index_select) {
   op.Doc("The slices of `input` along `dim` that the int64 vector `index` names.")
-      .In("input").In("index").Out("output")
+      .In("input")
+      .In("index")
+      .Out("output")
       .Attr("dim", op::AttrType::kInt)
       .Infer(InferIndexSelect)
       .Sbp(IndexSelectRule)
@@ -348,14 +344,19 @@ OFL_OP(index_select) {
                 IndexSample({3, 4}, {0}, -1, 4)};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {2, 2}}},
-                      {{"dim", int64_t{0}}}, Code::kInvalidArgument, "index must be a vector"}});
+                      {{"dim", int64_t{0}}},
+                      Code::kInvalidArgument,
+                      "index must be a vector"}});
   CpuForAllTypes(op, RunIndexSelect);
 }
 
 OFL_OP(index_select_grad) {
-  op.Doc("Adds each slice of `grad` along `dim` to the slice of an axis of `size` that index\n"
-         "names.")
-      .In("grad").In("index").Out("input_grad")
+  op.Doc(
+        "Adds each slice of `grad` along `dim` to the slice of an axis of `size` that index\n"
+        "names.")
+      .In("grad")
+      .In("index")
+      .Out("input_grad")
       .Attr("dim", op::AttrType::kInt)
       .Attr("size", op::AttrType::kInt)
       .Infer(InferIndexSelectGrad)
@@ -371,9 +372,12 @@ OFL_OP(index_select_grad) {
 }
 
 OFL_OP(gather) {
-  op.Doc("output[.., i, ..] = input[.., index[.., i, ..], ..] along `dim`; index has input's\n"
-         "sizes in every other axis.")
-      .In("input").In("index").Out("output")
+  op.Doc(
+        "output[.., i, ..] = input[.., index[.., i, ..], ..] along `dim`; index has input's\n"
+        "sizes in every other axis.")
+      .In("input")
+      .In("index")
+      .Out("output")
       .Attr("dim", op::AttrType::kInt)
       .Infer(InferGather)
       .Sbp(GatherRule)
@@ -384,13 +388,17 @@ OFL_OP(gather) {
                 IndexSample({3, 4}, {3, 1}, -1, 4)};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {4, 2}}},
-                      {{"dim", int64_t{0}}}, Code::kInvalidArgument, "index.shape[1] == 3"}});
+                      {{"dim", int64_t{0}}},
+                      Code::kInvalidArgument,
+                      "index.shape[1] == 3"}});
   CpuForAllTypes(op, RunGather);
 }
 
 OFL_OP(gather_grad) {
   op.Doc("Adds each element of `grad` to the place along an axis of `size` that index names.")
-      .In("grad").In("index").Out("input_grad")
+      .In("grad")
+      .In("index")
+      .Out("input_grad")
       .Attr("dim", op::AttrType::kInt)
       .Attr("size", op::AttrType::kInt)
       .Infer(InferGatherGrad)
@@ -407,7 +415,8 @@ OFL_OP(gather_grad) {
 
 OFL_OP(one_hot) {
   op.Doc("int64 rows with a 1 at the class that `input` names.")
-      .In("input").Out("output")
+      .In("input")
+      .Out("output")
       .Attr("num_classes", op::AttrType::kInt)
       .Infer(InferOneHot)
       .Sbp(OneHotRule)
@@ -417,18 +426,21 @@ OFL_OP(one_hot) {
       .Py("one_hot(input, /, num_classes)")
       .Samples([]() -> std::vector<op::Sample> {
         const auto sample = [](Shape s, int64_t classes) {
-          return op::Sample{{{DType::kInt64, s}}, {{"num_classes", classes}}, 0,
-                            static_cast<double>(classes)};
+          return op::Sample{
+              {{DType::kInt64, s}}, {{"num_classes", classes}}, 0, static_cast<double>(classes)};
         };
         return {sample({5}, 4), sample({2, 3}, 3), sample({0}, 2), sample({}, 3)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {5}}}, {{"num_classes", int64_t{3}}},
-                      Code::kTypeMismatch, "int64"}});
+      .ErrorSamples({{{{DType::kFloat32, {5}}},
+                      {{"num_classes", int64_t{3}}},
+                      Code::kTypeMismatch,
+                      "int64"}});
 }
 
 OFL_OP(tril) {
   op.Doc("`input` with zeros above the given diagonal of its last two axes.")
-      .In("input").Out("output")
+      .In("input")
+      .Out("output")
       .Attr("diagonal", op::AttrType::kInt, int64_t{0})
       .Infer(InferTril)
       .Sbp(TrilRule)

@@ -12,9 +12,7 @@ int64_t ProductOf(const Shape& shape, int begin, int end) {
   return n;
 }
 
-std::string Labels(const std::string& prefix, int count) {
-  return LabelsExcept(prefix, count, -1);
-}
+std::string Labels(const std::string& prefix, int count) { return LabelsExcept(prefix, count, -1); }
 
 std::string LabelsExcept(const std::string& prefix, int rank, int fixed) {
   std::string text;
@@ -43,8 +41,8 @@ Shape ShapeAttr(const Attrs& attrs, std::string_view name) {
 std::vector<int64_t> DimsOf(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::WorkspaceFn workspace) {
-  for (DType d : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16,
-                  DType::kInt8, DType::kUInt8, DType::kInt32, DType::kInt64, DType::kBool})
+  for (DType d : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16, DType::kInt8,
+                  DType::kUInt8, DType::kInt32, DType::kInt64, DType::kBool})
     op.Cpu(d, fn, workspace);
 }
 

@@ -33,8 +33,7 @@ Shape LeadingShape(const Shape& x, int norm_axes) {
 }
 
 Result<Shape> CheckedNormalizedShape(const op::InferContext& c, const Shape& x) {
-  OFL_ASSIGN(Shape normalized,
-             Shape::Checked(c.attr<std::vector<int64_t>>("normalized_shape")));
+  OFL_ASSIGN(Shape normalized, Shape::Checked(c.attr<std::vector<int64_t>>("normalized_shape")));
   OFL_TRY(CheckNormalizedShape(x, normalized));
   return normalized;
 }
@@ -136,15 +135,14 @@ int64_t LayerNormGradWorkspace(std::span<const TensorMeta> in, std::span<const T
 template <class T>
 void SumParts(device::Stream* stream, const T* parts, int64_t count, int64_t n, T* dweight,
               T* dbias) {
-  Parallel(stream, n, std::max<int64_t>(RowGrain(2 * count), 64),
-           [&](int64_t begin, int64_t end) {
-             std::fill(dweight + begin, dweight + end, T(0));
-             std::fill(dbias + begin, dbias + end, T(0));
-             for (int64_t p = 0; p < count; ++p) {
-               RowAdd(parts + 2 * p * n + begin, dweight + begin, end - begin);
-               RowAdd(parts + (2 * p + 1) * n + begin, dbias + begin, end - begin);
-             }
-           });
+  Parallel(stream, n, std::max<int64_t>(RowGrain(2 * count), 64), [&](int64_t begin, int64_t end) {
+    std::fill(dweight + begin, dweight + end, T(0));
+    std::fill(dbias + begin, dbias + end, T(0));
+    for (int64_t p = 0; p < count; ++p) {
+      RowAdd(parts + 2 * p * n + begin, dweight + begin, end - begin);
+      RowAdd(parts + (2 * p + 1) * n + begin, dbias + begin, end - begin);
+    }
+  });
 }
 
 template <class T>
@@ -193,8 +191,8 @@ op::Value StatisticsGrad(op::GradContext& c) {
   };
   op::Value total;
   if (c.grads[1]) {
-    total = b.Call("broadcast_to", {as_column(scaled(c.grads[1], 1.0 / n))},
-                   {{"shape", DimsOf(full)}});
+    total =
+        b.Call("broadcast_to", {as_column(scaled(c.grads[1], 1.0 / n))}, {{"shape", DimsOf(full)}});
   }
   if (c.grads[2]) {
     const op::Value& r = c.outputs[2];
@@ -211,9 +209,9 @@ void GradLayerNorm(op::GradContext& c) {
   if (c.grads[0]) {
     op::Values operands = {c.grads[0], c.inputs[0], c.outputs[1], c.outputs[2]};
     if (c.inputs.size() > 1) operands.push_back(c.inputs[1]);
-    op::Values out = c.b.CallAll(
-        "layer_norm_grad", operands,
-        {{"normalized_shape", c.attrs.Get<std::vector<int64_t>>("normalized_shape")}});
+    op::Values out =
+        c.b.CallAll("layer_norm_grad", operands,
+                    {{"normalized_shape", c.attrs.Get<std::vector<int64_t>>("normalized_shape")}});
     if (!c.b.status().ok()) return;
     dx = out[0];
     dweight = out[1];
@@ -229,8 +227,7 @@ void GradLayerNorm(op::GradContext& c) {
 }
 
 // For layouts that split the normalised axes: the statistics become means over the logical axes.
-op::Values DecomposeLayerNorm(op::Builder& b, std::span<const op::Value> in,
-                              const Attrs& attrs) {
+op::Values DecomposeLayerNorm(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   std::vector<int64_t> axes;
   for (int i = NormAxes(attrs); i > 0; --i) axes.push_back(-i);
   const Attrs over = {{"dim", axes}, {"keepdim", true}};
@@ -241,16 +238,15 @@ op::Values DecomposeLayerNorm(op::Builder& b, std::span<const op::Value> in,
   op::Value mean = b.Call("mean", {in[0]}, over);
   op::Value centred = b.Call("sub", {in[0], mean});
   op::Value variance = b.Call("mean", {b.Call("square", {centred})}, over);
-  op::Value rstd = b.Call(
-      "rsqrt", {b.Call("add_scalar", {variance}, {{"scalar", attrs.Get<double>("eps")}})});
+  op::Value rstd =
+      b.Call("rsqrt", {b.Call("add_scalar", {variance}, {{"scalar", attrs.Get<double>("eps")}})});
   op::Value y = b.Call("mul", {centred, rstd});
   if (in.size() > 1) y = b.Call("mul", {y, in[1]});
   if (in.size() > 2) y = b.Call("add", {y, in[2]});
   return {y, as_rows(mean), as_rows(rstd)};
 }
 
-int64_t FlopsLayerNorm(std::span<const TensorMeta> in, std::span<const TensorMeta>,
-                       const Attrs&) {
+int64_t FlopsLayerNorm(std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
   return 8 * in[0].shape.numel();
 }
 
@@ -268,10 +264,15 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(layer_norm) {
-  op.Doc("Normalises the trailing axes `normalized_shape` to mean 0 and variance 1, then applies\n"
-         "weight and bias. Also gives the mean and 1/std of each row, which the gradient uses.")
-      .In("input").InOptional("weight").InOptional("bias")
-      .Out("output").Out("mean").Out("rstd")
+  op.Doc(
+        "Normalises the trailing axes `normalized_shape` to mean 0 and variance 1, then applies\n"
+        "weight and bias. Also gives the mean and 1/std of each row, which the gradient uses.")
+      .In("input")
+      .InOptional("weight")
+      .InOptional("bias")
+      .Out("output")
+      .Out("mean")
+      .Out("rstd")
       .Attr("normalized_shape", op::AttrType::kInts)
       .Attr("eps", op::AttrType::kFloat, 1e-5)
       .Infer(InferLayerNorm)
@@ -287,21 +288,31 @@ OFL_OP(layer_norm) {
       .Cpu(DType::kFloat64, RunLayerNorm<double>)
       .Py("layer_norm(input, weight=None, bias=None, /, *, normalized_shape, eps=1e-05)")
       .Samples([]() -> std::vector<op::Sample> {
-        return {NormSample({{5, 8}, {8}, {8}}, {8}), NormSample({{2, 3, 6}, {6}}, {6}),
-                NormSample({{3, 2, 5}}, {2, 5}), NormSample({{4, 2, 3}, {2, 3}, {2, 3}}, {2, 3}),
-                NormSample({{7}, {7}, {7}}, {7}), NormSample({{0, 4}, {4}, {4}}, {4})};
+        return {
+            NormSample({{5, 8}, {8}, {8}}, {8}), NormSample({{2, 3, 6}, {6}}, {6}),
+            NormSample({{3, 2, 5}}, {2, 5}),     NormSample({{4, 2, 3}, {2, 3}, {2, 3}}, {2, 3}),
+            NormSample({{7}, {7}, {7}}, {7}),    NormSample({{0, 4}, {4}, {4}}, {4})};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}}, {{"normalized_shape", std::vector<int64_t>{4}}},
-                      Code::kInvalidArgument, "trailing sizes"},
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"normalized_shape", std::vector<int64_t>{4}}},
+                      Code::kInvalidArgument,
+                      "trailing sizes"},
                      {{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {2}}},
                       {{"normalized_shape", std::vector<int64_t>{3}}},
-                      Code::kInvalidArgument, "weight and bias"}});
+                      Code::kInvalidArgument,
+                      "weight and bias"}});
 }
 
 OFL_OP(layer_norm_grad) {
   op.Doc("Gradients of layer_norm's input, weight and bias.")
-      .In("grad").In("input").In("mean").In("rstd").InOptional("weight")
-      .Out("input_grad").Out("weight_grad").Out("bias_grad")
+      .In("grad")
+      .In("input")
+      .In("mean")
+      .In("rstd")
+      .InOptional("weight")
+      .Out("input_grad")
+      .Out("weight_grad")
+      .Out("bias_grad")
       .Attr("normalized_shape", op::AttrType::kInts)
       .Infer(InferLayerNormGrad)
       .Sbp(LayerNormGradRule)

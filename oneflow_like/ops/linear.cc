@@ -35,8 +35,7 @@ Status InferLinear(op::InferContext& c) {
 // With a bias the inner axis stays whole: each part of a split sum would add the bias once.
 std::string LinearRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string rows = Labels("b", in[0].rank() - 1);
-  if (in.size() < 3)
-    return "(" + rows + " k),(n k)->(" + rows + " n); reduce k by sum; linear 0 1";
+  if (in.size() < 3) return "(" + rows + " k),(n k)->(" + rows + " n); reduce k by sum; linear 0 1";
   return "(" + rows + " !),(n !),(n)->(" + rows +
          " n); linear jointly 0 2; linear jointly 1 2; monotone 2";
 }
@@ -88,9 +87,7 @@ void GradLinear(op::GradContext& c) {
   }
   if (c.inputs.size() > 2 && c.Needs(2)) {
     const Shape bias = c.inputs[2]->meta().shape;
-    c.Set(2, dy->meta().shape == bias
-                 ? dy
-                 : c.b.Call("sum_to", {dy}, {{"shape", DimsOf(bias)}}));
+    c.Set(2, dy->meta().shape == bias ? dy : c.b.Call("sum_to", {dy}, {{"shape", DimsOf(bias)}}));
   }
 }
 
@@ -100,8 +97,7 @@ op::Values DecomposeLinear(op::Builder& b, std::span<const op::Value> in, const 
   return {b.Call("add", {y, in[2]})};
 }
 
-int64_t FlopsLinear(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
-                    const Attrs&) {
+int64_t FlopsLinear(std::span<const TensorMeta> in, std::span<const TensorMeta> out, const Attrs&) {
   return out[0].shape.numel() * (2 * in[1].shape[1] + (in.size() > 2 ? 1 : 0));
 }
 
@@ -111,7 +107,7 @@ std::vector<op::Sample> LinearSamples() {
     if (bias) s.inputs.push_back({DType::kFloat32, {w[0]}});
     return s;
   };
-  return {sample({5, 4}, {3, 4}, false), sample({5, 4}, {3, 4}, true),
+  return {sample({5, 4}, {3, 4}, false),   sample({5, 4}, {3, 4}, true),
           sample({2, 3, 4}, {5, 4}, true), sample({2, 3, 4}, {5, 4}, false),
           sample({4}, {3, 4}, true),       sample({3, 0}, {2, 0}, true),
           sample({1, 4}, {1, 4}, true)};
@@ -125,7 +121,10 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(linear) {
   op.Doc("The affine map input @ weight.T + bias of the last axis; weight is (out, in).")
-      .In("input").In("weight").InOptional("bias").Out("output")
+      .In("input")
+      .In("weight")
+      .InOptional("bias")
+      .Out("output")
       .Infer(InferLinear)
       .Sbp(LinearRule)
       .Grad(GradLinear)
@@ -138,9 +137,13 @@ OFL_OP(linear) {
       .Cpu(DType::kFloat64, RunLinear<double>)
       .Py("linear(input, weight, bias=None, /)")
       .Samples(LinearSamples)
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}}, {},
-                      Code::kInvalidArgument, "input.shape[-1] == weight.shape[1]"},
-                     {{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 3}},
-                       {DType::kFloat32, {3}}}, {},
-                      Code::kInvalidArgument, "bias.shape == (4,)"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
+            {},
+            Code::kInvalidArgument,
+            "input.shape[-1] == weight.shape[1]"},
+           {{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 3}}, {DType::kFloat32, {3}}},
+            {},
+            Code::kInvalidArgument,
+            "bias.shape == (4,)"}});
 }

@@ -72,8 +72,7 @@ std::string BatchLabels(const Shape& batch, const Shape& out, int out_batch) {
   return text;
 }
 
-std::string MatmulRule(std::span<const Shape> in, std::span<const Shape> out,
-                       const Attrs& attrs) {
+std::string MatmulRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs& attrs) {
   const MatmulDims d = DimsOfMatmul(in[0], in[1], attrs);
   const int batch = out[0].rank() - !d.vector_a - !d.vector_b;
   const std::string a = d.vector_a ? "k" : d.trans_a ? "k m" : "m k";
@@ -178,8 +177,8 @@ void GradMatmul(op::GradContext& c) {
   }
   const bool weight = b->meta().shape.rank() == 2 && !d.trans_a && a->meta().shape.rank() > 1;
   if (c.Needs(0)) {
-    op::Value da = d.trans_a ? Product(c.b, b, dy, d.trans_b, true)
-                             : Product(c.b, dy, b, false, !d.trans_b);
+    op::Value da =
+        d.trans_a ? Product(c.b, b, dy, d.trans_b, true) : Product(c.b, dy, b, false, !d.trans_b);
     da = SumTo(c.b, da, a->meta().shape);
     c.Set(0, d.vector_a ? Reshaped(c.b, da, shape_a) : da);
   }
@@ -189,8 +188,8 @@ void GradMatmul(op::GradContext& c) {
       db = d.trans_b ? c.b.Call("linear_weight_grad", {dy, a})
                      : c.b.Call("linear_weight_grad", {a, dy});
     } else {
-      db = d.trans_b ? Product(c.b, dy, a, true, d.trans_a)
-                     : Product(c.b, a, dy, !d.trans_a, false);
+      db =
+          d.trans_b ? Product(c.b, dy, a, true, d.trans_a) : Product(c.b, a, dy, !d.trans_a, false);
       db = SumTo(c.b, db, b->meta().shape);
     }
     c.Set(1, d.vector_b ? Reshaped(c.b, db, shape_b) : db);
@@ -205,7 +204,10 @@ int64_t FlopsMatmul(std::span<const TensorMeta> in, std::span<const TensorMeta> 
 std::vector<op::Sample> MatmulSamples() {
   const auto sample = [](Shape a, Shape b, bool ta, bool tb, std::string note) {
     return op::Sample{{{DType::kFloat32, a}, {DType::kFloat32, b}},
-                      {{"transpose_a", ta}, {"transpose_b", tb}}, -2, 2, std::move(note)};
+                      {{"transpose_a", ta}, {"transpose_b", tb}},
+                      -2,
+                      2,
+                      std::move(note)};
   };
   return {sample({5, 4}, {4, 3}, false, false, "matrices"),
           sample({4, 5}, {4, 3}, true, false, "transposed input"),
@@ -292,9 +294,12 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(matmul) {
-  op.Doc("Matrix product of `input` (..., m, k) and `other` (..., k, n) with broadcasting batch\n"
-         "axes. A vector counts as a row (input) or a column (other) that the result leaves out.")
-      .In("input").In("other").Out("output")
+  op.Doc(
+        "Matrix product of `input` (..., m, k) and `other` (..., k, n) with broadcasting batch\n"
+        "axes. A vector counts as a row (input) or a column (other) that the result leaves out.")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Attr("transpose_a", op::AttrType::kBool, false)
       .Attr("transpose_b", op::AttrType::kBool, false)
       .Infer(InferMatmul)
@@ -307,20 +312,31 @@ OFL_OP(matmul) {
       .Method("matmul")
       .Dunder("__matmul__")
       .Samples(MatmulSamples)
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}}, {},
-                      Code::kInvalidArgument, "input.shape[-1] == other.shape[-2]"},
-                     {{{DType::kFloat32, {2, 3}}, {DType::kFloat64, {3, 5}}}, {},
-                      Code::kTypeMismatch, "one dtype"},
-                     {{{DType::kFloat32, {}}, {DType::kFloat32, {3}}}, {},
-                      Code::kInvalidArgument, "at least one axis"},
-                     {{{DType::kInt64, {2, 3}}, {DType::kInt64, {3, 2}}}, {},
-                      Code::kTypeMismatch, "floating point"}});
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "input.shape[-1] == other.shape[-2]"},
+                     {{{DType::kFloat32, {2, 3}}, {DType::kFloat64, {3, 5}}},
+                      {},
+                      Code::kTypeMismatch,
+                      "one dtype"},
+                     {{{DType::kFloat32, {}}, {DType::kFloat32, {3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "at least one axis"},
+                     {{{DType::kInt64, {2, 3}}, {DType::kInt64, {3, 2}}},
+                      {},
+                      Code::kTypeMismatch,
+                      "floating point"}});
 }
 
 OFL_OP(linear_weight_grad) {
-  op.Doc("The sum over all rows r of the outer products input[r] (m) and other[r] (n): (m, n).\n"
-         "The gradient of a weight, as one product over the flattened leading axes.")
-      .In("input").In("other").Out("output")
+  op.Doc(
+        "The sum over all rows r of the outer products input[r] (m) and other[r] (n): (m, n).\n"
+        "The gradient of a weight, as one product over the flattened leading axes.")
+      .In("input")
+      .In("other")
+      .Out("output")
       .Infer(InferWeightGrad)
       .Sbp(WeightGradRule)
       .Grad(GradWeightGrad)
@@ -329,6 +345,8 @@ OFL_OP(linear_weight_grad) {
       .Cpu(DType::kFloat64, RunWeightGrad<double>)
       .Py("linear_weight_grad(input, other, /)")
       .Samples(WeightGradSamples)
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}}, {},
-                      Code::kInvalidArgument, "input.shape[0] == other.shape[0]"}});
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "input.shape[0] == other.shape[0]"}});
 }

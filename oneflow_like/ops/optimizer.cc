@@ -22,8 +22,7 @@ Status CheckUpdate(const op::InferContext& c, int same) {
   for (int i = same; i < c.num_inputs(); ++i)
     OFL_ENSURE(c.input(i).shape.rank() == 0, Code::kInvalidArgument)
         << "lr and step must be scalar tensors; expected shape ()";
-  OFL_ENSURE(c.num_inputs() <= same || c.input(same).dtype == DType::kFloat32,
-             Code::kTypeMismatch)
+  OFL_ENSURE(c.num_inputs() <= same || c.input(same).dtype == DType::kFloat32, Code::kTypeMismatch)
       << "lr must be float32";
   for (int i = same + 1; i < c.num_inputs(); ++i)
     OFL_ENSURE(c.input(i).dtype == DType::kFloat32 || c.input(i).dtype == DType::kInt64,
@@ -94,9 +93,8 @@ Status RunSgd(op::KernelContext& c) {
   const SgdStep<T> s = SgdStepOf<T>(c, ScalarOf(c.inputs[2]));
   T* p = c.inputs[0].as<T>();
   const T* g = c.inputs[1].as<T>();
-  Parallel(c.stream, c.inputs[0].numel(), kGrain, [&](int64_t begin, int64_t end) {
-    SgdPlain(s, p + begin, g + begin, end - begin);
-  });
+  Parallel(c.stream, c.inputs[0].numel(), kGrain,
+           [&](int64_t begin, int64_t end) { SgdPlain(s, p + begin, g + begin, end - begin); });
   return Status::Ok();
 }
 
@@ -203,9 +201,8 @@ Status RunAssign(op::KernelContext& c) {
   std::byte* to = c.inputs[0].as<std::byte>();
   const std::byte* from = c.inputs[1].as<std::byte>();
   if (to == from) return Status::Ok();
-  Parallel(c.stream, c.inputs[0].meta.bytes(), 64 * 1024, [&](int64_t begin, int64_t end) {
-    std::memcpy(to + begin, from + begin, end - begin);
-  });
+  Parallel(c.stream, c.inputs[0].meta.bytes(), 64 * 1024,
+           [&](int64_t begin, int64_t end) { std::memcpy(to + begin, from + begin, end - begin); });
   return Status::Ok();
 }
 
@@ -218,9 +215,8 @@ template <class T>
 Status RunAssignAdd(op::KernelContext& c) {
   T* to = c.inputs[0].as<T>();
   const T* from = c.inputs[1].as<T>();
-  Parallel(c.stream, c.inputs[0].numel(), kGrain, [&](int64_t begin, int64_t end) {
-    AddLoop(to + begin, from + begin, end - begin);
-  });
+  Parallel(c.stream, c.inputs[0].numel(), kGrain,
+           [&](int64_t begin, int64_t end) { AddLoop(to + begin, from + begin, end - begin); });
   return Status::Ok();
 }
 
@@ -262,7 +258,11 @@ void DefineUpdate(op::OpDefBuilder& op) {
 template <bool kDecoupled>
 void DefineAdam(op::OpDefBuilder& op) {
   DefineUpdate(op);
-  op.InMutated("param").InMutated("exp_avg").InMutated("exp_avg_sq").In("grad").In("lr")
+  op.InMutated("param")
+      .InMutated("exp_avg")
+      .InMutated("exp_avg_sq")
+      .In("grad")
+      .In("lr")
       .In("step")
       .Attr("beta1", op::AttrType::kFloat, 0.9)
       .Attr("beta2", op::AttrType::kFloat, 0.999)
@@ -279,9 +279,15 @@ void DefineAdam(op::OpDefBuilder& op) {
       .Cpu(DType::kFloat32, RunAdam<float, kDecoupled>)
       .Cpu(DType::kFloat64, RunAdam<double, kDecoupled>)
       .Samples([] { return UpdateSamples(4, 2, {{}, {{"weight_decay", 0.1}}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}},
-                       {DType::kFloat32, {3}}, {DType::kFloat32, {}}, {DType::kFloat32, {}}}, {},
-                      Code::kInvalidArgument, "one shape and dtype"}});
+      .ErrorSamples({{{{DType::kFloat32, {2}},
+                       {DType::kFloat32, {2}},
+                       {DType::kFloat32, {2}},
+                       {DType::kFloat32, {3}},
+                       {DType::kFloat32, {}},
+                       {DType::kFloat32, {}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "one shape and dtype"}});
 }
 
 }  // namespace
@@ -293,7 +299,9 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 OFL_OP(sgd_update) {
   DefineUpdate(op);
   op.Doc("param -= lr * (grad + weight_decay * param), in place.")
-      .InMutated("param").In("grad").In("lr")
+      .InMutated("param")
+      .In("grad")
+      .In("lr")
       .Attr("weight_decay", op::AttrType::kFloat, 0.0)
       .Attr("maximize", op::AttrType::kBool, false)
       .Unclaimed("P,P,B->", kPartialVariable)
@@ -304,15 +312,22 @@ OFL_OP(sgd_update) {
       .Cpu(DType::kFloat64, RunSgd<double>)
       .Py("sgd_update(param, grad, lr, /, *, weight_decay=0.0, maximize=False)")
       .Samples([] { return UpdateSamples(2, 1, {{{"weight_decay", 0.1}}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}, {DType::kFloat32, {}}}, {},
-                      Code::kInvalidArgument, "one shape and dtype"}});
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}, {DType::kFloat32, {}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "one shape and dtype"}});
 }
 
 OFL_OP(sgd_momentum_update) {
   DefineUpdate(op);
-  op.Doc("SGD with a momentum buffer that starts at zero, in place. `step` counts from 1; the\n"
-         "first step sets the buffer to the gradient, which differs only under dampening.")
-      .InMutated("param").InMutated("momentum_buffer").In("grad").In("lr").InOptional("step")
+  op.Doc(
+        "SGD with a momentum buffer that starts at zero, in place. `step` counts from 1; the\n"
+        "first step sets the buffer to the gradient, which differs only under dampening.")
+      .InMutated("param")
+      .InMutated("momentum_buffer")
+      .In("grad")
+      .In("lr")
+      .InOptional("step")
       .Attr("momentum", op::AttrType::kFloat)
       .Attr("dampening", op::AttrType::kFloat, 0.0)
       .Attr("weight_decay", op::AttrType::kFloat, 0.0)
@@ -338,31 +353,40 @@ OFL_OP(sgd_momentum_update) {
           samples.push_back(std::move(s));
         return samples;
       })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}},
-                       {DType::kFloat32, {}}, {DType::kFloat32, {}}},
+      .ErrorSamples({{{{DType::kFloat32, {2}},
+                       {DType::kFloat32, {2}},
+                       {DType::kFloat32, {2}},
+                       {DType::kFloat32, {}},
+                       {DType::kFloat32, {}}},
                       {{"momentum", 0.0}, {"nesterov", true}},
-                      Code::kInvalidArgument, "nesterov needs"}});
+                      Code::kInvalidArgument,
+                      "nesterov needs"}});
 }
 
 OFL_OP(adamw_update) {
-  op.Doc("AdamW in place, with torch's arithmetic: weight decay acts on the parameter itself.\n"
-         "`step` counts from 1.");
+  op.Doc(
+      "AdamW in place, with torch's arithmetic: weight decay acts on the parameter itself.\n"
+      "`step` counts from 1.");
   DefineAdam<true>(op);
-  op.Py("adamw_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
-        "eps=1e-08, weight_decay=0.01, maximize=False)");
+  op.Py(
+      "adamw_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
+      "eps=1e-08, weight_decay=0.01, maximize=False)");
 }
 
 OFL_OP(adam_update) {
-  op.Doc("Adam in place, with torch's arithmetic: weight decay is added to the gradient.\n"
-         "`step` counts from 1.");
+  op.Doc(
+      "Adam in place, with torch's arithmetic: weight decay is added to the gradient.\n"
+      "`step` counts from 1.");
   DefineAdam<false>(op);
-  op.Py("adam_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
-        "eps=1e-08, weight_decay=0.0, maximize=False)");
+  op.Py(
+      "adam_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
+      "eps=1e-08, weight_decay=0.0, maximize=False)");
 }
 
 OFL_OP(assign) {
   op.Doc("Copies `value` into `target`.")
-      .InMutated("target").In("value")
+      .InMutated("target")
+      .In("value")
       .Unclaimed("P,P->", kPartialVariable)
       .Unclaimed("P(max),P(max)->", kPartialVariable)
       .Unclaimed("P(min),P(min)->", kPartialVariable)
@@ -374,14 +398,17 @@ OFL_OP(assign) {
       .Traits({op::Trait::kUpdate})
       .Py("assign(target, value, /)")
       .Samples([] { return UpdateSamples(2, 0, {{}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}}, {},
-                      Code::kInvalidArgument, "one shape and dtype"}});
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "one shape and dtype"}});
   CpuForAllTypes(op, RunAssign);
 }
 
 OFL_OP(assign_add) {
   op.Doc("target += value, in place.")
-      .InMutated("target").In("value")
+      .InMutated("target")
+      .In("value")
       .Unclaimed("P,P->", kPartialVariable)
       .Unclaimed("P(max),P(max)->", kPartialVariable)
       .Unclaimed("P(min),P(min)->", kPartialVariable)
@@ -396,8 +423,10 @@ OFL_OP(assign_add) {
       .Cpu(DType::kInt64, RunAssignAdd<int64_t>)
       .Py("assign_add(target, value, /)")
       .Samples([] { return UpdateSamples(2, 0, {{}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}}, {},
-                      Code::kInvalidArgument, "one shape and dtype"}});
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "one shape and dtype"}});
 }
 
 OFL_OP(increment) {

@@ -132,15 +132,9 @@ Status RunPermute(op::KernelContext& c) {
     return Status::Ok();
   }
   switch (element) {
-    case 1:
-      CopyTiles(c.stream, loops, rows, in.as<uint8_t>(), c.outputs[0].as<uint8_t>());
-      break;
-    case 2:
-      CopyTiles(c.stream, loops, rows, in.as<uint16_t>(), c.outputs[0].as<uint16_t>());
-      break;
-    case 4:
-      CopyTiles(c.stream, loops, rows, in.as<uint32_t>(), c.outputs[0].as<uint32_t>());
-      break;
+    case 1: CopyTiles(c.stream, loops, rows, in.as<uint8_t>(), c.outputs[0].as<uint8_t>()); break;
+    case 2: CopyTiles(c.stream, loops, rows, in.as<uint16_t>(), c.outputs[0].as<uint16_t>()); break;
+    case 4: CopyTiles(c.stream, loops, rows, in.as<uint32_t>(), c.outputs[0].as<uint32_t>()); break;
     default:
       CopyTiles(c.stream, loops, rows, in.as<uint64_t>(), c.outputs[0].as<uint64_t>());
       break;
@@ -182,7 +176,8 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(permute) {
   op.Doc("The axes of `input` in the order `dims`.")
-      .In("input").Out("output")
+      .In("input")
+      .Out("output")
       .Attr("dims", op::AttrType::kInts)
       .Infer(InferPermute)
       .Sbp(PermuteRule)
@@ -191,21 +186,30 @@ OFL_OP(permute) {
       .Py("permute(input, /, dims)")
       .Method("permute")
       .Samples([]() -> std::vector<op::Sample> {
-        return {PermuteSample({2, 3, 4, 5}, {0, 2, 1, 3}), PermuteSample({2, 3, 4}, {2, 0, 1}),
-                PermuteSample({5, 3}, {1, 0}, DType::kInt64), PermuteSample({18, 20}, {-1, 0}),
-                PermuteSample({2, 1, 3}, {1, 2, 0}, DType::kBool), PermuteSample({0, 3}, {1, 0}),
-                PermuteSample({4}, {0}), PermuteSample({}, {})};
+        return {PermuteSample({2, 3, 4, 5}, {0, 2, 1, 3}),
+                PermuteSample({2, 3, 4}, {2, 0, 1}),
+                PermuteSample({5, 3}, {1, 0}, DType::kInt64),
+                PermuteSample({18, 20}, {-1, 0}),
+                PermuteSample({2, 1, 3}, {1, 2, 0}, DType::kBool),
+                PermuteSample({0, 3}, {1, 0}),
+                PermuteSample({4}, {0}),
+                PermuteSample({}, {})};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}}, {{"dims", std::vector<int64_t>{0, 0}}},
-                      Code::kInvalidArgument, "every axis once"},
-                     {{{DType::kFloat32, {2, 3}}}, {{"dims", std::vector<int64_t>{0, 2}}},
-                      Code::kOutOfRange, "[-2, 1]"}});
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"dims", std::vector<int64_t>{0, 0}}},
+                      Code::kInvalidArgument,
+                      "every axis once"},
+                     {{{DType::kFloat32, {2, 3}}},
+                      {{"dims", std::vector<int64_t>{0, 2}}},
+                      Code::kOutOfRange,
+                      "[-2, 1]"}});
   CpuForAllTypes(op, RunPermute);
 }
 
 OFL_OP(transpose) {
   op.Doc("`input` with two axes swapped.")
-      .In("input").Out("output")
+      .In("input")
+      .Out("output")
       .Attr("dim0", op::AttrType::kInt)
       .Attr("dim1", op::AttrType::kInt)
       .Infer(InferPermute)
@@ -218,7 +222,9 @@ OFL_OP(transpose) {
         return {TransposeSample({2, 3, 4}, 1, 2), TransposeSample({2, 3, 2, 2}, 1, -2),
                 TransposeSample({3, 5}, 0, 1), TransposeSample({3}, 0, 0)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}}, {{"dim0", int64_t{0}}, {"dim1", int64_t{2}}},
-                      Code::kOutOfRange, "[-2, 1]"}});
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"dim0", int64_t{0}}, {"dim1", int64_t{2}}},
+                      Code::kOutOfRange,
+                      "[-2, 1]"}});
   CpuForAllTypes(op, RunPermute);
 }

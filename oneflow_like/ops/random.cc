@@ -48,9 +48,8 @@ void ForEachRun(op::KernelContext& c, const Body& body) {
   if (runs == 1) {
     // A single run is shared out itself.
     const int64_t begin_at = logical_start(0);
-    Parallel(c.stream, run, RowGrain(kStepsPerElement), [&](int64_t begin, int64_t end) {
-      body(begin, end, begin_at + begin);
-    });
+    Parallel(c.stream, run, RowGrain(kStepsPerElement),
+             [&](int64_t begin, int64_t end) { body(begin, end, begin_at + begin); });
     return;
   }
   Parallel(c.stream, runs, RowGrain(run * kStepsPerElement), [&](int64_t begin, int64_t end) {
@@ -148,9 +147,8 @@ template <class T>
 Status RunNormal(op::KernelContext& c) {
   const double mean = c.attr<double>("mean"), deviation = c.attr<double>("std");
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, Normals, [&](int64_t i, double value) {
-    out[i] = static_cast<T>(mean + deviation * value);
-  });
+  ForEachDraw(c, Normals,
+              [&](int64_t i, double value) { out[i] = static_cast<T>(mean + deviation * value); });
   return Status::Ok();
 }
 
@@ -174,8 +172,8 @@ Status RunInteger(op::KernelContext& c) {
   // ranges below 2^32.
   ForEachWideDraw(c, [&](int64_t i, uint64_t bits) {
     const auto product = static_cast<unsigned __int128>(bits) * width;
-    out[i] = static_cast<int64_t>(static_cast<uint64_t>(low) +
-                                  static_cast<uint64_t>(product >> 64));
+    out[i] =
+        static_cast<int64_t>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
   });
   return Status::Ok();
 }
@@ -204,8 +202,7 @@ void DefineSource(op::OpDefBuilder& op, DType dtype) {
 
 std::vector<op::Sample> SourceSamples(Attrs extra) {
   std::vector<op::Sample> samples;
-  for (std::vector<int64_t> shape :
-       {std::vector<int64_t>{5, 3}, {7}, {2, 3, 2}, {0, 4}, {}}) {
+  for (std::vector<int64_t> shape : {std::vector<int64_t>{5, 3}, {7}, {2, 3, 2}, {0, 4}, {}}) {
     Attrs attrs = extra;
     attrs.Set("shape", shape);
     attrs.Set("seed", int64_t{42});
@@ -228,7 +225,8 @@ Status InferDropout(op::InferContext& c) {
 
 std::string DropoutRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string axes = Labels("a", in[0].rank());
-  return "(" + axes + ")->(" + axes + "); linear 0; monotone 0" + (axes.empty() ? "" : "; offset " + axes);
+  return "(" + axes + ")->(" + axes + "); linear 0; monotone 0" +
+         (axes.empty() ? "" : "; offset " + axes);
 }
 
 template <class T>
@@ -250,8 +248,7 @@ void GradDropout(op::GradContext& c) {
 }
 
 op::Sample DropoutSample(Shape shape, double p) {
-  return {{{DType::kFloat32, shape}},
-          {{"p", p}, {"seed", int64_t{7}}, {"offset", int64_t{1}}}};
+  return {{{DType::kFloat32, shape}}, {{"p", p}, {"seed", int64_t{7}}, {"offset", int64_t{1}}}};
 }
 
 }  // namespace
@@ -270,8 +267,10 @@ OFL_OP(random_normal) {
       .Cpu(DType::kFloat64, RunNormal<double>)
       .Py("normal(shape, /, *, mean=0.0, std=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"std", 2.0}}); })
-      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"std", -1.0}},
-                      Code::kInvalidArgument, "std must not be negative"}});
+      .ErrorSamples({{{},
+                      {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"std", -1.0}},
+                      Code::kInvalidArgument,
+                      "std must not be negative"}});
 }
 
 OFL_OP(random_uniform) {
@@ -284,9 +283,11 @@ OFL_OP(random_uniform) {
       .Cpu(DType::kFloat64, RunUniform<double>)
       .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"low", -1.0}}); })
-      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}},
-                           {"dtype", DType::kInt64}},
-                      Code::kTypeMismatch, "real numbers"}});
+      .ErrorSamples(
+          {{{},
+            {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"dtype", DType::kInt64}},
+            Code::kTypeMismatch,
+            "real numbers"}});
 }
 
 OFL_OP(random_int) {
@@ -298,9 +299,11 @@ OFL_OP(random_int) {
       .Cpu(DType::kInt64, RunInteger)
       .Py("randint(shape, /, *, low=0, high, dtype=int64)")
       .Samples([] { return SourceSamples({{"high", int64_t{10}}}); })
-      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}},
-                           {"high", int64_t{0}}},
-                      Code::kInvalidArgument, "low < high"}});
+      .ErrorSamples(
+          {{{},
+            {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"high", int64_t{0}}},
+            Code::kInvalidArgument,
+            "low < high"}});
 }
 
 OFL_OP(random_bernoulli) {
@@ -314,14 +317,18 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kInt64, RunBernoulli<int64_t>)
       .Py("random_bernoulli(shape, /, *, p=0.5, dtype=float32)")
       .Samples([] { return SourceSamples({{"p", 0.3}}); })
-      .ErrorSamples({{{}, {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"p", 1.5}},
-                      Code::kInvalidArgument, "0 <= p <= 1"}});
+      .ErrorSamples({{{},
+                      {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"p", 1.5}},
+                      Code::kInvalidArgument,
+                      "0 <= p <= 1"}});
 }
 
 OFL_OP(dropout) {
-  op.Doc("Each element is 0 with probability p, else scaled by 1/(1-p). The mask follows from\n"
-         "seed, offset and the element's logical index.")
-      .In("input").Out("output")
+  op.Doc(
+        "Each element is 0 with probability p, else scaled by 1/(1-p). The mask follows from\n"
+        "seed, offset and the element's logical index.")
+      .In("input")
+      .Out("output")
       .Attr("p", op::AttrType::kFloat, 0.5)
       .Attr("seed", op::AttrType::kInt)
       .Attr("offset", op::AttrType::kInt, int64_t{0})
@@ -337,6 +344,8 @@ OFL_OP(dropout) {
         return {DropoutSample({5, 4}, 0.5), DropoutSample({7}, 0.2), DropoutSample({2, 3, 2}, 0.0),
                 DropoutSample({3}, 1.0), DropoutSample({0, 2}, 0.5)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2}}}, {{"p", 1.5}, {"seed", int64_t{0}}},
-                      Code::kInvalidArgument, "0 <= p <= 1"}});
+      .ErrorSamples({{{{DType::kFloat32, {2}}},
+                      {{"p", 1.5}, {"seed", int64_t{0}}},
+                      Code::kInvalidArgument,
+                      "0 <= p <= 1"}});
 }

@@ -111,15 +111,17 @@ std::string MinRule(std::span<const Shape> in, std::span<const Shape>, const Att
 template <class T>
 struct Finish {
   template <class Acc>
-  T operator()(Acc acc) const { return static_cast<T>(acc); }
+  T operator()(Acc acc) const {
+    return static_cast<T>(acc);
+  }
 };
 
 template <template <class> class R, class T>
 Status RunReduce(op::KernelContext& c) {
   if (c.outputs[0].numel() == 0) return Status::Ok();
   const Shape& in = c.inputs[0].meta.shape;
-  Reduce<R<T>>(c.stream, MakeReduceLoop(in, ReducedAxes(*c.attrs, in.rank())),
-               c.inputs[0].as<T>(), c.outputs[0].as<T>(), Finish<T>());
+  Reduce<R<T>>(c.stream, MakeReduceLoop(in, ReducedAxes(*c.attrs, in.rank())), c.inputs[0].as<T>(),
+               c.outputs[0].as<T>(), Finish<T>());
   return Status::Ok();
 }
 
@@ -132,8 +134,7 @@ Status RunMean(op::KernelContext& c) {
   double count = 1;
   for (int i = 0; i < in.rank(); ++i)
     if (reduce[i]) count *= static_cast<double>(c.logical_inputs[0].shape[i]);
-  Reduce<SumOf<T>>(c.stream, MakeReduceLoop(in, reduce), c.inputs[0].as<T>(),
-                   c.outputs[0].as<T>(),
+  Reduce<SumOf<T>>(c.stream, MakeReduceLoop(in, reduce), c.inputs[0].as<T>(), c.outputs[0].as<T>(),
                    [count](double acc) { return static_cast<T>(acc / count); });
   return Status::Ok();
 }
@@ -149,8 +150,7 @@ op::Value WithAxes(op::GradContext& c, const op::Value& y) {
 }
 
 op::Value SpreadOut(op::GradContext& c, const op::Value& y) {
-  return c.b.Call("broadcast_to", {WithAxes(c, y)},
-                  {{"shape", DimsOf(c.inputs[0]->meta().shape)}});
+  return c.b.Call("broadcast_to", {WithAxes(c, y)}, {{"shape", DimsOf(c.inputs[0]->meta().shape)}});
 }
 
 void GradSum(op::GradContext& c) { c.Set(0, SpreadOut(c, c.grads[0])); }
@@ -159,8 +159,7 @@ void GradMean(op::GradContext& c) {
   const Shape& in = c.inputs[0]->meta().shape;
   const int64_t out = std::max<int64_t>(c.outputs[0]->meta().shape.numel(), 1);
   const double count = static_cast<double>(std::max<int64_t>(in.numel(), 1)) / out;
-  const op::Value scaled =
-      c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", count}});
+  const op::Value scaled = c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", count}});
   c.Set(0, SpreadOut(c, scaled));
 }
 
@@ -212,8 +211,8 @@ Status RunSumTo(op::KernelContext& c) {
   // Which axes are summed is a matter of the logical shapes: an axis split into parts of size 1
   // looks the same as one that became 1.
   const auto reduce = SumToAxes(c.logical_inputs[0].shape, c.logical_outputs[0].shape);
-  Reduce<SumOf<T>>(c.stream, MakeReduceLoop(c.inputs[0].meta.shape, reduce),
-                   c.inputs[0].as<T>(), c.outputs[0].as<T>(), Finish<T>());
+  Reduce<SumOf<T>>(c.stream, MakeReduceLoop(c.inputs[0].meta.shape, reduce), c.inputs[0].as<T>(),
+                   c.outputs[0].as<T>(), Finish<T>());
   return Status::Ok();
 }
 
@@ -242,7 +241,9 @@ std::vector<op::Sample> ReduceSamples(std::vector<DType> dtypes, bool empty) {
 }
 
 op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
-  return op.Doc(doc).In("input").Out("output")
+  return op.Doc(doc)
+      .In("input")
+      .Out("output")
       .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
       .Attr("keepdim", op::AttrType::kBool, false)
       .Unclaimed("P->P", "of a tensor without axes, where a reduction is the identity")
@@ -256,16 +257,22 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
 std::vector<op::ErrorSample> DimErrors() {
   constexpr DType kF = DType::kFloat32;
   using Dims = std::vector<int64_t>;
-  return {{{{kF, {2, 3}}}, {{"dim", Dims{5}}}, Code::kOutOfRange,
+  return {{{{kF, {2, 3}}},
+           {{"dim", Dims{5}}},
+           Code::kOutOfRange,
            "expected to be in range of [-2, 1], but got 5"},
-          {{{kF, {2, 3}}}, {{"dim", Dims{1, -1}}}, Code::kInvalidArgument,
+          {{{kF, {2, 3}}},
+           {{"dim", Dims{1, -1}}},
+           Code::kInvalidArgument,
            "axis 1 stands twice in dim: got input: float32[2,3], dim=[1, -1]"},
           {{{DType::kBool, {2}}}, {}, Code::kTypeMismatch, "bool is not"}};
 }
 
 std::vector<op::ErrorSample> ExtremeErrors() {
   auto errors = DimErrors();
-  errors.push_back({{{DType::kFloat32, {0, 3}}}, {}, Code::kInvalidArgument,
+  errors.push_back({{{DType::kFloat32, {0, 3}}},
+                    {},
+                    Code::kInvalidArgument,
                     "axis 0 is empty and has no extreme value"});
   return errors;
 }
@@ -289,10 +296,10 @@ OFL_OP(sum) {
       .Infer(InferReduce<Numbers::kNumber, false>)
       .Sbp(SumRule)
       .Grad(GradSum)
-      .Py("sum(input, /, dim=None, *, keepdim=False)").Method("sum")
-      .Samples([] {
-        return ReduceSamples({DType::kFloat32, DType::kInt64, DType::kFloat64}, true);
-      })
+      .Py("sum(input, /, dim=None, *, keepdim=False)")
+      .Method("sum")
+      .Samples(
+          [] { return ReduceSamples({DType::kFloat32, DType::kInt64, DType::kFloat64}, true); })
       .ErrorSamples(DimErrors());
   NumberKernels<SumOf>(op);
 }
@@ -304,7 +311,8 @@ OFL_OP(mean) {
       .Grad(GradMean)
       .Cpu(DType::kFloat32, RunMean<float>)
       .Cpu(DType::kFloat64, RunMean<double>)
-      .Py("mean(input, /, dim=None, *, keepdim=False)").Method("mean")
+      .Py("mean(input, /, dim=None, *, keepdim=False)")
+      .Method("mean")
       .Samples([] { return ReduceSamples({DType::kFloat32, DType::kFloat64}, false); })
       .ErrorSamples(DimErrors());
 }
@@ -314,7 +322,8 @@ OFL_OP(amax) {
       .Infer(InferReduce<Numbers::kNumber, true>)
       .Sbp(MaxRule)
       .Grad(GradExtreme)
-      .Py("amax(input, /, dim=None, *, keepdim=False)").Method("amax")
+      .Py("amax(input, /, dim=None, *, keepdim=False)")
+      .Method("amax")
       .Samples([] { return ReduceSamples({DType::kFloat32, DType::kInt64}, false); })
       .ErrorSamples(ExtremeErrors());
   NumberKernels<MaxOf>(op);
@@ -325,16 +334,19 @@ OFL_OP(amin) {
       .Infer(InferReduce<Numbers::kNumber, true>)
       .Sbp(MinRule)
       .Grad(GradExtreme)
-      .Py("amin(input, /, dim=None, *, keepdim=False)").Method("amin")
+      .Py("amin(input, /, dim=None, *, keepdim=False)")
+      .Method("amin")
       .Samples([] { return ReduceSamples({DType::kFloat32, DType::kInt64}, false); })
       .ErrorSamples(ExtremeErrors());
   NumberKernels<MinOf>(op);
 }
 
 OFL_OP(sum_to) {
-  op.Doc("input summed over the axes along which `shape` would be broadcast to it: the gradient\n"
-         "of broadcasting.")
-      .In("input").Out("output")
+  op.Doc(
+        "input summed over the axes along which `shape` would be broadcast to it: the gradient\n"
+        "of broadcasting.")
+      .In("input")
+      .Out("output")
       .Attr("shape", op::AttrType::kInts)
       .Infer(InferSumTo)
       .Sbp(SumToRule)
@@ -366,6 +378,8 @@ OFL_OP(sum_to) {
             {{{kF, {2, 3, 4}}}, {{"shape", Dims{3, 1}}}}, {{{kF, {0, 3}}}, {{"shape", Dims{3}}}},
             {{{kF, {1, 3}}}, {{"shape", Dims{1}}}}};
       })
-      .ErrorSamples({{{{DType::kFloat32, {5, 3}}}, {{"shape", std::vector<int64_t>{2}}},
-                      Code::kInvalidArgument, "does not broadcast to the input's"}});
+      .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
+                      {{"shape", std::vector<int64_t>{2}}},
+                      Code::kInvalidArgument,
+                      "does not broadcast to the input's"}});
 }

@@ -142,8 +142,10 @@ void Reduce(device::Stream* stream, const ReduceLoop& loop, const T* x, T* y,
                const T* base = x + kept_offset(t / tiles) + column;
                std::fill_n(acc, width, R::Identity());
                for (int64_t r = 0; r < loop.reduced; ++r)
-                 JoinRow<R>(acc, base + OffsetOf(r, loop.num_reduced, loop.reduced_size.data(),
-                                                 loop.reduced_stride.data()), width);
+                 JoinRow<R>(acc,
+                            base + OffsetOf(r, loop.num_reduced, loop.reduced_size.data(),
+                                            loop.reduced_stride.data()),
+                            width);
                T* out = y + t / tiles * loop.inner + column;
                for (int64_t j = 0; j < width; ++j) out[j] = finish(acc[j]);
              }

@@ -27,16 +27,15 @@ Status RunArg(op::KernelContext& c) {
   const AxisView view = axis < 0 ? AxisView{1, in.numel(), 1} : ViewAround(in, axis);
   const T* x = c.inputs[0].as<T>();
   int64_t* y = c.outputs[0].as<int64_t>();
-  Parallel(c.stream, view.outer * view.inner, RowGrain(view.size),
-           [&](int64_t begin, int64_t end) {
-             for (int64_t k = begin; k < end; ++k) {
-               const T* run = x + k / view.inner * view.size * view.inner + k % view.inner;
-               int64_t best = 0;
-               for (int64_t i = 1; i < view.size; ++i)
-                 if (Beats<T, kMax>(run[i * view.inner], run[best * view.inner])) best = i;
-               y[k] = best;
-             }
-           });
+  Parallel(c.stream, view.outer * view.inner, RowGrain(view.size), [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const T* run = x + k / view.inner * view.size * view.inner + k % view.inner;
+      int64_t best = 0;
+      for (int64_t i = 1; i < view.size; ++i)
+        if (Beats<T, kMax>(run[i * view.inner], run[best * view.inner])) best = i;
+      y[k] = best;
+    }
+  });
   return Status::Ok();
 }
 
@@ -80,7 +79,9 @@ std::string ArgRule(std::span<const Shape> in, std::span<const Shape> out, const
 
 template <bool kMax>
 void Arg(op::OpDefBuilder& op, const char* doc) {
-  op.Doc(doc).In("input").Out("output")
+  op.Doc(doc)
+      .In("input")
+      .Out("output")
       .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
       .Attr("keepdim", op::AttrType::kBool, false)
       .Infer(InferArg)
@@ -101,12 +102,18 @@ void Arg(op::OpDefBuilder& op, const char* doc) {
                                        {{{kF, {0, 3}}}, {{"dim", Dims{1}}}},
                                        {{{DType::kInt64, {5, 3}}}, {{"dim", Dims{1}}}}};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}}, {{"dim", std::vector<int64_t>{2}}},
-                      Code::kOutOfRange, "but got 2"},
-                     {{{DType::kFloat32, {2, 0}}}, {{"dim", std::vector<int64_t>{1}}},
-                      Code::kInvalidArgument, "axis 1 is empty"},
-                     {{{DType::kFloat32, {2, 3}}}, {{"dim", std::vector<int64_t>{0, 1}}},
-                      Code::kInvalidArgument, "several axes at once"}});
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"dim", std::vector<int64_t>{2}}},
+                      Code::kOutOfRange,
+                      "but got 2"},
+                     {{{DType::kFloat32, {2, 0}}},
+                      {{"dim", std::vector<int64_t>{1}}},
+                      Code::kInvalidArgument,
+                      "axis 1 is empty"},
+                     {{{DType::kFloat32, {2, 3}}},
+                      {{"dim", std::vector<int64_t>{0, 1}}},
+                      Code::kInvalidArgument,
+                      "several axes at once"}});
 }
 
 }  // namespace

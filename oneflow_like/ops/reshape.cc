@@ -42,9 +42,8 @@ Status RunReshape(op::KernelContext& c) {
   const std::byte* from = c.inputs[0].as<std::byte>();
   std::byte* to = c.outputs[0].as<std::byte>();
   if (from == to) return Status::Ok();  // in place
-  Parallel(c.stream, c.inputs[0].meta.bytes(), kChunk, [&](int64_t begin, int64_t end) {
-    std::memcpy(to + begin, from + begin, end - begin);
-  });
+  Parallel(c.stream, c.inputs[0].meta.bytes(), kChunk,
+           [&](int64_t begin, int64_t end) { std::memcpy(to + begin, from + begin, end - begin); });
   return Status::Ok();
 }
 
@@ -69,7 +68,8 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(reshape) {
   op.Doc("The same elements, in row-major order, under another shape; one size may be -1.")
-      .In("input").Out("output")
+      .In("input")
+      .Out("output")
       .Attr("shape", op::AttrType::kInts)
       .Infer(InferReshape)
       .Sbp(ReshapeOpRule)
@@ -80,15 +80,24 @@ OFL_OP(reshape) {
       .Py("reshape(input, /, shape)")
       .Method("reshape")
       .Samples([]() -> std::vector<op::Sample> {
-        return {ReshapeSample({4, 6}, {24}),     ReshapeSample({4, 6}, {2, 2, 6}),
-                ReshapeSample({4, 6}, {4, 2, 3}), ReshapeSample({8, 4}, {2, 4, 4}),
-                ReshapeSample({2, 3, 4}, {6, -1}), ReshapeSample({3}, {1, 3, 1}),
-                ReshapeSample({1, 3, 1}, {3}),   ReshapeSample({0, 3}, {3, 0}),
-                ReshapeSample({}, {1}),          ReshapeSample({1}, {})};
+        return {ReshapeSample({4, 6}, {24}),
+                ReshapeSample({4, 6}, {2, 2, 6}),
+                ReshapeSample({4, 6}, {4, 2, 3}),
+                ReshapeSample({8, 4}, {2, 4, 4}),
+                ReshapeSample({2, 3, 4}, {6, -1}),
+                ReshapeSample({3}, {1, 3, 1}),
+                ReshapeSample({1, 3, 1}, {3}),
+                ReshapeSample({0, 3}, {3, 0}),
+                ReshapeSample({}, {1}),
+                ReshapeSample({1}, {})};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}}, {{"shape", std::vector<int64_t>{7}}},
-                      Code::kInvalidArgument, "a shape of 6 elements"},
-                     {{{DType::kFloat32, {2, 3}}}, {{"shape", std::vector<int64_t>{4, -1}}},
-                      Code::kInvalidArgument, "size -1"}});
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"shape", std::vector<int64_t>{7}}},
+                      Code::kInvalidArgument,
+                      "a shape of 6 elements"},
+                     {{{DType::kFloat32, {2, 3}}},
+                      {{"shape", std::vector<int64_t>{4, -1}}},
+                      Code::kInvalidArgument,
+                      "size -1"}});
   CpuForAllTypes(op, RunReshape);
 }

@@ -64,8 +64,8 @@ OFL_SIMD T RowSquaredDistance(const T* x, int64_t n, T mean) {
 
 template <class T>
 OFL_SIMD T RowSumExp(const T* x, int64_t n, T shift) {
-  return LaneSum<T>(
-      n, [&](int64_t i) OFL_INLINE_LAMBDA { return device::simd::Exp(x[i] - shift); });
+  return LaneSum<T>(n,
+                    [&](int64_t i) OFL_INLINE_LAMBDA { return device::simd::Exp(x[i] - shift); });
 }
 
 template <class T>
@@ -139,16 +139,13 @@ OFL_SIMD void RowNormSums(const T* dy, const T* x, const T* weight, int64_t n, T
                           T* sum_g, T* sum_gx) {
   if (weight == nullptr) {
     *sum_g = LaneSum<T>(n, [&](int64_t i) OFL_INLINE_LAMBDA { return dy[i]; });
-    *sum_gx = LaneSum<T>(n, [&](int64_t i) OFL_INLINE_LAMBDA {
-      return dy[i] * ((x[i] - mean) * rstd);
-    });
+    *sum_gx =
+        LaneSum<T>(n, [&](int64_t i) OFL_INLINE_LAMBDA { return dy[i] * ((x[i] - mean) * rstd); });
     return;
   }
-  *sum_g =
-      LaneSum<T>(n, [&](int64_t i) OFL_INLINE_LAMBDA { return dy[i] * weight[i]; });
-  *sum_gx = LaneSum<T>(n, [&](int64_t i) OFL_INLINE_LAMBDA {
-    return dy[i] * weight[i] * ((x[i] - mean) * rstd);
-  });
+  *sum_g = LaneSum<T>(n, [&](int64_t i) OFL_INLINE_LAMBDA { return dy[i] * weight[i]; });
+  *sum_gx = LaneSum<T>(
+      n, [&](int64_t i) OFL_INLINE_LAMBDA { return dy[i] * weight[i] * ((x[i] - mean) * rstd); });
 }
 
 template <class T>
@@ -172,24 +169,24 @@ OFL_SIMD void RowNormParamGrad(const T* dy, const T* x, T* dweight, T* dbias, in
   }
 }
 
-#define OFL_ROW_MATH(T)                                                                    \
-  template T RowMax(const T*, int64_t);                                                    \
-  template T RowSum(const T*, int64_t);                                                    \
-  template T RowDot(const T*, const T*, int64_t);                                          \
-  template T RowSquaredDistance(const T*, int64_t, T);                                     \
-  template T RowSumExp(const T*, int64_t, T);                                              \
-  template T RowExp(const T*, T*, int64_t, T);                                             \
-  template T RowScaledExp(const T*, T*, int64_t, T, T);                                    \
-  template void RowAddScalar(const T*, T*, int64_t, T);                                    \
-  template void RowScale(T*, int64_t, T);                                                  \
-  template void RowAdd(const T*, T*, int64_t);                                             \
-  template void RowSoftmaxGrad(const T*, const T*, T*, int64_t, T);                        \
-  template void RowLogSoftmaxGrad(const T*, const T*, T*, int64_t, T);                     \
-  template void RowExpTimes(const T*, T*, int64_t, T, T);                                  \
-  template void RowAttentionGrad(const T*, const T*, T*, int64_t, T, T);                   \
-  template void RowNormalize(const T*, const T*, const T*, T*, int64_t, T, T);             \
-  template void RowNormSums(const T*, const T*, const T*, int64_t, T, T, T*, T*);          \
-  template void RowNormGrad(const T*, const T*, const T*, T*, int64_t, T, T, T, T);        \
+#define OFL_ROW_MATH(T)                                                             \
+  template T RowMax(const T*, int64_t);                                             \
+  template T RowSum(const T*, int64_t);                                             \
+  template T RowDot(const T*, const T*, int64_t);                                   \
+  template T RowSquaredDistance(const T*, int64_t, T);                              \
+  template T RowSumExp(const T*, int64_t, T);                                       \
+  template T RowExp(const T*, T*, int64_t, T);                                      \
+  template T RowScaledExp(const T*, T*, int64_t, T, T);                             \
+  template void RowAddScalar(const T*, T*, int64_t, T);                             \
+  template void RowScale(T*, int64_t, T);                                           \
+  template void RowAdd(const T*, T*, int64_t);                                      \
+  template void RowSoftmaxGrad(const T*, const T*, T*, int64_t, T);                 \
+  template void RowLogSoftmaxGrad(const T*, const T*, T*, int64_t, T);              \
+  template void RowExpTimes(const T*, T*, int64_t, T, T);                           \
+  template void RowAttentionGrad(const T*, const T*, T*, int64_t, T, T);            \
+  template void RowNormalize(const T*, const T*, const T*, T*, int64_t, T, T);      \
+  template void RowNormSums(const T*, const T*, const T*, int64_t, T, T, T*, T*);   \
+  template void RowNormGrad(const T*, const T*, const T*, T*, int64_t, T, T, T, T); \
   template void RowNormParamGrad(const T*, const T*, T*, T*, int64_t, T, T)
 
 OFL_ROW_MATH(float);

@@ -8,26 +8,39 @@
 
 namespace ofl::ops {
 
-template <class T> T RowMax(const T* x, int64_t n);  // -inf when empty; NaN is not seen
-template <class T> T RowSum(const T* x, int64_t n);
-template <class T> T RowDot(const T* x, const T* y, int64_t n);
+template <class T>
+T RowMax(const T* x, int64_t n);  // -inf when empty; NaN is not seen
+template <class T>
+T RowSum(const T* x, int64_t n);
+template <class T>
+T RowDot(const T* x, const T* y, int64_t n);
 // Sum of (x - mean)^2.
-template <class T> T RowSquaredDistance(const T* x, int64_t n, T mean);
+template <class T>
+T RowSquaredDistance(const T* x, int64_t n, T mean);
 // Sum of exp(x - shift).
-template <class T> T RowSumExp(const T* x, int64_t n, T shift);
+template <class T>
+T RowSumExp(const T* x, int64_t n, T shift);
 // y = exp(x - shift); returns the sum of y.
-template <class T> T RowExp(const T* x, T* y, int64_t n, T shift);
+template <class T>
+T RowExp(const T* x, T* y, int64_t n, T shift);
 // y = exp(scale * x - shift); returns the sum of y.
-template <class T> T RowScaledExp(const T* x, T* y, int64_t n, T scale, T shift);
-template <class T> void RowAddScalar(const T* x, T* y, int64_t n, T value);
-template <class T> void RowScale(T* y, int64_t n, T factor);
-template <class T> void RowAdd(const T* x, T* y, int64_t n);  // y += x
+template <class T>
+T RowScaledExp(const T* x, T* y, int64_t n, T scale, T shift);
+template <class T>
+void RowAddScalar(const T* x, T* y, int64_t n, T value);
+template <class T>
+void RowScale(T* y, int64_t n, T factor);
+template <class T>
+void RowAdd(const T* x, T* y, int64_t n);  // y += x
 // dx = y * (dy - dot)
-template <class T> void RowSoftmaxGrad(const T* dy, const T* y, T* dx, int64_t n, T dot);
+template <class T>
+void RowSoftmaxGrad(const T* dy, const T* y, T* dx, int64_t n, T dot);
 // dx = dy - exp(y) * sum
-template <class T> void RowLogSoftmaxGrad(const T* dy, const T* y, T* dx, int64_t n, T sum);
+template <class T>
+void RowLogSoftmaxGrad(const T* dy, const T* y, T* dx, int64_t n, T sum);
 // dx = factor * exp(x - shift)
-template <class T> void RowExpTimes(const T* x, T* dx, int64_t n, T shift, T factor);
+template <class T>
+void RowExpTimes(const T* x, T* dx, int64_t n, T shift, T factor);
 // ds = p * (dp - delta) * scale
 template <class T>
 void RowAttentionGrad(const T* p, const T* dp, T* ds, int64_t n, T delta, T scale);

@@ -75,8 +75,7 @@ std::string SliceRule(std::span<const Shape> in, std::span<const Shape>, const A
   return axes + "->" + axes + "; linear 0; monotone 0";
 }
 
-std::string SliceGradRule(std::span<const Shape>, std::span<const Shape> out,
-                          const Attrs& attrs) {
+std::string SliceGradRule(std::span<const Shape>, std::span<const Shape> out, const Attrs& attrs) {
   const std::string axes = SliceAxes(attrs, out[0]);
   return axes + "->" + axes + "; linear 0; monotone 0";
 }
@@ -133,9 +132,8 @@ Status RunSliceGrad(op::KernelContext& c) {
   const int64_t size = static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
   const std::byte* from = c.inputs[0].as<std::byte>();
   std::byte* to = c.outputs[0].as<std::byte>();
-  Parallel(c.stream, c.outputs[0].meta.bytes(), 64 * 1024, [&](int64_t begin, int64_t end) {
-    std::memset(to + begin, 0, end - begin);
-  });
+  Parallel(c.stream, c.outputs[0].meta.bytes(), 64 * 1024,
+           [&](int64_t begin, int64_t end) { std::memset(to + begin, 0, end - begin); });
   if (part.numel() == 0) return Status::Ok();
   if (full.rank() == 0) {
     std::memcpy(to, from, size);
@@ -177,8 +175,7 @@ int64_t NoFlops(std::span<const TensorMeta>, std::span<const TensorMeta>, const 
 }
 
 using Ints = std::vector<int64_t>;
-op::Sample SliceSample(Shape full, Ints begin, Ints end, Ints step,
-                       DType dtype = DType::kFloat32) {
+op::Sample SliceSample(Shape full, Ints begin, Ints end, Ints step, DType dtype = DType::kFloat32) {
   return {{{dtype, full}},
           {{"begin", std::move(begin)}, {"end", std::move(end)}, {"step", std::move(step)}}};
 }
@@ -252,8 +249,8 @@ void GradConcat(op::GradContext& c) {
     at += c.inputs[i]->meta().shape[axis];
     end[axis] = at;
     if (c.Needs(static_cast<int>(i)))
-      c.Set(static_cast<int>(i), c.b.Call("slice", {c.grads[0]},
-                                          {{"begin", begin}, {"end", end}, {"step", step}}));
+      c.Set(static_cast<int>(i),
+            c.b.Call("slice", {c.grads[0]}, {{"begin", begin}, {"end", end}, {"step", step}}));
   }
 }
 
@@ -271,9 +268,11 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(slice) {
-  op.Doc("The elements begin, begin + step, ... before end of every axis, with Python's rules for\n"
-         "negative and large bounds. Axes taken whole may be split.")
-      .In("input").Out("output")
+  op.Doc(
+        "The elements begin, begin + step, ... before end of every axis, with Python's rules for\n"
+        "negative and large bounds. Axes taken whole may be split.")
+      .In("input")
+      .Out("output")
       .Attr("begin", op::AttrType::kInts)
       .Attr("end", op::AttrType::kInts)
       .Attr("step", op::AttrType::kInts)
@@ -287,20 +286,24 @@ OFL_OP(slice) {
                 SliceSample({5, 6}, {1, 0}, {-1, 100}, {2, 1}),
                 SliceSample({4, 6, 2}, {0, 1, 0}, {4, 6, 2}, {1, 2, 1}, DType::kInt64),
                 SliceSample({3, 4}, {0, 0}, {3, 4}, {1, 3}),
-                SliceSample({3, 4}, {2, 0}, {1, 4}, {1, 1}), SliceSample({}, {}, {}, {})};
+                SliceSample({3, 4}, {2, 0}, {1, 4}, {1, 1}),
+                SliceSample({}, {}, {}, {})};
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
                       {{"begin", Ints{0}}, {"end", Ints{1}}, {"step", Ints{1}}},
-                      Code::kInvalidArgument, "one entry for each axis"},
+                      Code::kInvalidArgument,
+                      "one entry for each axis"},
                      {{{DType::kFloat32, {2}}},
                       {{"begin", Ints{0}}, {"end", Ints{1}}, {"step", Ints{0}}},
-                      Code::kInvalidArgument, "step must be positive"}});
+                      Code::kInvalidArgument,
+                      "step must be positive"}});
   CpuForAllTypes(op, RunSlice);
 }
 
 OFL_OP(slice_grad) {
   op.Doc("A tensor of zeros of `shape` whose slice is `grad`.")
-      .In("grad").Out("input_grad")
+      .In("grad")
+      .Out("input_grad")
       .Attr("shape", op::AttrType::kInts)
       .Attr("begin", op::AttrType::kInts)
       .Attr("end", op::AttrType::kInts)
@@ -317,15 +320,16 @@ OFL_OP(slice_grad) {
                 SliceGradSample({3, 4}, {0, 0}, {3, 4}, {1, 3})};
       })
       .ErrorSamples({{{{DType::kFloat32, {2}}},
-                      {{"shape", Ints{5}}, {"begin", Ints{0}}, {"end", Ints{3}},
-                       {"step", Ints{1}}},
-                      Code::kInvalidArgument, "shape of the slice"}});
+                      {{"shape", Ints{5}}, {"begin", Ints{0}}, {"end", Ints{3}}, {"step", Ints{1}}},
+                      Code::kInvalidArgument,
+                      "shape of the slice"}});
   CpuForAllTypes(op, RunSliceGrad);
 }
 
 OFL_OP(concat) {
   op.Doc("The tensors one after another along `dim`.")
-      .InVariadic("tensors").Out("output")
+      .InVariadic("tensors")
+      .Out("output")
       .Attr("dim", op::AttrType::kInt, int64_t{0})
       .Infer(InferConcat)
       .Sbp(ConcatRule)
@@ -339,9 +343,11 @@ OFL_OP(concat) {
                 ConcatSample({{3}, {0}}, 0, DType::kInt64), ConcatSample({{2, 2, 2}}, 1),
                 ConcatSample({{2, 3, 2}, {2, 1, 2}}, 1)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
-                      {{"dim", int64_t{0}}}, Code::kInvalidArgument, "every axis but dim"},
-                     {{{DType::kFloat32, {2}}, {DType::kInt64, {2}}}, {}, Code::kTypeMismatch,
-                      "one dtype"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
+            {{"dim", int64_t{0}}},
+            Code::kInvalidArgument,
+            "every axis but dim"},
+           {{{DType::kFloat32, {2}}, {DType::kInt64, {2}}}, {}, Code::kTypeMismatch, "one dtype"}});
   CpuForAllTypes(op, RunConcat);
 }

@@ -31,8 +31,7 @@ std::string SoftmaxRule(std::span<const Shape> in, std::span<const Shape>, const
   return axes + "->" + axes;
 }
 
-std::string SoftmaxGradRule(std::span<const Shape> in, std::span<const Shape>,
-                            const Attrs& attrs) {
+std::string SoftmaxGradRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
   const int rank = in[0].rank();
   const std::string axes = "(" + LabelsExcept("a", rank, AxisAttr(attrs, "dim", rank)) + ")";
   return axes + "," + axes + "->" + axes + "; linear 0";
@@ -125,9 +124,8 @@ Status RunSoftmaxGrad(op::KernelContext& c) {
   const T* dy = c.inputs[0].as<T>();
   const T* y = c.inputs[1].as<T>();
   T* dx = c.outputs[0].as<T>();
-  const AxisView v = shape.rank() == 0
-                         ? AxisView{}
-                         : ViewAround(shape, AxisAttr(*c.attrs, "dim", shape.rank()));
+  const AxisView v =
+      shape.rank() == 0 ? AxisView{} : ViewAround(shape, AxisAttr(*c.attrs, "dim", shape.rank()));
   const int64_t block = v.size * v.inner;
   Parallel(c.stream, v.outer, RowGrain(block * kStepsPerElement), [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
@@ -153,8 +151,7 @@ void GradSoftmax(op::GradContext& c) {
 
 template <bool kLog>
 op::Values DecomposeSoftmax(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  const Attrs over = {{"dim", std::vector<int64_t>{attrs.Get<int64_t>("dim")}},
-                      {"keepdim", true}};
+  const Attrs over = {{"dim", std::vector<int64_t>{attrs.Get<int64_t>("dim")}}, {"keepdim", true}};
   op::Value centred = b.Call("sub", {in[0], b.Call("amax", {in[0]}, over)});
   op::Value e = b.Call("exp", {centred});
   op::Value sum = b.Call("sum", {e}, over);
@@ -165,8 +162,7 @@ op::Values DecomposeSoftmax(op::Builder& b, std::span<const op::Value> in, const
 std::vector<op::Sample> SoftmaxSamples(int inputs) {
   std::vector<op::Sample> samples;
   const auto add = [&](Shape shape, int64_t dim) {
-    samples.push_back(
-        {std::vector<TensorMeta>(inputs, {DType::kFloat32, shape}), {{"dim", dim}}});
+    samples.push_back({std::vector<TensorMeta>(inputs, {DType::kFloat32, shape}), {{"dim", dim}}});
   };
   add({5, 4}, -1);
   add({5, 4}, 0);
@@ -183,7 +179,8 @@ int64_t FlopsSoftmax(std::span<const TensorMeta> in, std::span<const TensorMeta>
 
 template <bool kLog>
 void DefineSoftmax(op::OpDefBuilder& op) {
-  op.In("input").Out("output")
+  op.In("input")
+      .Out("output")
       .Attr("dim", op::AttrType::kInt)
       .Infer(InferSoftmax)
       .Sbp(SoftmaxRule)
@@ -194,15 +191,19 @@ void DefineSoftmax(op::OpDefBuilder& op) {
       .Cpu(DType::kFloat32, RunSoftmax<float, kLog>)
       .Cpu(DType::kFloat64, RunSoftmax<double, kLog>)
       .Samples([] { return SoftmaxSamples(1); })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}}, {{"dim", int64_t{2}}}, Code::kOutOfRange,
-                      "[-2, 1]"},
-                     {{{DType::kInt64, {2, 3}}}, {{"dim", int64_t{1}}}, Code::kTypeMismatch,
-                      "floating point"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2, 3}}}, {{"dim", int64_t{2}}}, Code::kOutOfRange, "[-2, 1]"},
+           {{{DType::kInt64, {2, 3}}},
+            {{"dim", int64_t{1}}},
+            Code::kTypeMismatch,
+            "floating point"}});
 }
 
 template <bool kLog>
 void DefineSoftmaxGrad(op::OpDefBuilder& op) {
-  op.In("grad").In("output").Out("input_grad")
+  op.In("grad")
+      .In("output")
+      .Out("input_grad")
       .Attr("dim", op::AttrType::kInt)
       .Infer(InferSoftmaxGrad)
       .Sbp(SoftmaxGradRule)
@@ -213,7 +214,9 @@ void DefineSoftmaxGrad(op::OpDefBuilder& op) {
       .Cpu(DType::kFloat64, RunSoftmaxGrad<double, kLog>)
       .Samples([] { return SoftmaxSamples(2); })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {3, 2}}},
-                      {{"dim", int64_t{1}}}, Code::kInvalidArgument, "one shape"}});
+                      {{"dim", int64_t{1}}},
+                      Code::kInvalidArgument,
+                      "one shape"}});
 }
 
 }  // namespace
@@ -224,13 +227,15 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(softmax) {
   op.Doc("exp(input) normalised to sum 1 along `dim`.")
-      .Py("softmax(input, /, dim)").Method("softmax");
+      .Py("softmax(input, /, dim)")
+      .Method("softmax");
   DefineSoftmax<false>(op);
 }
 
 OFL_OP(log_softmax) {
   op.Doc("The logarithm of softmax along `dim`, without overflow.")
-      .Py("log_softmax(input, /, dim)").Method("log_softmax");
+      .Py("log_softmax(input, /, dim)")
+      .Method("log_softmax");
   DefineSoftmax<true>(op);
 }
 

@@ -151,10 +151,11 @@ Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) c
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ir::Value& value = tracer_->graph().values[FindInput(static_cast<int>(i))];
     TensorMeta meta = value.meta;
-    if (arguments[static_cast<int>(i)].per_micro_batch()) meta.shape[0] *= tracer_->graph().micro_batches;
-    const bool same_layout =
-        tracer_->local() ? !inputs[i]->is_global()
-                         : inputs[i]->is_global() && *inputs[i]->layout() == value.layout();
+    if (arguments[static_cast<int>(i)].per_micro_batch())
+      meta.shape[0] *= tracer_->graph().micro_batches;
+    const bool same_layout = tracer_->local()
+                                 ? !inputs[i]->is_global()
+                                 : inputs[i]->is_global() && *inputs[i]->layout() == value.layout();
     OFL_ENSURE(inputs[i]->meta() == meta && same_layout, Code::kInvalidArgument)
         << "graph " << plan_.graph_name() << " was compiled for input "
         << arguments[static_cast<int>(i)].name() << ": " << meta.ToString() << " "

@@ -47,8 +47,9 @@ Result<op::Value> GraphTracer::AddInput(const tensor::TensorRef& example, const 
       if (layout.nd_sbp[axis].is_split(0)) parts *= layout.placement.hierarchy()[axis];
     OFL_ENSURE(meta.shape[0] % parts == 0, Code::kInvalidArgument)
         << "input " << name << " is " << meta.ToString() << " " << layout.nd_sbp.ToString()
-        << ": its first axis must divide into " << m << " micro-batches on every rank, a multiple of "
-        << parts << "; change the batch or set_gradient_accumulation_steps";
+        << ": its first axis must divide into " << m
+        << " micro-batches on every rank, a multiple of " << parts
+        << "; change the batch or set_gradient_accumulation_steps";
     meta.shape[0] /= m;
   }
   const int value = AddSource(ir::NodeKind::kInput, "input", meta, layout);
@@ -63,8 +64,7 @@ Result<int> GraphTracer::ScalarInput(const std::string& name, const Placement& p
   for (const Scalar& s : scalars_)
     if (s.name == name && s.placement == placement) return s.value;
   const sbp::Layout layout{placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())};
-  const int value =
-      AddSource(ir::NodeKind::kInput, "input", {DType::kFloat32, Shape{}}, layout);
+  const int value = AddSource(ir::NodeKind::kInput, "input", {DType::kFloat32, Shape{}}, layout);
   ir::Node& node = graph_.producer(value);
   node.binding = num_inputs_++;
   node.variable = name;

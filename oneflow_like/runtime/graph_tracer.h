@@ -80,8 +80,8 @@ class GraphTracer final : public tensor::Tracer {
   bool global_ = false;
   int loss_ = -1;
   int num_inputs_ = 0;
-  std::map<const void*, std::string> names_;       // by tensor
-  std::map<const void*, int> lifted_;              // by tensor
+  std::map<const void*, std::string> names_;  // by tensor
+  std::map<const void*, int> lifted_;         // by tensor
   std::map<std::string, tensor::TensorRef> variables_;
   std::vector<Scalar> scalars_;
   std::vector<int> outputs_;

@@ -109,8 +109,8 @@ Status WriteNpy(const std::string& path, const TensorMeta& meta, ConstBytes data
     if (d.dtype == meta.dtype) descr = d.text;
   OFL_ENSURE(descr != nullptr, Code::kUnimplemented)
       << ".npy has no type for " << DTypeName(meta.dtype);
-  std::string header = "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': " +
-                       meta.shape.ToString() + ", }";
+  std::string header = "{'descr': '" + std::string(descr) +
+                       "', 'fortran_order': False, 'shape': " + meta.shape.ToString() + ", }";
   header.append(63 - (10 + header.size()) % 64, ' ');
   header += '\n';
   std::ofstream out(path, std::ios::binary | std::ios::trunc);

@@ -57,8 +57,8 @@ Result<std::unique_ptr<tensor::Context>> MakeContext() {
   OFL_ASSIGN(transport::WorldConfig config, WorldFromEnvironment());
   const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
   OFL_ASSIGN(int64_t threads, IntOf("OMP_NUM_THREADS", cores, 1, 4096));
-  OFL_ASSIGN(int64_t local_rank, IntOf("LOCAL_RANK", config.rank % config.local_world_size, 0,
-                                       config.world_size - 1));
+  OFL_ASSIGN(int64_t local_rank,
+             IntOf("LOCAL_RANK", config.rank % config.local_world_size, 0, config.world_size - 1));
   tensor::ContextOptions options;
   options.rank = config.rank;
   options.world_size = config.world_size;

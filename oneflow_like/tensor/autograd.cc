@@ -211,8 +211,8 @@ op::Values EagerBuilder::Apply(const op::OpDef& op, op::Values inputs, const Att
 
 op::Value EagerBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) {
   if (!status_.ok()) return nullptr;
-  auto boxed = GlobalToGlobal(TensorRef(AsTensor(x)),
-                              std::make_shared<const sbp::Layout>(layout), "to_global");
+  auto boxed = GlobalToGlobal(TensorRef(AsTensor(x)), std::make_shared<const sbp::Layout>(layout),
+                              "to_global");
   if (boxed.ok()) return op::Value(*boxed);
   Fail(boxed.status());
   return nullptr;
@@ -266,14 +266,14 @@ void RecordNode(NodeRef node, const TensorRef& output) { output->SetGradFn(std::
 
 Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph) {
   OFL_ENSURE(root->requires_grad(), Code::kFailedPrecondition)
-      << "[backward] the tensor does not require grad and has no grad_fn: got "
-      << Describe(*root) << "; expected a result of tensors with requires_grad=True";
+      << "[backward] the tensor does not require grad and has no grad_fn: got " << Describe(*root)
+      << "; expected a result of tensors with requires_grad=True";
   GradModeGuard no_grad(false);
   op::Value seed;
   if (grad != nullptr) {
     OFL_ENSURE(grad->meta() == root->meta(), Code::kInvalidArgument)
-        << "[backward] the gradient does not fit: got gradient: " << Describe(*grad)
-        << " for " << Describe(*root) << "; expected the same shape and dtype";
+        << "[backward] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
+        << Describe(*root) << "; expected the same shape and dtype";
     OFL_ENSURE(grad->is_global() == root->is_global(), Code::kInvalidArgument)
         << "[backward] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
         << Describe(*root) << "; expected both local or both global";

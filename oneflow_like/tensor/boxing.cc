@@ -69,9 +69,9 @@ class StepRun {
       const Shape extent = m.box.Extent();
       const size_t at = peer.outgoing.size();
       peer.outgoing.resize(at + static_cast<size_t>(extent.numel() * element_));
-      device::CopyBox(x_->data(), x_->local_shape(),
-                           Minus(m.box.begin, work_.from_box.begin), peer.outgoing.data() + at,
-                           extent, Zeros(extent.rank()), extent, element_, stream_);
+      device::CopyBox(x_->data(), x_->local_shape(), Minus(m.box.begin, work_.from_box.begin),
+                      peer.outgoing.data() + at, extent, Zeros(extent.rank()), extent, element_,
+                      stream_);
     }
     for (const sbp::Message& m : work_.receives) {
       PeerMessage& peer = PeerOf(m.src);
@@ -132,8 +132,8 @@ class StepRun {
                                 out->local_shape(), begin, extent, stream_));
       } else if (piece.sources.size() == 1) {
         const Source s = SourceOf(piece.sources[0], piece.box);
-        device::CopyBox(s.data, s.shape, s.begin, out->data(), out->local_shape(), begin,
-                             extent, element_, stream_);
+        device::CopyBox(s.data, s.shape, s.begin, out->data(), out->local_shape(), begin, extent,
+                        element_, stream_);
       } else {
         std::vector<device::BoxSource> sources;
         for (int rank : piece.sources) {
@@ -141,8 +141,8 @@ class StepRun {
           sources.push_back({s.data, s.shape, s.begin});
         }
         OFL_TRY(device::CombineBoxes(recipe_.meta.dtype, static_cast<int>(piece.op), sources,
-                                          piece.tree, out->data(), out->local_shape(), begin,
-                                          extent, stream_));
+                                     piece.tree, out->data(), out->local_shape(), begin, extent,
+                                     stream_));
       }
     }
     return out;
@@ -155,8 +155,8 @@ class StepRun {
   device::Stream* stream_;
   int64_t element_;
   bool first_;
-  std::vector<PeerMessage> peers_;   // sorted by rank
-  std::vector<int64_t> offsets_;     // of each received message within its peer's buffer
+  std::vector<PeerMessage> peers_;  // sorted by rank
+  std::vector<int64_t> offsets_;    // of each received message within its peer's buffer
 };
 
 }  // namespace
@@ -180,14 +180,12 @@ Result<RecipeRef> RecipeFor(const TensorMeta& meta, const LayoutRef& from, const
   const auto& more = to->placement.ranks();
   recipe->group.insert(recipe->group.end(), more.begin(), more.end());
   std::sort(recipe->group.begin(), recipe->group.end());
-  recipe->group.erase(std::unique(recipe->group.begin(), recipe->group.end()),
-                      recipe->group.end());
+  recipe->group.erase(std::unique(recipe->group.begin(), recipe->group.end()), recipe->group.end());
   cache.InsertRecipe(key, recipe);
   return RecipeRef(recipe);
 }
 
-Result<TensorRef> RunBoxing(const BoxingRecipe& recipe, const TensorRef& x,
-                            std::string_view why) {
+Result<TensorRef> RunBoxing(const BoxingRecipe& recipe, const TensorRef& x, std::string_view why) {
   const int self = Context::Get().rank();
   const bool empty_handed = recipe.to->placement.kind() == DeviceKind::kNull ||
                             recipe.from->placement.kind() == DeviceKind::kNull;

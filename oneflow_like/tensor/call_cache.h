@@ -35,8 +35,8 @@ struct CallPlan {
   bool decompose = false;  // the operator is run as its decomposition; nothing below is set
   bool member = true;      // this rank computes
   DeviceKind device = DeviceKind::kCpu;
-  std::vector<RecipeRef> boxing;           // by input; null: as it is. Empty: none at all
-  std::vector<LayoutRef> output_layouts;   // empty: local
+  std::vector<RecipeRef> boxing;          // by input; null: as it is. Empty: none at all
+  std::vector<LayoutRef> output_layouts;  // empty: local
   std::vector<TensorMeta> local_inputs;
   std::vector<TensorMeta> local_outputs;
   std::vector<Shape> input_offsets;

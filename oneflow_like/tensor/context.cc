@@ -24,7 +24,8 @@ Context::~Context() { Shutdown(Status::Ok()); }
 Context& Context::Get() {
   if (thread_context != nullptr) return *thread_context;
   auto& context = Installed();
-  if (context == nullptr) [[unlikely]] context = std::make_unique<Context>(ContextOptions{});
+  if (context == nullptr) [[unlikely]]
+    context = std::make_unique<Context>(ContextOptions{});
   return *context;
 }
 

@@ -124,8 +124,7 @@ Result<TensorMeta> LogicalOf(const std::vector<TensorMeta>& members, const sbp::
   const Placement& placement = layout.placement;
   TensorMeta logical = members[0];
   for (size_t i = 0; i < members.size(); ++i) {
-    OFL_ENSURE(members[i].dtype == logical.dtype &&
-                   members[i].shape.rank() == logical.shape.rank(),
+    OFL_ENSURE(members[i].dtype == logical.dtype && members[i].shape.rank() == logical.shape.rank(),
                Code::kInvalidArgument)
         << "[to_global] local tensors differ: got " << logical.ToString() << " on rank "
         << placement.ranks()[0] << " and " << members[i].ToString() << " on rank "
@@ -249,8 +248,8 @@ Status CheckTarget(std::string_view what, const TensorMeta& meta, const sbp::Lay
   for (int rank : layout.placement.ranks()) {
     OFL_ENSURE(rank < Context::Get().world_size(), Code::kInvalidArgument)
         << "[" << what << "] a rank is outside the world: got rank " << rank << " of "
-        << layout.placement.ToString() << "; expected ranks below "
-        << Context::Get().world_size() << "; start more processes with oneflow-like-run";
+        << layout.placement.ToString() << "; expected ranks below " << Context::Get().world_size()
+        << "; start more processes with oneflow-like-run";
   }
   return sbp::CheckLayout("the result of " + std::string(what), meta.dtype, meta.shape, layout);
 }
@@ -265,8 +264,8 @@ Result<TensorRef> GlobalToGlobal(const TensorRef& x, const LayoutRef& to, std::s
 }
 
 Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to) {
-  OFL_TRY(CheckTarget("to_global", x->meta(), {to->placement, sbp::NdSbp::Broadcast(
-                                                                  to->nd_sbp.rank())}));
+  OFL_TRY(CheckTarget("to_global", x->meta(),
+                      {to->placement, sbp::NdSbp::Broadcast(to->nd_sbp.rank())}));
   OFL_ASSIGN(TensorMeta meta, AgreeOnMeta(x, *to));
   OFL_TRY(CheckTarget("to_global", meta, *to));
   OFL_ASSIGN(TensorRef dense, Contiguous(x));
@@ -296,8 +295,8 @@ Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to) {
 
 Result<TensorRef> ToLocal(const TensorRef& x) {
   OFL_ENSURE(x->is_global(), Code::kInvalidArgument)
-      << "[to_local] Expected global tensor for to_local but got local tensor: got "
-      << Describe(*x) << "; expected a global tensor";
+      << "[to_local] Expected global tensor for to_local but got local tensor: got " << Describe(*x)
+      << "; expected a global tensor";
   TensorRef y;
   if (!x->has_data()) {
     Shape nothing = x->meta().shape;
@@ -321,8 +320,7 @@ Result<TensorRef> WholeValue(const TensorRef& x, std::string_view why) {
   std::vector<int> ranks(static_cast<size_t>(world));
   std::iota(ranks.begin(), ranks.end(), 0);
   OFL_ASSIGN(Placement all, Placement::Make(x->device_kind(), Shape({world}), std::move(ranks)));
-  auto everywhere =
-      std::make_shared<const sbp::Layout>(sbp::Layout{all, {sbp::Sbp::Broadcast()}});
+  auto everywhere = std::make_shared<const sbp::Layout>(sbp::Layout{all, {sbp::Sbp::Broadcast()}});
   OFL_ASSIGN(RecipeRef recipe, RecipeFor(x->meta(), x->layout_ref(), everywhere));
   OFL_ASSIGN(TensorRef whole, RunBoxing(*recipe, x->Detach(), why));
   OFL_ASSIGN(TensorRef local, ToLocal(whole->Detach()));

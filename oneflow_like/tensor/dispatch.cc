@@ -99,9 +99,8 @@ Status PlanShards(const op::OpDef& def, const Placement& placement,
     plan.local_outputs.push_back({plan.outputs[i].dtype, out_shapes.back()});
     plan.output_offsets.push_back(box.begin);
   }
-  plan.local_attrs = def.local_attrs != nullptr
-                         ? def.local_attrs(plan.attrs, in_shapes, out_shapes)
-                         : plan.attrs;
+  plan.local_attrs =
+      def.local_attrs != nullptr ? def.local_attrs(plan.attrs, in_shapes, out_shapes) : plan.attrs;
   return FinishPlan(def, plan);
 }
 
@@ -122,8 +121,8 @@ Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallP
   for (size_t i = 0; i < inputs.size(); ++i) {
     RecipeRef recipe;
     if (!(choice.signature.inputs[i] == layouts[i]->nd_sbp)) {
-      auto target = std::make_shared<const sbp::Layout>(
-          sbp::Layout{placement, choice.signature.inputs[i]});
+      auto target =
+          std::make_shared<const sbp::Layout>(sbp::Layout{placement, choice.signature.inputs[i]});
       OFL_ASSIGN(recipe, RecipeFor(plan.inputs[i], AsTensor(inputs[i])->layout_ref(), target));
       any = true;
     }
@@ -186,8 +185,8 @@ Result<op::Values> AllocateOutputs(const CallPlan& plan) {
     } else {
       const TensorMeta& local = plan.local_outputs[i];
       OFL_ASSIGN(StorageRef storage, AllocateStorage(plan.device, local.bytes()));
-      outputs.emplace_back(new TensorImpl(plan.outputs[i], local.shape, plan.output_layouts[i],
-                                          std::move(storage)));
+      outputs.emplace_back(
+          new TensorImpl(plan.outputs[i], local.shape, plan.output_layouts[i], std::move(storage)));
     }
   }
   return outputs;
@@ -333,7 +332,8 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     return Trace(*tracer, def, inputs, random ? WithRandomState(def, given) : given);
   }
   for (const op::Value& v : inputs) {
-    if (v == nullptr || v->is_symbolic()) [[unlikely]] OFL_TRY(RequireTensor(v).status());
+    if (v == nullptr || v->is_symbolic()) [[unlikely]]
+      OFL_TRY(RequireTensor(v).status());
   }
   if (random) {  // never the same attributes twice: nothing to remember
     OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, WithRandomState(def, given)));
@@ -355,8 +355,8 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
 Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
                                  const LayoutRef& layout) {
   OFL_ENSURE(def.inputs.empty() && def.outputs.size() == 1, Code::kInvalidArgument)
-      << "[" << def.name << "] takes no placement: got placement "
-      << layout->placement.ToString() << "; expected an operator that makes a tensor";
+      << "[" << def.name << "] takes no placement: got placement " << layout->placement.ToString()
+      << "; expected an operator that makes a tensor";
   CallPlan plan;
   const Attrs& drawn = def.Has(op::Trait::kRandom) ? WithRandomState(def, given) : given;
   OFL_ASSIGN(plan.attrs, def.CompleteAttrs(drawn));
@@ -366,8 +366,8 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
   for (int rank : layout->placement.ranks()) {
     OFL_ENSURE(rank < Context::Get().world_size(), Code::kInvalidArgument)
         << "[" << def.name << "] a rank is outside the world: got rank " << rank << " of "
-        << layout->placement.ToString() << "; expected ranks below "
-        << Context::Get().world_size() << "; start more processes with oneflow-like-run";
+        << layout->placement.ToString() << "; expected ranks below " << Context::Get().world_size()
+        << "; start more processes with oneflow-like-run";
   }
   // The values are those of the whole tensor; a partial layout is reached from B.
   sbp::NdSbp made = layout->nd_sbp;

@@ -103,8 +103,11 @@ Result<Answer> ParseAnswer(int peer, const std::string& text) {
   OFL_ENSURE(text.size() >= kHeaderBytes && LoadLe<uint32_t>(at) == kMagic, Code::kDataLoss)
       << "[exchange] rank " << peer << " sent something else than a header: got " << text.size()
       << " bytes; expected the same library on all ranks";
-  Answer answer{LoadLe<uint64_t>(at + 8), static_cast<int64_t>(LoadLe<uint64_t>(at + 16)),
-                LoadLe<uint32_t>(at + 24) != 0, {}, {}};
+  Answer answer{LoadLe<uint64_t>(at + 8),
+                static_cast<int64_t>(LoadLe<uint64_t>(at + 16)),
+                LoadLe<uint32_t>(at + 24) != 0,
+                {},
+                {}};
   const size_t what = LoadLe<uint32_t>(at + 4);
   OFL_ENSURE(kHeaderBytes + what <= text.size(), Code::kDataLoss)
       << "[exchange] rank " << peer << " sent a truncated header";
@@ -203,8 +206,8 @@ Status Exchange(std::vector<PeerMessage>& messages, uint64_t hash, const std::st
     }
     if (answer.is_inline) {
       OFL_ENSURE(static_cast<int64_t>(answer.body.size()) == m.incoming_bytes, Code::kDataLoss)
-          << "[exchange] rank " << m.peer << " sent " << answer.body.size()
-          << " bytes; expected " << m.incoming_bytes;
+          << "[exchange] rank " << m.peer << " sent " << answer.body.size() << " bytes; expected "
+          << m.incoming_bytes;
       auto bytes = AsBytes(answer.body);
       m.incoming.assign(bytes.begin(), bytes.end());
     }

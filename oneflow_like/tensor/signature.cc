@@ -58,8 +58,8 @@ class PricingBuilder final : public op::Builder {
     cost += choice.cost_ps;
     op::Values values;
     for (size_t i = 0; i < outputs.size(); ++i) {
-      values.emplace_back(new PricedValue(
-          outputs[i], {layouts[0]->placement, choice.signature.outputs[i]}));
+      values.emplace_back(
+          new PricedValue(outputs[i], {layouts[0]->placement, choice.signature.outputs[i]}));
     }
     return values;
   }
@@ -68,8 +68,7 @@ class PricingBuilder final : public op::Builder {
 bool KeepsMutated(const op::OpDef& def, std::span<const sbp::Layout* const> layouts,
                   const sbp::NdSignature& signature) {
   for (size_t i = 0; i < layouts.size(); ++i) {
-    if (def.InputMutated(static_cast<int>(i)) &&
-        !(signature.inputs[i] == layouts[i]->nd_sbp)) {
+    if (def.InputMutated(static_cast<int>(i)) && !(signature.inputs[i] == layouts[i]->nd_sbp)) {
       return false;
     }
   }
@@ -116,8 +115,8 @@ Result<SignatureChoice> ChooseSignature(const op::OpDef& def, std::span<const Te
   if (best.cost_ps == std::numeric_limits<int64_t>::max()) {
     std::string got, accepted;
     for (size_t i = 0; i < layouts.size(); ++i) {
-      got += (i ? ", " : "") + def.InputAt(static_cast<int>(i)).name + ": " +
-             inputs[i].ToString() + "{" + layouts[i]->nd_sbp.ToString() + "}";
+      got += (i ? ", " : "") + def.InputAt(static_cast<int>(i)).name + ": " + inputs[i].ToString() +
+             "{" + layouts[i]->nd_sbp.ToString() + "}";
     }
     for (size_t i = 0; i < signatures.size() && i < 8; ++i) {
       accepted += (i ? "; " : "") + signatures[i].ToString();
@@ -130,8 +129,7 @@ Result<SignatureChoice> ChooseSignature(const op::OpDef& def, std::span<const Te
 }
 
 Result<int64_t> DecompositionCost(const op::OpDef& def, std::span<const TensorMeta> inputs,
-                                  std::span<const sbp::Layout* const> layouts,
-                                  const Attrs& attrs) {
+                                  std::span<const sbp::Layout* const> layouts, const Attrs& attrs) {
   PricingBuilder builder;
   op::Values values;
   for (size_t i = 0; i < inputs.size(); ++i) {

@@ -23,7 +23,6 @@ Result<SignatureChoice> ChooseSignature(const op::OpDef& def, std::span<const Te
 
 // What the operator's decomposition would cost when every operator in it chooses the same way.
 Result<int64_t> DecompositionCost(const op::OpDef& def, std::span<const TensorMeta> inputs,
-                                  std::span<const sbp::Layout* const> layouts,
-                                  const Attrs& attrs);
+                                  std::span<const sbp::Layout* const> layouts, const Attrs& attrs);
 
 }  // namespace ofl::tensor

@@ -57,8 +57,7 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
 
 TensorImpl::~TensorImpl() = default;
 
-TensorRef TensorImpl::View(const Shape& shape, const Strides& strides,
-                           int64_t offset_bytes) const {
+TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t offset_bytes) const {
   TensorMeta meta = meta_;
   if (!is_global()) meta.shape = shape;
   TensorRef view(new TensorImpl(meta, shape, layout_, storage_));

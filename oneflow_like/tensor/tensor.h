@@ -60,9 +60,7 @@ class TensorImpl final : public op::ValueBase {
   void BumpVersion() {
     if (storage_) ++storage_->version;
   }
-  DeviceKind device_kind() const {
-    return layout_ ? layout_->placement.kind() : DeviceKind::kCpu;
-  }
+  DeviceKind device_kind() const { return layout_ ? layout_->placement.kind() : DeviceKind::kCpu; }
   // The dense view kernels take; only while dense().
   op::TensorView view() const {
     return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}};

@@ -140,7 +140,8 @@ void BindSession(nb::module_& m) {
            [](GraphSession& s, nb::list updates, std::vector<double> clip_norms,
               const std::string& dump_dir) {
              std::vector<UpdateSpec> specs;
-             for (nb::handle update : updates) specs.push_back(SpecFrom(nb::cast<nb::dict>(update)));
+             for (nb::handle update : updates)
+               specs.push_back(SpecFrom(nb::cast<nb::dict>(update)));
              Unwrap(s.Compile(specs, clip_norms, dump_dir));
            })
       .def("variables",
@@ -158,9 +159,8 @@ void BindSession(nb::module_& m) {
              const std::string bytes = s.plan().SerializeAsString();
              return nb::bytes(bytes.data(), bytes.size());
            })
-      .def("save_plan", [](GraphSession& s, const std::string& path) {
-        Unwrap(compiler::SavePlan(s.plan(), path));
-      })
+      .def("save_plan", [](GraphSession& s,
+                           const std::string& path) { Unwrap(compiler::SavePlan(s.plan(), path)); })
       .def("plan_hash", [](GraphSession& s) { return s.plan().hash(); })
       .def("plan_summary", [](GraphSession& s) { return compiler::Summary(s.plan()); });
 }
@@ -173,7 +173,8 @@ std::vector<std::unique_ptr<tensor::Context>>& OuterContexts() {
 }
 
 void EnterCompileWorld(int size) {
-  if (size < 1) Throw(Error(Code::kInvalidArgument) << "compile_world needs at least one rank, got " << size);
+  if (size < 1)
+    Throw(Error(Code::kInvalidArgument) << "compile_world needs at least one rank, got " << size);
   tensor::ContextOptions options;
   options.rank = -1;
   options.world_size = size;

@@ -121,9 +121,8 @@ struct Call {
 };
 
 Status Wrong(const Call& call, const std::string& what) {
-  return Error(Code::kTypeMismatch)
-         << "[" << call.binding.name << "] " << what << "; expected "
-         << call.binding.def->py_signature;
+  return Error(Code::kTypeMismatch) << "[" << call.binding.name << "] " << what << "; expected "
+                                    << call.binding.def->py_signature;
 }
 
 bool Gathers(const Param& param, const op::OpDef& def, PyObject* first) {
@@ -202,8 +201,8 @@ Status CollectInputs(const Call& call, op::Values& inputs) {
     PyObject* o = call.given[i];
     if (o == nullptr || o == Py_None) {
       if (!p.has_default && !def.inputs[static_cast<size_t>(p.operand)].optional) {
-        return Wrong(call, "missing argument '" + p.name + "' (position " +
-                               std::to_string(i + 1) + ")");
+        return Wrong(call,
+                     "missing argument '" + p.name + "' (position " + std::to_string(i + 1) + ")");
       }
       left_out = true;
       continue;
@@ -249,8 +248,8 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     }
     AttrValue value;
     if (!AttrFrom(p.attr->type, o, &value)) {
-      return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) +
-                             ", not " + TypeNameOf(o));
+      return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
+                             TypeNameOf(o));
     }
     attrs.Set(p.name, std::move(value));
   }
@@ -291,10 +290,10 @@ Result<op::Values> RunCall(const Call& call) {
   if (!placed) return tensor::Dispatch(*call.binding.def, inputs, attrs);
   OFL_ASSIGN(Placement placement, PlacementFrom(call.placement));
   OFL_ASSIGN(sbp::NdSbp nd_sbp, NdSbpFrom(call.sbp));
-  OFL_ASSIGN(op::Value made,
-             tensor::DispatchSource(*call.binding.def, attrs,
-                                    std::make_shared<const sbp::Layout>(
-                                        sbp::Layout{placement, nd_sbp})));
+  OFL_ASSIGN(
+      op::Value made,
+      tensor::DispatchSource(*call.binding.def, attrs,
+                             std::make_shared<const sbp::Layout>(sbp::Layout{placement, nd_sbp})));
   return op::Values{std::move(made)};
 }
 
@@ -377,7 +376,8 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
 // --- registration ---------------------------------------------------------------------------
 
 void AddFunction(nb::module_& m, OpBinding& binding) {
-  binding.method = {binding.name.c_str(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&CallBinding)),
+  binding.method = {binding.name.c_str(),
+                    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&CallBinding)),
                     METH_FASTCALL | METH_KEYWORDS, binding.doc.c_str()};
   nb::object capsule = nb::steal(PyCapsule_New(&binding, nullptr, nullptr));
   nb::object module_name = nb::cast("oneflow_like._C");

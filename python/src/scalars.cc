@@ -40,13 +40,12 @@ Result<op::Value> MakeScalar(DType dtype, double value, const op::Value& beside)
     OFL_ASSIGN(const op::OpDef* full, op::OpRegistry::Get().Require("full"));
     return tensor::DispatchSource(
         *full, attrs,
-        std::make_shared<const sbp::Layout>(sbp::Layout{
-            layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank())}));
+        std::make_shared<const sbp::Layout>(
+            sbp::Layout{layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank())}));
   }
   OFL_ASSIGN(op::Value scalar, tensor::CallOp("full", {}, attrs));
   if (layout == nullptr) return scalar;
-  return tensor::ToGlobal(scalar, layout->placement,
-                          sbp::NdSbp::Broadcast(layout->nd_sbp.rank()));
+  return tensor::ToGlobal(scalar, layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank()));
 }
 
 Result<double> NumberOf(PyObject* number) {

@@ -16,8 +16,8 @@ struct Param {
   bool positional = true;
   bool keyword = true;
   bool has_default = false;
-  int operand = -1;                        // index of the tensor input it gives, or -1
-  const op::AttrDef* attr = nullptr;       // the attribute it gives, or null
+  int operand = -1;                   // index of the tensor input it gives, or -1
+  const op::AttrDef* attr = nullptr;  // the attribute it gives, or null
 };
 
 struct OpBinding {

@@ -41,8 +41,7 @@ nb::dlpack::dtype HostDType(DType dtype) {
     case DType::kInt32: return nb::dtype<int32_t>();
     case DType::kInt64: return nb::dtype<int64_t>();
     case DType::kBool: return nb::dtype<bool>();
-    case DType::kFloat16:
-      return {static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
+    case DType::kFloat16: return {static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
     default:
       Throw(Error(Code::kTypeMismatch) << "[numpy] NumPy has no dtype " << DTypeName(dtype)
                                        << "; expected another; use x.to(flow.float32)");
@@ -81,8 +80,8 @@ nb::object Numpy(const PyTensor& self) {
   TensorRef x = Eager(self);
   if (x->requires_grad()) {
     Throw(Error(Code::kFailedPrecondition)
-          << "[numpy] Can't call numpy() on Tensor that requires grad: got "
-          << tensor::Describe(*x) << "; use tensor.detach().numpy() instead");
+          << "[numpy] Can't call numpy() on Tensor that requires grad: got " << tensor::Describe(*x)
+          << "; use tensor.detach().numpy() instead");
   }
   if (!x->is_global()) return HostArray(x);
   // Its own copy: the shard must not change through an array that shows the whole.
@@ -107,15 +106,15 @@ PyObject* ScalarOf(DType dtype, const std::byte* at) {
 nb::object Item(const PyTensor& self) {
   TensorRef x = Eager(self);
   if (x->meta().shape.numel() != 1) {
-    Throw(Error(Code::kInvalidArgument)
-          << "[item] a Tensor with " << x->meta().shape.numel()
-          << " elements cannot be converted to Scalar: got " << tensor::Describe(*x)
-          << "; expected one element");
+    Throw(Error(Code::kInvalidArgument) << "[item] a Tensor with " << x->meta().shape.numel()
+                                        << " elements cannot be converted to Scalar: got "
+                                        << tensor::Describe(*x) << "; expected one element");
   }
   TensorRef whole = Unwrap(tensor::WholeValue(x, "item"));
   DType dtype = x->meta().dtype;
   if (dtype == DType::kFloat16 || dtype == DType::kBFloat16) {
-    op::Value wide = Unwrap(tensor::CallOp("cast", {op::Value(whole)}, {{"dtype", DType::kFloat32}}));
+    op::Value wide =
+        Unwrap(tensor::CallOp("cast", {op::Value(whole)}, {{"dtype", DType::kFloat32}}));
     whole = TensorRef(tensor::AsTensor(wide));
     dtype = DType::kFloat32;
   }
@@ -141,8 +140,8 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
   });
   auto storage = std::make_shared<tensor::Storage>();
   if (meta.bytes() > 0) {
-    storage->buffer = device::WrapExternal(static_cast<std::byte*>(array.data()), meta.bytes(),
-                                           std::move(owner));
+    storage->buffer =
+        device::WrapExternal(static_cast<std::byte*>(array.data()), meta.bytes(), std::move(owner));
   }
   TensorRef dense(new TensorImpl(meta, meta.shape, nullptr, std::move(storage)));
   return Wrapped(op::Value(dense->View(meta.shape, Shape(strides), 0)));
@@ -153,8 +152,7 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
 nb::object PlacementOf(const PyTensor& self) {
   if (self.value->layout() == nullptr) {
     Throw(Error(Code::kFailedPrecondition)
-          << "[placement] a local tensor has no placement: got "
-          << tensor::Describe(*self.value)
+          << "[placement] a local tensor has no placement: got " << tensor::Describe(*self.value)
           << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
   }
   return nb::cast(self.value->layout()->placement);
@@ -203,8 +201,8 @@ void SetGrad(PyTensor& self, std::optional<nb::object> grad) {
   }
   PyTensor* given = TensorOf(grad->ptr());
   if (given == nullptr) {
-    Throw(Error(Code::kTypeMismatch) << "[grad] expected a Tensor or None, not "
-                                     << TypeNameOf(grad->ptr()));
+    Throw(Error(Code::kTypeMismatch)
+          << "[grad] expected a Tensor or None, not " << TypeNameOf(grad->ptr()));
   }
   TensorRef g = Eager(*given);
   if (!(g->meta() == x->meta())) {
@@ -272,7 +270,8 @@ void Rebind(PyTensor& self, const PyTensor& other) {
   if (recording && x->requires_grad() && x->is_leaf()) {
     Throw(Error(Code::kFailedPrecondition)
           << "[in-place] a leaf Tensor that requires grad is being used in an in-place "
-             "operation: got " << tensor::Describe(*x) << "; expected to run under no_grad()");
+             "operation: got "
+          << tensor::Describe(*x) << "; expected to run under no_grad()");
   }
   if (x->is_global() && !(*x->layout() == *y->layout())) {
     y = Unwrap(tensor::GlobalToGlobal(y, x->layout_ref(), "in-place"));
@@ -325,8 +324,7 @@ void BindProperties(nb::class_<PyTensor>& c) {
                    [](const PyTensor& t) {
                      return t.value->is_symbolic() || tensor::AsTensor(t.value)->is_leaf();
                    })
-      .def_prop_ro("_version",
-                   [](const PyTensor& t) { return Eager(t)->version(); })
+      .def_prop_ro("_version", [](const PyTensor& t) { return Eager(t)->version(); })
       .def_prop_ro("_has_data", [](const PyTensor& t) {
         return !t.value->is_symbolic() && tensor::AsTensor(t.value)->has_data();
       });
@@ -347,8 +345,9 @@ void BindTensor(nb::module_& m) {
   nb::class_<PyTensor> c(m, "Tensor", nb::type_slots(tensor_slots), nb::is_weak_referenceable(),
                          "An n-dimensional array, local or global.");
   tensor_type = reinterpret_cast<PyTypeObject*>(c.ptr());
-  c.def("__init__", [](PyTensor* self, const PyTensor& other) { new (self) PyTensor(other); },
-        nb::arg("other"));
+  c.def(
+      "__init__", [](PyTensor* self, const PyTensor& other) { new (self) PyTensor(other); },
+      nb::arg("other"));
   BindProperties(c);
   c.def("numel", [](const PyTensor& t) { return t.value->meta().shape.numel(); })
       .def("backward", &BackwardOf, nb::arg("gradient") = nb::none(),
@@ -361,8 +360,8 @@ void BindTensor(nb::module_& m) {
            [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(t))))); })
       .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")
       .def("item", &Item, "The only element; of a global tensor collective.")
-      .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(),
-           nb::arg("sbp") = nb::none(), nb::kw_only(), nb::arg("copy") = false)
+      .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),
+           nb::kw_only(), nb::arg("copy") = false)
       .def("to_local",
            [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::ToLocal(Eager(t))))); })
       .def("_rebind", &Rebind, nb::arg("other"))

@@ -12,9 +12,9 @@
 namespace ofl::python {
 namespace {
 
-constexpr DType kDTypes[] = {DType::kFloat32, DType::kFloat64, DType::kFloat16,
-                             DType::kBFloat16, DType::kInt8,   DType::kUInt8,
-                             DType::kInt32,    DType::kInt64,  DType::kBool};
+constexpr DType kDTypes[] = {DType::kFloat32,  DType::kFloat64, DType::kFloat16,
+                             DType::kBFloat16, DType::kInt8,    DType::kUInt8,
+                             DType::kInt32,    DType::kInt64,   DType::kBool};
 PyObject* dtype_objects[16] = {};
 PyObject* size_type = nullptr;
 PyObject* sbp_type = nullptr;
@@ -176,16 +176,14 @@ void BindPlacement(nb::module_& m) {
       .def_static(
           "all",
           [](const std::string& type) {
-            std::vector<int> ranks(
-                static_cast<size_t>(tensor::Context::Get().world_size()));
+            std::vector<int> ranks(static_cast<size_t>(tensor::Context::Get().world_size()));
             std::iota(ranks.begin(), ranks.end(), 0);
             const auto n = static_cast<int64_t>(ranks.size());
             DeviceKind kind = Unwrap(DeviceKindFromName(type));
             return Unwrap(Placement::Make(kind, Shape({n}), std::move(ranks)));
           },
           nb::arg("type"), "All ranks of the job in one axis.")
-      .def_prop_ro("type",
-                   [](const Placement& p) { return std::string(DeviceKindName(p.kind())); })
+      .def_prop_ro("type", [](const Placement& p) { return std::string(DeviceKindName(p.kind())); })
       .def_prop_ro("ranks", &RanksOf)
       .def_prop_ro("hierarchy", [](const Placement& p) { return SizeObject(p.hierarchy()); })
       .def_prop_ro("axis_names", &Placement::axis_names)
@@ -214,10 +212,14 @@ bool DTypeFrom(PyObject* object, DType* out) {
     *out = nb::inst_ptr<PyDType>(nb::handle(object))->dtype;
     return true;
   }
-  if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) *out = DType::kFloat32;
-  else if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) *out = DType::kInt64;
-  else if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) *out = DType::kBool;
-  else return false;
+  if (object == reinterpret_cast<PyObject*>(&PyFloat_Type))
+    *out = DType::kFloat32;
+  else if (object == reinterpret_cast<PyObject*>(&PyLong_Type))
+    *out = DType::kInt64;
+  else if (object == reinterpret_cast<PyObject*>(&PyBool_Type))
+    *out = DType::kBool;
+  else
+    return false;
   return true;
 }
 

@@ -87,24 +87,23 @@ void BindWorld(nb::module_& m) {
   m.def("rank", [] { return Context::Get().rank(); });
   m.def("world_size", [] { return Context::Get().world_size(); });
   m.def("local_rank", [] { return Context::Get().local_rank(); });
-  m.def("threads", [] { return Context::Get().threads(); },
-        "Threads of every kernel of this process.");
-  m.def("connect", [] { Unwrap(Context::Get().transport()); },
-        "Meets the other ranks now instead of at the first communication.");
+  m.def(
+      "threads", [] { return Context::Get().threads(); },
+      "Threads of every kernel of this process.");
+  m.def(
+      "connect", [] { Unwrap(Context::Get().transport()); },
+      "Meets the other ranks now instead of at the first communication.");
   m.def(
       "shutdown",
       [](const std::string& reason) {
-        Context::Get().Shutdown(reason.empty() ? Status::Ok()
-                                               : Status(Code::kCancelled, reason));
+        Context::Get().Shutdown(reason.empty() ? Status::Ok() : Status(Code::kCancelled, reason));
       },
       nb::arg("reason") = "", "Leaves the world, telling the peers why (nothing: done).");
   m.def("is_grad_enabled", [] { return Context::Get().grad_enabled(); });
   m.def("set_grad_enabled", [](bool on) { Context::Get().set_grad_enabled(on); }, nb::arg("mode"));
   m.def(
       "manual_seed",
-      [](int64_t seed) {
-        Context::Get().generator() = {static_cast<uint64_t>(seed), 0};
-      },
+      [](int64_t seed) { Context::Get().generator() = {static_cast<uint64_t>(seed), 0}; },
       nb::arg("seed"), "Restarts the generator; call it with the same seed on all ranks.");
   m.def("initial_seed", [] { return Context::Get().generator().seed; });
   m.def(

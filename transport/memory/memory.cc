@@ -139,8 +139,8 @@ class MemoryWire final : public Wire {
   MemoryWire(std::shared_ptr<MemoryNetwork::Impl> network, int rank, int n)
       : network_(std::move(network)), signal_(network_->signal(rank)) {
     for (int peer = 0; peer < n; ++peer) {
-      links_.push_back(std::make_unique<MemoryLink>(network_->pipe(peer, rank),
-                                                    network_->pipe(rank, peer)));
+      links_.push_back(
+          std::make_unique<MemoryLink>(network_->pipe(peer, rank), network_->pipe(rank, peer)));
     }
   }
   Link* link(int rank) override { return links_[static_cast<size_t>(rank)].get(); }
@@ -168,13 +168,12 @@ std::unique_ptr<Transport> MakeTransport(std::shared_ptr<MemoryNetwork::Impl> ne
     connection.checksum_payload = options.checksum_payload;
     connection.operation_timeout = options.operation_timeout;
     connection.max_buffered_bytes = options.max_buffered_bytes;
-    connections.push_back(
-        peer == rank ? nullptr : std::make_unique<Connection>(std::move(connection), now));
+    connections.push_back(peer == rank ? nullptr
+                                       : std::make_unique<Connection>(std::move(connection), now));
   }
   EngineOptions engine{.rank = rank, .world_size = n};
   engine.spin = std::chrono::microseconds(0);
-  return std::make_unique<Engine>(engine,
-                                  std::make_unique<MemoryWire>(std::move(network), rank, n),
+  return std::make_unique<Engine>(engine, std::make_unique<MemoryWire>(std::move(network), rank, n),
                                   std::move(connections));
 }
 

@@ -12,7 +12,7 @@ namespace ofl::transport {
 struct MemoryOptions {
   bool checksum_payload = false;
   std::chrono::milliseconds operation_timeout{300'000};
-  size_t pipe_bytes = 256 << 10;        // what a pipe holds before its writer has to wait
+  size_t pipe_bytes = 256 << 10;         // what a pipe holds before its writer has to wait
   size_t max_buffered_bytes = 64 << 20;  // bound of unexpected messages a connection
 };
 

@@ -7,6 +7,8 @@
 
 #include <sys/socket.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -14,8 +16,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <thread>
 
 #include "oneflow_like/base/check.h"
@@ -352,9 +352,9 @@ class Meeting {
     }
     Status status;
     if (error) {
-      status = Error(Code::kUnavailable) << "[rendezvous] rank " << peer << " cannot be reached at "
-                                         << endpoint.host << ":" << endpoint.port << ": "
-                                         << error.message();
+      status = Error(Code::kUnavailable)
+               << "[rendezvous] rank " << peer << " cannot be reached at " << endpoint.host << ":"
+               << endpoint.port << ": " << error.message();
     } else {
       status = co_await Greet(std::move(socket), peer);
     }

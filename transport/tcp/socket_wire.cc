@@ -92,7 +92,8 @@ class SocketLink final : public Link {
 
 class SocketWire final : public Wire {
  public:
-  SocketWire(std::unique_ptr<asio::io_context> io, std::vector<std::unique_ptr<tcp::socket>> sockets)
+  SocketWire(std::unique_ptr<asio::io_context> io,
+             std::vector<std::unique_ptr<tcp::socket>> sockets)
       : io_(std::move(io)), keep_waiting_(io_->get_executor()), ready_(sockets.size(), 0) {
     for (auto& socket : sockets) {
       links_.push_back(socket ? std::make_unique<SocketLink>(std::move(socket)) : nullptr);

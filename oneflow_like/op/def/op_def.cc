@@ -83,8 +83,7 @@ Status CheckInputCount(const OpDef& def, size_t given) {
     error << least << " to " << most;
   }
   std::string names;
-  for (const Operand& operand : def.inputs)
-    names += (names.empty() ? "" : ", ") + operand.name;
+  for (const Operand& operand : def.inputs) names += (names.empty() ? "" : ", ") + operand.name;
   if (!names.empty()) error << " (" << names << ")";
   return error;
 }
@@ -93,9 +92,7 @@ Status CheckInputCount(const OpDef& def, size_t given) {
 
 bool OpDef::Has(Trait t) const { return std::ranges::find(traits, t) != traits.end(); }
 
-bool OpDef::InputMutated(int i) const {
-  return !inputs.empty() && InputAt(i).mutated;
-}
+bool OpDef::InputMutated(int i) const { return !inputs.empty() && InputAt(i).mutated; }
 
 const Operand& OpDef::InputAt(int i) const {
   OFL_CHECK(!inputs.empty()) << "operator " << name << " has no inputs";

@@ -55,10 +55,14 @@ class InferContext {
 class GradContext {
  public:
   GradContext(Builder& builder, std::span<const Value> inputs, std::span<const Value> outputs,
-              std::span<const Value> output_grads, const Attrs& attrs,
-              std::span<const bool> needs)
-      : b(builder), inputs(inputs), outputs(outputs), grads(output_grads), attrs(attrs),
-        needs_(needs), input_grads(inputs.size()) {}
+              std::span<const Value> output_grads, const Attrs& attrs, std::span<const bool> needs)
+      : b(builder),
+        inputs(inputs),
+        outputs(outputs),
+        grads(output_grads),
+        attrs(attrs),
+        needs_(needs),
+        input_grads(inputs.size()) {}
   bool Needs(int i) const { return needs_[i]; }
   void Set(int i, Value grad) { input_grads[i] = std::move(grad); }
 
@@ -89,8 +93,8 @@ using DecomposeFn = Values (*)(Builder& b, std::span<const Value> inputs, const 
 using LocalAttrsFn = Attrs (*)(const Attrs& attrs, std::span<const Shape> local_inputs,
                                std::span<const Shape> local_outputs);
 // Floating-point operations of one call; null: numel of the first output.
-using FlopsFn = int64_t (*)(std::span<const TensorMeta> inputs,
-                            std::span<const TensorMeta> outputs, const Attrs& attrs);
+using FlopsFn = int64_t (*)(std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
+                            const Attrs& attrs);
 
 // A generated example: the generic tests run every sample through every check.
 struct Sample {
@@ -168,12 +172,12 @@ class OpDefBuilder {
  public:
   explicit OpDefBuilder(OpDef& def) : def_(def) {}
   OpDefBuilder& Doc(std::string text);
-  OpDefBuilder& In(std::string name);          // once for each input
+  OpDefBuilder& In(std::string name);  // once for each input
   OpDefBuilder& InVariadic(std::string name);
   OpDefBuilder& InOptional(std::string name);
   OpDefBuilder& InMutated(std::string name);
-  OpDefBuilder& Out(std::string name);         // once for each output
-  OpDefBuilder& Attr(std::string name, AttrType type);                       // required
+  OpDefBuilder& Out(std::string name);                  // once for each output
+  OpDefBuilder& Attr(std::string name, AttrType type);  // required
   OpDefBuilder& Attr(std::string name, AttrType type, AttrValue default_value);
   OpDefBuilder& Infer(InferFn fn);
   OpDefBuilder& Sbp(std::string rule_text);

@@ -120,8 +120,8 @@ void CheckComplete(const OpDef& def) {
   };
   need(!def.doc.empty(), "has no documentation");
   need(def.infer != nullptr, "has no inference");
-  const int rules = !def.rule_text.empty() + (def.rule_text_fn != nullptr) +
-                    (def.rule_fn != nullptr);
+  const int rules =
+      !def.rule_text.empty() + (def.rule_text_fn != nullptr) + (def.rule_fn != nullptr);
   need(rules == 1, "needs exactly one layout rule");
   need((def.grad != nullptr) != !def.not_differentiable.empty(),
        "needs a gradient or the reason why it has none");
@@ -149,8 +149,8 @@ size_t EditDistance(std::string_view a, std::string_view b) {
         d[i][j] = i + j;
         continue;
       }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1,
-                          d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
         d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }

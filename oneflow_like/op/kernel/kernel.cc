@@ -23,8 +23,8 @@ std::string Describe(std::span<const TensorMeta> metas) {
 }  // namespace
 
 Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
-                          std::span<const TensorMeta> inputs,
-                          std::span<const TensorMeta> outputs, const Attrs& attrs) {
+                          std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
+                          const Attrs& attrs) {
   OFL_ASSIGN(const OpDef* def, OpRegistry::Get().Require(op));
   OFL_ENSURE(!inputs.empty() || !outputs.empty(), Code::kInternal)
       << "[" << op << "] has neither inputs nor outputs to choose a kernel by";
@@ -44,9 +44,8 @@ Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
              << "; this build has kernels for cpu only";
   }
   return Error(Code::kUnimplemented)
-         << "[" << op << "] no cpu kernel for " << DTypeName(dtype) << ": got "
-         << Describe(inputs) << "; expected one of: " << KernelDTypes(*def)
-         << "; cast the input first";
+         << "[" << op << "] no cpu kernel for " << DTypeName(dtype) << ": got " << Describe(inputs)
+         << "; expected one of: " << KernelDTypes(*def) << "; cast the input first";
 }
 
 }  // namespace ofl::op

@@ -62,7 +62,7 @@ struct Kernel {
 // Finds the kernel of an operator for a device and its dtypes. kUnimplemented names operator,
 // device, dtypes and what exists. Providers (library, ours, later compiled) stand behind this.
 Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
-                          std::span<const TensorMeta> inputs,
-                          std::span<const TensorMeta> outputs, const Attrs& attrs);
+                          std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
+                          const Attrs& attrs);
 
 }  // namespace ofl::op

@@ -100,8 +100,8 @@ class MlpBuilder {
 
   op::Value Variable(const std::string& name, const Shape& shape, int stage,
                      const sbp::NdSbp& nd_sbp, const op::Value& rate) {
-    op::Value value = Source(ir::NodeKind::kVariable, name, shape, layout_.stage[stage], nd_sbp,
-                             true);
+    op::Value value =
+        Source(ir::NodeKind::kVariable, name, shape, layout_.stage[stage], nd_sbp, true);
     Update update;
     update.variable = Id(value);
     update.op = Must(op::OpRegistry::Get().Require("sgd_update"));

@@ -38,22 +38,19 @@ const std::vector<Damage>& AllDamage() {
       {"rank in two classes", [](auto& s) { s.mutable_classes(0)->add_ranks(0); }, "two classes"},
       {"negative arena", [](auto& s) { s.mutable_classes(0)->set_arena_bytes(-1); }, "arena"},
       {"arena too small", [](auto& s) { s.mutable_classes(0)->set_arena_bytes(64); }, "arena"},
-      {"two ops of one name", [](auto& s) { s.mutable_ops(1)->set_name(s.ops(0).name()); },
-       "name"},
+      {"two ops of one name", [](auto& s) { s.mutable_ops(1)->set_name(s.ops(0).name()); }, "name"},
       {"unnamed op", [](auto& s) { s.mutable_ops(0)->clear_name(); }, "name"},
       {"reads a value that does not exist",
        [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->set_inputs(0, 100000); }, "value"},
       {"reads a negative value",
        [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->set_inputs(0, -7); }, "value"},
       {"reads before it is made",
-       [](auto& s) {
-         FirstOp(s, proto::OpDef::COMPUTE)->set_inputs(0, s.values_size() - 1);
-       },
+       [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->set_inputs(0, s.values_size() - 1); },
        "not produced before"},
-      {"value made twice",
-       [](auto& s) { s.mutable_ops(1)->set_outputs(0, s.ops(0).outputs(0)); }, "producer"},
-      {"unknown operator",
-       [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->set_type("launder"); }, "launder"},
+      {"value made twice", [](auto& s) { s.mutable_ops(1)->set_outputs(0, s.ops(0).outputs(0)); },
+       "producer"},
+      {"unknown operator", [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->set_type("launder"); },
+       "launder"},
       {"attribute without a value",
        [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->add_attrs()->set_name("x"); }, "x"},
       {"wrong dtype", [](auto& s) { s.mutable_values(s.values_size() / 2)->set_dtype(77); },
@@ -84,8 +81,11 @@ const std::vector<Damage>& AllDamage() {
        [](auto& s) { s.mutable_placements(0)->set_ranks(0, 50); }, "50"},
       {"conversion between layouts that are not its values'",
        [](auto& s) {
-         FirstOp(s, proto::OpDef::BOXING)->mutable_boxing()->mutable_to()->mutable_sbp(0)->set_kind(
-             proto::SbpDef::PARTIAL);
+         FirstOp(s, proto::OpDef::BOXING)
+             ->mutable_boxing()
+             ->mutable_to()
+             ->mutable_sbp(0)
+             ->set_kind(proto::SbpDef::PARTIAL);
        },
        ""},
       {"conversion with too little staging",
@@ -110,8 +110,8 @@ const std::vector<Damage>& AllDamage() {
          c->set_offsets(0, c->arena_bytes());
        },
        "arena"},
-      {"value at a negative offset",
-       [](auto& s) { s.mutable_classes(0)->set_offsets(0, -64); }, "arena"},
+      {"value at a negative offset", [](auto& s) { s.mutable_classes(0)->set_offsets(0, -64); },
+       "arena"},
       {"bound smaller than the shard",
        [](auto& s) {
          const int v = FirstOp(s, proto::OpDef::BOXING)->outputs(0);
@@ -129,8 +129,8 @@ const std::vector<Damage>& AllDamage() {
       {"unknown kind of op",
        [](auto& s) { s.mutable_ops(0)->set_kind(static_cast<proto::OpDef::Kind>(42)); }, ""},
       {"segments out of order", [](auto& s) { s.mutable_ops(0)->set_segment(2); }, "order"},
-      {"memory lists of different lengths",
-       [](auto& s) { s.mutable_classes(0)->add_offsets(0); }, "lengths"},
+      {"memory lists of different lengths", [](auto& s) { s.mutable_classes(0)->add_offsets(0); },
+       "lengths"},
   };
   return *damage;
 }

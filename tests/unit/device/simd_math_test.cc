@@ -41,13 +41,13 @@ double WorstUlp(const std::vector<float>& xs, F ours, G right, float* where) {
   return worst;
 }
 
-#define EXPECT_ULP(fn, right, low, high, bound)                                       \
-  do {                                                                                \
-    float at = 0;                                                                     \
-    const double worst = WorstUlp(                                                    \
-        Spread(low, high, 200000), [](float x) { return fn(x); },                     \
-        [](double x) { return right; }, &at);                                         \
-    EXPECT_LE(worst, bound) << #fn << " is worst at " << at;                          \
+#define EXPECT_ULP(fn, right, low, high, bound)                                                   \
+  do {                                                                                            \
+    float at = 0;                                                                                 \
+    const double worst = WorstUlp(                                                                \
+        Spread(low, high, 200000), [](float x) { return fn(x); }, [](double x) { return right; }, \
+        &at);                                                                                     \
+    EXPECT_LE(worst, bound) << #fn << " is worst at " << at;                                      \
   } while (false)
 
 TEST(SimdMath, StaysWithinItsErrorBounds) {

@@ -29,8 +29,7 @@ device::Device* Cpu() { return *device::GetDevice(DeviceKind::kCpu); }
 double Lowest(DType dtype) {
   return WithType(dtype, [](auto v) {
     using L = std::numeric_limits<decltype(v)>;
-    return L::has_infinity ? -static_cast<double>(L::infinity())
-                           : static_cast<double>(L::lowest());
+    return L::has_infinity ? -static_cast<double>(L::infinity()) : static_cast<double>(L::lowest());
   });
 }
 double Highest(DType dtype) {
@@ -50,7 +49,8 @@ int64_t ProductFrom(const Shape& s, int begin) {
 void CopySlice(const Host& whole, const Host& part, int axis, int64_t begin, bool to_part) {
   const Shape& w = whole->meta().shape;
   const int64_t size = part->meta().shape[axis];
-  const int64_t inner = ProductFrom(w, axis + 1) * static_cast<int64_t>(DTypeSize(whole->meta().dtype));
+  const int64_t inner =
+      ProductFrom(w, axis + 1) * static_cast<int64_t>(DTypeSize(whole->meta().dtype));
   int64_t outer = 1;
   for (int i = 0; i < axis; ++i) outer *= w[i];
   for (int64_t o = 0; o < outer && size * inner > 0; ++o) {
@@ -61,10 +61,11 @@ void CopySlice(const Host& whole, const Host& part, int axis, int64_t begin, boo
 }
 
 // A value a part may hold beside the one that wins a max (or min).
-double Loser(double x, sbp::ReduceOp op, DType dtype, const Sample& sample,
-             std::mt19937& random) {
-  if (dtype == DType::kBool) return op == sbp::ReduceOp::kMax ? (random() % 2 && x) : (random() % 2 || x);
-  const double bound = op == sbp::ReduceOp::kMax ? std::min(sample.low, x) : std::max(sample.high, x);
+double Loser(double x, sbp::ReduceOp op, DType dtype, const Sample& sample, std::mt19937& random) {
+  if (dtype == DType::kBool)
+    return op == sbp::ReduceOp::kMax ? (random() % 2 && x) : (random() % 2 || x);
+  const double bound =
+      op == sbp::ReduceOp::kMax ? std::min(sample.low, x) : std::max(sample.high, x);
   double y = x + (bound - x) * std::uniform_real_distribution<double>(0, 1)(random);
   if (std::floor(x) == x) y = op == sbp::ReduceOp::kMax ? std::ceil(y) : std::floor(y);
   return op == sbp::ReduceOp::kMax ? std::min(y, x) : std::max(y, x);
@@ -130,8 +131,7 @@ Hosts DistributeAxis(const Host& x, sbp::Sbp symbol, int64_t parts, const Sample
 }
 
 // `exact`: copies of a B have equal bits. Below a P they are sums in different groupings.
-Result<Host> CombineAxis(const Hosts& parts, const TensorMeta& meta, sbp::Sbp symbol,
-                         bool exact) {
+Result<Host> CombineAxis(const Hosts& parts, const TensorMeta& meta, sbp::Sbp symbol, bool exact) {
   const int64_t n = static_cast<int64_t>(parts.size());
   for (int64_t p = 0; p < n; ++p) {
     Shape expected = meta.shape;
@@ -197,8 +197,8 @@ void HostTensor::Set(int64_t i, double value) {
   WithType(meta_.dtype, [&](auto v) {
     using T = decltype(v);
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      reinterpret_cast<T*>(data())[i] = static_cast<T>(static_cast<int64_t>(
-          std::clamp(value, -9e15, 9e15)));
+      reinterpret_cast<T*>(data())[i] =
+          static_cast<T>(static_cast<int64_t>(std::clamp(value, -9e15, 9e15)));
     } else {
       reinterpret_cast<T*>(data())[i] = static_cast<T>(value);
     }
@@ -230,8 +230,9 @@ std::string Difference(const Host& got, const Host& want, double scale) {
   if (got->meta() != want->meta())
     return "got " + got->meta().ToString() + ", want " + want->meta().ToString();
   const DType dtype = got->meta().dtype;
-  const double tolerance =
-      scale * (dtype == DType::kFloat32 ? 1e-5 : dtype == DType::kFloat64 ? 1e-12 : 0.0);
+  const double tolerance = scale * (dtype == DType::kFloat32   ? 1e-5
+                                    : dtype == DType::kFloat64 ? 1e-12
+                                                               : 0.0);
   double magnitude = 1;  // cancellation leaves errors of the size of the largest element
   for (int64_t i = 0; i < want->numel(); ++i)
     if (std::isfinite(want->Get(i))) magnitude = std::max(magnitude, std::fabs(want->Get(i)));

@@ -58,8 +58,7 @@ struct Call {
 };
 Result<Hosts> Run(const Call& call, int threads = 1);
 // The whole call: infers, runs.
-Result<Hosts> RunWhole(const OpDef& def, const Hosts& inputs, const Attrs& attrs,
-                       int threads = 1);
+Result<Hosts> RunWhole(const OpDef& def, const Hosts& inputs, const Attrs& attrs, int threads = 1);
 
 // --- meshes -------------------------------------------------------------------------------------
 
@@ -86,8 +85,6 @@ class Evaluator final : public Builder {
   Value ToLayout(const Value& x, const sbp::Layout&) override { return x; }
 };
 
-inline Host AsHost(const Value& value) {
-  return Host(static_cast<HostTensor*>(value.get()));
-}
+inline Host AsHost(const Value& value) { return Host(static_cast<HostTensor*>(value.get())); }
 
 }  // namespace ofl::op::testing

@@ -19,8 +19,7 @@ TEST(OpRegistry, SuggestsNearNames) {
   const auto missing = OpRegistry::Get().Require("simgoid");
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.status().code(), Code::kNotFound);
-  EXPECT_EQ(missing.status().message(),
-            "no operator is named 'simgoid'; did you mean 'sigmoid'?");
+  EXPECT_EQ(missing.status().message(), "no operator is named 'simgoid'; did you mean 'sigmoid'?");
   const auto far = OpRegistry::Get().Require("qqqqqqqqqq");
   EXPECT_EQ(far.status().message(), "no operator is named 'qqqqqqqqqq'");
   EXPECT_FALSE(OpRegistry::Get().Require(std::string(10'000, 'x')).ok());

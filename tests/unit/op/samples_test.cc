@@ -111,8 +111,7 @@ Sample Widened(const OpDef& def, const Sample& s) {
 }
 
 // Sum of output k weighted by `weights`.
-double Loss(const OpDef& def, const Hosts& inputs, const Attrs& attrs, int k,
-            const Host& weights) {
+double Loss(const OpDef& def, const Hosts& inputs, const Attrs& attrs, int k, const Host& weights) {
   const auto results = RunWhole(def, inputs, attrs);
   OFL_CHECK(results.ok()) << results.status().ToString();
   double loss = 0;
@@ -160,8 +159,8 @@ void CheckGradOfOutput(const GradCase& g, int k, std::mt19937& random, const std
     if ((*grads)[i] != nullptr) {
       ASSERT_EQ((*grads)[i]->meta(), x->meta()) << what << ": input " << i;
     }
-    const bool wide = x->meta().dtype == DType::kFloat64 &&
-                      g.outputs[k]->meta().dtype == DType::kFloat64;
+    const bool wide =
+        x->meta().dtype == DType::kFloat64 && g.outputs[k]->meta().dtype == DType::kFloat64;
     const double step = wide ? 1e-5 : 1e-2, tolerance = wide ? 1e-5 : 3e-2;
     const int64_t stride = std::max<int64_t>(1, x->numel() / 24);
     for (int64_t e = 0; e < x->numel(); e += stride) {

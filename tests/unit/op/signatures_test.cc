@@ -46,15 +46,15 @@ void CheckSignature(const OpDef& def, const Whole& w, const NdSignature& signatu
   const std::string what =
       def.name + " " + w.text + " on " + hierarchy.ToString() + ": " + signature.ToString();
   for (size_t i = 0; i < w.inputs.size(); ++i) {
-    const Status legal = sbp::CheckLayout("input", w.inputs[i]->meta().dtype,
-                                          w.inputs[i]->meta().shape,
-                                          LayoutOn(hierarchy, signature.inputs[i]));
+    const Status legal =
+        sbp::CheckLayout("input", w.inputs[i]->meta().dtype, w.inputs[i]->meta().shape,
+                         LayoutOn(hierarchy, signature.inputs[i]));
     // P(sum) of bool has no meaning, so nobody can ask for it.
     if (!legal.ok() && w.inputs[i]->meta().dtype == DType::kBool) return;
     ASSERT_TRUE(legal.ok()) << what << "\n" << legal.ToString();
   }
-  const auto got = RunSharded(def, w.inputs, w.sample.attrs, w.outputs, signature, hierarchy,
-                              w.sample, random);
+  const auto got =
+      RunSharded(def, w.inputs, w.sample.attrs, w.outputs, signature, hierarchy, w.sample, random);
   ASSERT_TRUE(got.ok()) << what << "\n" << got.status().ToString();
   ASSERT_EQ(got->size(), w.results.size()) << what;
   for (size_t i = 0; i < got->size(); ++i)
@@ -69,8 +69,8 @@ TEST_P(EveryRule, HoldsOnRealShards) {
     for (const Shape& hierarchy : {Shape{2}, Shape{3}, Shape{2, 2}, Shape{2, 3}}) {
       // The larger mesh is for the samples where parts differ in two steps.
       if (hierarchy == Shape{2, 3} && sample.inputs.size() > 2) continue;
-      const auto signatures = def().Signatures(sample.inputs, whole->outputs,
-                                               whole->sample.attrs, hierarchy);
+      const auto signatures =
+          def().Signatures(sample.inputs, whole->outputs, whole->sample.attrs, hierarchy);
       ASSERT_TRUE(signatures.ok()) << whole->text << "\n" << signatures.status().ToString();
       ASSERT_FALSE(signatures->empty());
       for (const NdSbp& nd : (*signatures)[0].inputs) EXPECT_TRUE(nd.AllBroadcast());
@@ -164,8 +164,8 @@ std::optional<NdSignature> FindLegal(const OpDef& def, const std::vector<Whole>&
     const NdSignature s = Lift(inputs, outputs);
     const auto works = [&](int64_t parts) {
       return ShapesAgree(def, draws[0], s, parts) &&
-             std::ranges::all_of(
-                 draws, [&](const Whole& w) { return Works(def, w, s, parts, random); });
+             std::ranges::all_of(draws,
+                                 [&](const Whole& w) { return Works(def, w, s, parts, random); });
     };
     if (works(2) && works(3)) return s;
   }
@@ -220,8 +220,7 @@ void ReportUnclaimed(const OpDef& def, const Sample& sample, std::mt19937& rando
     const auto signatures =
         def.Signatures(sample.inputs, draws[0].outputs, draws[0].sample.attrs, {parts});
     ASSERT_TRUE(signatures.ok());
-    for (const NdSignature& s : *signatures)
-      claimed.insert(NdSignature{s.inputs, {}}.ToString());
+    for (const NdSignature& s : *signatures) claimed.insert(NdSignature{s.inputs, {}}.ToString());
   }
   std::vector<std::vector<Sbp>> output_lists;
   for (const TensorMeta& m : draws[0].outputs) output_lists.push_back(Symbols(m, true));

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <iostream>
 
-#include "simulate.h"
+#include "tests/unit/sbp/simulate.h"
 
 namespace ofl::sbp {
 namespace {
@@ -98,8 +98,7 @@ void CompareWithBruteForce(const Shape& mesh, const Shape& shape, const LinkMode
   // One placement: a detour never pays.
   for (size_t i = 0; i < layouts.size(); ++i)
     for (size_t j = 0; j < layouts.size(); ++j)
-      for (size_t k = 0; k < layouts.size(); ++k)
-        ASSERT_LE(best[i][j], best[i][k] + best[k][j]);
+      for (size_t k = 0; k < layouts.size(); ++k) ASSERT_LE(best[i][j], best[i][k] + best[k][j]);
 }
 
 TEST(PlannerTest, EqualsBruteForceOnOneAxis) {
@@ -177,9 +176,7 @@ TEST(PlannerTest, BytesOfEvenParts) {
   const TensorMeta meta{DType::kFloat32, {1024, 1024}};
   const int64_t t = meta.bytes();
   const Placement p = Mesh({4});
-  auto bytes = [&](Sbp a, Sbp b) {
-    return BusiestBytes(meta, {p, {a}}, {p, {b}}, {});
-  };
+  auto bytes = [&](Sbp a, Sbp b) { return BusiestBytes(meta, {p, {a}}, {p, {b}}, {}); };
   EXPECT_EQ(bytes(kS0, kB), t * 3 / 4);
   EXPECT_EQ(bytes(kP, kS1), t * 3 / 4);
   EXPECT_EQ(bytes(kP, kB), t * 3 / 2);
@@ -192,10 +189,8 @@ TEST(PlannerTest, RefusesImpossibleLayouts) {
   const Placement p = Mesh({2, 2});
   const TensorMeta meta{DType::kFloat32, {4, 4}};
   const Layout good{p, {kB, kB}};
-  const std::vector<Layout> bad = {{p, {kB}},
-                                   {p, {kB, Sbp::Split(2)}},
-                                   {p, {kP, kMax}},
-                                   {Placement(), {kB, kB}}};
+  const std::vector<Layout> bad = {
+      {p, {kB}}, {p, {kB, Sbp::Split(2)}}, {p, {kP, kMax}}, {Placement(), {kB, kB}}};
   for (const Layout& layout : bad) {
     EXPECT_EQ(PlanBoxing(meta, layout, good).status().code(), Code::kInvalidArgument);
     EXPECT_EQ(PlanBoxing(meta, good, layout).status().code(), Code::kInvalidArgument);
@@ -233,8 +228,8 @@ TEST(PlannerTest, RatioToTheLowerBound) {
         int64_t bound = 0;
         for (int i = 0; i < placement.size(); ++i) {
           const Box held = LocalBox(meta.shape, a, i), needed = LocalBox(meta.shape, b, i);
-          bound = std::max(bound, needed.Extent().numel() -
-                                      needed.Intersect(held).Extent().numel());
+          bound =
+              std::max(bound, needed.Extent().numel() - needed.Intersect(held).Extent().numel());
         }
         const int64_t moved = BusiestBytes(meta, a, b, bytes_only);
         if (bound == 0) {

@@ -48,16 +48,16 @@ constexpr char kMatmul[] = "(m k),(k n)->(m n); reduce k by sum; linear 0 1";
 constexpr char kAdd[] = "(...),(...)->(...); linear jointly 0 1";
 
 TEST(DeriveTest, Matmul) {
-  EXPECT_THAT(OneD(kMatmul, {{4, 6}, {6, 8}}, {{4, 8}}),
-              ElementsAre("B,B->B", "S(0),B->S(0)", "S(1),S(0)->P", "B,S(1)->S(1)", "P,B->P",
-                          "B,P->P"));
+  EXPECT_THAT(
+      OneD(kMatmul, {{4, 6}, {6, 8}}, {{4, 8}}),
+      ElementsAre("B,B->B", "S(0),B->S(0)", "S(1),S(0)->P", "B,S(1)->S(1)", "P,B->P", "B,P->P"));
 }
 
 TEST(DeriveTest, BatchedMatmulWithBroadcast) {
   constexpr char kText[] = "(... m k),(... k n)->(... m n); reduce k by sum; linear 0 1";
   EXPECT_THAT(OneD(kText, {{5, 1, 4, 6}, {3, 6, 8}}, {{5, 3, 4, 8}}),
-              ElementsAre("B,B->B", "S(0),B->S(0)", "S(2),B->S(2)", "S(3),S(1)->P",
-                          "B,S(0)->S(1)", "B,S(2)->S(3)", "P,B->P", "B,P->P"));
+              ElementsAre("B,B->B", "S(0),B->S(0)", "S(2),B->S(2)", "S(3),S(1)->P", "B,S(0)->S(1)",
+                          "B,S(2)->S(3)", "P,B->P", "B,P->P"));
 }
 
 TEST(DeriveTest, ElementwiseAlignsFromTheRight) {
@@ -72,9 +72,9 @@ TEST(DeriveTest, ElementwiseAlignsFromTheRight) {
 TEST(DeriveTest, Reductions) {
   EXPECT_THAT(OneD("(... r)->(...); reduce r by sum; linear 0", {{4, 6}}, {{4}}),
               ElementsAre("B->B", "S(0)->S(0)", "S(1)->P", "P->P"));
-  EXPECT_THAT(OneD("(... r)->(... 1); reduce r by max; monotone 0", {{4, 6}}, {{4, 1}}),
-              ElementsAre("B->B", "S(0)->S(0)", "S(1)->P(max)", "P(max)->P(max)",
-                          "P(min)->P(min)"));
+  EXPECT_THAT(
+      OneD("(... r)->(... 1); reduce r by max; monotone 0", {{4, 6}}, {{4, 1}}),
+      ElementsAre("B->B", "S(0)->S(0)", "S(1)->P(max)", "P(max)->P(max)", "P(min)->P(min)"));
   // A factor that is not reduced (softmax's denominator) cannot be split.
   EXPECT_THAT(OneD("(... r)->(...)", {{4, 6}}, {{4}}), ElementsAre("B->B", "S(0)->S(0)"));
   // The adjoint of broadcasting: "..." reduces what the output lacks.
@@ -159,9 +159,9 @@ TEST(NdDeriveTest, MatmulOnTwoAxesIsAllPairs) {
   const auto all = OnMesh(TextRule(kMatmul), {{5, 3}, {3, 2}}, {{5, 2}}, {2, 2});
   EXPECT_EQ(all.size(), 36u);
   EXPECT_EQ(all.front(), "(B, B),(B, B)->(B, B)");
-  EXPECT_THAT(all, IsSupersetOf({"(S(0), B),(B, S(1))->(S(0), S(1))",
-                                 "(S(1), S(0)),(S(0), B)->(P, S(0))",
-                                 "(S(1), S(1)),(S(0), S(0))->(P, P)"}));
+  EXPECT_THAT(
+      all, IsSupersetOf({"(S(0), B),(B, S(1))->(S(0), S(1))", "(S(1), S(0)),(S(0), B)->(P, S(0))",
+                         "(S(1), S(1)),(S(0), S(0))->(P, P)"}));
 }
 
 TEST(NdDeriveTest, ABroadcastAxisStaysBroadcastOnShrunkParts) {
@@ -172,8 +172,7 @@ TEST(NdDeriveTest, ABroadcastAxisStaysBroadcastOnShrunkParts) {
 }
 
 TEST(NdDeriveTest, DropsOperandsThatMixPartials) {
-  const auto all =
-      OnMesh(TextRule("(...)->(...); linear 0; monotone 0"), {{4}}, {{4}}, {2, 2});
+  const auto all = OnMesh(TextRule("(...)->(...); linear 0; monotone 0"), {{4}}, {{4}}, {2, 2});
   EXPECT_THAT(all, Contains("(P, P)->(P, P)"));
   EXPECT_THAT(all, Not(Contains("(P, P(max))->(P, P(max))")));
 }
@@ -225,8 +224,8 @@ TEST(ReshapeRuleTest, SizeOneAndEmpty) {
 // Every claimed split is true: the elements of a part of the input are those of the output's.
 TEST(ReshapeRuleTest, ClaimsHoldElementForElement) {
   const std::vector<std::pair<Shape, Shape>> cases = {
-      {{8, 4}, {2, 4, 4}}, {{2, 3, 4}, {6, 4}},    {{6, 2}, {3, 4}},    {{12}, {3, 4}},
-      {{7}, {7, 1}},       {{1, 5, 2}, {10, 1}},   {{4, 3, 2}, {2, 12}}, {{9, 4}, {3, 3, 2, 2}},
+      {{8, 4}, {2, 4, 4}}, {{2, 3, 4}, {6, 4}},  {{6, 2}, {3, 4}},     {{12}, {3, 4}},
+      {{7}, {7, 1}},       {{1, 5, 2}, {10, 1}}, {{4, 3, 2}, {2, 12}}, {{9, 4}, {3, 3, 2, 2}},
   };
   for (const auto& [from, to] : cases)
     for (int64_t parts = 1; parts <= 6; ++parts)

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "simulate.h"
+#include "tests/unit/sbp/simulate.h"
 
 namespace ofl::sbp {
 namespace {
@@ -19,8 +19,8 @@ TEST(SbpTest, TextGoesBothWays) {
     EXPECT_EQ(symbol->ToString(), text);
   }
   EXPECT_EQ(*Sbp::Parse(" P(sum) "), Sbp::Partial());
-  for (const char* text : {"", "S", "S()", "S(-1)", "S(8)", "S(0", "S(1x)", "S(99999999999)", "b",
-                           "P(mean)", "S0"}) {
+  for (const char* text :
+       {"", "S", "S()", "S(-1)", "S(8)", "S(0", "S(1x)", "S(99999999999)", "b", "P(mean)", "S0"}) {
     EXPECT_EQ(Sbp::Parse(text).status().code(), Code::kInvalidArgument) << text;
   }
 }
@@ -62,8 +62,7 @@ TEST(LocalBoxTest, NestedSlices) {
   const Layout flat{Mesh({6}), {kS0}};
   for (int64_t n = 0; n < 40; ++n) {
     bool same = true;
-    for (int i = 0; i < 6; ++i)
-      same = same && LocalBox({n}, nested, i) == LocalBox({n}, flat, i);
+    for (int i = 0; i < 6; ++i) same = same && LocalBox({n}, nested, i) == LocalBox({n}, flat, i);
     EXPECT_EQ(same, n % 6 == 0 || n % 6 == 1 || n % 6 == 5) << n;
   }
 }

@@ -241,13 +241,12 @@ Shards<T> Execute(const BoxingStep& step, const Shape& logical, const Shards<T>&
           slots.push_back(shard_of.data[IndexIn(shard_of.box, at)]);
         }
         const int64_t e = IndexIn(shard.box, at);
-        shard.data[e] = slots.empty() ? Identity<T>(piece.op)
-                                      : CombineTree(slots, piece.tree, piece.op);
+        shard.data[e] =
+            slots.empty() ? Identity<T>(piece.op) : CombineTree(slots, piece.tree, piece.op);
         ++written[e];
       }
     }
-    EXPECT_EQ(std::count(written.begin(), written.end(), 1),
-              static_cast<int64_t>(written.size()));
+    EXPECT_EQ(std::count(written.begin(), written.end(), 1), static_cast<int64_t>(written.size()));
     after[rank] = std::move(shard);
   }
   return after;

@@ -1,4 +1,4 @@
-#include "simulate.h"
+#include "tests/unit/sbp/simulate.h"
 
 namespace ofl::sbp {
 namespace {
@@ -52,8 +52,8 @@ const LinkModel kLinks[] = {{}, {.alpha_ps = 0}, {.alpha_ps = 1'000}};
 TEST(WorkTest, EveryPairOfLayoutsOnOneAxis) {
   std::mt19937_64 random(1);
   for (int n : {1, 2, 3, 4})
-    for (const Shape& shape : {Shape{12, 24}, Shape{7, 5}, Shape{2, 3}, Shape{1, 6}, Shape{0, 3},
-                               Shape{5, 1, 2}})
+    for (const Shape& shape :
+         {Shape{12, 24}, Shape{7, 5}, Shape{2, 3}, Shape{1, 6}, Shape{0, 3}, Shape{5, 1, 2}})
       for (const NdSbp& a : AllLayouts(kSymbols, 1))
         for (const NdSbp& b : AllLayouts(kSymbols, 1))
           for (const LinkModel& link : kLinks)

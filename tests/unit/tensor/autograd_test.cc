@@ -1,6 +1,6 @@
 #include "oneflow_like/tensor/autograd.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
 #include "tests/unit/tensor/world.h"
 
 namespace ofl::tensor {

@@ -1,6 +1,6 @@
 #include "oneflow_like/tensor/boxing.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
 #include "tests/unit/tensor/world.h"
 
 namespace ofl::tensor {
@@ -10,8 +10,7 @@ using sbp::NdSbp;
 using sbp::Sbp;
 using ::testing::HasSubstr;
 
-const std::vector<Sbp> kSymbols = {Sbp::Split(0), Sbp::Split(1), Sbp::Broadcast(),
-                                   Sbp::Partial()};
+const std::vector<Sbp> kSymbols = {Sbp::Split(0), Sbp::Split(1), Sbp::Broadcast(), Sbp::Partial()};
 const std::vector<Shape> kShapes = {{4, 6}, {5, 3}, {1, 2}, {0, 3}, {7, 1}};
 
 void ExpectConversion(const Shape& shape, const LayoutRef& from, const LayoutRef& to) {

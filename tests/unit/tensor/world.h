@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
@@ -68,8 +68,8 @@ inline std::vector<float> RandomIntegers(int64_t n, uint32_t seed) {
 
 inline LayoutRef MakeLayout(std::vector<int> ranks, sbp::NdSbp nd_sbp, Shape hierarchy = {}) {
   if (hierarchy.rank() == 0) hierarchy = Shape({static_cast<int64_t>(ranks.size())});
-  return std::make_shared<const sbp::Layout>(sbp::Layout{
-      Must(Placement::Make(DeviceKind::kCpu, hierarchy, std::move(ranks))), nd_sbp});
+  return std::make_shared<const sbp::Layout>(
+      sbp::Layout{Must(Placement::Make(DeviceKind::kCpu, hierarchy, std::move(ranks))), nd_sbp});
 }
 
 // A global tensor of known logical value under any layout, made without communication: partial

@@ -31,8 +31,8 @@ MutableBytes Into(std::string& text) {
 TEST_P(Contract, CarriesMessagesOfAllSizesBothWaysWithoutCopies) {
   World world = Make(2);
   uint64_t sequence = 0;
-  for (size_t bytes : {size_t{0}, size_t{1}, size_t{100}, kEagerBytes, kEagerBytes + 1,
-                       size_t{9'000'001}}) {
+  for (size_t bytes :
+       {size_t{0}, size_t{1}, size_t{100}, kEagerBytes, kEagerBytes + 1, size_t{9'000'001}}) {
     std::string to1 = Pattern(bytes, 1), to0 = Pattern(bytes, 2);
     std::string at1(bytes, 'x'), at0(bytes, 'x');
     const Tag tag{.channel = 7, .sequence = sequence++};
@@ -173,8 +173,10 @@ TEST_P(Contract, EdgesStreamPiecesStraightIntoTheirSlots) {
 TEST_P(Contract, APushWithoutCreditIsRefusedAtHome) {
   World world = Make(2);
   std::string slot(8, 'x'), piece(8, 'p');
-  ASSERT_TRUE(world[1]->OpenEdge(EdgeReceiver{.edge_id = 1, .src = 0, .bytes = 8, .credits = 1,
-                                              .slots = {Into(slot)}}).ok());
+  ASSERT_TRUE(world[1]
+                  ->OpenEdge(EdgeReceiver{
+                      .edge_id = 1, .src = 0, .bytes = 8, .credits = 1, .slots = {Into(slot)}})
+                  .ok());
   ASSERT_TRUE(world[0]->OpenEdge(EdgeSender{.edge_id = 1, .dst = 1, .bytes = 8}).ok());
   Ops first(1), second(1), unknown(1), short_piece(1);
   world[0]->Push(0, 1, 0, AsBytes(piece), first.Next());
@@ -209,8 +211,10 @@ TEST_P(Contract, AfterClosePlanNoMemoryOfItIsTouched) {
   constexpr int64_t kBytes = 8 << 20;
   auto slot = std::make_unique<std::string>(kBytes, 'x');
   auto piece = std::make_unique<std::string>(kBytes, 'p');
-  ASSERT_TRUE(world[1]->OpenEdge(EdgeReceiver{.edge_id = 1, .src = 0, .bytes = kBytes,
-                                              .slots = {Into(*slot)}}).ok());
+  ASSERT_TRUE(
+      world[1]
+          ->OpenEdge(EdgeReceiver{.edge_id = 1, .src = 0, .bytes = kBytes, .slots = {Into(*slot)}})
+          .ok());
   ASSERT_TRUE(world[0]->OpenEdge(EdgeSender{.edge_id = 1, .dst = 1, .bytes = kBytes}).ok());
   world[0]->Push(0, 1, 0, AsBytes(*piece), nullptr);
   world[0]->ClosePlan(0);

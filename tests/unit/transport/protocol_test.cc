@@ -213,7 +213,11 @@ std::vector<std::string> Converse(uint64_t seed, const std::function<size_t()>& 
   }
   a.OpenSender(2);
   std::vector<std::string> slots(2, std::string(4, 'x'));
-  EdgeReceiver edge{.plan_id = 5, .edge_id = 7, .src = 0, .bytes = 4, .credits = 2,
+  EdgeReceiver edge{.plan_id = 5,
+                    .edge_id = 7,
+                    .src = 0,
+                    .bytes = 4,
+                    .credits = 2,
                     .slots = {Into(slots[0]), Into(slots[1])}};
   edge.on_piece = [&](int64_t k) {
     b.log.push_back("piece " + std::to_string(k) + " " + slots[static_cast<size_t>(k % 2)]);
@@ -282,8 +286,8 @@ TEST(Protocol, AnyCuttingOfTheBytesGivesTheSameEvents) {
     });
     RC_ASSERT(whole == cut);
     RC_ASSERT(whole.size() > 150);
-    for (const std::string& event : whole) RC_ASSERT(event.find(':') == std::string::npos ||
-                                                     event.starts_with("text "));
+    for (const std::string& event : whole)
+      RC_ASSERT(event.find(':') == std::string::npos || event.starts_with("text "));
   });
 }
 
@@ -377,29 +381,34 @@ TEST(Credits, BadPiecesFailTheConnectionWithTheirCause) {
   refused(piece([](FrameHeader& h) { h.destination = 2; }), "another rank: got destination 2");
   refused(piece([](FrameHeader& h) { h.epoch = 2; }), "another job or epoch: got epoch 2");
   refused(piece([](FrameHeader& h) { h.job ^= 1; }), "another job or epoch");
-  refused([](Established& end) {
-    FrameHeader header = Header(FrameType::kCredit);
-    header.channel = 5;
-    header.item = 7;
-    end.Feed(Frame(header));
-  }, "returned piece 0 of edge 7 of plan 5, which it does not hold");
+  refused(
+      [](Established& end) {
+        FrameHeader header = Header(FrameType::kCredit);
+        header.channel = 5;
+        header.item = 7;
+        end.Feed(Frame(header));
+      },
+      "returned piece 0 of edge 7 of plan 5, which it does not hold");
   refused([](Established& end) { end.Feed(Frame(Header(FrameType::kCredit))); }, "unknown edge");
   refused([](Established& end) { end.Feed(Frame(Header(FrameType::kJoin))); }, "rendezvous");
   refused([](Established& end) { end.Feed(Frame(Header(FrameType::kData), "abc")); },
           "data that was not granted");
-  refused([](Established& end) {
-    FrameHeader header = Header(FrameType::kMessage);
-    header.sequence = 9;
-    end.Feed(Frame(header, "abc") + Frame(header, "abc"));
-  }, "a second message has the tag (0, 9, 0)");
+  refused(
+      [](Established& end) {
+        FrameHeader header = Header(FrameType::kMessage);
+        header.sequence = 9;
+        end.Feed(Frame(header, "abc") + Frame(header, "abc"));
+      },
+      "a second message has the tag (0, 9, 0)");
 }
 
 TEST(Credits, AReturnWithoutPieceIsOurOwnFailure) {
   Established end;
   end.OpenReceiver(1);
   end.connection.ReturnCredit({5, 6}, 0, &end.effects);
-  EXPECT_THAT(end.connection.failure().message(),
-              HasSubstr("rank 0 failed: [credit] piece 0 of edge 6 of plan 5 cannot be given back"));
+  EXPECT_THAT(
+      end.connection.failure().message(),
+      HasSubstr("rank 0 failed: [credit] piece 0 of edge 6 of plan 5 cannot be given back"));
 }
 
 TEST(ClosePlan, LateFramesAreNoOffenceAndTouchNothing) {

@@ -169,11 +169,12 @@ TEST(Tcp, APeerKilledWhileOperationsAreOnTheirWayFailsThemAndIsNamed) {
     done(status);
   });
   std::string into(100, 'x'), large(1 << 20, 'l');
-  (*transport)->Recv(1, {.sequence = 1}, {reinterpret_cast<std::byte*>(into.data()), 100},
-                     pending.Next());
+  (*transport)
+      ->Recv(1, {.sequence = 1}, {reinterpret_cast<std::byte*>(into.data()), 100}, pending.Next());
   (*transport)->Send(1, {.sequence = 2}, AsBytes(large), pending.Next());
-  (*transport)->RecvAny(1, {.sequence = 3}, 10,
-                        [done = pending.Next()](auto text) { done(text.status()); });
+  (*transport)->RecvAny(1, {.sequence = 3}, 10, [done = pending.Next()](auto text) {
+    done(text.status());
+  });
   ::kill(child, SIGKILL);
   int wait_status = 0;
   ::waitpid(child, &wait_status, 0);

@@ -98,8 +98,8 @@ Done Ops::Next() {
 
 Status Ops::Wait() {
   std::unique_lock lock(state_->mutex);
-  const bool done = state_->changed.wait_for(lock, kPatience,
-                                             [this] { return state_->finished >= expected_; });
+  const bool done =
+      state_->changed.wait_for(lock, kPatience, [this] { return state_->finished >= expected_; });
   EXPECT_TRUE(done) << state_->finished << " of " << expected_ << " operations finished";
   return state_->first;
 }

@@ -42,7 +42,8 @@ class GraphConfig:
         as a vector of `value` entries, others are put together along axis 0.
         """
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"gradient accumulation steps must be an int of at least 1, got {value!r}")
+            raise ValueError("gradient accumulation steps must be an int of at least 1, "
+                             f"got {value!r}")
         self.gradient_accumulation_steps = value
 
     def __repr__(self):
@@ -215,8 +216,7 @@ class Graph:
 
     def plan(self):
         """The compiled plan."""
-        if not self.is_compiled:
-            raise RuntimeError(f"graph {self.name} is not compiled: call it, or compile(*args), first")
+        self._require_compiled()
         return Plan(self._session)
 
     def counters(self):
@@ -230,8 +230,7 @@ class Graph:
 
         `oneflow-like-exec` starts from such a directory.
         """
-        if not self.is_compiled:
-            raise RuntimeError(f"graph {self.name} is not compiled: call it, or compile(*args), first")
+        self._require_compiled()
         os.makedirs(directory, exist_ok=True)
         for name, tensor in self._session.variables().items():
             value = tensor.detach().numpy()
@@ -251,6 +250,11 @@ class Graph:
                 module.load_state_dict(state[name], strict=strict)
             elif strict:
                 raise KeyError(f"the state has no module {name!r} of graph {self.name}")
+
+    def _require_compiled(self):
+        if not self.is_compiled:
+            raise RuntimeError(f"graph {self.name} is not compiled: call it, or compile(*args), "
+                               "first")
 
     # --- compilation ---------------------------------------------------------------------------
 

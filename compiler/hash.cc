@@ -67,16 +67,18 @@ class Walk {
     Int(op.resource());
     Int(op.workspace());
     Int(op.finish_before());
-    if (op.kind() != proto::OpDef::BOXING) return;
-    const proto::BoxingDef& b = op.boxing();
-    Int(b.kind());
-    Layout(b.from());
-    Layout(b.to());
-    Int(b.mesh_axis());
-    Int(b.order());
-    Text(b.codec());
-    Int(b.send_bytes());
-    Int(b.receive_bytes());
+    Int(op.continue_before());
+    Int(op.steps_size());
+    for (const proto::StepDef& step : op.steps()) {
+      Int(step.kind());
+      Layout(step.to());
+      Int(step.mesh_axis());
+      Int(step.order());
+      Text(step.codec());
+      Int(step.send_bytes());
+      Int(step.receive_bytes());
+      Int(step.result_bytes());
+    }
   }
 
   void Argument(const proto::Argument& argument) {

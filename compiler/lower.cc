@@ -93,7 +93,6 @@ class Lowering {
     for (int v : node.outputs) op->add_outputs(value_index_[v]);
     op->set_placement(PlacementIndex(node.placement));
     op->set_segment(static_cast<int>(node.segment));
-    op->set_finish_before(-1);
     WriteNote(node, note);
     switch (node.kind) {
       case ir::NodeKind::kOp: return WriteCompute(node, op, note);
@@ -134,15 +133,12 @@ class Lowering {
                op::FindKernel(node.op->name, node.placement.kind(), inputs, outputs, node.attrs));
     if (kernel.workspace != nullptr)
       op->set_workspace(kernel.workspace(inputs, outputs, node.attrs, options_.threads));
-    std::vector<TensorMeta> whole_in, whole_out;
-    for (int v : node.inputs) whole_in.push_back(graph_.values[v].meta);
-    for (int v : node.outputs) whole_out.push_back(graph_.values[v].meta);
     int64_t bytes = 0;
-    for (const TensorMeta& m : whole_in) bytes += m.bytes();
-    for (const TensorMeta& m : whole_out) bytes += m.bytes();
+    for (const TensorMeta& m : inputs) bytes += m.bytes();
+    for (const TensorMeta& m : outputs) bytes += m.bytes();
     note->set_bytes(bytes);
-    note->set_flops(node.op->flops ? node.op->flops(whole_in, whole_out, node.attrs)
-                                   : (whole_out.empty() ? 0 : whole_out[0].shape.numel()));
+    note->set_flops(node.op->flops ? node.op->flops(inputs, outputs, node.attrs)
+                                   : (outputs.empty() ? 0 : outputs[0].shape.numel()));
     note->set_signature(node.signature->ToString());
     note->set_cost_ps(node.choice_cost_ps);
     for (const ir::Choice& choice : node.losing) {
@@ -155,35 +151,44 @@ class Lowering {
 
   Status WriteBoxing(const ir::Node& node, proto::OpDef* op, proto::OpNote* note) {
     op->set_kind(proto::OpDef::BOXING);
-    const sbp::BoxingStep& step = node.step;
-    proto::BoxingDef* def = op->mutable_boxing();
-    def->set_kind(static_cast<proto::BoxingDef::Kind>(static_cast<int>(step.kind)));
-    WriteLayout(step.from, def->mutable_from());
-    WriteLayout(step.to, def->mutable_to());
-    def->set_mesh_axis(step.mesh_axis);
-    def->set_order(static_cast<int>(step.order));
-    def->set_codec(step.codec);
-    if (step.total_bytes > 0) {
-      StagingBytes(node, def);
-      plan_.mutable_semantics()->add_collective_order(op_index_[node.id]);
+    for (const sbp::BoxingStep& step : node.steps) {
+      proto::StepDef* def = op->add_steps();
+      def->set_kind(static_cast<proto::StepDef::Kind>(static_cast<int>(step.kind)));
+      WriteLayout(step.to, def->mutable_to());
+      def->set_mesh_axis(step.mesh_axis);
+      def->set_order(static_cast<int>(step.order));
+      def->set_codec(step.codec);
+      SizeStep(node, step, def);
+      note->add_step_bytes(step.total_bytes);
+      note->set_cost_ps(note->cost_ps() + step.cost_ps);
+      note->set_rounds(note->rounds() + static_cast<int>(step.rounds));
     }
-    const int before = lifetimes_.finish_before[node.id];
-    op->set_finish_before(before < 0 ? -1 : op_index_[before]);
-    note->set_bytes(step.total_bytes);
-    note->set_cost_ps(step.cost_ps);
-    note->set_rounds(static_cast<int>(step.rounds));
-    note->set_cause(graph_.nodes[node.cause].name + " wants " + step.to.nd_sbp.ToString());
+    // The last step's result is the op's output, which has a register of its own.
+    op->mutable_steps(op->steps_size() - 1)->clear_result_bytes();
+    note->set_bytes(ir::Graph::BytesMoved(node));
+    if (note->bytes() > 0) plan_.mutable_semantics()->add_collective_order(op_index_[node.id]);
+    op->set_continue_before(PositionOf(node.steps.size() > 1 ? node.continue_before : -1));
+    op->set_finish_before(PositionOf(lifetimes_.finish_before[node.id]));
+    auto cause = op_index_.find(node.cause);
+    if (cause != op_index_.end()) note->set_cause(cause->second + 1);
     return Status::Ok();
   }
 
-  // The most bytes of messages, each padded, that any rank sends or receives in this step.
-  void StagingBytes(const ir::Node& node, proto::BoxingDef* def) {
-    const ir::Value& value = graph_.values[node.inputs[0]];
-    const int64_t item = static_cast<int64_t>(DTypeSize(value.meta.dtype));
-    std::vector<int> ranks = node.step.from.placement.ranks();
-    for (int r : node.step.to.placement.ranks()) ranks.push_back(r);
+  // An op as a position: index plus 1, 0 for none.
+  int PositionOf(int node) const { return node < 0 ? 0 : op_index_.at(node) + 1; }
+
+  // The most bytes of messages, each padded, that any rank sends or receives in this step, and the
+  // most that any holds after it.
+  void SizeStep(const ir::Node& node, const sbp::BoxingStep& step, proto::StepDef* def) {
+    const TensorMeta& meta = graph_.values[node.inputs[0]].meta;
+    const int64_t item = static_cast<int64_t>(DTypeSize(meta.dtype));
+    def->set_result_bytes(AlignUp(sbp::LocalShape(meta.shape, step.to, 0).numel() * item));
+    if (step.total_bytes == 0) return;
+    std::vector<int> ranks = step.from.placement.ranks();
+    if (!(step.from.placement == step.to.placement))
+      for (int r : step.to.placement.ranks()) ranks.push_back(r);
     for (int rank : ranks) {
-      const sbp::RankWork work = sbp::WorkOf(node.step, value.meta.shape, rank);
+      const sbp::RankWork work = sbp::WorkOf(step, meta.shape, rank);
       int64_t sends = 0, receives = 0;
       for (const auto& m : work.sends) sends += AlignUp(m.box.Extent().numel() * item);
       for (const auto& m : work.receives) receives += AlignUp(m.box.Extent().numel() * item);
@@ -289,10 +294,14 @@ class Lowering {
     const proto::OpDef& op = plan_.semantics().ops(op_index_.at(node.id));
     if (node.kind == ir::NodeKind::kOp) return node.placement.Contains(rank) ? op.workspace() : 0;
     if (node.kind != ir::NodeKind::kBoxing) return 0;
-    const bool member =
-        node.step.from.placement.Contains(rank) || node.step.to.placement.Contains(rank);
-    if (!member) return 0;
-    return (op.boxing().send_bytes() + op.boxing().receive_bytes()) * StagingInstances(op);
+    int64_t bytes = 0;
+    bool member = false;
+    for (int i = 0; i < op.steps_size(); ++i) {
+      bytes += StepScratch(op.steps(i)) * StagingInstances(op);
+      member |=
+          node.steps[i].from.placement.Contains(rank) || node.steps[i].to.placement.Contains(rank);
+    }
+    return member ? bytes : 0;
   }
 
   int StagingInstances(const proto::OpDef& op) const {
@@ -311,6 +320,10 @@ class Lowering {
 };
 
 }  // namespace
+
+int64_t StepScratch(const proto::StepDef& step) {
+  return step.send_bytes() + step.receive_bytes() + step.result_bytes();
+}
 
 int StagingInstancesOf(const proto::Semantics& semantics, const proto::OpDef& op) {
   // Two, where pieces follow one another: the next arrives while this one is put together.

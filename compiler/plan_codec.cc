@@ -104,22 +104,29 @@ Result<sbp::Layout> PlacementTable::ReadLayout(const proto::LayoutDef& layout) c
   return sbp::Layout{at(layout.placement()), nd_sbp};
 }
 
-Result<sbp::BoxingStep> PlacementTable::ReadBoxing(const proto::BoxingDef& boxing) const {
-  sbp::BoxingStep step;
-  OFL_ENSURE(boxing.kind() >= 0 && boxing.kind() <= 6, Code::kDataLoss)
-      << "boxing kind " << boxing.kind() << " is unknown";
-  step.kind = static_cast<sbp::StepKind>(boxing.kind());
-  OFL_ASSIGN(step.from, ReadLayout(boxing.from()));
-  OFL_ASSIGN(step.to, ReadLayout(boxing.to()));
-  const int mesh_rank = step.from.placement.hierarchy().rank();
-  OFL_ENSURE(boxing.mesh_axis() >= -1 && boxing.mesh_axis() < mesh_rank, Code::kDataLoss)
-      << "boxing on mesh axis " << boxing.mesh_axis() << " of " << mesh_rank;
-  step.mesh_axis = boxing.mesh_axis();
-  OFL_ENSURE(boxing.order() == 0, Code::kUnimplemented)
-      << "reduction order " << boxing.order() << " needs a vendor's collective";
-  OFL_ENSURE(boxing.codec().empty(), Code::kUnimplemented)
-      << "codec '" << boxing.codec() << "' is not known";
-  return step;
+Result<std::vector<sbp::BoxingStep>> PlacementTable::ReadSteps(const proto::OpDef& op,
+                                                               const sbp::Layout& from) const {
+  OFL_ENSURE(op.steps_size() >= 1 && op.steps_size() <= kMaxSteps, Code::kDataLoss)
+      << "a conversion of " << op.steps_size() << " steps";
+  std::vector<sbp::BoxingStep> steps;
+  for (const proto::StepDef& def : op.steps()) {
+    sbp::BoxingStep step;
+    OFL_ENSURE(def.kind() >= 0 && def.kind() <= 6, Code::kDataLoss)
+        << "boxing kind " << def.kind() << " is unknown";
+    step.kind = static_cast<sbp::StepKind>(def.kind());
+    step.from = steps.empty() ? from : steps.back().to;
+    OFL_ASSIGN(step.to, ReadLayout(def.to()));
+    const int mesh_rank = step.from.placement.hierarchy().rank();
+    OFL_ENSURE(def.mesh_axis() >= -1 && def.mesh_axis() < mesh_rank, Code::kDataLoss)
+        << "boxing on mesh axis " << def.mesh_axis() << " of " << mesh_rank;
+    step.mesh_axis = def.mesh_axis();
+    OFL_ENSURE(def.order() == 0, Code::kUnimplemented)
+        << "reduction order " << def.order() << " needs a vendor's collective";
+    OFL_ENSURE(def.codec().empty(), Code::kUnimplemented)
+        << "codec '" << def.codec() << "' is not known";
+    steps.push_back(std::move(step));
+  }
+  return steps;
 }
 
 Result<TensorMeta> ReadMeta(const proto::ValueDef& value) {

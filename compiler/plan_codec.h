@@ -22,7 +22,9 @@ class PlacementTable {
   const Placement& at(int index) const { return placements_[index]; }
   int size() const { return static_cast<int>(placements_.size()); }
   Result<sbp::Layout> ReadLayout(const proto::LayoutDef& layout) const;
-  Result<sbp::BoxingStep> ReadBoxing(const proto::BoxingDef& boxing) const;
+  // The steps of a conversion that starts from `from`.
+  Result<std::vector<sbp::BoxingStep>> ReadSteps(const proto::OpDef& op,
+                                                 const sbp::Layout& from) const;
 
  private:
   std::vector<Placement> placements_;
@@ -30,12 +32,17 @@ class PlacementTable {
 
 Result<TensorMeta> ReadMeta(const proto::ValueDef& value);
 
+// Steps of one conversion; a bound for what a file may ask.
+inline constexpr int kMaxSteps = 16;
+
 // Messages and register instances start on this boundary.
 inline constexpr int64_t kMemoryAlignment = 64;
 inline int64_t AlignUp(int64_t bytes) {
   return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
 }
 
+// Bytes of scratch of one instance of a step: messages sent, received, and its result if not last.
+int64_t StepScratch(const proto::StepDef& step);
 // Register instances of the message staging of a boxing op.
 int StagingInstancesOf(const proto::Semantics& semantics, const proto::OpDef& op);
 

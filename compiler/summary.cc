@@ -46,10 +46,15 @@ void ShowConversions(const proto::Plan& plan, std::string& out) {
     const proto::OpDef& op = s.ops(i);
     if (op.kind() != proto::OpDef::BOXING) continue;
     const proto::OpNote& note = plan.notes().ops(i);
-    const int kind = op.boxing().kind();
-    std::snprintf(line, sizeof line, "  %-14s %-15s %10s  %s  %s\n", op.name().c_str(),
-                  kind >= 0 && kind <= 6 ? kKinds[kind] : "?", Bytes(note.bytes()).c_str(),
-                  note.cause().c_str(), Where(plan.notes(), note).c_str());
+    std::string kinds;
+    for (const proto::StepDef& step : op.steps())
+      kinds += (kinds.empty() ? "" : " + ") +
+               std::string(step.kind() >= 0 && step.kind() <= 6 ? kKinds[step.kind()] : "?");
+    const bool caused = note.cause() >= 1 && note.cause() <= s.ops_size();
+    const std::string cause = caused ? "for " + s.ops(note.cause() - 1).name() : "to_global";
+    std::snprintf(line, sizeof line, "  %-14s %-27s %10s  %-24s %s\n", op.name().c_str(),
+                  kinds.c_str(), Bytes(note.bytes()).c_str(), cause.c_str(),
+                  Where(plan.notes(), note).c_str());
     out += line;
   }
 }

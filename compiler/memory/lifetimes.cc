@@ -7,7 +7,7 @@ namespace ofl::compiler {
 bool PushedInPlace(const ir::Graph& graph, const ir::Node& boxing) {
   // A variable may be updated and an argument belongs to the caller: those are packed first.
   const ir::NodeKind producer = graph.producer(boxing.inputs[0]).kind;
-  return boxing.step.total_bytes > 0 && producer != ir::NodeKind::kVariable &&
+  return ir::Graph::BytesMoved(boxing) > 0 && producer != ir::NodeKind::kVariable &&
          producer != ir::NodeKind::kInput;
 }
 
@@ -19,7 +19,8 @@ class Analysis {
     result_.values.resize(graph.values.size());
     result_.finish_before.assign(graph.nodes.size(), -1);
     result_.position.assign(graph.nodes.size(), -1);
-    result_.finish.assign(graph.nodes.size(), -1);
+    result_.read.assign(graph.nodes.size(), -1);
+    result_.made.assign(graph.nodes.size(), -1);
     result_.instances.assign(graph.values.size(), 1);
     result_.alias_of.assign(graph.values.size(), -1);
     result_.has_memory.assign(graph.values.size(), false);
@@ -39,23 +40,30 @@ class Analysis {
   void Positions() {
     int64_t p = 0;
     for (int id : graph_.order) {
-      result_.position[id] = result_.finish[id] = 2 * p++;
+      result_.position[id] = result_.read[id] = result_.made[id] = 2 * p++;
       const int s = static_cast<int>(graph_.nodes[id].segment);
       if (segment_first_[s] < 0) segment_first_[s] = result_.position[id];
       segment_last_[s] = result_.position[id] + 1;
     }
     result_.end = 2 * p;
-    for (int id : graph_.order) {
-      const ir::Node& node = graph_.nodes[id];
-      if (node.kind != ir::NodeKind::kBoxing) continue;
-      int first = -1;
-      for (int c : consumers_[node.outputs[0]])
-        if (first < 0 || result_.position[c] < result_.position[first]) first = c;
-      if (first < 0) continue;
-      if (Repeats() && graph_.nodes[first].segment != node.segment) continue;
-      result_.finish_before[id] = first;
-      result_.finish[id] = result_.position[first] - 1;
-    }
+    for (int id : graph_.order)
+      if (graph_.nodes[id].kind == ir::NodeKind::kBoxing) Conversion(graph_.nodes[id]);
+  }
+
+  // When a conversion's first step has read the input and its last one writes the result.
+  void Conversion(const ir::Node& node) {
+    int64_t& read = result_.read[node.id];
+    int64_t& made = result_.made[node.id];
+    if (node.steps.size() > 1 && node.continue_before >= 0)
+      read = made = result_.position[node.continue_before] - 1;
+    int first = -1;
+    for (int c : consumers_[node.outputs[0]])
+      if (first < 0 || result_.position[c] < result_.position[first]) first = c;
+    if (first < 0) return;
+    if (Repeats() && graph_.nodes[first].segment != node.segment) return;
+    result_.finish_before[node.id] = first;
+    made = result_.position[first] - 1;
+    if (node.steps.size() == 1) read = made;
   }
 
   void Live(int v) {
@@ -63,14 +71,13 @@ class Analysis {
     result_.has_memory[v] =
         producer.kind != ir::NodeKind::kInput && producer.kind != ir::NodeKind::kVariable;
     Lifetime& life = result_.values[v];
-    life.first = producer.kind == ir::NodeKind::kBoxing ? result_.finish[producer.id]
-                                                        : result_.position[producer.id];
+    life.first = result_.made[producer.id];
     life.last = life.first;
     bool crosses = false;  // read in another segment than it is made in
     bool pushed = false;
     for (int c : consumers_[v]) {
       const ir::Node& consumer = graph_.nodes[c];
-      life.last = std::max(life.last, result_.finish[c]);
+      life.last = std::max(life.last, result_.read[c]);
       crosses |= consumer.segment != producer.segment;
       pushed |= consumer.kind == ir::NodeKind::kBoxing && PushedInPlace(graph_, consumer);
     }
@@ -116,7 +123,7 @@ class Analysis {
     if (result_.values[in].last != result_.position[node.id]) return;
     if (std::count(node.inputs.begin(), node.inputs.end(), in) != 1) return;
     int readers_now = 0;
-    for (int c : consumers_[in]) readers_now += result_.finish[c] == result_.position[node.id];
+    for (int c : consumers_[in]) readers_now += result_.read[c] == result_.position[node.id];
     if (readers_now != 1) return;
     if (graph_.producer(in).segment != node.segment && Repeats()) return;
     if (graph_.producer(in).kind == ir::NodeKind::kAccumulate && Repeats()) return;

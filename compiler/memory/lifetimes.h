@@ -1,6 +1,6 @@
 // When each value and scratch block of a graph is alive, and which outputs may take over an
-// input's memory. Positions are those of the compute stream's order: node p begins at 2p; a
-// conversion's receiving half runs at 2q-1, just before its first reader q.
+// input's memory. Positions are those of the compute stream's order: node p begins at 2p; the
+// receiving half of a conversion's last step runs at 2q-1, just before its first reader q.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ struct Lifetimes {
   std::vector<Lifetime> values;    // by value id; last < first: never read
   std::vector<int> finish_before;  // by node id: conversion's first reader (node id) or -1
   std::vector<int64_t> position;   // by node id: 2 * index in the order
-  std::vector<int64_t> finish;     // by node id: when it has read its inputs
+  std::vector<int64_t> read;       // by node id: when it has read its inputs
+  std::vector<int64_t> made;       // by node id: when its outputs begin to exist
   std::vector<int> instances;      // by value id: registers
   std::vector<int> alias_of;       // by value id: value whose memory it takes over, or -1
   std::vector<bool> has_memory;    // by value id: takes bytes of the arena

@@ -1,5 +1,5 @@
-// Boxing: where a reader wants a value in another layout than it has, inserts the steps of the
-// conversion. Readers that want the same layout share one conversion.
+// Boxing: where a reader wants a value in another layout than it has, inserts the conversion as its
+// steps. Readers that want the same layout share one conversion.
 
 #include <map>
 
@@ -56,16 +56,16 @@ class BoxingPass {
     if (known != converted_.end()) return known->second;
     const TensorMeta meta = graph_.values[value].meta;
     OFL_ASSIGN(auto plan, sbp::PlanBoxing(meta, graph_.values[value].layout(), wanted, link_));
-    for (const sbp::BoxingStep& step : plan.steps) {
+    if (!plan.steps.empty()) {
       ir::Node& node =
-          graph_.AddNode(ir::NodeKind::kBoxing, "boxing", {value}, {meta}, step.to.placement);
-      node.step = step;
+          graph_.AddNode(ir::NodeKind::kBoxing, "boxing", {value}, {meta}, wanted.placement);
+      node.steps = std::move(plan.steps);
       node.cause = cause;
       node.segment = SegmentFor(value, cause);
       node.location = graph_.nodes[cause].location;
+      graph_.values[node.outputs[0]].nd_sbp = wanted.nd_sbp;
+      graph_.values[node.outputs[0]].requires_grad = graph_.values[value].requires_grad;
       value = node.outputs[0];
-      graph_.values[value].nd_sbp = step.to.nd_sbp;
-      graph_.values[value].requires_grad = graph_.values[node.inputs[0]].requires_grad;
     }
     converted_[key] = value;
     return value;

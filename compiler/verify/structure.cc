@@ -39,6 +39,11 @@ Status CheckClasses(const proto::Semantics& s) {
   return Status::Ok();
 }
 
+// Whether two ops fire equally often in an iteration.
+bool SameRate(const proto::Semantics& s, const proto::OpDef& a, const proto::OpDef& b) {
+  return s.micro_batches() == 1 || a.segment() == b.segment();
+}
+
 Status CheckOp(const proto::Semantics& s, int i, std::vector<bool>& produced,
                std::set<std::string>& names) {
   const proto::OpDef& op = s.ops(i);
@@ -46,11 +51,13 @@ Status CheckOp(const proto::Semantics& s, int i, std::vector<bool>& produced,
       << "an op has no name, or one that stands twice";
   OFL_ENSURE(i == 0 || s.ops(i - 1).segment() <= op.segment(), Code::kDataLoss)
       << "segments are not in order";
-  OFL_ENSURE(
-      op.finish_before() == -1 || (op.kind() == proto::OpDef::BOXING && op.finish_before() > i &&
-                                   op.finish_before() < s.ops_size()),
-      Code::kDataLoss)
-      << "it finishes before op " << op.finish_before();
+  for (int before : {op.continue_before() - 1, op.finish_before() - 1})
+    OFL_ENSURE(before == -1 || (op.kind() == proto::OpDef::BOXING && before > i &&
+                                before < s.ops_size() && SameRate(s, op, s.ops(before))),
+               Code::kDataLoss)
+        << "it goes on before op " << before;
+  OFL_ENSURE(op.finish_before() == 0 || op.finish_before() >= op.continue_before(), Code::kDataLoss)
+      << "its last step is finished before the others";
   OFL_ENSURE(op.workspace() >= 0 && op.workspace() <= kMaxArena, Code::kDataLoss)
       << "a workspace of " << op.workspace() << " bytes";
   for (int v : op.inputs())
@@ -151,18 +158,19 @@ Status CheckBoxing(const proto::Semantics& s, const proto::OpDef& op,
                    const PlacementTable& placements) {
   OFL_ENSURE(op.inputs_size() == 1 && op.outputs_size() == 1, Code::kDataLoss)
       << "a conversion has one input and one output";
-  OFL_ASSIGN(sbp::BoxingStep step, placements.ReadBoxing(op.boxing()));
   OFL_ASSIGN(TensorMeta meta, ReadMeta(s.values(op.inputs(0))));
-  OFL_TRY(sbp::CheckLayout("conversion source", meta.dtype, meta.shape, step.from));
-  OFL_TRY(sbp::CheckLayout("conversion result", meta.dtype, meta.shape, step.to));
-  const int64_t whole = meta.bytes() * (step.from.placement.size() + step.to.placement.size());
-  const int64_t most =
-      whole + kMemoryAlignment * 64 * (step.from.placement.size() + step.to.placement.size());
-  OFL_ENSURE(op.boxing().send_bytes() >= 0 && op.boxing().send_bytes() <= most &&
-                 op.boxing().receive_bytes() >= 0 && op.boxing().receive_bytes() <= most,
-             Code::kDataLoss)
-      << "it reserves " << op.boxing().send_bytes() << " and " << op.boxing().receive_bytes()
-      << " bytes for messages of a tensor of " << meta.bytes();
+  OFL_ASSIGN(sbp::Layout from, placements.ReadLayout(s.values(op.inputs(0)).layout()));
+  OFL_ASSIGN(auto steps, placements.ReadSteps(op, from));
+  for (int i = 0; i < op.steps_size(); ++i) {
+    OFL_TRY(sbp::CheckLayout("conversion source", meta.dtype, meta.shape, steps[i].from));
+    OFL_TRY(sbp::CheckLayout("conversion result", meta.dtype, meta.shape, steps[i].to));
+    const proto::StepDef& step = op.steps(i);
+    const int64_t members = steps[i].from.placement.size() + steps[i].to.placement.size();
+    const int64_t most = (meta.bytes() + kMemoryAlignment) * members;
+    for (int64_t bytes : {step.send_bytes(), step.receive_bytes(), step.result_bytes()})
+      OFL_ENSURE(bytes >= 0 && bytes <= most && bytes % kMemoryAlignment == 0, Code::kDataLoss)
+          << "step " << i << " reserves " << bytes << " bytes for a tensor of " << meta.bytes();
+  }
   return Status::Ok();
 }
 

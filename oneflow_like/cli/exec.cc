@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "oneflow_like/base/check.h"
 #include "oneflow_like/runtime/plan_runner.h"
 
 namespace {
@@ -57,6 +58,7 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
+  ofl::InitLogging(argv[0]);
   ofl::runtime::RunFiles files;
   if (!Parse(argc, argv, &files)) {
     std::fputs(kUsage, stderr);

@@ -49,6 +49,12 @@ Node& Graph::AddNode(NodeKind kind, std::string stem, std::vector<int> inputs,
   return nodes.back();
 }
 
+int64_t Graph::BytesMoved(const Node& boxing) {
+  int64_t bytes = 0;
+  for (const sbp::BoxingStep& step : boxing.steps) bytes += step.total_bytes;
+  return bytes;
+}
+
 std::vector<std::vector<int>> Graph::Consumers() const {
   std::vector<std::vector<int>> consumers(values.size());
   for (int id : order)
@@ -136,9 +142,9 @@ void PrintNode(const Graph& graph, const Node& node, std::ostringstream& out) {
   if (node.kind == NodeKind::kVariable) out << " '" << node.variable << "'";
   if (node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput) out << " #" << node.binding;
   if (node.target) out << " -> " << node.target->ToString();
-  if (node.kind == NodeKind::kBoxing)
-    out << " " << sbp::StepKindName(node.step.kind) << " " << node.step.from.ToString() << " -> "
-        << node.step.to.ToString() << " " << node.step.total_bytes << " B";
+  for (const sbp::BoxingStep& step : node.steps)
+    out << " " << sbp::StepKindName(step.kind) << " " << step.from.ToString() << " -> "
+        << step.to.ToString() << " " << step.total_bytes << " B;";
   out << " @" << node.placement.ToString() << " " << SegmentName(node.segment) << "\n";
 }
 

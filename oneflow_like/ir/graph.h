@@ -22,7 +22,7 @@ enum class NodeKind : uint8_t {
   kVariable,    // a named buffer that outlives launches
   kOp,          // an operator of the registry
   kToLayout,    // a conversion the user (or autograd) asked for; no steps yet
-  kBoxing,      // one boxing step
+  kBoxing,      // a conversion as its steps
   kAccumulate,  // sums its input over the micro-batches of an iteration
   kOutput,      // a launch result
 };
@@ -61,8 +61,10 @@ struct Node {
   std::string variable;                       // kVariable: name of the buffer
   std::optional<sbp::NdSbp> target;           // kToLayout: wanted symbols
   int dual_of = -1;                           // kToLayout: the layout dual to this value's instead
-  sbp::BoxingStep step;                       // kBoxing
+  std::vector<sbp::BoxingStep> steps;         // kBoxing; never empty
   int cause = -1;                             // kBoxing: the node that needs the conversion
+  int continue_before = -1;                   // kBoxing: the node before which all steps but the
+                                              // last are finished; -1: at its own position
   std::optional<sbp::NdSignature> signature;  // kOp, once chosen
   std::vector<Choice> losing;                 // kOp: what was not chosen
   int64_t choice_cost_ps = 0;
@@ -90,6 +92,8 @@ struct Graph {
   // Appends a node (also to `order`) and its output values; names it uniquely after `stem`.
   Node& AddNode(NodeKind kind, std::string stem, std::vector<int> inputs,
                 std::vector<TensorMeta> outputs, Placement placement);
+  // Bytes a conversion moves between ranks.
+  static int64_t BytesMoved(const Node& boxing);
   Node& producer(int value) { return nodes[values[value].producer]; }
   const Node& producer(int value) const { return nodes[values[value].producer]; }
   // Consumers of each value, in execution order; a node stands once for each use.

@@ -1,8 +1,9 @@
+#include "oneflow_like/base/check.h"
 #include "python/src/module.h"
 
 namespace ofl::python {
 // Overridden by the part that binds nn.Graph.
-__attribute__((weak)) void BindRuntime(nb::module_&) {}
+
 }  // namespace ofl::python
 
 NB_MODULE(_C, m) {
@@ -10,11 +11,13 @@ NB_MODULE(_C, m) {
   m.doc() = "The native part of oneflow_like.";
   m.attr("__version__") = OFL_VERSION;
   nanobind::set_leak_warnings(false);  // tensors held by globals outlive the module by design
+  ofl::InitLogging("oneflow_like");
   BindErrors(m);
   BindTypes(m);
   BindWorld(m);
   BindTensor(m);
   BindOps(m);
   BindSchema(m);
+  BindSamples(m);
   BindRuntime(m);
 }

@@ -31,8 +31,9 @@ void BindTypes(nb::module_& m);
 void BindTensor(nb::module_& m);
 void BindOps(nb::module_& m);
 void BindSchema(nb::module_& m);
+void BindSamples(nb::module_& m);
 void BindWorld(nb::module_& m);
-// Of nn.Graph; does nothing where that part is not built in.
+// Compiled graphs and plans, for nn.Graph.
 void BindRuntime(nb::module_& m);
 
 // --- errors ---------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_graph_equals_eager_bit_for_bit_and_shares_parameters():
         loss.backward()
         eager_opt.step()
         assert graph(x, y).item() == loss.item()
-    for a, b in zip(eager.parameters(), graphed.parameters()):
+    for a, b in zip(eager.parameters(), graphed.parameters(), strict=True):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
 
 
@@ -61,7 +61,7 @@ def test_eager_and_graph_steps_may_alternate():
             eager_step(mixed, mixed_opt)
         else:
             graph(x, y)
-    for a, b in zip(plain.parameters(), mixed.parameters()):
+    for a, b in zip(plain.parameters(), mixed.parameters(), strict=True):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-7)
 
 
@@ -317,6 +317,28 @@ if RANK == 0:
     graph = Train(model, flow.optim.SGD(model.parameters(), lr=0.1), micro_batches=4)
     np.testing.assert_allclose(losses, [float(graph(*data()).numpy().mean()) for _ in range(3)],
                                rtol=3e-6)
+
+
+def test_conversions_of_several_steps_on_three_processes(tmp_path):
+    out = run_text(tmp_path, 3, PRELUDE + """
+flow.manual_seed(3)
+model = nn.Sequential(nn.Linear(8, 400), nn.GELU(), nn.Linear(400, 400), nn.Linear(400, 4))
+model = model.to_global(placement=P, sbp=B)
+graph = Train(model, flow.optim.SGD(model.parameters(), lr=0.1))
+x, y = data(rows=17, placement=P, sbp=flow.sbp.split(0))
+losses = [graph(x, y).numpy().item() for _ in range(4)]
+counters = graph.counters()
+assert counters["messages"] == counters["predicted_messages"] > 0
+assert "reduce-scatter + all-gather" in graph.plan().summary()
+if RANK == 0:
+    print("LOSSES", losses)
+""").stdout
+    losses = json.loads(out.split("LOSSES", 1)[1].splitlines()[0])
+    flow.manual_seed(3)
+    model = nn.Sequential(nn.Linear(8, 400), nn.GELU(), nn.Linear(400, 400), nn.Linear(400, 4))
+    graph = Train(model, flow.optim.SGD(model.parameters(), lr=0.1))
+    x, y = data(rows=17)
+    np.testing.assert_allclose(losses, [graph(x, y).item() for _ in range(4)], rtol=3e-6)
 
 
 def test_a_saved_plan_runs_without_python(tmp_path):

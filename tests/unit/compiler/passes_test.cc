@@ -55,7 +55,8 @@ TEST(Passes, DataParallelGradientsAreReducedOnceEach) {
   int from_partial = 0;
   for (int id : graph.order) {
     const ir::Node& node = graph.nodes[id];
-    if (node.kind == ir::NodeKind::kBoxing) from_partial += node.step.from.nd_sbp.HasPartial();
+    if (node.kind == ir::NodeKind::kBoxing)
+      from_partial += node.steps.front().from.nd_sbp.HasPartial();
   }
   EXPECT_EQ(from_partial, 3);  // w1, b1, w2
 }

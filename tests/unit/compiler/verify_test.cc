@@ -82,22 +82,30 @@ const std::vector<Damage>& AllDamage() {
       {"conversion between layouts that are not its values'",
        [](auto& s) {
          FirstOp(s, proto::OpDef::BOXING)
-             ->mutable_boxing()
+             ->mutable_steps(0)
              ->mutable_to()
              ->mutable_sbp(0)
              ->set_kind(proto::SbpDef::PARTIAL);
        },
        ""},
       {"conversion with too little staging",
-       [](auto& s) { FirstOp(s, proto::OpDef::BOXING)->mutable_boxing()->set_receive_bytes(0); },
+       [](auto& s) { FirstOp(s, proto::OpDef::BOXING)->mutable_steps(0)->set_receive_bytes(0); },
        "reserves"},
       {"conversion with absurd staging",
        [](auto& s) {
-         FirstOp(s, proto::OpDef::BOXING)->mutable_boxing()->set_send_bytes(int64_t{1} << 50);
+         FirstOp(s, proto::OpDef::BOXING)->mutable_steps(0)->set_send_bytes(int64_t{1} << 50);
        },
        "reserves"},
       {"conversion that ends before it begins",
-       [](auto& s) { FirstOp(s, proto::OpDef::BOXING)->set_finish_before(0); }, "finishes"},
+       [](auto& s) { FirstOp(s, proto::OpDef::BOXING)->set_finish_before(1); }, "goes on before"},
+      {"conversion without steps", [](auto& s) { FirstOp(s, proto::OpDef::BOXING)->clear_steps(); },
+       "0 steps"},
+      {"conversion of a thousand steps",
+       [](auto& s) {
+         auto* op = FirstOp(s, proto::OpDef::BOXING);
+         for (int i = 0; i < 1000; ++i) *op->add_steps() = op->steps(0);
+       },
+       "steps"},
       {"two live values in the same bytes",
        [](auto& s) {
          auto* c = s.mutable_classes(0);

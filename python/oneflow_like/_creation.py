@@ -102,6 +102,9 @@ def arange(start, end=None, step=1, *, dtype=None, placement=None, sbp=None, req
     """start, start + step, ... up to `end`, which is left out."""
     if end is None:
         start, end = 0, start
+    for value in (start, end, step):
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"[arange] got {value!r}; expected numbers for start, end and step")
     if step == 0:
         raise ValueError(f"[arange] got start={start}, end={end}, step=0; expected step != 0")
     if (end - start) * step < 0:
@@ -136,6 +139,8 @@ def randint(low, high=None, size=None, *, dtype=None, placement=None, sbp=None):
         low, high = 0, low
     if low >= high:
         raise ValueError(f"[randint] got low={low}, high={high}; expected low < high")
+    if not -(1 << 63) <= low < high <= (1 << 63) - 1:
+        raise ValueError(f"[randint] got low={low}, high={high}; expected 64-bit integers")
     layout = check_layout("randint", placement, sbp)
     return _C.randint(_shape_of("randint", (size,)), low=low, high=high, dtype=dtype or _C.int64,
                       **layout)
@@ -161,13 +166,16 @@ def _to_array(data, dtype):
     except ValueError as error:
         raise ValueError(f"[tensor] the nested list is not rectangular: {error}") from None
     if dtype is not None:
+        if not isinstance(dtype, _C.dtype):
+            raise TypeError(f"[tensor] argument 'dtype' must be oneflow_like.dtype, not "
+                            f"{type(dtype).__name__}; expected for example flow.float32")
         return array.astype(dtype.name)
     if from_python and array.dtype == np.float64:
         array = array.astype(np.float32)  # Python's floats take the default dtype, as in torch
     if array.dtype.name not in _NUMPY_NAMES:
         raise TypeError(f"[tensor] got data of NumPy dtype {array.dtype}; expected one of "
                         f"{', '.join(sorted(_NUMPY_NAMES))}")
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def tensor(data, *, dtype=None, placement=None, sbp=None, requires_grad=False):

@@ -97,8 +97,11 @@ def stack(tensors, dim=0):
     tensors = list(tensors)
     if not tensors:
         raise ValueError("[stack] got no tensors; expected at least one")
-    shape = tuple(tensors[0].shape)
+    shape = tuple(getattr(tensors[0], "shape", ()))
     for index, tensor in enumerate(tensors):
+        if not isinstance(tensor, _C.Tensor):
+            raise TypeError(f"[stack] tensors[{index}] must be Tensor, not "
+                            f"{type(tensor).__name__}")
         if tuple(tensor.shape) != shape:
             raise ValueError(f"[stack] shapes differ: got tensors[0]: {shape}, tensors[{index}]: "
                              f"{tuple(tensor.shape)}; expected one shape")

@@ -144,7 +144,7 @@ def __repr__(self):
         shape = tuple(self.shape)
         layout = ""
         if self.is_global:
-            if self.placement.ranks == [_C.rank()]:
+            if self.placement.ranks == [_C.rank()] and not self.is_symbolic:
                 return (f"tensor({_values_text(self.detach().to_local().numpy())}, "
                         + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
                                      *_suffixes(self)]) + ")")
@@ -332,6 +332,8 @@ Tensor.reshape_as = view_as
 
 @_method
 def chunk(self, chunks, dim=0):
+    if isinstance(chunks, bool) or not isinstance(chunks, int) or chunks < 1:
+        raise ValueError(f"[chunk] chunks: got {chunks!r}; expected an int of at least 1")
     extent = self.shape[_axis(dim, self.ndim)]
     return self.split(max(1, -(-extent // chunks)), dim)
 
@@ -342,8 +344,10 @@ def split(self, split_size_or_sections, dim=0):
     extent = self.shape[dim]
     sizes = split_size_or_sections
     if isinstance(sizes, int):
-        sizes = [min(sizes, extent - at) for at in range(0, extent, sizes)] or [0]
-    if sum(sizes) != extent:
+        if sizes < 1 and extent > 0:
+            raise ValueError(f"[split] split_size: got {sizes}; expected an int of at least 1")
+        sizes = [min(sizes, extent - at) for at in range(0, extent, max(sizes, 1))] or [0]
+    if sum(sizes) != extent or any(n < 0 for n in sizes):
         raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {extent} "
                            f"(input tensor's size at dimension {dim}), but got {list(sizes)}")
     parts, at = [], 0

@@ -1,11 +1,6 @@
 #include "oneflow_like/base/check.h"
 #include "python/src/module.h"
 
-namespace ofl::python {
-// Overridden by the part that binds nn.Graph.
-
-}  // namespace ofl::python
-
 NB_MODULE(_C, m) {
   using namespace ofl::python;  // NOLINT
   m.doc() = "The native part of oneflow_like.";

@@ -1,6 +1,7 @@
 """Module: parameters, buffers and sub-modules under names, as in torch."""
 
 from collections import OrderedDict, namedtuple
+from collections.abc import Mapping
 
 from .. import _C
 from ..autograd import no_grad
@@ -279,6 +280,9 @@ class Module:
 
         A global parameter also takes a local tensor: the logical value, equal on all ranks.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError("[load_state_dict] got "
+                            f"{type(state_dict).__name__}; expected a dict of names and Tensors")
         own = self.state_dict(keep_vars=True)
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -290,7 +294,10 @@ class Module:
             names = ", ".join(f'"{name}"' for name in missing)
             problems.append(f"Missing key(s) in state_dict: {names}. ")
         for name, target in own.items():
-            if name in state_dict and tuple(state_dict[name].shape) != tuple(target.shape):
+            if name in state_dict and not isinstance(state_dict[name], _C.Tensor):
+                problems.append(f"{name}: got {type(state_dict[name]).__name__}; expected a "
+                                "Tensor; flow.from_numpy(array) makes one. ")
+            elif name in state_dict and tuple(state_dict[name].shape) != tuple(target.shape):
                 problems.append(
                     f"size mismatch for {name}: copying a param with shape "
                     f"{_describe(state_dict[name])} from checkpoint, the shape in current model "

@@ -18,7 +18,7 @@ def scalar_beside(param, value):
 
 
 def check_at_least(name, value, low):
-    if not value >= low:
+    if isinstance(value, str) or not value >= low:
         raise ValueError(f"Invalid {name}: {value}; expected at least {low}")
 
 
@@ -58,6 +58,9 @@ class Optimizer:
             if not isinstance(param, _C.Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is "
                                 f"{type(param).__name__}")
+            if not param.is_leaf:
+                raise ValueError("[optim] can't optimize a non-leaf Tensor: got the result "
+                                 f"of {param.grad_fn}; expected parameters; use x.detach()")
             if id(param) in known:
                 raise ValueError("some parameters appear in more than one parameter group")
             known.add(id(param))

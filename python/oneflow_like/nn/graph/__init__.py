@@ -15,6 +15,10 @@ from ..module import Module
 __all__ = ["Graph", "GraphConfig", "GraphModule", "Plan", "compile_world"]
 
 
+_MAX_WORLD = 65536
+_MAX_MICRO_BATCHES = 4096
+
+
 @contextlib.contextmanager
 def compile_world(size):
     """A world of `size` ranks that do not exist, to compile for.
@@ -22,6 +26,9 @@ def compile_world(size):
     Inside, placements may name ranks 0 to size-1, global tensors have no data, and
     `graph.compile(*args)` gives the plan; nothing can be run or read.
     """
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_WORLD:
+        raise ValueError(f"[compile_world] got {size!r} ranks; expected an int from 1 to "
+                         f"{_MAX_WORLD}")
     _C.enter_compile_world(size)
     try:
         yield
@@ -41,9 +48,10 @@ class GraphConfig:
         Gradients are those of the mean of the micro-batches' losses. A scalar output comes back
         as a vector of `value` entries, others are put together along axis 0.
         """
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError("gradient accumulation steps must be an int of at least 1, "
-                             f"got {value!r}")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not 1 <= value <= _MAX_MICRO_BATCHES:
+            raise ValueError(f"[nn.Graph] gradient accumulation steps: got {value!r}; expected an "
+                             f"int from 1 to {_MAX_MICRO_BATCHES}")
         self.gradient_accumulation_steps = value
 
     def __repr__(self):
@@ -55,7 +63,7 @@ class GraphModule:
 
     def __init__(self, module):
         if not isinstance(module, Module):
-            raise TypeError(f"GraphModule wraps an nn.Module, got {type(module).__name__}")
+            raise TypeError(f"[GraphModule] got {type(module).__name__}; expected an nn.Module")
         self._module = module
         self.stage_id = None
         self.stage_placement = None
@@ -63,7 +71,11 @@ class GraphModule:
     def set_stage(self, stage_id, placement=None):
         """Makes the module a pipeline stage: its inputs are moved to `placement`."""
         if isinstance(stage_id, bool) or not isinstance(stage_id, int) or stage_id < 0:
-            raise ValueError(f"stage_id must be an int of at least 0, got {stage_id!r}")
+            raise ValueError(f"[set_stage] stage_id: got {stage_id!r}; expected an int of at least "
+                             "0")
+        if placement is not None and not isinstance(placement, _C.placement):
+            raise TypeError(f"[set_stage] placement: got {type(placement).__name__}; expected "
+                            "flow.placement(\"cpu\", ranks=[...]) or None")
         self.stage_id = stage_id
         self.stage_placement = placement
         if placement is not None and not self._module.__dict__.get("_stage_hooked"):
@@ -110,6 +122,42 @@ def _tensors(value):
     found = []
     _map(value, found.append)
     return found
+
+
+_TENSOR = object()  # where a tensor stood in a call's arguments
+
+
+def _frame(args, kwargs):
+    """A call's arguments without its tensors: all else is a constant of the compiled graph."""
+    return _map((args, kwargs), lambda _: _TENSOR)
+
+
+def _same_frame(a, b):
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_same_frame, a, b))
+    if isinstance(a, dict):  # in one order: that is the order of their tensors
+        return list(a) == list(b) and all(_same_frame(a[key], b[key]) for key in a)
+    try:
+        return bool(a == b)
+    except (TypeError, ValueError):  # compares elementwise: not the constant that was compiled
+        return False
+
+
+def _refuse_hidden_tensors(value, where):
+    """A tensor in a set, an object or the like would come back as a value of the graph."""
+    if isinstance(value, (set, frozenset)):
+        raise TypeError(f"[nn.Graph] {where}: got a {type(value).__name__}; expected tensors in "
+                        "tuples, lists and dicts")
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            _refuse_hidden_tensors(item, where)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _refuse_hidden_tensors(item, where)
 
 
 class Plan:
@@ -168,6 +216,8 @@ class Graph:
         self._steps = []
         self._rates = []
         self._launched = False
+        self._arguments = None  # the compiled call's arguments without their tensors
+        self._bound = []  # (table, key, name, tensor): what the plan's variables stand for
 
     def __setattr__(self, name, value):
         if isinstance(value, Module):
@@ -181,6 +231,9 @@ class Graph:
 
     @property
     def is_compiled(self):
+        if "_session" not in self.__dict__:
+            raise RuntimeError(f"[nn.Graph] {type(self).__name__}.__init__ has not called "
+                               "super().__init__(); call it first")
         return self._session is not None
 
     def add_optimizer(self, optimizer, *, lr_sch=None):
@@ -189,9 +242,14 @@ class Graph:
         `lr_sch` steps after each call; the learning rate is an argument of the plan.
         """
         if not hasattr(optimizer, "_graph_spec"):
-            raise TypeError(f"add_optimizer takes an optimizer, got {type(optimizer).__name__}")
+            raise TypeError(f"[add_optimizer] got {type(optimizer).__name__}; expected an "
+                            "optimizer of flow.optim")
         if self.is_compiled:
             raise RuntimeError(f"graph {self.name} is compiled: add optimizers in __init__")
+        known = {id(p) for o, _ in self._optimizers for g in o.param_groups for p in g["params"]}
+        if any(id(p) in known for g in optimizer.param_groups for p in g["params"]):
+            raise ValueError(f"[add_optimizer] got a parameter that another optimizer of graph "
+                             f"{self.name} updates; expected each in one optimizer")
         self._optimizers.append((optimizer, lr_sch))
 
     def compile(self, *args, **kwargs):
@@ -201,8 +259,14 @@ class Graph:
         return self.plan()
 
     def __call__(self, *args, **kwargs):
+        if _sessions:
+            raise RuntimeError(f"[nn.Graph] graph {type(self).__name__} was called inside the "
+                               "build() of a graph; expected one graph; call the modules "
+                               "themselves, or the inner graph before or after")
         if not self.is_compiled:
             self._compile(args, kwargs)
+        else:
+            self._check_call(args, kwargs)
         inputs = _tensors((args, kwargs))
         outputs = self._session.launch(inputs, self._scalars())
         self._launched = True
@@ -256,10 +320,24 @@ class Graph:
             raise RuntimeError(f"graph {self.name} is not compiled: call it, or compile(*args), "
                                "first")
 
+    def _check_call(self, args, kwargs):
+        """What the plan holds as constants must not have changed; tensors are checked below."""
+        if not _same_frame(self._arguments, _frame(args, kwargs)):
+            raise ValueError(f"[nn.Graph] graph {self.name} got other arguments than it was "
+                             "compiled for: numbers, strings and the nesting of tensors are "
+                             "constants of the plan; expected the same in every call; pass what "
+                             "changes as a tensor, or make another graph")
+        for table, key, name, tensor in self._bound:
+            if table.get(key) is not tensor:
+                raise RuntimeError(f"[nn.Graph] {name} of graph {self.name} was replaced after the "
+                                   "graph was compiled; expected the same tensor; change its "
+                                   "values with copy_() or load_state_dict(), or make a new graph")
+
     # --- compilation ---------------------------------------------------------------------------
 
     def _compile(self, args, kwargs):
         session = _C.GraphSession(self.name, self.config.gradient_accumulation_steps)
+        arguments = _frame(args, kwargs)
         for prefix, module in self._modules.items():
             for name, tensor in module.state_dict(keep_vars=True).items():
                 session.name_variable(tensor, f"{prefix}.{name}")
@@ -272,17 +350,34 @@ class Graph:
             structure = session.trace(lambda: self.build(*symbolic[0], **symbolic[1]))
         finally:
             _sessions.pop()
+        _refuse_hidden_tensors(structure, f"the result of {self.name}.build()")
         outputs = _tensors(structure)
         for output in outputs:
             session.add_output(output)
         updates, norms = self._updates(session)
         session.compile(updates, norms, os.environ.get("OFL_DUMP", ""))
         self._structure = structure
+        self._arguments = arguments
+        self._bound = self._bind()
         self._session = session
+
+    def _bind(self):
+        """Every parameter and buffer of the graph's modules, with where it hangs."""
+        bound = []
+        for prefix, module in self._modules.items():
+            for path, part in module.named_modules(prefix=prefix):
+                for table in (part._parameters, part._buffers):
+                    bound += [(table, key, f"{path}.{key}", tensor)
+                              for key, tensor in table.items() if tensor is not None]
+        return bound
 
     def _updates(self, session):
         updates, norms = [], []
         if not session.has_loss():
+            if self._optimizers:
+                raise RuntimeError(f"[nn.Graph] graph {self.name} has an optimizer, but its "
+                                   "build() did not call backward(); expected loss.backward(); "
+                                   "leave the optimizer out of a graph that only evaluates")
             return updates, norms
         for number, (optimizer, _) in enumerate(self._optimizers):
             groups = {}

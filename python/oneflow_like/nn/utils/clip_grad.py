@@ -68,6 +68,11 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     """
     if isinstance(parameters, _C.Tensor):
         parameters = [parameters]
+    parameters = list(parameters)
+    for parameter in parameters:
+        if not isinstance(parameter, _C.Tensor):
+            raise TypeError(f"[clip_grad_norm_] parameters: got {type(parameter).__name__}; "
+                            "expected Tensors, for example model.parameters()")
     grads = [p.grad for p in parameters if p.grad is not None]
     total = get_total_norm(grads, norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):

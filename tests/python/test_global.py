@@ -5,7 +5,7 @@ from jobs import run_text
 
 import oneflow_like as flow
 
-PAIRS = """
+SETUP = """
 import itertools
 import numpy as np
 import oneflow_like as flow
@@ -38,6 +38,9 @@ if WORLD > 2:
     PLACEMENTS += [([0, 1], [1, 2]), ([0], [2, 1])]
 if WORLD > 3:
     PLACEMENTS += [([0, 1], [2, 3]), ([3, 0, 1], [2, 1])]
+"""
+
+PAIRS = SETUP + """
 for a, b in PLACEMENTS:
     P, Q = flow.placement("cpu", ranks=a), flow.placement("cpu", ranks=b)
     for shape, s, t in itertools.product(SHAPES, SYMBOLS, SYMBOLS):
@@ -50,9 +53,36 @@ print("fine")
 """
 
 
+GRAPH_PAIRS = SETUP + """
+class Convert(flow.nn.Graph):
+    def __init__(self, target):
+        super().__init__()
+        self.target = target
+
+    def build(self, xs):
+        return [[x.to_global(placement=self.target, sbp=t) for t in SYMBOLS] for x in xs]
+
+
+for a, b in PLACEMENTS:
+    P, Q = flow.placement("cpu", ranks=a), flow.placement("cpu", ranks=b)
+    sources = [source(shape, P, s, 11) for shape in SHAPES for s in SYMBOLS]
+    graph = Convert(Q)
+    for launch in range(2):
+        for (value, x), ys in zip(sources, graph([x for _, x in sources])):
+            for t, y in zip(SYMBOLS, ys):
+                assert y.placement == Q and y.sbp == (t,)
+                np.testing.assert_array_equal(y.numpy(), value, err_msg=f"{a}->{b} {x.sbp} {t}")
+    counters = graph.counters()
+    assert counters["messages"] == counters["predicted_messages"]
+    assert counters["message_bytes"] == counters["predicted_message_bytes"]
+print("fine")
+"""
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
-def test_every_pair_of_layouts_equals_numpy(tmp_path, world):
-    assert run_text(tmp_path, world, PAIRS).stdout.count("fine") == world
+@pytest.mark.parametrize("job", [PAIRS, GRAPH_PAIRS], ids=["eager", "graph"])
+def test_every_pair_of_layouts_equals_numpy(tmp_path, world, job):
+    assert run_text(tmp_path, world, job).stdout.count("fine") == world
 
 
 TOUR = """

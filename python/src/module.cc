@@ -1,5 +1,5 @@
-#include "oneflow_like/base/check.h"
 #include "python/src/module.h"
+#include "oneflow_like/base/check.h"
 
 NB_MODULE(_C, m) {
   using namespace ofl::python;  // NOLINT

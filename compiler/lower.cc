@@ -169,9 +169,15 @@ class Lowering {
     if (note->bytes() > 0) plan_.mutable_semantics()->add_collective_order(op_index_[node.id]);
     op->set_continue_before(PositionOf(node.steps.size() > 1 ? node.continue_before : -1));
     op->set_finish_before(PositionOf(lifetimes_.finish_before[node.id]));
-    auto cause = op_index_.find(node.cause);
-    if (cause != op_index_.end()) note->set_cause(cause->second + 1);
+    note->set_cause(PositionOf(CauseOf(node)));
     return Status::Ok();
+  }
+
+  // The operator that needs the conversion; -1: the user's to_global, which is no operator.
+  int CauseOf(const ir::Node& node) const {
+    if (op_index_.count(node.cause)) return node.cause;
+    const bool for_update = graph_.nodes[node.cause].segment == ir::Segment::kUpdate;
+    return for_update ? lifetimes_.finish_before[node.id] : -1;
   }
 
   // An op as a position: index plus 1, 0 for none.

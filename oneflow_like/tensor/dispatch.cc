@@ -256,9 +256,16 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   return outputs;
 }
 
-bool SameDTypes(std::span<const op::Value> inputs) {
-  for (const op::Value& v : inputs) {
-    if (v->meta().dtype != inputs[0]->meta().dtype) return false;
+// A condition chooses among the other operands; its dtype says nothing about theirs.
+bool TakesPart(const op::OpDef& def, size_t i) {
+  const std::string& name = def.InputAt(static_cast<int>(i)).name;
+  return name != "condition" && name != "mask";
+}
+
+bool SameDTypes(const op::OpDef& def, std::span<const op::Value> inputs) {
+  const DType last = inputs.back()->meta().dtype;  // a condition never stands last
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i]->meta().dtype != last && TakesPart(def, i)) return false;
   }
   return true;
 }
@@ -266,13 +273,9 @@ bool SameDTypes(std::span<const op::Value> inputs) {
 // torch's promotion among the operands of an elementwise operator; a bool condition keeps out.
 Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inputs) {
   op::Values promoted(inputs.begin(), inputs.end());
-  auto takes_part = [&](size_t i) {
-    const std::string& name = def.InputAt(static_cast<int>(i)).name;
-    return name != "condition" && name != "mask";
-  };
   std::optional<DType> dtype, weak;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!takes_part(i)) continue;
+    if (!TakesPart(def, i)) continue;
     const TensorMeta& m = inputs[i]->meta();
     // A 0-d tensor matters only by its category, as in torch.
     std::optional<DType>& into = m.shape.rank() == 0 ? weak : dtype;
@@ -285,15 +288,15 @@ Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inpu
     dtype = weak;
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!takes_part(i) || inputs[i]->meta().dtype == *dtype) continue;
+    if (!TakesPart(def, i) || inputs[i]->meta().dtype == *dtype) continue;
     OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", *dtype}}));
   }
   return promoted;
 }
 
 bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs) {
-  return inputs.size() >= 2 && !SameDTypes(inputs) && def.Has(op::Trait::kElementwise) &&
-         !def.Has(op::Trait::kUpdate);
+  return inputs.size() >= 2 && def.Has(op::Trait::kElementwise) && !def.Has(op::Trait::kUpdate) &&
+         !SameDTypes(def, inputs);
 }
 
 Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs) {

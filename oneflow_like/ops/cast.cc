@@ -88,8 +88,9 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(cast) {
   op.Doc(
-        "input converted to `dtype`. Into integers: towards zero, NaN to 0, too large values to\n"
-        "the nearest bound. Into bool: whether it differs from 0.")
+        "input converted to `dtype`. Floats into integers: towards zero, NaN to 0, too large\n"
+        "values to the nearest bound; integers into narrower ones wrap. Into bool: whether it\n"
+        "differs from 0.")
       .In("input")
       .Out("output")
       .Attr("dtype", op::AttrType::kDType)

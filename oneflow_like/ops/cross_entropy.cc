@@ -74,7 +74,7 @@ Status RunCrossEntropy(op::KernelContext& c) {
   const int64_t classes = shape[shape.rank() - 1];
   const int64_t ignored = c.attr<int64_t>("ignore_index");
   const int64_t* target = c.inputs[1].as<int64_t>();
-  OFL_TRY(CheckClasses("cross_entropy", target, rows, classes, ignored));
+  OFL_TRY(CheckClasses("cross_entropy_rows", target, rows, classes, ignored));
   const T* x = c.inputs[0].as<T>();
   T* loss = c.outputs[0].as<T>();
   T* lse = c.outputs[1].as<T>();

@@ -27,9 +27,16 @@ struct GeluTanhFn {
     return T(0.5) * x * (T(1) + simd::Tanh(u));
   }
 };
+// Past it the density of both forms is 0 and the distribution function 0 or 1. Keeps NaN.
+template <class T>
+OFL_INLINE T Clamped(T x) {
+  const T t = x > T(40) ? T(40) : x;
+  return t < T(-40) ? T(-40) : t;
+}
 struct GeluGradFn {
   template <class T>
-  OFL_INLINE T operator()(T dy, T x) const {
+  OFL_INLINE T operator()(T dy, T input) const {
+    const T x = Clamped(input);
     const T e = simd::ExpNegative(T(-0.5) * x * x);
     const T cdf = T(0.5) * (T(1) + simd::ErfWithExp(x * T(kInvSqrt2), e));
     return dy * (cdf + x * T(kInvSqrt2Pi) * e);
@@ -37,7 +44,8 @@ struct GeluGradFn {
 };
 struct GeluTanhGradFn {
   template <class T>
-  OFL_INLINE T operator()(T dy, T x) const {
+  OFL_INLINE T operator()(T dy, T input) const {
+    const T x = Clamped(input);
     const T xx = x * x;
     const T t = simd::Tanh(T(kSqrt2OverPi) * x * (T(1) + T(kCubic) * xx));
     const T du = T(kSqrt2OverPi) * (T(1) + T(3 * kCubic) * xx);

@@ -79,6 +79,9 @@ Status InferNumber(op::InferContext& c) {
   OFL_ENSURE(IsFloating(c.input(0).dtype) || whole, Code::kTypeMismatch)
       << "the number is not a whole one and the tensor has an integer dtype; expected a floating "
       << "tensor; convert with .to(flow.float32)";
+  OFL_ENSURE(c.input(0).dtype != DType::kInt32 || std::fabs(scalar + 0.5) < 2147483648.0,
+             Code::kInvalidArgument)
+      << "int32 cannot hold the number; expected one in its range; convert with .to(flow.int64)";
   c.AddOutput(c.input(0));
   return Status::Ok();
 }

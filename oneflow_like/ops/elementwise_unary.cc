@@ -99,10 +99,11 @@ struct SigmoidGradFn {
     return dy * y * (T(1) - y);
   }
 };
+// NaN of the output lets the gradient through, as in torch.
 struct ReluGradFn {
   template <class T>
   OFL_INLINE T operator()(T dy, T y) const {
-    return y > T(0) ? dy : T(0);
+    return y <= T(0) ? T(0) : dy;
   }
 };
 

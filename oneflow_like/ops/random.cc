@@ -1,5 +1,6 @@
 // Random sources and dropout. Every value is drawn by the element's index in the logical tensor.
 #include <algorithm>
+#include <cmath>
 
 #include "oneflow_like/ops/kernel_util.h"
 #include "oneflow_like/ops/philox.h"
@@ -112,6 +113,12 @@ Status InferFloatSource(op::InferContext& c) {
   return InferSource(c);
 }
 
+Status InferUniform(op::InferContext& c) {
+  OFL_ENSURE(c.attr<double>("low") <= c.attr<double>("high"), Code::kInvalidArgument)
+      << "the range is empty; expected low <= high";
+  return InferFloatSource(c);
+}
+
 Status InferNormal(op::InferContext& c) {
   OFL_ENSURE(c.attr<double>("std") >= 0, Code::kInvalidArgument) << "std must not be negative";
   return InferFloatSource(c);
@@ -155,10 +162,13 @@ Status RunNormal(op::KernelContext& c) {
 template <class T>
 Status RunUniform(op::KernelContext& c) {
   const T low = static_cast<T>(c.attr<double>("low"));
-  const T width = static_cast<T>(c.attr<double>("high")) - low;
+  const T high = static_cast<T>(c.attr<double>("high"));
+  const T width = high - low;
+  // In a range far from 0 the largest draws round to the bound, which is outside.
+  const T last = std::max(low, std::nextafter(high, low));
   T* out = c.outputs[0].as<T>();
   ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    out[i] = low + width * static_cast<T>(UnitFloat(bits));
+    out[i] = std::min(low + width * static_cast<T>(UnitFloat(bits)), last);
   });
   return Status::Ok();
 }
@@ -278,7 +288,7 @@ OFL_OP(random_uniform) {
   op.Doc("Values uniform in [low, high).")
       .Attr("low", op::AttrType::kFloat, 0.0)
       .Attr("high", op::AttrType::kFloat, 1.0)
-      .Infer(InferFloatSource)
+      .Infer(InferUniform)
       .Cpu(DType::kFloat32, RunUniform<float>)
       .Cpu(DType::kFloat64, RunUniform<double>)
       .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
@@ -287,7 +297,11 @@ OFL_OP(random_uniform) {
           {{{},
             {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"dtype", DType::kInt64}},
             Code::kTypeMismatch,
-            "real numbers"}});
+            "real numbers"},
+           {{},
+            {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"low", 2.0}},
+            Code::kInvalidArgument,
+            "low <= high"}});
 }
 
 OFL_OP(random_int) {

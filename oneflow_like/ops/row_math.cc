@@ -86,8 +86,8 @@ T RowScaledExp(const T* x, T* y, int64_t n, T scale, T shift) {
 }
 
 template <class T>
-OFL_SIMD void RowAddScalar(const T* x, T* y, int64_t n, T value) {
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] + value;
+OFL_SIMD void RowLogSoftmax(const T* x, T* y, int64_t n, T max, T log_sum) {
+  for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - max) - log_sum;
 }
 
 template <class T>
@@ -177,7 +177,7 @@ OFL_SIMD void RowNormParamGrad(const T* dy, const T* x, T* dweight, T* dbias, in
   template T RowSumExp(const T*, int64_t, T);                                       \
   template T RowExp(const T*, T*, int64_t, T);                                      \
   template T RowScaledExp(const T*, T*, int64_t, T, T);                             \
-  template void RowAddScalar(const T*, T*, int64_t, T);                             \
+  template void RowLogSoftmax(const T*, T*, int64_t, T, T);                         \
   template void RowScale(T*, int64_t, T);                                           \
   template void RowAdd(const T*, T*, int64_t);                                      \
   template void RowSoftmaxGrad(const T*, const T*, T*, int64_t, T);                 \

@@ -26,8 +26,9 @@ T RowExp(const T* x, T* y, int64_t n, T shift);
 // y = exp(scale * x - shift); returns the sum of y.
 template <class T>
 T RowScaledExp(const T* x, T* y, int64_t n, T scale, T shift);
+// y = (x - max) - log_sum: one after the other, since large logits would swallow log_sum.
 template <class T>
-void RowAddScalar(const T* x, T* y, int64_t n, T value);
+void RowLogSoftmax(const T* x, T* y, int64_t n, T max, T log_sum);
 template <class T>
 void RowScale(T* y, int64_t n, T factor);
 template <class T>

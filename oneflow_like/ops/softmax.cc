@@ -45,7 +45,7 @@ void SoftmaxRow(const T* x, T* y, int64_t n) {
   // A row of -inf alone has no distribution: NaN, as in torch.
   if constexpr (kLog) {
     const T log_sum = std::log(RowSumExp(x, n, max));
-    RowAddScalar(x, y, n, -max - log_sum);
+    RowLogSoftmax(x, y, n, max, log_sum);
   } else {
     const T sum = RowExp(x, y, n, max);
     RowScale(y, n, T(1) / sum);

@@ -1,5 +1,6 @@
 #include "oneflow_like/ir/graph.h"
 
+#include <atomic>
 #include <sstream>
 
 namespace ofl::ir {
@@ -24,6 +25,11 @@ const char* SegmentName(Segment segment) {
     case Segment::kUpdate: return "update";
   }
   return "unknown";
+}
+
+uint64_t Graph::NextSerial() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
 }
 
 Node& Graph::AddNode(NodeKind kind, std::string stem, std::vector<int> inputs,

@@ -88,7 +88,10 @@ struct Graph {
   std::vector<Node> nodes;
   std::vector<Value> values;
   std::vector<int> order;  // node ids as they run
+  // Tells this graph's handles from those of another, even of one that lay at the same address.
+  uint64_t serial = NextSerial();
 
+  static uint64_t NextSerial();
   // Appends a node (also to `order`) and its output values; names it uniquely after `stem`.
   Node& AddNode(NodeKind kind, std::string stem, std::vector<int> inputs,
                 std::vector<TensorMeta> outputs, Placement placement);

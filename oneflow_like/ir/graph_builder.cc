@@ -3,7 +3,7 @@
 namespace ofl::ir {
 
 GraphValue::GraphValue(const Graph* graph, int id)
-    : graph_(graph),
+    : graph_serial_(graph->serial),
       id_(id),
       meta_(graph->values[id].meta),
       placement_(graph->values[id].placement) {
@@ -18,9 +18,11 @@ int GraphBuilder::IdOf(const op::Value& value) {
     return -1;
   }
   const auto* symbolic = static_cast<const GraphValue*>(value.get());
-  if (symbolic->graph() != graph_) {
-    Fail(Error(Code::kInvalidArgument) << "a tensor of another graph was used in graph "
-                                       << graph_->name << "; pass it as an input of build()");
+  if (symbolic->graph_serial() != graph_->serial) {
+    Fail(Error(Code::kInvalidArgument)
+         << "[nn.Graph] a tensor of another graph was used in graph " << graph_->name << ": got "
+         << symbolic->meta().ToString()
+         << " kept from an earlier build(); expected values of this build(); pass it as an input");
     return -1;
   }
   return symbolic->id();

@@ -18,11 +18,11 @@ class GraphValue final : public op::ValueBase {
   const sbp::Layout* layout() const override { return layout_ ? &*layout_ : nullptr; }
   bool is_symbolic() const override { return true; }
   int id() const { return id_; }
-  const Graph* graph() const { return graph_; }
+  uint64_t graph_serial() const { return graph_serial_; }
   const Placement& placement() const { return placement_; }
 
  private:
-  const Graph* graph_;
+  uint64_t graph_serial_;  // no pointer: a handle may outlive its graph
   int id_;
   TensorMeta meta_;
   Placement placement_;

@@ -20,8 +20,9 @@ int GraphTracer::Recorder::IdOf(const op::Value& value) {
 Result<sbp::Layout> GraphTracer::LayoutOf(const tensor::TensorImpl& eager) {
   (eager.is_global() ? global_ : local_) = true;
   OFL_ENSURE(!(local_ && global_), Code::kInvalidArgument)
-      << "graph " << graph_.name << " mixes local and global tensors; convert the local ones with "
-      << "to_global(placement=..., sbp=...)";
+      << "[nn.Graph] graph " << graph_.name << " mixes local and global tensors: got "
+      << tensor::Describe(eager) << "; expected all local or all global; convert the local ones "
+      << "with to_global(placement=..., sbp=...)";
   if (eager.is_global()) return *eager.layout();
   graph_.world_size = 1;
   OFL_ASSIGN(Placement here, Placement::Make(DeviceKind::kCpu, Shape{1}, {0}));
@@ -46,8 +47,8 @@ Result<op::Value> GraphTracer::AddInput(const tensor::TensorRef& example, const 
     for (int axis = 0; axis < layout.nd_sbp.rank(); ++axis)
       if (layout.nd_sbp[axis].is_split(0)) parts *= layout.placement.hierarchy()[axis];
     OFL_ENSURE(meta.shape[0] % parts == 0, Code::kInvalidArgument)
-        << "input " << name << " is " << meta.ToString() << " " << layout.nd_sbp.ToString()
-        << ": its first axis must divide into " << m
+        << "[nn.Graph] input " << name << " is " << meta.ToString() << " "
+        << layout.nd_sbp.ToString() << ": expected its first axis to divide into " << m
         << " micro-batches on every rank, a multiple of " << parts
         << "; change the batch or set_gradient_accumulation_steps";
     meta.shape[0] /= m;
@@ -107,10 +108,8 @@ op::Value GraphTracer::Lift(const op::Value& eager) {
 }
 
 Status GraphTracer::AddOutput(const op::Value& value) {
-  op::Value symbolic = value;
-  if (!value->is_symbolic()) symbolic = Lift(value);
+  const int id = recorder_.IdOf(value);
   OFL_TRY(recorder_.status());
-  const int id = static_cast<const ir::GraphValue*>(symbolic.get())->id();
   ir::Node& node =
       graph_.AddNode(ir::NodeKind::kOutput, "output", {id}, {}, graph_.values[id].placement);
   node.binding = static_cast<int>(outputs_.size());
@@ -142,13 +141,17 @@ op::Value GraphTracer::ToPlacement(const op::Value& x, const Placement& placemen
 
 Status GraphTracer::Backward(const op::Value& loss) {
   OFL_ENSURE(loss && loss->is_symbolic(), Code::kInvalidArgument)
-      << "backward() inside build() needs a loss computed in build()";
+      << "[backward] the loss was not computed in build(): got "
+      << (loss ? loss->meta().ToString() : "nothing") << "; expected a value of this graph";
   OFL_ENSURE(loss_ < 0, Code::kUnimplemented)
-      << "backward() was called twice in one build(); add the losses and call it once";
-  loss_ = static_cast<const ir::GraphValue*>(loss.get())->id();
-  OFL_ENSURE(graph_.values[loss_].meta.shape.numel() == 1, Code::kInvalidArgument)
-      << "backward() needs a loss of one element, got " << graph_.values[loss_].meta.ToString()
-      << "; reduce it with mean() or sum()";
+      << "[backward] backward() was called twice in one build(); expected one call; add the losses "
+         "and call it once";
+  const int id = recorder_.IdOf(loss);
+  OFL_TRY(recorder_.status());
+  OFL_ENSURE(graph_.values[id].meta.shape.numel() == 1, Code::kInvalidArgument)
+      << "[backward] backward() needs a loss of one element: got "
+      << graph_.values[id].meta.ToString() << "; reduce it with mean() or sum()";
+  loss_ = id;
   return Status::Ok();
 }
 

@@ -35,6 +35,7 @@ class GraphTracer final : public tensor::Tracer {
   Result<int> ScalarInput(const std::string& name, const Placement& placement);
   Status AddOutput(const op::Value& value);
   Result<int> VariableOf(const tensor::TensorRef& eager);
+  bool Uses(const tensor::TensorRef& eager) const { return lifted_.contains(eager.get()); }
   void set_micro_batches(int m) { graph_.micro_batches = m; }
 
   // tensor::Tracer
@@ -61,8 +62,6 @@ class GraphTracer final : public tensor::Tracer {
    public:
     Recorder(ir::Graph* graph, GraphTracer* tracer) : GraphBuilder(graph), tracer_(tracer) {}
     using Builder::Fail;
-
-   protected:
     int IdOf(const op::Value& value) override;
 
    private:

@@ -124,6 +124,13 @@ void Connection::OnGoodbye(const std::string& payload, Effects* effects) {
                << (failure_counts_ ? " while operations still wait for it; the ranks do not run "
                                      "the same program"
                                    : "");
+    // That its edges end is no failure unless their user still needs them: only they know.
+    const auto tell = [&](const auto& edges) {
+      for (const auto& [key, edge] : edges)
+        if (edge->edge().on_left) effects->push_back(DoneCall{edge->edge().on_left, failure_});
+    };
+    tell(receivers_);
+    tell(senders_);
   } else {
     const std::string message = Printable(goodbye.message());
     failure_counts_ = true;

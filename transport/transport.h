@@ -45,6 +45,8 @@ struct EdgeReceiver {
   int credits = 1;                  // pieces the sender may have outstanding
   std::vector<MutableBytes> slots;  // piece k goes to slots[k % credits]
   std::function<void(int64_t piece)> on_piece;
+  // After the last on_piece, if the sender finishes and leaves: no further piece will come.
+  Done on_left;
 };
 // The sending end: told when the receiver returned a credit.
 struct EdgeSender {
@@ -54,6 +56,7 @@ struct EdgeSender {
   int64_t bytes = 0;
   int credits = 1;
   std::function<void(int64_t piece)> on_credit;  // the receiver has finished reading `piece`
+  Done on_left;                                  // the receiver has finished and left
 };
 
 struct Counters {

@@ -46,8 +46,8 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
  private:
   // What reaches the core from any thread.
   struct Item {
-    enum class Kind : uint8_t { kEvent, kFail, kDeadline } kind = Kind::kEvent;
-    Event event;
+    enum class Kind : uint8_t { kEvent, kFail, kDeadline, kLeft } kind = Kind::kEvent;
+    Event event;  // of kLeft: the edge whose peer has finished
     Status cause;
   };
 
@@ -64,6 +64,9 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   void Handle(Item& item);
   void Perform(const Effect& effect);
   void Push(int edge, int64_t piece);
+  int64_t PiecesOf(int edge) const;
+  // Why a launch cannot end: a peer has left before it gave or took what the launch needs.
+  Status MissingPeer(int64_t launches) const;
   Status DeadlineError() const;
   ConstBytes Message(int edge, int64_t piece) const;
 
@@ -81,6 +84,11 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   bool owned_ = false;
   // Of the core's holder:
   std::vector<Item> batch_;
+  struct EdgeEnd {
+    int64_t moved = 0;  // pieces pushed or arrived, over all launches
+    Status left;        // why no more will move
+  };
+  std::vector<EdgeEnd> edge_ends_;
   Status result_;  // of the launch; read by the launching thread after kOver
   std::atomic<uint64_t> steps_{0};
 
@@ -106,6 +114,7 @@ Status Instance::Impl::Open() {
     streams_.push_back(options_.device->NewStream(std::max(1, stream.threads)));
   if (streams_.empty()) streams_.push_back(options_.device->NewStream(1));
   for (size_t i = 0; i < streams_.size(); ++i) handoffs_.push_back(std::make_unique<Handoff>());
+  edge_ends_.resize(program_.remote_edges.size());
   mailbox_.reserve(64 + 4 * program_.remote_edges.size());
   batch_.reserve(mailbox_.capacity());
   open_ = true;
@@ -144,6 +153,9 @@ Status Instance::Impl::OpenEdge(int index) {
   auto post = [self, index](Event::Kind kind, int64_t piece) {
     self->Post({Item::Kind::kEvent, {kind, index, piece}, {}});
   };
+  auto left = [self, index](Status why) {
+    self->Post({Item::Kind::kLeft, {Event::Kind::kArrived, index, 0}, std::move(why)});
+  };
   if (edge.outgoing) {
     transport::EdgeSender sender;
     sender.plan_id = program_.plan_id;
@@ -152,6 +164,7 @@ Status Instance::Impl::OpenEdge(int index) {
     sender.bytes = edge.bytes;
     sender.credits = edge.credits;
     sender.on_credit = [post](int64_t piece) { post(Event::Kind::kCredit, piece); };
+    sender.on_left = left;
     return options_.transport->OpenEdge(std::move(sender));
   }
   transport::EdgeReceiver receiver;
@@ -163,6 +176,7 @@ Status Instance::Impl::OpenEdge(int index) {
   for (int slot = 0; slot < reg.instances; ++slot)
     receiver.slots.push_back({runner_->Data(reg.id, slot), static_cast<size_t>(edge.bytes)});
   receiver.on_piece = [post](int64_t piece) { post(Event::Kind::kArrived, piece); };
+  receiver.on_left = left;
   return options_.transport->OpenEdge(std::move(receiver));
 }
 
@@ -273,7 +287,19 @@ void Instance::Impl::Handle(Item& item) {
       handoffs_[0]->Put(kOver);
       return;
     }
+    if (item.event.kind == Event::Kind::kArrived) ++edge_ends_[item.event.index].moved;
     effects = core_->Step(item.event);
+    if (launch) {
+      for (const Effect& effect : effects) Perform(effect);
+      effects = {};
+      if (Status missing = MissingPeer(core_->iteration() + 1); !missing.ok() && core_->running())
+        effects = core_->Fail(std::move(missing));
+    }
+  } else if (item.kind == Item::Kind::kLeft) {
+    edge_ends_[item.event.index].left = std::move(item.cause);
+    if (core_->running())
+      if (Status missing = MissingPeer(core_->iteration() + 1); !missing.ok())
+        effects = core_->Fail(std::move(missing));
   } else if (item.kind == Item::Kind::kDeadline) {
     if (core_->running()) effects = core_->Fail(DeadlineError());
   } else {
@@ -320,6 +346,7 @@ ConstBytes Instance::Impl::Message(int index, int64_t piece) const {
 
 void Instance::Impl::Push(int index, int64_t piece) {
   const RemoteEdge& edge = program_.remote_edges[index];
+  ++edge_ends_[index].moved;
   sent_.fetch_add(1, std::memory_order_relaxed);
   sent_bytes_.fetch_add(edge.bytes, std::memory_order_relaxed);
   options_.transport->Push(
@@ -330,6 +357,27 @@ void Instance::Impl::Push(int index, int64_t piece) {
         else
           self->Fail(std::move(sent));
       });
+}
+
+int64_t Instance::Impl::PiecesOf(int edge) const {
+  const TaskDesc& producer =
+      program_.tasks[program_.registers[program_.remote_edges[edge].local_register].producer];
+  return producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
+}
+
+Status Instance::Impl::MissingPeer(int64_t launches) const {
+  for (size_t i = 0; i < edge_ends_.size(); ++i) {
+    const EdgeEnd& end = edge_ends_[i];
+    if (end.left.ok() || end.moved >= launches * PiecesOf(static_cast<int>(i))) continue;
+    const RemoteEdge& edge = program_.remote_edges[i];
+    return Error(Code::kUnavailable)
+           << "[launch] " << end.left.message() << ": launch " << launches << " of rank "
+           << program_.rank << (edge.outgoing ? " still has " : " still waits for ")
+           << program_.tasks[program_.registers[edge.local_register].producer].name
+           << (edge.outgoing ? " for it" : " from it")
+           << "; expected every rank to launch the graph equally often";
+  }
+  return Status::Ok();
 }
 
 Status Instance::Impl::DeadlineError() const {
@@ -418,9 +466,9 @@ Counters Instance::Impl::predicted() const {
     c.firings += task.firings;
     c.firings_by_kind[static_cast<int>(task.kind)] += task.firings;
   }
-  for (const RemoteEdge& edge : program_.remote_edges) {
-    const TaskDesc& producer = program_.tasks[program_.registers[edge.local_register].producer];
-    const int64_t pieces = producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
+  for (size_t i = 0; i < program_.remote_edges.size(); ++i) {
+    const RemoteEdge& edge = program_.remote_edges[i];
+    const int64_t pieces = PiecesOf(static_cast<int>(i));
     (edge.outgoing ? c.messages_sent : c.messages_received) += pieces;
     (edge.outgoing ? c.message_bytes_sent : c.message_bytes_received) += pieces * edge.bytes;
   }

@@ -8,6 +8,7 @@ import collections
 import ctypes
 import errno
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -20,12 +21,16 @@ EXIT_CANNOT_START = 127
 
 # A failed rank's peers get SIGTERM, and SIGKILL after this; everything is gone within 5 s.
 FAILURE_GRACE_SECONDS = 3.0
+# How long a rank that others blame for their failure may take to end before everybody is stopped.
+CAUSE_SECONDS = 1.0
 # After the last worker's end, how long output of its orphans' pipes is still collected.
 DRAIN_SECONDS = 0.5
 LAST_LINES = 20
 MAX_HELD_LINE = 1 << 20  # a longer line is passed on in pieces
 FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
+# How a traceback ends when a peer's failure, not an own one, was the reason.
+_BLAME = re.compile(rb"^ConnectionError: .*?\brank (\d+) ")
 
 
 @dataclass
@@ -151,6 +156,13 @@ class Worker:
             except (ProcessLookupError, PermissionError):
                 pass
 
+    def blames(self):
+        """The rank whose failure this one ended of, by the last error it wrote, or None."""
+        for line in reversed(self.stderr.last_lines):
+            if found := _BLAME.match(line):
+                return int(found.group(1))
+        return None
+
     def describe_end(self):
         if self.code < 0:
             text = f"killed by {signal_name(-self.code)}"
@@ -231,6 +243,8 @@ class Job:
         self._selector = selectors.DefaultSelector()
         self._first_failure = None
         self._peers_stopped = 0
+        self._cause = None  # the worker that the first failed one blames, while it is awaited
+        self._stop_at = None  # when that wait ends
         self._stop_signal = None  # the first signal that was forwarded
         self._kill_at = None
         self._guardian = None
@@ -308,9 +322,12 @@ class Job:
     def _loop(self):
         while any(worker.alive for worker in self._workers):
             timeout = None
-            if self._kill_at is not None:
-                timeout = max(0.0, self._kill_at - time.monotonic())
+            ends = [at for at in (self._kill_at, self._stop_at) if at is not None]
+            if ends:
+                timeout = max(0.0, min(ends) - time.monotonic())
             self._handle(self._selector.select(timeout))
+            if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                self._stop_after_failure()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 self._kill_all()
                 self._kill_at = None
@@ -342,16 +359,36 @@ class Job:
             if isinstance(key.data, OutputPipe) and key.data.worker is worker:
                 self._read(key.data)
         worker.signal_group(signal.SIGKILL)  # children it left behind
-        if worker.code != 0 and self._first_failure is None and self._stop_signal is None:
-            self._first_failure = worker
-            self._peers_stopped = sum(peer.alive for peer in self._workers)
-            self._stop_peers(signal.SIGTERM, FAILURE_GRACE_SECONDS)
+        if self._stop_signal is not None:
+            return
+        if worker.code != 0 and self._first_failure is None:
+            self._stop_at = time.monotonic() + CAUSE_SECONDS
+            self._on_failure(worker)
+        elif self._stop_at is not None and worker is self._cause:
+            if worker.code != 0:
+                self._on_failure(worker)
+            else:
+                self._stop_after_failure()
+
+    def _on_failure(self, worker):
+        """Peers may hear of a failure, and end, before the failing process itself has ended."""
+        self._first_failure = worker
+        rank = worker.blames()
+        self._cause = next((w for w in self._workers if w.spec.rank == rank and w.alive), None)
+        if self._cause is None:
+            self._stop_after_failure()
+
+    def _stop_after_failure(self):
+        self._stop_at = None
+        self._peers_stopped = sum(peer.alive for peer in self._workers)
+        self._stop_peers(signal.SIGTERM, FAILURE_GRACE_SECONDS)
 
     def _on_signal(self, number):
         if self._stop_signal is not None:
             self._kill_all()
             return
         self._stop_signal = number
+        self._stop_at = None
         self._stop_peers(number, self._signal_grace)
 
     def _stop_peers(self, number, grace):

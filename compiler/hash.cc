@@ -1,5 +1,10 @@
 // The plan's hash and its file.
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -135,16 +140,21 @@ constexpr size_t kMaxPlanBytes = size_t{1} << 30;
 
 std::string HashOf(const proto::Semantics& semantics) { return Walk().All(semantics); }
 
+// To a name of this process's own first: several ranks may save to one path.
 Status SavePlan(const proto::Plan& plan, const std::string& path) {
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
+  auto failed = [&]() -> Status {
+    const std::string why = std::strerror(errno);
+    std::remove(temporary.c_str());
+    return Error(Code::kFailedPrecondition)
+           << "[plan] cannot write " << path << ": " << why
+           << "; expected a file name in a folder that exists, and space on the disk";
+  };
   {
     std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    OFL_ENSURE(out.good(), Code::kUnavailable) << "cannot write " << temporary;
-    OFL_ENSURE(plan.SerializeToOstream(&out) && out.flush().good(), Code::kUnavailable)
-        << "writing " << temporary << " failed (is the disk full?)";
+    if (!out.good() || !plan.SerializeToOstream(&out) || !out.flush().good()) return failed();
   }
-  OFL_ENSURE(std::rename(temporary.c_str(), path.c_str()) == 0, Code::kUnavailable)
-      << "cannot rename " << temporary << " to " << path;
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) return failed();
   return Status::Ok();
 }
 

@@ -19,28 +19,32 @@ const char* DeviceKindName(DeviceKind kind) {
 Result<DeviceKind> DeviceKindFromName(std::string_view name) {
   for (DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kCuda, DeviceKind::kNull})
     if (name == DeviceKindName(kind)) return kind;
-  return Error(Code::kInvalidArgument)
-         << "no device kind is named '" << name << "'; known are cpu, cuda, null";
+  return Error(Code::kInvalidArgument) << "[placement] no device kind has this name: got '" << name
+                                       << "'; expected cpu, cuda or null";
 }
 
 Result<Placement> Placement::Make(DeviceKind kind, const Shape& hierarchy, std::vector<int> ranks,
                                   std::vector<std::string> axis_names) {
-  OFL_ENSURE(!ranks.empty(), Code::kInvalidArgument) << "a placement needs at least one rank";
+  OFL_ENSURE(!ranks.empty(), Code::kInvalidArgument)
+      << "[placement] got no ranks; expected at least one rank";
   OFL_ENSURE(hierarchy.rank() >= 1 && hierarchy.rank() <= kMaxMeshRank, Code::kInvalidArgument)
-      << "a placement's mesh has 1 to " << kMaxMeshRank << " axes, got " << hierarchy.rank();
+      << "[placement] got a mesh of " << hierarchy.rank() << " axes; expected 1 to " << kMaxMeshRank
+      << " axes";
   OFL_ENSURE(hierarchy.numel() == static_cast<int64_t>(ranks.size()), Code::kInvalidArgument)
-      << "a mesh of shape " << hierarchy << " needs " << hierarchy.numel() << " ranks, got "
-      << ranks.size();
+      << "[placement] a mesh of shape " << hierarchy << " needs " << hierarchy.numel()
+      << " ranks, got " << ranks.size();
   OFL_ENSURE(axis_names.empty() || static_cast<int>(axis_names.size()) == hierarchy.rank(),
              Code::kInvalidArgument)
-      << "got " << axis_names.size() << " axis names for a mesh of " << hierarchy.rank() << " axes";
+      << "[placement] got " << axis_names.size() << " axis names; expected one for each of the "
+      << hierarchy.rank() << " axes of the mesh";
   std::vector<int> sorted = ranks;
   std::sort(sorted.begin(), sorted.end());
   OFL_ENSURE(sorted.front() >= 0, Code::kInvalidArgument)
-      << "ranks must not be negative, got " << sorted.front();
+      << "[placement] ranks must not be negative: got " << sorted.front()
+      << "; expected at least 0";
   auto twice = std::adjacent_find(sorted.begin(), sorted.end());
   OFL_ENSURE(twice == sorted.end(), Code::kInvalidArgument)
-      << "rank " << *twice << " stands twice in a placement";
+      << "[placement] rank " << *twice << " stands twice in the ranks; expected different ranks";
 
   using Key =
       std::tuple<DeviceKind, std::vector<int64_t>, std::vector<int>, std::vector<std::string>>;

@@ -1,5 +1,6 @@
 #include "oneflow_like/runtime/graph_session.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -61,6 +62,15 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
   compiler::TrainingSpec training;
   training.loss = tracer_->loss();
   for (double norm : clip_norms) training.clip_groups.push_back({norm});
+  const bool any_used = std::any_of(updates.begin(), updates.end(), [&](const UpdateSpec& spec) {
+    return tracer_->Uses(spec.param);
+  });
+  OFL_ENSURE(updates.empty() || any_used, Code::kInvalidArgument)
+      << "[nn.Graph] no parameter of the optimizers of graph " << tracer_->graph().name
+      << " is used in build(): got " << updates.size() << " parameters, the first "
+      << tensor::Describe(*updates[0].param)
+      << "; expected those of the modules that build() calls; make the optimizer after "
+         "to_global() and from the graph's modules";
   for (const UpdateSpec& spec : updates) {
     if (training.loss < 0) break;
     compiler::Update update;
@@ -108,7 +118,7 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
   OFL_ASSIGN(auto all, transport::AllGatherText(transport, kPlanChannel, number + 1, ours));
   const int other = plan_.hash() == hashes[0] ? differs : 0;
   return Error(Code::kFailedPrecondition)
-         << "graph " << plan_.graph_name() << " compiled to different plans: rank "
+         << "[nn.Graph] graph " << plan_.graph_name() << " compiled to different plans: rank "
          << transport.rank() << " has " << plan_.hash().substr(0, 16) << ", rank " << other
          << " has " << hashes[other].substr(0, 16) << "; " << FirstDifference(ours, all[other])
          << ". Every rank must run the same program: make build() independent of the rank";
@@ -146,7 +156,7 @@ Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) c
   const auto& arguments = plan_.semantics().inputs();
   const size_t expected = arguments.size() - tracer_->scalars().size();
   OFL_ENSURE(inputs.size() == expected, Code::kInvalidArgument)
-      << "graph " << plan_.graph_name() << " takes " << expected << " tensors, got "
+      << "[nn.Graph] graph " << plan_.graph_name() << " takes " << expected << " tensors, got "
       << inputs.size();
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ir::Value& value = tracer_->graph().values[FindInput(static_cast<int>(i))];
@@ -157,7 +167,7 @@ Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) c
                                  ? !inputs[i]->is_global()
                                  : inputs[i]->is_global() && *inputs[i]->layout() == value.layout();
     OFL_ENSURE(inputs[i]->meta() == meta && same_layout, Code::kInvalidArgument)
-        << "graph " << plan_.graph_name() << " was compiled for input "
+        << "[nn.Graph] graph " << plan_.graph_name() << " was compiled for input "
         << arguments[static_cast<int>(i)].name() << ": " << meta.ToString() << " "
         << (tracer_->local() ? std::string("local") : value.layout().ToString()) << ", got "
         << tensor::Describe(*inputs[i])
@@ -191,7 +201,9 @@ Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
 
 Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
     const std::vector<tensor::TensorRef>& inputs, const std::map<std::string, double>& scalars) {
-  OFL_TRY(failure_);
+  if (!failure_.ok())
+    return failure_.WithNote("in an earlier call, which closed graph " + plan_.graph_name() +
+                             "; make a new one");
   OFL_ENSURE(compiled_, Code::kFailedPrecondition) << "the graph is not compiled";
   OFL_TRY(CheckInputs(inputs));
   if (instance_ == nullptr) OFL_TRY(Start());

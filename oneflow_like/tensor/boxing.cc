@@ -192,6 +192,7 @@ Result<TensorRef> RunBoxing(const BoxingRecipe& recipe, const TensorRef& x, std:
   if (empty_handed || !std::binary_search(recipe.group.begin(), recipe.group.end(), self)) {
     return EmptyGlobal(recipe.meta, recipe.to);
   }
+  OFL_TRY(RequireShard(*x, why));
   if (recipe.steps.empty()) {
     TensorRef same = x->Detach();
     return same;

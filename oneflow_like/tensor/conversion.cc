@@ -316,6 +316,10 @@ Result<TensorRef> WholeValue(const TensorRef& x, std::string_view why) {
   OFL_ENSURE(x->device_kind() != DeviceKind::kNull, Code::kFailedPrecondition)
       << "[" << why << "] a null device holds no values: got " << Describe(*x)
       << "; expected a tensor on cpu";
+  OFL_ENSURE(!Context::Get().imaginary(), Code::kFailedPrecondition)
+      << "[" << why << "] the ranks of this world do not exist: got " << Describe(*x)
+      << ", which has no values; expected a real world; leave compile_world first";
+  OFL_TRY(RequireShard(*x, why));
   const int world = Context::Get().world_size();
   std::vector<int> ranks(static_cast<size_t>(world));
   std::iota(ranks.begin(), ranks.end(), 0);

@@ -192,6 +192,12 @@ Result<op::Values> AllocateOutputs(const CallPlan& plan) {
   return outputs;
 }
 
+std::string ForResult(const op::OpDef& def, const CallPlan& plan) {
+  std::string text = "for the result of [" + def.name + "]:";
+  for (const TensorMeta& meta : plan.outputs) text += " " + meta.ToString();
+  return text;
+}
+
 // Boxed and dense operands. A mutated operand that is not dense is copied back by the caller.
 Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& plan,
                                        std::span<const op::Value> inputs) {
@@ -201,6 +207,8 @@ Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& pla
     if (!plan.boxing.empty() && plan.boxing[i] != nullptr) {
       OFL_ASSIGN(x, RunBoxing(*plan.boxing[i], x, def.name));
     }
+    if (!x->has_data()) [[unlikely]]
+      OFL_TRY(RequireShard(*x, def.name));
     OFL_ASSIGN(x, Contiguous(x));
     ready.push_back(std::move(x));
   }
@@ -249,7 +257,9 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
   }
   OFL_ASSIGN(auto ready, PrepareInputs(def, plan, inputs));
-  OFL_ASSIGN(op::Values outputs, AllocateOutputs(plan));
+  auto allocated = AllocateOutputs(plan);
+  if (!allocated.ok()) return allocated.status().WithNote(ForResult(def, plan));
+  op::Values outputs = std::move(allocated).value();
   if (plan.member) OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, outputs));
   if (mutates) FinishMutated(def, inputs, {ready.data(), ready.size()});
   if (record) RecordOp(def, plan.attrs, inputs, outputs);
@@ -384,7 +394,9 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
     return placed;
   }
   OFL_TRY(PlanShards(def, layout->placement, sbp::NdSignature{{}, {made}}, plan));
-  OFL_ASSIGN(op::Values outputs, AllocateOutputs(plan));
+  auto allocated = AllocateOutputs(plan);
+  if (!allocated.ok()) return allocated.status().WithNote(ForResult(def, plan));
+  op::Values outputs = std::move(allocated).value();
   if (plan.member) OFL_TRY(RunKernel(plan, {}, outputs));
   if (made == layout->nd_sbp) return outputs[0];
   TensorRef made_tensor(AsTensor(outputs[0]));

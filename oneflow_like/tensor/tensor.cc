@@ -92,6 +92,15 @@ Result<TensorRef> RequireTensor(const op::Value& value) {
   return TensorRef(AsTensor(value));
 }
 
+Status RequireShard(const TensorImpl& x, std::string_view op) {
+  OFL_ENSURE(
+      x.has_data() || !x.is_global() || !x.layout()->placement.Contains(Context::Get().rank()),
+      Code::kFailedPrecondition)
+      << "[" << op << "] a tensor made in compile_world has no values: got " << Describe(x)
+      << " in a world whose ranks exist; expected a tensor made here; use it in its compile_world";
+  return Status::Ok();
+}
+
 Result<StorageRef> AllocateStorage(DeviceKind device, int64_t bytes) {
   auto storage = std::make_shared<Storage>();
   if (bytes == 0) return storage;

@@ -103,6 +103,10 @@ inline TensorImpl* AsTensor(const op::Value& value) {
 // As above, with the error for a graph's value that left its graph.
 Result<TensorRef> RequireTensor(const op::Value& value);
 
+// A global tensor made in compile_world has no memory on ranks of its placement:
+// kFailedPrecondition.
+Status RequireShard(const TensorImpl& x, std::string_view op);
+
 // New memory for a shard on this device; no elements, no allocation.
 Result<StorageRef> AllocateStorage(DeviceKind device, int64_t bytes);
 // A dense local tensor with undefined contents.

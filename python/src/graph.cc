@@ -132,6 +132,9 @@ void BindSession(nb::module_& m) {
       .def("to_placement",
            [](GraphSession& s, nb::handle tensor, const Placement& placement) {
              PyTensor* x = TensorOf(tensor.ptr());
+             if (x == nullptr)
+               Throw(Error(Code::kTypeMismatch)
+                     << "[nn.Graph] expected a Tensor, got " << TypeNameOf(tensor.ptr()));
              op::Value moved = s.tracer().ToPlacement(x->value, placement);
              Unwrap(s.tracer().status());
              return Wrap(std::move(moved));
@@ -185,6 +188,9 @@ void EnterCompileWorld(int size) {
 }
 
 void LeaveCompileWorld() {
+  if (OuterContexts().empty())
+    Throw(Error(Code::kFailedPrecondition)
+          << "[compile_world] no world of ranks that do not exist was entered");
   tensor::Context::Install(std::move(OuterContexts().back()));
   OuterContexts().pop_back();
 }

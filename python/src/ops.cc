@@ -228,7 +228,7 @@ Status CollectInputs(const Call& call, op::Values& inputs) {
   }
   if (beside == nullptr) return Wrong(call, "got no Tensor among its arguments");
   for (auto [at, number] : numbers) {
-    OFL_ASSIGN(inputs[at], ScalarOperand(beside, number));
+    OFL_ASSIGN(inputs[at], ScalarOperand(beside, number, def.name));
   }
   return Status::Ok();
 }

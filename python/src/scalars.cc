@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "oneflow_like/tensor/conversion.h"
@@ -48,11 +49,13 @@ Result<op::Value> MakeScalar(DType dtype, double value, const op::Value& beside)
   return tensor::ToGlobal(scalar, layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank()));
 }
 
-Result<double> NumberOf(PyObject* number) {
+Result<double> NumberOf(PyObject* number, std::string_view op) {
   const double value = PyFloat_AsDouble(number);
   if (value == -1.0 && PyErr_Occurred()) {
     PyErr_Clear();
-    return Error(Code::kTypeMismatch) << "a number is expected, not " << TypeNameOf(number);
+    return Error(Code::kTypeMismatch)
+           << "[" << op << "] an operand has the wrong type: got " << TypeNameOf(number)
+           << "; expected a Tensor or a number; flow.from_numpy(array) makes a Tensor";
   }
   return value;
 }
@@ -65,8 +68,8 @@ bool IsNumber(PyObject* o) {
           PyObject_HasAttrString(o, "item"));
 }
 
-Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number) {
-  OFL_ASSIGN(const double value, NumberOf(number));
+Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::string_view op) {
+  OFL_ASSIGN(const double value, NumberOf(number, op));
   const DType dtype = WeakDType(other->meta().dtype, number);
   if (tensor::CurrentTracer() != nullptr) return MakeScalar(dtype, value, other);
   std::string key(sizeof(double) + 1 + 2 * sizeof(void*), '\0');
@@ -98,11 +101,11 @@ Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObj
   const bool fits = IsFloating(dtype) || (dtype != DType::kBool && &def != true_division &&
                                           IsWhole(number) && def.name != "pow");
   if (form != nullptr && fits) {
-    OFL_ASSIGN(double value, NumberOf(number));
+    OFL_ASSIGN(double value, NumberOf(number, def.name));
     if (!left && found->second.negate_right) value = -value;
     return tensor::Dispatch(*form, {&tensor, 1}, {{"scalar", value}});
   }
-  OFL_ASSIGN(op::Value scalar, ScalarOperand(tensor, number));
+  OFL_ASSIGN(op::Value scalar, ScalarOperand(tensor, number, def.name));
   const op::Value operands[2] = {left ? scalar : tensor, left ? tensor : scalar};
   return tensor::Dispatch(def, operands, {});
 }

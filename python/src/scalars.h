@@ -9,7 +9,7 @@ namespace ofl::python {
 bool IsNumber(PyObject* object);
 
 // A 0-d tensor of the number: on `other`'s placement, of the dtype a weak number takes beside it.
-Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number);
+Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::string_view op);
 
 // A binary operator on a tensor and a number; `left` when the number stands first. Uses the
 // operator's scalar form where the registry has one.

@@ -256,9 +256,16 @@ nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
 
 // Puts another value's memory (and history) into this handle: `x.add_(1)`.
 void Rebind(PyTensor& self, const PyTensor& other) {
-  if (self.value->is_symbolic() || other.value->is_symbolic()) {
+  if (self.value->is_symbolic()) {
     self.value = other.value;
     return;
+  }
+  if (other.value->is_symbolic()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[in-place] a tensor from outside build() cannot be changed inside a graph: got "
+          << tensor::Describe(*self.value)
+          << "; expected a value made in build(); return the new value, and copy_() it after the "
+             "call");
   }
   TensorRef x = Eager(self), y = Eager(other);
   if (!(x->meta() == y->meta()) || x->is_global() != y->is_global()) {

@@ -85,7 +85,15 @@ nb::object RanksOf(const Placement& p) {
   return NestRanks(p, 0, at);
 }
 
-Result<sbp::Sbp> SplitOf(int64_t dim) {
+Result<sbp::Sbp> SplitOf(nb::handle axis) {
+  OFL_ENSURE(PyIndex_Check(axis.ptr()), Code::kTypeMismatch)
+      << "[sbp.split] the axis must be int, not " << TypeNameOf(axis.ptr())
+      << "; expected for example sbp.split(0)";
+  nb::object number = nb::steal(PyNumber_Index(axis.ptr()));
+  if (!number.is_valid()) throw nb::python_error();
+  int overflow = 0;
+  int64_t dim = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow != 0) dim = overflow < 0 ? INT64_MIN : INT64_MAX;
   OFL_ENSURE(dim >= 0, Code::kInvalidArgument)
       << "[sbp.split] Split axis must not be negative, but got " << dim << "!";
   OFL_ENSURE(dim < kMaxRank, Code::kInvalidArgument)
@@ -144,11 +152,11 @@ void BindSbp(nb::module_& m) {
   sbp_type = type.ptr();
   sub.def(
       "split",
-      [](std::optional<int64_t> dim, std::optional<int64_t> axis) {
-        if (dim.has_value() == axis.has_value()) {
+      [](nb::object dim, nb::object axis) {
+        if (dim.is_none() == axis.is_none()) {
           Throw(Error(Code::kInvalidArgument) << "[sbp.split] expected one axis: sbp.split(0)");
         }
-        return Unwrap(SplitOf(dim ? *dim : *axis));
+        return Unwrap(SplitOf(dim.is_none() ? axis : dim));
       },
       nb::arg("dim") = nb::none(), nb::arg("axis") = nb::none(),
       "Every part holds a balanced slice along this axis.");
@@ -167,12 +175,16 @@ void BindPlacement(nb::module_& m) {
   nb::class_<Placement>(m, "placement", "A device kind and a mesh of ranks.")
       .def(
           "__init__",
-          [](Placement* self, const std::string& type, nb::object ranks,
+          [](Placement* self, nb::object type, nb::object ranks,
              std::optional<std::vector<std::string>> axis_names) {
-            new (self) Placement(Unwrap(MakePlacement(
-                type, std::move(ranks), axis_names.value_or(std::vector<std::string>{}))));
+            if (!nb::isinstance<nb::str>(type))
+              Throw(Error(Code::kTypeMismatch) << "[placement] argument 'type' must be str, not "
+                                               << TypeNameOf(type.ptr()) << "; expected \"cpu\"");
+            new (self)
+                Placement(Unwrap(MakePlacement(nb::cast<std::string>(type), std::move(ranks),
+                                               axis_names.value_or(std::vector<std::string>{}))));
           },
-          nb::arg("type"), nb::arg("ranks"), nb::arg("axis_names") = nb::none())
+          nb::arg("type").none(), nb::arg("ranks").none(), nb::arg("axis_names") = nb::none())
       .def_static(
           "all",
           [](const std::string& type) {

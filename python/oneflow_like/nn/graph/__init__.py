@@ -216,6 +216,7 @@ class Graph:
         self._steps = []
         self._rates = []
         self._launched = False
+        self._inputs = 0
         self._arguments = None  # the compiled call's arguments without their tensors
         self._bound = []  # (table, key, name, tensor): what the plan's variables stand for
 
@@ -323,6 +324,10 @@ class Graph:
     def _check_call(self, args, kwargs):
         """What the plan holds as constants must not have changed; tensors are checked below."""
         if not _same_frame(self._arguments, _frame(args, kwargs)):
+            given = len(_tensors((args, kwargs)))
+            if given != self._inputs:
+                raise ValueError(f"[nn.Graph] graph {self.name} takes {self._inputs} tensors, got "
+                                 f"{given}; expected the arguments of the first call")
             raise ValueError(f"[nn.Graph] graph {self.name} got other arguments than it was "
                              "compiled for: numbers, strings and the nesting of tensors are "
                              "constants of the plan; expected the same in every call; pass what "
@@ -358,6 +363,7 @@ class Graph:
         session.compile(updates, norms, os.environ.get("OFL_DUMP", ""))
         self._structure = structure
         self._arguments = arguments
+        self._inputs = len(_tensors(symbolic))
         self._bound = self._bind()
         self._session = session
 

@@ -52,9 +52,10 @@ class LayoutPass {
         break;
       }
       case ir::NodeKind::kToLayout:
+        node.dual_of = Resolve(node.dual_of);
         graph_.values[node.outputs[0]].nd_sbp =
             node.target ? *node.target
-                        : DualOf(*graph_.values[Resolve(node.dual_of)].nd_sbp, node.placement);
+                        : DualOf(*graph_.values[node.dual_of].nd_sbp, node.placement);
         break;
       case ir::NodeKind::kAccumulate:
         graph_.values[node.outputs[0]].nd_sbp = graph_.values[node.inputs[0]].nd_sbp;

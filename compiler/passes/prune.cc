@@ -14,6 +14,7 @@ Result<ir::Graph> RunPrune(ir::Graph graph) {
     if (!keep) continue;
     needed[node.id] = true;
     for (int v : node.inputs) needed[graph.values[v].producer] = true;
+    if (node.dual_of >= 0) needed[graph.values[node.dual_of].producer] = true;  // for its layout
   }
   std::vector<int> order;
   for (int id : graph.order)

@@ -11,14 +11,16 @@ namespace {
 std::string FloatToString(double value) {
   char text[40];
   auto end = std::to_chars(text, text + sizeof text, value).ptr;  // shortest that reads back
-  return std::string(text, end);
+  const std::string digits(text, end);
+  // "2" would read back as an integer.
+  return digits.find_first_not_of("-0123456789") == std::string::npos ? digits + ".0" : digits;
 }
 
 struct Printer {
   std::string operator()(bool v) const { return v ? "true" : "false"; }
   std::string operator()(int64_t v) const { return std::to_string(v); }
   std::string operator()(double v) const { return FloatToString(v); }
-  std::string operator()(const std::string& v) const { return "'" + v + "'"; }
+  std::string operator()(const std::string& v) const { return Quoted(v); }
   std::string operator()(const std::vector<int64_t>& v) const {
     std::string text = "[";
     for (size_t i = 0; i < v.size(); ++i) text += (i ? ", " : "") + std::to_string(v[i]);
@@ -28,6 +30,24 @@ struct Printer {
 };
 
 }  // namespace
+
+std::string Quoted(std::string_view text) {
+  std::string quoted = "'";
+  for (char c : text) {
+    if (c == '\\' || c == '\'') {
+      quoted += '\\';
+      quoted += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      constexpr char kHex[] = "0123456789abcdef";
+      quoted += "\\x";
+      quoted += kHex[c >> 4];
+      quoted += kHex[c & 15];
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "'";
+}
 
 std::string AttrToString(const AttrValue& value) { return std::visit(Printer{}, value); }
 

@@ -14,6 +14,9 @@
 namespace ofl {
 
 using AttrValue = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, DType>;
+// In single quotes; quotes, backslashes and control characters as \', \\ and \x0a.
+std::string Quoted(std::string_view text);
+// Text that tells the type too: 2 is an integer, 2.0 a float, 'float32' a string, float32 a dtype.
 std::string AttrToString(const AttrValue& value);
 
 class Attrs {

@@ -1,7 +1,6 @@
 #include "oneflow_like/ir/graph.h"
 
 #include <atomic>
-#include <sstream>
 
 namespace ofl::ir {
 
@@ -73,6 +72,7 @@ namespace {
 Status VerifyOp(const Graph& graph, const Node& node) {
   std::vector<TensorMeta> inputs;
   for (int v : node.inputs) inputs.push_back(graph.values[v].meta);
+  OFL_ENSURE(node.op != nullptr, Code::kInternal) << node.name << " has no operator";
   OFL_ASSIGN(auto outputs, node.op->Infer(inputs, node.attrs));
   OFL_ENSURE(outputs.size() == node.outputs.size(), Code::kInternal)
       << node.name << " has " << node.outputs.size() << " outputs, its operator infers "
@@ -86,6 +86,88 @@ Status VerifyOp(const Graph& graph, const Node& node) {
   return Status::Ok();
 }
 
+// What a node of this kind takes and gives, besides what an operator infers.
+Status VerifyArity(const Graph& graph, const Node& node) {
+  const bool source = node.kind == NodeKind::kInput || node.kind == NodeKind::kVariable;
+  const size_t inputs = source ? 0 : 1;
+  const size_t outputs = node.kind == NodeKind::kOutput ? 0 : 1;
+  OFL_ENSURE(node.inputs.size() == inputs && node.outputs.size() == outputs, Code::kInternal)
+      << node.name << " has " << node.inputs.size() << " inputs and " << node.outputs.size()
+      << " outputs; expected " << inputs << " and " << outputs << " of a "
+      << NodeKindName(node.kind);
+  if (source) {
+    OFL_ENSURE(graph.values[node.outputs[0]].nd_sbp, Code::kInternal)
+        << node.name << " has no layout, which its maker must fix";
+  } else if (outputs == 1) {
+    const TensorMeta& from = graph.values[node.inputs[0]].meta;
+    const TensorMeta& to = graph.values[node.outputs[0]].meta;
+    OFL_ENSURE(from == to, Code::kInternal) << node.name << " turns " << from.ToString() << " into "
+                                            << to.ToString() << "; expected the same type";
+  }
+  return Status::Ok();
+}
+
+// The steps lead from the operand's layout to the result's.
+Status VerifySteps(const Graph& graph, const Node& node) {
+  const Value& from = graph.values[node.inputs[0]];
+  const Value& to = graph.values[node.outputs[0]];
+  OFL_ENSURE(!node.steps.empty() && from.nd_sbp && to.nd_sbp, Code::kInternal)
+      << node.name << " converts without steps or without a layout";
+  const sbp::Layout start = from.layout();
+  const sbp::Layout* at = &start;
+  for (const sbp::BoxingStep& step : node.steps) {
+    OFL_ENSURE(step.from == *at, Code::kInternal)
+        << node.name << " has a step from " << step.from.ToString() << " where the tensor is "
+        << at->ToString();
+    OFL_TRY(sbp::CheckLayout(node.name, from.meta.dtype, from.meta.shape, step.to));
+    at = &step.to;
+  }
+  OFL_ENSURE(*at == to.layout(), Code::kInternal)
+      << node.name << " ends in " << at->ToString() << ", but its result is "
+      << to.layout().ToString();
+  return Status::Ok();
+}
+
+Status VerifySignature(const Graph& graph, const Node& node) {
+  if (!node.signature) return Status::Ok();
+  const sbp::NdSignature& chosen = *node.signature;
+  OFL_ENSURE(
+      chosen.inputs.size() == node.inputs.size() && chosen.outputs.size() == node.outputs.size(),
+      Code::kInternal)
+      << node.name << " has " << node.inputs.size() << " inputs and " << node.outputs.size()
+      << " outputs, its signature is " << chosen.ToString();
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    const Value& value = graph.values[node.outputs[i]];
+    OFL_ENSURE(value.nd_sbp && *value.nd_sbp == chosen.outputs[i], Code::kInternal)
+        << node.name << " output " << i << " has another layout than in its signature "
+        << chosen.ToString();
+  }
+  return Status::Ok();
+}
+
+Status VerifyKind(const Graph& graph, const Node& node, const std::vector<bool>& produced) {
+  if (node.kind == NodeKind::kOp) {
+    OFL_TRY(VerifyOp(graph, node));
+    return VerifySignature(graph, node);
+  }
+  OFL_TRY(VerifyArity(graph, node));
+  if (node.kind == NodeKind::kBoxing) return VerifySteps(graph, node);
+  if (node.kind == NodeKind::kToLayout) {
+    const int dual = node.dual_of;
+    OFL_ENSURE(node.target.has_value() != (dual >= 0), Code::kInternal)
+        << node.name << " needs either a target or a value to be the dual of";
+    OFL_ENSURE(dual < static_cast<int>(produced.size()) && (dual < 0 || produced[dual]),
+               Code::kInternal)
+        << node.name << " follows the layout of %" << dual << ", which is not produced before it";
+  }
+  const bool argument = node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput;
+  OFL_ENSURE(!argument || node.binding >= 0, Code::kInternal)
+      << node.name << " is bound to no argument";
+  return Status::Ok();
+}
+
+}  // namespace
+
 Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produced) {
   for (int v : node.inputs) {
     OFL_ENSURE(v >= 0 && v < static_cast<int>(graph.values.size()), Code::kInternal)
@@ -93,10 +175,7 @@ Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produ
     OFL_ENSURE(produced[v], Code::kInternal)
         << node.name << " reads %" << v << " before it is produced";
   }
-  if (node.kind == NodeKind::kOp) OFL_TRY(VerifyOp(graph, node));
-  const bool argument = node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput;
-  OFL_ENSURE(!argument || node.binding >= 0, Code::kInternal)
-      << node.name << " is bound to no argument";
+  OFL_TRY(VerifyKind(graph, node, produced));
   for (int v : node.outputs) {
     OFL_ENSURE(!produced[v] && graph.values[v].producer == node.id, Code::kInternal)
         << node.name << " does not own its output %" << v;
@@ -108,8 +187,6 @@ Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produ
   return Status::Ok();
 }
 
-}  // namespace
-
 Status Verify(const Graph& graph) {
   std::vector<bool> produced(graph.values.size(), false);
   std::vector<bool> seen(graph.nodes.size(), false);
@@ -120,48 +197,6 @@ Status Verify(const Graph& graph) {
     OFL_TRY(VerifyNode(graph, graph.nodes[id], produced));
   }
   return Status::Ok();
-}
-
-namespace {
-
-std::string TypeText(const Value& value) {
-  std::string text = value.meta.ToString();
-  if (value.nd_sbp) {
-    text += "{";
-    for (int i = 0; i < value.nd_sbp->rank(); ++i)
-      text += (i > 0 ? "," : "") + (*value.nd_sbp)[i].ToString();
-    text += "}";
-  }
-  return text;
-}
-
-void PrintNode(const Graph& graph, const Node& node, std::ostringstream& out) {
-  for (size_t i = 0; i < node.outputs.size(); ++i) {
-    const Value& value = graph.values[node.outputs[i]];
-    out << (i > 0 ? ", " : "") << "%" << value.id << ": " << TypeText(value);
-  }
-  if (!node.outputs.empty()) out << " = ";
-  out << node.name << "(";
-  for (size_t i = 0; i < node.inputs.size(); ++i) out << (i > 0 ? ", %" : "%") << node.inputs[i];
-  out << ")";
-  if (node.attrs.size() > 0) out << " " << node.attrs.ToString();
-  if (node.kind == NodeKind::kVariable) out << " '" << node.variable << "'";
-  if (node.kind == NodeKind::kInput || node.kind == NodeKind::kOutput) out << " #" << node.binding;
-  if (node.target) out << " -> " << node.target->ToString();
-  for (const sbp::BoxingStep& step : node.steps)
-    out << " " << sbp::StepKindName(step.kind) << " " << step.from.ToString() << " -> "
-        << step.to.ToString() << " " << step.total_bytes << " B;";
-  out << " @" << node.placement.ToString() << " " << SegmentName(node.segment) << "\n";
-}
-
-}  // namespace
-
-std::string Print(const Graph& graph) {
-  std::ostringstream out;
-  out << "graph " << graph.name << " world " << graph.world_size << " micro_batches "
-      << graph.micro_batches << "\n";
-  for (int id : graph.order) PrintNode(graph, graph.nodes[id], out);
-  return out.str();
 }
 
 }  // namespace ofl::ir

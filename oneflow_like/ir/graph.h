@@ -103,12 +103,15 @@ struct Graph {
   std::vector<std::vector<int>> Consumers() const;
 };
 
-// Checks that ids are consistent, values are produced before use, metadata re-infers equally and
-// layouts (where chosen) are legal. The message names the node.
+// Checks that ids are consistent, values are produced before use, metadata re-infers equally,
+// layouts (where chosen) are legal and conversions lead where they say. The message names the node.
 Status Verify(const Graph& graph);
+// The same for one node, where `produced` tells the values that nodes before it made; marks its
+// own.
+Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produced);
 
-// Stable text, one line a node:
-//   %3: float32[8,16]{S(0)} = matmul_3(%1, %2) {transpose_b=true} @placement(...) # forward
+// Stable text, one line a node, which Parse (ir/parse.h, with the grammar) reads back:
+//   %3: float32[8,16]{S(0)} = matmul_3(%1, %2) {transpose_b=true} @placement(...) forward
 std::string Print(const Graph& graph);
 
 }  // namespace ofl::ir

@@ -3,8 +3,10 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
+#include "oneflow_like/ir/parse.h"
 #include "tests/unit/compiler/graphs.h"
 
 namespace ofl::compiler {
@@ -20,15 +22,19 @@ std::string GoldenPath(const std::string& name) {
   return std::string(OFL_SOURCE_DIR) + "/tests/golden/compiler/" + name + ".txt";
 }
 
+std::string Golden(const std::string& name) {
+  std::ifstream in(GoldenPath(name));
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 void ExpectGolden(const std::string& name, const std::string& text) {
   if (std::getenv("OFL_UPDATE_GOLDEN") != nullptr) {
     std::ofstream(GoldenPath(name)) << text;
     return;
   }
-  std::ifstream in(GoldenPath(name));
-  std::ostringstream expected;
-  expected << in.rdbuf();
-  EXPECT_EQ(text, expected.str()) << "golden file " << name;
+  EXPECT_EQ(text, Golden(name)) << "golden file " << name;
 }
 
 void ExpectGoldenPasses(const std::string& name, const MlpLayout& layout) {
@@ -44,6 +50,56 @@ void ExpectGoldenPasses(const std::string& name, const MlpLayout& layout) {
 TEST(PassesGolden, DataParallel) { ExpectGoldenPasses("dp2", DataParallel(2)); }
 TEST(PassesGolden, TensorParallel) { ExpectGoldenPasses("tp2", TensorParallel(2)); }
 TEST(PassesGolden, PipelineOfFourMicroBatches) { ExpectGoldenPasses("pp2", Pipeline(4)); }
+
+// Each of these passes sees no more than the text: what the pass before it printed gives what it
+// printed itself.
+TEST(PassesFromText, GiveTheGoldenGraphs) {
+  using Pass = std::function<Result<ir::Graph>(ir::Graph)>;
+  const std::vector<std::pair<std::string, Pass>> passes = {
+      {"03_update", nullptr},
+      {"04_prune", RunPrune},
+      {"05_layout", [](ir::Graph g) { return RunLayout(std::move(g), {}); }},
+      {"06_boxing", [](ir::Graph g) { return RunBoxing(std::move(g), {}); }},
+      {"07_order", RunOrder}};
+  for (const std::string program : {"dp2", "tp2", "pp2"}) {
+    for (size_t i = 1; i < passes.size(); ++i) {
+      const std::string from = program + "." + passes[i - 1].first;
+      ir::Graph graph = testing::Must(ir::Parse(Golden(from)));
+      graph = testing::Must(passes[i].second(std::move(graph)));
+      EXPECT_EQ(ir::Print(graph), Golden(program + "." + passes[i].first)) << "from " << from;
+    }
+  }
+}
+
+// Nothing reads %3 but the conversion back asks for its layout.
+TEST(PassesFromText, PruneKeepsWhatAConversionTakesItsLayoutFrom) {
+  ir::Graph graph = testing::Must(ir::Parse(R"(
+graph 'moved' world 2 micro_batches 1 nodes 8 values 7
+%0: float32[4,2]{B} = input_0() 'x' #0 @placement(cpu, ranks=[0]) forward
+%1: float32[3,2]{B} grad = variable_1() 'w' @placement(cpu, ranks=[0]) forward
+%2: float32[]{B} = input_2() {whole=true} 'lr' #1 @placement(cpu, ranks=[0]) forward
+%3: float32[4,3] grad = linear_3(%0, %1) @placement(cpu, ranks=[0]) forward
+%4: float32[4,3] = full_4() {shape=[4, 3], value=1.0} @placement(cpu, ranks=[1]) backward
+%5: float32[4,3] = to_global_5(%4) -> dual of %3 @placement(cpu, ranks=[0]) backward
+%6: float32[3,2] = linear_weight_grad_6(%5, %0) @placement(cpu, ranks=[0]) backward
+sgd_update_7(%1, %6, %2) @placement(cpu, ranks=[0]) update
+)"));
+  graph = testing::Must(RunPrune(std::move(graph)));
+  ASSERT_TRUE(ir::Verify(graph).ok()) << ir::Verify(graph).ToString();
+  graph = testing::Must(RunBoxing(testing::Must(RunLayout(std::move(graph), {})), {}));
+  EXPECT_TRUE(ir::Verify(graph).ok()) << ir::Verify(graph).ToString();
+}
+
+// What the compiler makes of a program does not depend on whether it came as text.
+TEST(PassesFromText, LowerToTheSamePlan) {
+  for (const std::string program : {"dp2", "tp2", "pp2"}) {
+    auto plan = testing::Must(Lower(testing::Must(ir::Parse(Golden(program + ".07_order"))), {}));
+    const MlpLayout layout = program == "dp2"   ? DataParallel(2)
+                             : program == "tp2" ? TensorParallel(2)
+                                                : Pipeline(4);
+    EXPECT_EQ(plan.hash(), testing::CompileMlp(layout).hash()) << program;
+  }
+}
 
 TEST(Passes, DataParallelGradientsAreReducedOnceEach) {
   auto mlp = MakeMlp(DataParallel(4));

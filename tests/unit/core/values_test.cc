@@ -55,6 +55,8 @@ TEST(Attrs, NumbersPrintSoThatTheyReadBack) {
   EXPECT_EQ(std::stod(AttrToString(1.0 / 3)), 1.0 / 3);
   EXPECT_EQ(AttrToString(std::vector<int64_t>{1, -2}), "[1, -2]");
   EXPECT_EQ(AttrToString(std::string("mean")), "'mean'");
+  EXPECT_EQ(AttrToString(2.0), "2.0");  // not the integer 2
+  EXPECT_EQ(AttrToString(std::string("it's\n")), R"('it\'s\x0a')");
 }
 
 // The tree, straight from its definition: left part the largest power of two below n.

@@ -30,7 +30,7 @@ Graph SmallGraph() {
 
 TEST(Graph, PrintsOneLineANode) {
   EXPECT_EQ(Print(SmallGraph()),
-            "graph small world 2 micro_batches 1\n"
+            "graph 'small' world 2 micro_batches 1 nodes 3 values 3\n"
             "%0: float32[4,3]{S(0)} = input_0() #0 @placement(cpu, ranks=[0, 1]) forward\n"
             "%1: float32[4,3] = relu_1(%0) @placement(cpu, ranks=[0, 1]) forward\n"
             "%2: float32[4,3] = add_2(%1, %0) @placement(cpu, ranks=[0, 1]) forward\n");

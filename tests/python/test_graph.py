@@ -154,8 +154,8 @@ def test_counters_equal_the_prediction():
 
 @pytest.mark.parametrize("call, error, words", [
     (lambda g: g(*data(rows=12)), ValueError, ["compiled for input", "(16, 8)", "(12, 8)"]),
-    (lambda g: g(data()[0]), Exception, ["takes 2 tensors, got 1"]),
-    (lambda g: g(data()[0], 3), Exception, ["takes 2 tensors, got 1"]),
+    (lambda g: g(data()[0]), ValueError, ["takes 2 tensors, got 1"]),
+    (lambda g: g(data()[0], 3), ValueError, ["takes 2 tensors, got 1"]),
 ])
 def test_other_arguments_than_compiled_for_are_refused(call, error, words):
     graph = Train(mlp())

@@ -5,6 +5,7 @@
 // Failure: as the transport's operations (their deadline bounds the wait).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,10 +17,12 @@ namespace ofl::transport {
 // Returns when every rank has entered.
 Status Barrier(Transport& transport, const Tag& tag);
 
-// Entry r of the result is rank r's text (at most kMaxExchangeBytes).
+// Entry r of the result is rank r's text (at most kMaxExchangeBytes). kCancelled soon after
+// `interrupted` says so.
 inline constexpr size_t kMaxExchangeBytes = 64 << 20;
 Result<std::vector<std::string>> AllGatherText(Transport& transport, uint64_t channel,
-                                               uint64_t sequence, std::string_view text);
+                                               uint64_t sequence, std::string_view text,
+                                               const std::function<bool()>& interrupted = nullptr);
 
 // Waits for one operation: `start` gets the callback to hand over.
 Status Await(const std::function<void(Done)>& start);

@@ -121,6 +121,7 @@ struct WorldConfig {
   bool checksum_payload = false;
   std::chrono::milliseconds rendezvous_timeout{60'000};
   std::chrono::milliseconds operation_timeout{300'000};
+  std::function<bool()> interrupted;  // asked while meeting: should the wait end? (Ctrl-C)
 };
 
 // Meets the other ranks at master_addr:master_port and connects to each. kDeadlineExceeded names

@@ -108,14 +108,17 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
 }
 
 Status GraphSession::CompareHashes(transport::Transport& transport) {
+  const auto interrupted = tensor::Context::Get().hooks().interrupted;
   const uint64_t number = 2 * tensor::Context::Get().NextPlan();
-  OFL_ASSIGN(auto hashes, transport::AllGatherText(transport, kPlanChannel, number, plan_.hash()));
+  OFL_ASSIGN(auto hashes,
+             transport::AllGatherText(transport, kPlanChannel, number, plan_.hash(), interrupted));
   int differs = -1;
   for (size_t r = 0; r < hashes.size(); ++r)
     if (hashes[r] != hashes[0] && differs < 0) differs = static_cast<int>(r);
   if (differs < 0) return Status::Ok();
   const std::string ours = Digests(plan_.semantics());
-  OFL_ASSIGN(auto all, transport::AllGatherText(transport, kPlanChannel, number + 1, ours));
+  OFL_ASSIGN(auto all,
+             transport::AllGatherText(transport, kPlanChannel, number + 1, ours, interrupted));
   const int other = plan_.hash() == hashes[0] ? differs : 0;
   return Error(Code::kFailedPrecondition)
          << "[nn.Graph] graph " << plan_.graph_name() << " compiled to different plans: rank "

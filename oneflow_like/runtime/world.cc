@@ -66,7 +66,10 @@ Result<std::unique_ptr<tensor::Context>> MakeContext() {
   options.local_world_size = config.local_world_size;
   options.threads = static_cast<int>(threads);
   if (config.world_size > 1) {
-    options.connect = [config] { return transport::ConnectTcp(config); };
+    options.connect = [config]() mutable {
+      config.interrupted = tensor::Context::Get().hooks().interrupted;
+      return transport::ConnectTcp(config);
+    };
   }
   return std::make_unique<tensor::Context>(std::move(options));
 }

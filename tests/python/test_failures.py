@@ -198,6 +198,21 @@ def test_ctrl_c_of_a_waiting_job(tmp_path, text):
     assert seconds < GONE_WITHIN and all(map(is_gone, pids)), (seconds, err)
 
 
+def test_ctrl_c_while_a_graph_waits_for_the_others_to_compile_it(tmp_path):
+    with started(tmp_path, 2, """
+meet()
+print("pid", os.getpid(), flush=True)
+if RANK == 1:
+    signal.pause()
+Train(mlp().to_global(placement=P, sbp=B))(*data(placement=P, sbp=S(0)))
+""") as job:
+        pids = [int(word) for word in words_after(job, "pid", 2)]
+        job.send_signal(signal.SIGINT)
+        seconds, err = finish(job)
+    assert err.count("KeyboardInterrupt") >= 2, err
+    assert seconds < 2.5 and all(map(is_gone, pids)), (seconds, err)  # before the grace period
+
+
 def test_a_killed_launcher_leaves_no_waiting_rank(tmp_path):
     with started(tmp_path, 2, EAGER.format(way="signal.pause()")) as job:
         pids = [int(word) for word in words_after(job, "pid", 2)]
@@ -257,10 +272,21 @@ def test_a_rank_that_never_comes_is_named(tmp_path, rank, missing):
     assert "job.py:" in err and seconds < 20, (seconds, err)
 
 
+def is_listening(port):
+    """Without connecting, which rank 0 would take for a peer."""
+    with open("/proc/net/tcp") as table:
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+                   for line in table.readlines()[1:])
+
+
 def test_ctrl_c_while_meeting(tmp_path):
-    with started(tmp_path, 1, "print('go', flush=True)\nmeet()", direct=True, RANK="0",
-                 WORLD_SIZE="2", MASTER_PORT=str(free_port())) as job:
-        words_after(job, "go", 1)
+    port = free_port()
+    with started(tmp_path, 1, "meet()", direct=True, RANK="0", WORLD_SIZE="2",
+                 MASTER_PORT=str(port)) as job:
+        deadline = time.monotonic() + DEADLINE
+        while not is_listening(port):
+            assert time.monotonic() < deadline and job.poll() is None
+            os.sched_yield()
         job.send_signal(signal.SIGINT)
         seconds, err = finish(job)
     assert "KeyboardInterrupt" in err and seconds < GONE_WITHIN, (seconds, err)

@@ -175,6 +175,9 @@ class Meeting {
       OnTimer();
       OFL_TRY(failure_);
       if (finished()) return {};
+      if (config_.interrupted && config_.interrupted()) {
+        return Error(Code::kCancelled) << "[rendezvous] interrupted while meeting the other ranks";
+      }
       io_->restart();
       io_->run_one_for(kTick);
       io_->poll();

@@ -338,7 +338,7 @@ OFL_OP(index_select) {
       .Infer(InferIndexSelect)
       .Sbp(IndexSelectRule)
       .Grad(GradIndexSelect)
-      .Py("index_select(input, index, /, dim)")
+      .Py("index_select(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4}, 0, 5), IndexSample({2, 4, 3}, {3}, 1, 4),
                 IndexSample({3, 4}, {0}, -1, 4)};
@@ -382,7 +382,7 @@ OFL_OP(gather) {
       .Infer(InferGather)
       .Sbp(GatherRule)
       .Grad(GradGather)
-      .Py("gather(input, index, /, dim)")
+      .Py("gather(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4, 3}, 0, 5), IndexSample({2, 4, 3}, {2, 2, 3}, 1, 4),
                 IndexSample({3, 4}, {3, 1}, -1, 4)};

@@ -86,3 +86,12 @@ def test_gradient_modes():
     with flow.set_grad_enabled(False):
         assert not flow.is_grad_enabled()
     assert flow.is_grad_enabled()
+
+
+def test_gather_and_index_select_take_torch_s_order():
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    index = np.array([[0, 2], [1, 0]])
+    np.testing.assert_array_equal(flow.gather(flow.tensor(x), 1, flow.tensor(index)).numpy(),
+                                  np.take_along_axis(x, index, 1))
+    columns = flow.index_select(flow.tensor(x), 1, flow.tensor(np.array([2, 0])))
+    np.testing.assert_array_equal(columns.numpy(), x[:, [2, 0]])

@@ -127,20 +127,25 @@ bool Works(const OpDef& def, const Whole& w, const NdSignature& s, int64_t parts
   return true;
 }
 
-// Local shapes of the outputs follow from the inputs where no attribute holds sizes, which rules
-// nearly all combinations out before anything runs.
+// Local shapes of the outputs follow from the inputs, which rules nearly all combinations out
+// before anything runs: a kernel may trust that its shards fit together.
 bool ShapesAgree(const OpDef& def, const Whole& w, const NdSignature& s, int64_t parts) {
-  if (def.local_attrs != nullptr) return true;
   for (int member = 0; member < parts; ++member) {
     std::vector<TensorMeta> local = w.sample.inputs;
-    for (size_t i = 0; i < local.size(); ++i)
+    std::vector<Shape> local_in, local_out;
+    for (size_t i = 0; i < local.size(); ++i) {
       local[i].shape = sbp::LocalShape(local[i].shape, LayoutOn({parts}, s.inputs[i]), member);
-    const auto inferred = def.Infer(local, w.sample.attrs);
+      local_in.push_back(local[i].shape);
+    }
+    for (size_t i = 0; i < w.outputs.size(); ++i)
+      local_out.push_back(
+          sbp::LocalShape(w.outputs[i].shape, LayoutOn({parts}, s.outputs[i]), member));
+    const Attrs attrs =
+        def.local_attrs ? def.local_attrs(w.sample.attrs, local_in, local_out) : w.sample.attrs;
+    const auto inferred = def.Infer(local, attrs);
     if (!inferred.ok()) return false;
     for (size_t i = 0; i < inferred->size(); ++i)
-      if ((*inferred)[i].shape !=
-          sbp::LocalShape(w.outputs[i].shape, LayoutOn({parts}, s.outputs[i]), member))
-        return false;
+      if ((*inferred)[i].shape != local_out[i]) return false;
   }
   return true;
 }

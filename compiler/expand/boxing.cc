@@ -52,7 +52,7 @@ Status Expansion::ExpandBoxing(int i, const proto::OpDef& op) {
       << "the steps do not lead from its input to its output";
   for (int before : {op.continue_before(), op.finish_before()})
     OFL_ENSURE(before >= 0 && before <= s_.ops_size(), Code::kDataLoss)
-        << "it goes on before op " << before - 1;
+        << "it goes on before position " << before;
   Step at;
   at.op = i;
   at.def = &op;

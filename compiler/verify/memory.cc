@@ -114,7 +114,7 @@ class Walk {
       OFL_ENSURE(readers_left_[base.id][base_piece] == 1 && !Permanent(base), Code::kDataLoss)
           << task.name << " overwrites the register of " << Producer(base).name
           << " while others read it";
-      live_.erase(Address(base, base_piece));
+      Release(base, base_piece);
     }
     return Begin(reg, piece);
   }
@@ -125,7 +125,11 @@ class Walk {
   }
 
   void End(const RegisterDesc& reg, int piece) {
-    if (reg.offset < 0 || Permanent(reg)) return;
+    if (reg.offset >= 0 && !Permanent(reg)) Release(reg, piece);
+  }
+
+  // An empty register claims nothing: what lives at its address is another's.
+  void Release(const RegisterDesc& reg, int piece) {
     auto it = live_.find(Address(reg, piece));
     if (it != live_.end() && it->second.owner == Producer(reg).name) live_.erase(it);
   }

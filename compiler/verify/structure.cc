@@ -33,6 +33,12 @@ Status CheckClasses(const proto::Semantics& s) {
     for (int rank : c.ranks())
       OFL_ENSURE(rank >= 0 && rank < s.world_size() && seen.insert(rank).second, Code::kDataLoss)
           << "rank " << rank << " is in no world or in two classes";
+    for (const auto* offsets : {&c.offsets(), &c.scratch_offsets()})
+      for (int64_t offset : *offsets)
+        OFL_ENSURE(offset >= 0 && offset <= c.arena_bytes() && offset % kMemoryAlignment == 0,
+                   Code::kDataLoss)
+            << "a memory map has offset " << offset << "; expected a multiple of "
+            << kMemoryAlignment << " in an arena of " << c.arena_bytes() << " bytes";
   }
   OFL_ENSURE(static_cast<int>(seen.size()) == s.world_size(), Code::kDataLoss)
       << seen.size() << " of " << s.world_size() << " ranks are in a class";
@@ -44,63 +50,128 @@ bool SameRate(const proto::Semantics& s, const proto::OpDef& a, const proto::OpD
   return s.micro_batches() == 1 || a.segment() == b.segment();
 }
 
-Status CheckOp(const proto::Semantics& s, int i, std::vector<bool>& produced,
+// `producer`: the op that makes each value, of the ops before; takes in this one.
+Status CheckOp(const proto::Semantics& s, int i, std::vector<int>& producer,
                std::set<std::string>& names) {
   const proto::OpDef& op = s.ops(i);
   OFL_ENSURE(!op.name().empty() && names.insert(op.name()).second, Code::kDataLoss)
       << "an op has no name, or one that stands twice";
   OFL_ENSURE(i == 0 || s.ops(i - 1).segment() <= op.segment(), Code::kDataLoss)
       << "segments are not in order";
-  for (int before : {op.continue_before() - 1, op.finish_before() - 1})
-    OFL_ENSURE(before == -1 || (op.kind() == proto::OpDef::BOXING && before > i &&
-                                before < s.ops_size() && SameRate(s, op, s.ops(before))),
+  for (int position : {op.continue_before(), op.finish_before()})  // index plus 1
+    OFL_ENSURE(position == 0 || (op.kind() == proto::OpDef::BOXING && position > i + 1 &&
+                                 position <= s.ops_size() && SameRate(s, op, s.ops(position - 1))),
                Code::kDataLoss)
-        << "it goes on before op " << before;
-  OFL_ENSURE(op.finish_before() == 0 || op.finish_before() >= op.continue_before(), Code::kDataLoss)
+        << "it goes on before position " << position;
+  OFL_ENSURE(op.finish_before() >= op.continue_before(), Code::kDataLoss)
       << "its last step is finished before the others";
   OFL_ENSURE(op.workspace() >= 0 && op.workspace() <= kMaxArena, Code::kDataLoss)
       << "a workspace of " << op.workspace() << " bytes";
   for (int v : op.inputs())
-    OFL_ENSURE(v >= 0 && v < s.values_size() && produced[v], Code::kDataLoss)
+    OFL_ENSURE(v >= 0 && v < s.values_size() && producer[v] >= 0, Code::kDataLoss)
         << "it reads value " << v << ", which is not produced before";
   for (int v : op.outputs()) {
-    OFL_ENSURE(v >= 0 && v < s.values_size() && !produced[v], Code::kDataLoss)
+    OFL_ENSURE(v >= 0 && v < s.values_size() && producer[v] < 0, Code::kDataLoss)
         << "it produces value " << v << ", which does not exist or has a producer";
-    produced[v] = true;
+    producer[v] = i;
   }
   return Status::Ok();
 }
 
-Status CheckArguments(const proto::Semantics& s) {
-  for (const auto* list : {&s.inputs(), &s.outputs()})
-    for (const auto& argument : *list)
-      OFL_ENSURE(argument.value() >= 0 && argument.value() < s.values_size(), Code::kDataLoss)
-          << "argument " << argument.name() << " is value " << argument.value();
+// Each argument belongs to one op, and is that op's value.
+Status CheckArguments(const proto::Semantics& s, proto::OpDef::Kind kind,
+                      const google::protobuf::RepeatedPtrField<proto::Argument>& arguments) {
+  std::vector<int> bound(arguments.size(), 0);
   for (const proto::OpDef& op : s.ops()) {
-    const int bound = op.kind() == proto::OpDef::INPUT    ? s.inputs_size()
-                      : op.kind() == proto::OpDef::OUTPUT ? s.outputs_size()
-                                                          : 1 << 30;
-    OFL_ENSURE(op.binding() >= 0 && op.binding() < bound, Code::kDataLoss)
-        << op.name() << " is bound to argument " << op.binding();
+    if (op.kind() != kind) continue;
+    OFL_ENSURE(op.binding() >= 0 && op.binding() < arguments.size(), Code::kDataLoss)
+        << op.name() << " is bound to argument " << op.binding() << " of " << arguments.size();
+    const auto& values = kind == proto::OpDef::INPUT ? op.outputs() : op.inputs();
+    const proto::Argument& argument = arguments[op.binding()];
+    OFL_ENSURE(values.size() == 1 && values[0] == argument.value(), Code::kDataLoss)
+        << op.name() << " and argument " << argument.name() << " are different values";
+    const bool repeats = s.micro_batches() > 1 && s.values(values[0]).per_micro_batch();
+    OFL_ENSURE(argument.per_micro_batch() == repeats, Code::kDataLoss)
+        << "argument " << argument.name() << " and its value hold different micro-batches";
+    ++bound[op.binding()];
   }
-  for (const auto& resource : s.resources())
-    OFL_ENSURE(resource.value() >= 0 && resource.value() < s.values_size(), Code::kDataLoss)
-        << "resource " << resource.name() << " is value " << resource.value();
-  for (int op : s.collective_order())
-    OFL_ENSURE(op >= 0 && op < s.ops_size() && s.ops(op).kind() == proto::OpDef::BOXING,
-               Code::kDataLoss)
-        << "op " << op << " of the collective order is no conversion";
+  for (int i = 0; i < arguments.size(); ++i)
+    OFL_ENSURE(bound[i] == 1, Code::kDataLoss)
+        << "argument " << i << " belongs to " << bound[i] << " ops; expected one";
   return Status::Ok();
 }
 
-Status CheckAliases(const proto::Semantics& s) {
+// Each resource is one variable of a name of its own; nothing else outlives a launch or is updated.
+Status CheckResources(const proto::Semantics& s, const std::vector<int>& producer) {
+  std::set<std::string> names;
+  std::vector<int> resource_of(s.values_size(), -1);
+  for (const proto::OpDef& op : s.ops()) {
+    if (op.kind() != proto::OpDef::VARIABLE) continue;
+    OFL_ENSURE(op.resource() >= 0 && op.resource() < s.resources_size(), Code::kDataLoss)
+        << op.name() << " is resource " << op.resource() << ", which does not exist";
+    const proto::Resource& resource = s.resources(op.resource());
+    OFL_ENSURE(op.outputs_size() == 1 && op.outputs(0) == resource.value(), Code::kDataLoss)
+        << op.name() << " and resource " << resource.name() << " are different values";
+    OFL_ENSURE(names.insert(resource.name()).second, Code::kDataLoss)
+        << "two variables are resource " << resource.name();
+    resource_of[op.outputs(0)] = op.resource();
+  }
+  OFL_ENSURE(static_cast<int>(names.size()) == s.resources_size(), Code::kDataLoss)
+      << names.size() << " of " << s.resources_size() << " resources have a variable";
+  for (const proto::OpDef& op : s.ops()) {
+    if (op.kind() != proto::OpDef::COMPUTE) continue;
+    OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
+    for (int i = 0; i < op.inputs_size(); ++i) {
+      if (!def->InputMutated(i)) continue;
+      const int resource = resource_of[op.inputs(i)];
+      OFL_ENSURE(resource >= 0 && s.resources(resource).mutated(), Code::kDataLoss)
+          << op.name() << " changes the result of " << s.ops(producer[op.inputs(i)]).name()
+          << "; expected a resource that is marked as mutated";
+    }
+  }
+  return Status::Ok();
+}
+
+Status CheckCollectives(const proto::Semantics& s) {
+  std::set<int> seen;
+  for (int op : s.collective_order())
+    OFL_ENSURE(op >= 0 && op < s.ops_size() && s.ops(op).kind() == proto::OpDef::BOXING &&
+                   seen.insert(op).second,
+               Code::kDataLoss)
+        << "op " << op << " of the collective order is no conversion, or stands twice";
+  return Status::Ok();
+}
+
+// Whether the operator declares that this result may be written over this operand.
+Result<bool> MayTakeOver(const proto::OpDef& op, int result, int operand) {
+  if (op.kind() != proto::OpDef::COMPUTE) return false;
+  OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
+  for (auto [output, input] : def->in_place)
+    if (output < op.outputs_size() && op.outputs(output) == result && input < op.inputs_size() &&
+        op.inputs(input) == operand)
+      return true;
+  return false;
+}
+
+Status CheckValues(const proto::Semantics& s, const std::vector<int>& producer) {
   for (int v = 0; v < s.values_size(); ++v) {
-    const int base = s.values(v).alias_of() - 1;
-    if (base < 0) continue;
-    OFL_ENSURE(base < v && s.values(base).bound() >= s.values(v).bound() &&
-                   s.values(base).instances() == s.values(v).instances(),
+    const proto::ValueDef& value = s.values(v);
+    OFL_ENSURE(producer[v] >= 0, Code::kDataLoss) << "no op makes value " << v;
+    OFL_ENSURE(value.bound() >= 0 && value.bound() <= kMaxArena && value.instances() >= 1 &&
+                   value.instances() <= kMaxMicroBatches,
+               Code::kDataLoss)
+        << "value " << v << " has bound " << value.bound() << " and " << value.instances()
+        << " instances";
+    if (value.alias_of() == 0) continue;
+    const int base = value.alias_of() > 0 ? value.alias_of() - 1 : -1;
+    OFL_ENSURE(base >= 0 && base < v && s.values(base).bound() >= value.bound() &&
+                   s.values(base).instances() == value.instances(),
                Code::kDataLoss)
         << "value " << v << " cannot take over the memory of value " << base;
+    const proto::OpDef& op = s.ops(producer[v]);
+    OFL_ASSIGN(const bool may, MayTakeOver(op, v, base));
+    OFL_ENSURE(may, Code::kDataLoss) << op.name() << " cannot take over the memory of value "
+                                     << base << ", which it may not overwrite while it reads it";
   }
   return Status::Ok();
 }
@@ -110,13 +181,16 @@ Status CheckAliases(const proto::Semantics& s) {
 Status VerifyStructure(const proto::Semantics& s) {
   OFL_TRY(CheckCounts(s));
   OFL_TRY(CheckClasses(s));
-  std::vector<bool> produced(s.values_size(), false);
+  std::vector<int> producer(s.values_size(), -1);
   std::set<std::string> names;
   for (int i = 0; i < s.ops_size(); ++i)
-    if (Status bad = CheckOp(s, i, produced, names); !bad.ok())
+    if (Status bad = CheckOp(s, i, producer, names); !bad.ok())
       return bad.WithNote("in op " + std::to_string(i) + " " + s.ops(i).name());
-  OFL_TRY(CheckArguments(s));
-  return CheckAliases(s);
+  OFL_TRY(CheckArguments(s, proto::OpDef::INPUT, s.inputs()));
+  OFL_TRY(CheckArguments(s, proto::OpDef::OUTPUT, s.outputs()));
+  OFL_TRY(CheckValues(s, producer));
+  OFL_TRY(CheckResources(s, producer));
+  return CheckCollectives(s);
 }
 
 namespace {
@@ -174,6 +248,27 @@ Status CheckBoxing(const proto::Semantics& s, const proto::OpDef& op,
   return Status::Ok();
 }
 
+// Sources and sinks live where their value does; a sum has the layout of what it sums.
+Status CheckEnd(const proto::Semantics& s, const proto::OpDef& op,
+                const PlacementTable& placements) {
+  OFL_ENSURE(op.placement() >= 0 && op.placement() < placements.size(), Code::kDataLoss)
+      << "placement " << op.placement() << " does not exist";
+  std::vector<int> values(op.inputs().begin(), op.inputs().end());
+  values.insert(values.end(), op.outputs().begin(), op.outputs().end());
+  OFL_ENSURE(values.size() == (op.kind() == proto::OpDef::ACCUMULATE ? 2u : 1u), Code::kDataLoss)
+      << "it has " << op.inputs_size() << " inputs and " << op.outputs_size() << " outputs";
+  OFL_ASSIGN(TensorMeta meta, ReadMeta(s.values(values.front())));
+  OFL_ASSIGN(sbp::Layout layout, placements.ReadLayout(s.values(values.front()).layout()));
+  OFL_ENSURE(layout.placement == placements.at(op.placement()), Code::kDataLoss)
+      << "value " << values.front() << " is on " << layout.placement.ToString() << ", the op on "
+      << placements.at(op.placement()).ToString();
+  OFL_ASSIGN(TensorMeta other, ReadMeta(s.values(values.back())));
+  OFL_ASSIGN(sbp::Layout at, placements.ReadLayout(s.values(values.back()).layout()));
+  OFL_ENSURE(meta == other && layout == at, Code::kDataLoss)
+      << "it sums " << meta.ToString() << " into " << other.ToString() << " of another layout";
+  return Status::Ok();
+}
+
 }  // namespace
 
 Status VerifyTypes(const proto::Semantics& s) {
@@ -185,8 +280,12 @@ Status VerifyTypes(const proto::Semantics& s) {
   }
   for (const proto::OpDef& op : s.ops()) {
     Status status;
-    if (op.kind() == proto::OpDef::COMPUTE) status = CheckTypes(s, op, placements);
-    if (op.kind() == proto::OpDef::BOXING) status = CheckBoxing(s, op, placements);
+    if (op.kind() == proto::OpDef::COMPUTE)
+      status = CheckTypes(s, op, placements);
+    else if (op.kind() == proto::OpDef::BOXING)
+      status = CheckBoxing(s, op, placements);
+    else
+      status = CheckEnd(s, op, placements);
     if (!status.ok()) return status.WithNote("in op " + op.name());
   }
   return Status::Ok();

@@ -130,6 +130,32 @@ const std::vector<Damage>& AllDamage() {
        "instances"},
       {"in-place over a later value",
        [](auto& s) { s.mutable_values(0)->set_alias_of(s.values_size()); }, "take over"},
+      {"numbers at the edge of what they can hold",
+       [](auto& s) {
+         s.mutable_values(0)->set_alias_of(INT32_MIN);
+         FirstOp(s, proto::OpDef::BOXING)->set_finish_before(INT32_MIN);
+       },
+       "position"},
+      {"bound of all there is", [](auto& s) { s.mutable_values(0)->set_bound(INT64_MAX); },
+       "bound"},
+      {"in-place where the operator reads on",
+       [](auto& s) {
+         auto* op = FirstOp(s, proto::OpDef::COMPUTE);
+         s.mutable_values(op->outputs(0))->set_alias_of(op->inputs(0) + 1);
+         s.mutable_values(op->inputs(0))->set_bound(1 << 20);
+       },
+       "overwrite"},
+      {"argument of another value",
+       [](auto& s) { s.mutable_inputs(0)->set_value(s.values_size() - 1); }, "different values"},
+      {"argument without an op", [](auto& s) { *s.add_inputs() = s.inputs(0); }, "0 ops"},
+      {"argument of other micro-batches",
+       [](auto& s) { s.mutable_inputs(0)->set_per_micro_batch(true); }, "micro-batches"},
+      {"two variables of one name",
+       [](auto& s) { s.mutable_resources(1)->set_name(s.resources(0).name()); }, "two variables"},
+      {"update of what is not marked as mutated",
+       [](auto& s) { s.mutable_resources(0)->set_mutated(false); }, "mutated"},
+      {"conversion twice in the collective order",
+       [](auto& s) { s.add_collective_order(s.collective_order(0)); }, "twice"},
       {"argument that does not exist",
        [](auto& s) { FirstOp(s, proto::OpDef::INPUT)->set_binding(40); }, "argument"},
       {"resource that does not exist",

@@ -54,8 +54,10 @@ class Analysis {
   void Conversion(const ir::Node& node) {
     int64_t& read = result_.read[node.id];
     int64_t& made = result_.made[node.id];
-    if (node.steps.size() > 1 && node.continue_before >= 0)
+    if (node.steps.size() > 1 && node.continue_before >= 0) {
+      result_.finish_before[node.id] = node.continue_before;  // not before the other steps
       read = made = result_.position[node.continue_before] - 1;
+    }
     int first = -1;
     for (int c : consumers_[node.outputs[0]])
       if (first < 0 || result_.position[c] < result_.position[first]) first = c;

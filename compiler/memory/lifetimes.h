@@ -17,7 +17,8 @@ struct Lifetime {
 
 struct Lifetimes {
   std::vector<Lifetime> values;    // by value id; last < first: never read
-  std::vector<int> finish_before;  // by node id: conversion's first reader (node id) or -1
+  std::vector<int> finish_before;  // by node id: the node before which a conversion ends, -1: at
+                                   // its own position
   std::vector<int64_t> position;   // by node id: 2 * index in the order
   std::vector<int64_t> read;       // by node id: when it has read its inputs
   std::vector<int64_t> made;       // by node id: when its outputs begin to exist

@@ -72,6 +72,54 @@ TEST(Plan, PipelineKeepsOneRegisterForEachMicroBatchInFlight) {
   EXPECT_GT(second.tasks.size(), 0u);
 }
 
+// A conversion of several steps that only the backward segment reads, because nothing returns the
+// loss: its last step must not run before the others.
+TEST(Plan, AConversionOfSeveralStepsEndsWhereItContinuesForLaterSegments) {
+  const Placement here = testing::Ranks(Shape{3});
+  const sbp::NdSbp whole{sbp::Sbp::Broadcast()}, columns{sbp::Sbp::Split(1)};
+  testing::Mlp mlp;
+  mlp.graph.name = "late";
+  mlp.graph.world_size = 3;
+  mlp.graph.micro_batches = 2;
+  ir::GraphBuilder builder(&mlp.graph);
+  const auto source = [&](ir::NodeKind kind, const char* name, const Shape& shape,
+                          const sbp::NdSbp& nd_sbp) {
+    ir::Node& node = mlp.graph.AddNode(kind, name, {}, {{DType::kFloat32, shape}}, here);
+    node.variable = name;
+    ir::Value& value = mlp.graph.values[node.outputs[0]];
+    value.nd_sbp = nd_sbp;
+    return value.id;
+  };
+  const int x = source(ir::NodeKind::kInput, "x", Shape{400, 400}, columns);
+  mlp.graph.producer(x).binding = 0;
+  const int rate = source(ir::NodeKind::kInput, "lr", Shape{}, whole);
+  mlp.graph.producer(rate).binding = 1;
+  mlp.graph.producer(rate).attrs.Set("whole", true);
+  const int v = source(ir::NodeKind::kVariable, "v", Shape{400, 400}, columns);
+  const int w = source(ir::NodeKind::kVariable, "w", Shape{4, 400}, whole);
+  mlp.graph.values[w].requires_grad = true;
+  op::Value h = builder.Call("linear", {builder.Handle(x), builder.Handle(v)});
+  h = builder.ToLayout(h, {here, whole});
+  op::Value loss = builder.Call("sum", {builder.Call("linear", {h, builder.Handle(w)})});
+  ASSERT_TRUE(builder.status().ok()) << builder.status().ToString();
+  mlp.training.loss = static_cast<const ir::GraphValue*>(loss.get())->id();
+  mlp.graph.AddNode(ir::NodeKind::kOutput, "output", {x}, {}, here).binding = 0;
+  Update update;
+  update.variable = w;
+  update.op = testing::Must(op::OpRegistry::Get().Require("sgd_update"));
+  update.attrs = testing::Must(update.op->CompleteAttrs({}));
+  update.extras = {rate};
+  mlp.training.updates.push_back(update);
+  const auto plan = testing::Must(Compile(std::move(mlp.graph), std::move(mlp.training), {}));
+  int late = 0;
+  for (const proto::OpDef& op : plan.semantics().ops()) {
+    if (op.continue_before() == 0) continue;
+    ++late;
+    EXPECT_GE(op.finish_before(), op.continue_before()) << op.name();
+  }
+  EXPECT_GT(late, 0) << Summary(plan);
+}
+
 TEST(Plan, InPlaceReuseSavesMemory) {
   const proto::Plan plan = CompileMlp(DataParallel(1));
   int aliases = 0;

@@ -253,7 +253,9 @@ Status TaskRunner::RunKernel(const TaskDesc& task, int64_t piece, Prepared& p,
   context.logical_outputs = task.logical_outputs;
   context.input_offsets = task.input_offsets;
   context.output_offsets = task.output_offsets;
-  context.draw = (core_.iteration() << 32) | (piece << 20);
+  context.draw = core_.iteration() << 32;
+  context.piece = piece;
+  context.pieces = task.firings;
   return p.kernel.run(context);
 }
 

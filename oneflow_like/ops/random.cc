@@ -19,14 +19,28 @@ Key KeyOf(const op::KernelContext& c) {
           static_cast<uint64_t>(c.attr<int64_t>("offset") + c.draw)};
 }
 
+// The logical tensor of all micro-batches, and where this one's shard starts in it: micro-batch k
+// is the k-th slice along axis 0 of each rank's shard of the whole. A scalar becomes a vector.
+struct Whole {
+  Shape logical, first, local;
+};
+
+Whole WholeOf(const op::KernelContext& c) {
+  Whole whole{c.logical_outputs[0].shape, c.output_offsets[0], c.outputs[0].meta.shape};
+  if (c.pieces == 1) return whole;
+  if (whole.local.rank() == 0) return {Shape{c.pieces}, Shape{c.piece}, Shape{1}};
+  whole.logical[0] *= c.pieces;
+  whole.first[0] = whole.first[0] * c.pieces + c.piece * whole.local[0];
+  return whole;
+}
+
 // Calls body(local begin, local end, logical index of local begin) for every run of the output's
 // shard that is contiguous in the logical tensor.
 template <class Body>
 void ForEachRun(op::KernelContext& c, const Body& body) {
-  const Shape& local = c.outputs[0].meta.shape;
+  const Whole whole = WholeOf(c);
+  const Shape &logical = whole.logical, &first = whole.first, &local = whole.local;
   if (local.numel() == 0) return;
-  const Shape& logical = c.logical_outputs[0].shape;
-  const Shape& first = c.output_offsets[0];
   const Strides strides = ContiguousStrides(logical);
   // Trailing axes that the shard holds whole, and the axis before them, run on.
   int axis = local.rank();

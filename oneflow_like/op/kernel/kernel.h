@@ -38,9 +38,11 @@ struct KernelContext {
   std::span<const TensorMeta> logical_outputs;
   std::span<const Shape> input_offsets;
   std::span<const Shape> output_offsets;
-  // Added to a random operator's stream offset: which launch and micro-batch of a plan this is,
-  // so that a plan draws anew in each. 0 outside plans.
+  // Added to a random operator's stream offset: which launch of a plan this is, so that a plan
+  // draws anew in each. 0 outside plans.
   int64_t draw = 0;
+  // Which micro-batch this is, of how many: a slice along axis 0 of every rank's shard.
+  int64_t piece = 0, pieces = 1;
 
   template <class T>
   const T& attr(std::string_view name) const {

@@ -130,9 +130,9 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
 Status GraphSession::Start() {
   tensor::Context& context = tensor::Context::Get();
   actor::InstanceOptions options;
-  int rank = context.rank();
-  if (tracer_->local() || context.world_size() == 1) {
-    if (tracer_->local()) rank = 0;
+  const bool solo = tracer_->local() || context.world_size() == 1;
+  const int rank = tracer_->local() ? 0 : context.rank();
+  if (solo) {
     transport_ = transport::SoloTransport();
   } else {
     OFL_ASSIGN(transport_, context.SharedTransport());
@@ -141,8 +141,9 @@ Status GraphSession::Start() {
   options.transport = transport_.get();
   options.interrupted = context.hooks().interrupted;
   OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
-  // Two sessions of one plan have edges of their own; every rank starts its sessions alike.
-  program.plan_id += context.NextPlan() << 40;
+  // Two sessions of one plan have edges of their own; every rank starts the shared ones alike. A
+  // graph on local tensors takes no number: one rank may run it alone.
+  if (!solo) program.plan_id += context.NextPlan() << 40;
   OFL_ASSIGN(options.device, context.DeviceOf(DeviceKind::kCpu));
   for (const auto& [name, tensor] : tracer_->variables()) {
     if (!tensor->has_data()) continue;  // this rank is outside its placement
@@ -209,7 +210,10 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
                              "; make a new one");
   OFL_ENSURE(compiled_, Code::kFailedPrecondition) << "the graph is not compiled";
   OFL_TRY(CheckInputs(inputs));
-  if (instance_ == nullptr) OFL_TRY(Start());
+  if (instance_ == nullptr) {
+    failure_ = Start();  // half started, or numbered unlike its peers: it cannot start again
+    OFL_TRY(failure_);
+  }
   std::vector<op::TensorView> views(plan_.semantics().inputs_size());
   std::vector<tensor::TensorRef> dense;
   for (size_t i = 0; i < inputs.size(); ++i) {

@@ -1,5 +1,6 @@
 // oneflow-like-exec: runs a saved plan on .npy files, without Python.
 
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -42,7 +43,9 @@ bool Parse(int argc, char** argv, ofl::runtime::RunFiles* files) {
     } else if (flag == "--outputs") {
       files->outputs_dir = value;
     } else if (flag == "--launches") {
-      files->launches = std::atoi(value.c_str());
+      const char* end = value.data() + value.size();
+      const auto [at, error] = std::from_chars(value.data(), end, files->launches);
+      if (error != std::errc() || at != end) return false;
     } else {
       return false;
     }

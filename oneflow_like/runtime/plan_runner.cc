@@ -24,6 +24,16 @@ struct Shard {
   bool member = false;
 };
 
+// The path of a name's array. A plan is not trusted: its names stay within the folder.
+Result<std::string> PathOf(const std::string& folder, const std::string& name) {
+  OFL_ENSURE(!name.empty() && name[0] != '.' && name.find('/') == std::string::npos &&
+                 name.find('\0') == std::string::npos,
+             Code::kDataLoss)
+      << "[plan] '" << name << "' names no file: got a variable or argument with an empty name, a "
+      << "leading dot or a slash; expected a plain name; rename it where the graph is made";
+  return folder + "/" + name;
+}
+
 class Runner {
  public:
   Runner(const RunFiles& files, tensor::Context& context) : files_(files), context_(context) {}
@@ -84,13 +94,15 @@ class Runner {
     const proto::Semantics& s = plan_.semantics();
     for (const auto& resource : s.resources()) {
       OFL_ASSIGN(Shard shard, NewShard(resource.value(), 1));
-      OFL_TRY(Load(files_.variables_dir + "/" + resource.name() + ".npy", shard));
+      OFL_ASSIGN(const std::string path, PathOf(files_.variables_dir, resource.name()));
+      OFL_TRY(Load(path + ".npy", shard));
       variables_[resource.name()] = std::move(shard);
     }
     for (const auto& argument : s.inputs()) {
       OFL_ASSIGN(Shard shard,
                  NewShard(argument.value(), argument.per_micro_batch() ? s.micro_batches() : 1));
-      OFL_TRY(Load(files_.inputs_dir + "/" + argument.name() + ".npy", shard));
+      OFL_ASSIGN(const std::string path, PathOf(files_.inputs_dir, argument.name()));
+      OFL_TRY(Load(path + ".npy", shard));
       inputs_.push_back(std::move(shard));
     }
     loading_outputs_ = true;

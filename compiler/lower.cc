@@ -103,6 +103,7 @@ class Lowering {
         return Status::Ok();
       case ir::NodeKind::kOutput:
         op->set_kind(proto::OpDef::OUTPUT);
+        OFL_TRY(CheckPieces(node));
         WriteArgument(node, node.inputs[0], op, plan_.mutable_semantics()->mutable_outputs());
         return Status::Ok();
       case ir::NodeKind::kVariable:
@@ -201,6 +202,22 @@ class Lowering {
       def->set_send_bytes(std::max(def->send_bytes(), sends));
       def->set_receive_bytes(std::max(def->receive_bytes(), receives));
     }
+  }
+
+  // The pieces of a result lie behind one another in each rank's shard: shards of the whole must
+  // be m times those of a piece.
+  Status CheckPieces(const ir::Node& node) const {
+    const ir::Value& value = graph_.values[node.inputs[0]];
+    if (graph_.micro_batches == 1 || !PerMicroBatch(value.id)) return Status::Ok();
+    int64_t parts = 1;
+    for (int axis = 0; axis < value.nd_sbp->rank(); ++axis)
+      if ((*value.nd_sbp)[axis].is_split(0)) parts *= value.placement.hierarchy()[axis];
+    OFL_ENSURE(parts == 1 || value.meta.shape[0] % parts == 0, Code::kInvalidArgument)
+        << "[nn.Graph] result " << node.binding << " of graph " << graph_.name << " is "
+        << value.meta.ToString() << " " << value.nd_sbp->ToString() << " in each of "
+        << graph_.micro_batches << " micro-batches: expected its first axis to be a multiple of "
+        << parts << "; return it as to_global(sbp=flow.sbp.broadcast)";
+    return Status::Ok();
   }
 
   void WriteArgument(const ir::Node& node, int value, proto::OpDef* op,

@@ -46,7 +46,8 @@ class GraphConfig:
         """Cuts each call's batch into `value` micro-batches along axis 0.
 
         Gradients are those of the mean of the micro-batches' losses. A scalar output comes back
-        as a vector of `value` entries, others are put together along axis 0.
+        as a vector of `value` entries, others are put together along axis 0 of each rank's shard.
+        Rows that come in and go out split alike keep their order (docs/plan.md).
         """
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not 1 <= value <= _MAX_MICRO_BATCHES:

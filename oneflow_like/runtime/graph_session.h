@@ -37,7 +37,6 @@ class GraphSession {
   Status Compile(const std::vector<UpdateSpec>& updates, const std::vector<double>& clip_norms,
                  const std::string& dump_dir);
   const proto::Plan& plan() const { return plan_; }
-  bool compiled() const { return compiled_; }
 
   // One iteration. `inputs` as at tracing; `scalars` by name. The outputs are new eager tensors:
   // scalars of m micro-batches as a vector of m, others concatenated along axis 0.

@@ -75,14 +75,14 @@ Result<int> GraphTracer::ScalarInput(const std::string& name, const Placement& p
 }
 
 void GraphTracer::NameVariable(const tensor::TensorRef& eager, const std::string& name) {
-  names_[eager.get()] = name;
+  names_[eager.get()] = {eager, name};
 }
 
 Result<int> GraphTracer::AddVariable(const tensor::TensorRef& eager) {
   OFL_ASSIGN(sbp::Layout layout, LayoutOf(*eager));
   auto named = names_.find(eager.get());
   std::string name =
-      named != names_.end() ? named->second : "captured_" + std::to_string(lifted_.size());
+      named != names_.end() ? named->second.second : "captured_" + std::to_string(lifted_.size());
   OFL_ENSURE(!variables_.count(name), Code::kInvalidArgument)
       << "two variables of graph " << graph_.name << " are named " << name;
   const int value = AddSource(ir::NodeKind::kVariable, "variable", eager->meta(), layout);
@@ -112,8 +112,7 @@ Status GraphTracer::AddOutput(const op::Value& value) {
   OFL_TRY(recorder_.status());
   ir::Node& node =
       graph_.AddNode(ir::NodeKind::kOutput, "output", {id}, {}, graph_.values[id].placement);
-  node.binding = static_cast<int>(outputs_.size());
-  outputs_.push_back(id);
+  node.binding = num_outputs_++;
   return Status::Ok();
 }
 

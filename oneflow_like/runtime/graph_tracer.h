@@ -36,7 +36,6 @@ class GraphTracer final : public tensor::Tracer {
   Status AddOutput(const op::Value& value);
   Result<int> VariableOf(const tensor::TensorRef& eager);
   bool Uses(const tensor::TensorRef& eager) const { return lifted_.contains(eager.get()); }
-  void set_micro_batches(int m) { graph_.micro_batches = m; }
 
   // tensor::Tracer
   op::Values Apply(const op::OpDef& def, op::Values inputs, const Attrs& attrs) override;
@@ -53,8 +52,6 @@ class GraphTracer final : public tensor::Tracer {
   ir::Graph& graph() { return graph_; }
   const std::map<std::string, tensor::TensorRef>& variables() const { return variables_; }
   const std::vector<Scalar>& scalars() const { return scalars_; }
-  const std::vector<int>& outputs() const { return outputs_; }
-  int num_inputs() const { return num_inputs_; }
 
  private:
   // The operations of GraphBuilder with this tracer's lifting of eager tensors.
@@ -79,11 +76,12 @@ class GraphTracer final : public tensor::Tracer {
   bool global_ = false;
   int loss_ = -1;
   int num_inputs_ = 0;
-  std::map<const void*, std::string> names_;  // by tensor
-  std::map<const void*, int> lifted_;         // by tensor
+  int num_outputs_ = 0;
+  // By tensor; held, so that build() may drop one and no other comes to its address.
+  std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
+  std::map<const void*, int> lifted_;  // by tensor, which variables_ holds
   std::map<std::string, tensor::TensorRef> variables_;
   std::vector<Scalar> scalars_;
-  std::vector<int> outputs_;
 };
 
 }  // namespace ofl::runtime

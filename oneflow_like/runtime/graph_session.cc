@@ -17,7 +17,8 @@ namespace {
 // Channel of the handshake messages of plans; eager traffic uses hashes of rank groups.
 constexpr uint64_t kPlanChannel = 0x706c616e00000000;  // "plan"
 
-// One short digest an operator, in order: to name the first that differs.
+// A line an operator, in order: a short digest, its name and what it makes. To name the first that
+// differs.
 std::string Digests(const proto::Semantics& semantics) {
   std::ostringstream text;
   for (const proto::OpDef& op : semantics.ops()) {
@@ -25,7 +26,11 @@ std::string Digests(const proto::Semantics& semantics) {
     *one.add_ops() = op;
     for (int v : op.inputs()) *one.add_values() = semantics.values(v);
     for (int v : op.outputs()) *one.add_values() = semantics.values(v);
-    text << compiler::HashOf(one).substr(0, 8) << ' ' << op.name() << '\n';
+    text << compiler::HashOf(one).substr(0, 8) << ' ' << op.name();
+    for (int v : op.outputs())
+      if (auto meta = compiler::ReadMeta(semantics.values(v)); meta.ok())
+        text << ' ' << meta->ToString();
+    text << '\n';
   }
   return text.str();
 }
@@ -41,9 +46,12 @@ std::string FirstDifference(const std::string& ours, const std::string& theirs) 
              "differ";
     if (!more_a) return "it has a further operator " + line_b.substr(9);
     if (!more_b) return "this rank has a further operator " + line_a.substr(9);
-    if (line_a != line_b)
-      return "the first operator that differs is " + line_a.substr(9) + " here and " +
-             line_b.substr(9) + " there";
+    if (line_a == line_b) continue;
+    if (line_a.substr(9) == line_b.substr(9))
+      return "the first operator that differs is " + line_a.substr(9) +
+             ", in its attributes, layouts or operands";
+    return "the first operator that differs is " + line_a.substr(9) + " here and " +
+           line_b.substr(9) + " there";
   }
 }
 

@@ -243,3 +243,13 @@ for m in (1, 2):
     counters = graph.counters()
     assert counters["messages"] == counters["predicted_messages"]
 """)
+
+
+def test_ranks_that_differ_in_a_number_hear_which_operator_has_it(tmp_path):
+    result = run_text(tmp_path, 2, PRELUDE + """
+x = flow.tensor(random(4, 8)).to_global(placement=P, sbp=B)
+Of(lambda t: flow.exp(t) * (2.0 + RANK))(x)
+""", check=False)
+    assert result.returncode != 0
+    text = result.stdout + result.stderr
+    assert "different plans" in text and "in its attributes" in text and "mul_scalar" in text, text

@@ -217,6 +217,11 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
     return failure_.WithNote("in an earlier call, which closed graph " + plan_.graph_name() +
                              "; make a new one");
   OFL_ENSURE(compiled_, Code::kFailedPrecondition) << "the graph is not compiled";
+  const int world = tensor::Context::Get().world_size();
+  OFL_ENSURE(tracer_->local() || world == plan_.semantics().world_size(), Code::kFailedPrecondition)
+      << "[nn.Graph] graph " << plan_.graph_name() << " is compiled for a world of "
+      << plan_.semantics().world_size() << " ranks, this one has " << world
+      << "; a graph of compile_world cannot run: make one outside of it";
   OFL_TRY(CheckInputs(inputs));
   if (instance_ == nullptr) {
     failure_ = Start();  // half started, or numbered unlike its peers: it cannot start again

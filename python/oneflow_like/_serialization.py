@@ -80,7 +80,8 @@ def save(obj, path):
     tensors = {}
     structure = _describe(obj, (), tensors)
     collective = any(tensor.is_global for tensor in tensors.values())
-    arrays = {name: np.ascontiguousarray(tensor.detach().numpy())
+    # Not ascontiguousarray, which makes a vector of a scalar.
+    arrays = {name: np.asarray(tensor.detach().numpy(), order="C")
               for name, tensor in tensors.items()}
     if collective and get_rank() != 0:
         return

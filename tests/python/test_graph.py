@@ -366,3 +366,27 @@ def test_a_saved_plan_runs_without_python(tmp_path):
     (tmp_path / "inputs" / "input_0.npy").write_bytes(b"junk")
     bad = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=clean)
     assert bad.returncode == 65 and "input_0.npy" in bad.stderr
+
+
+def test_a_graph_refuses_the_mode_it_was_not_compiled_in():
+    model = nn.Sequential(nn.Linear(8, 4), nn.Dropout(0.5))
+    graph = Train(model)
+    graph(*data())
+    model.eval()
+    with pytest.raises(RuntimeError, match="train()"):
+        graph(*data())
+    Train(model)(*data())
+    model.train()
+    graph(*data())
+
+
+def test_a_graph_of_an_imaginary_world_cannot_run():
+    with flow.compile_world(2):
+        everyone = flow.placement.all("cpu")
+        model = mlp().to_global(placement=everyone, sbp=flow.sbp.broadcast)
+        graph = Train(model)
+        x = flow.zeros(4, 8, placement=everyone, sbp=flow.sbp.split(0))
+        y = flow.zeros(4, 4, placement=everyone, sbp=flow.sbp.split(0))
+        graph.compile(x, y)
+    with pytest.raises(RuntimeError, match="compile_world|imaginary|does not exist"):
+        graph(x, y)

@@ -210,22 +210,31 @@ class Optimizer:
                 raise ValueError("loaded state dict contains a parameter group that doesn't match "
                                  "the size of optimizer's group")
         saved = {int(key): value for key, value in state_dict["state"].items()}
+        clocks = {}  # id of a step counter -> the step it was set to
         with no_grad():
             for own, loaded in zip(self.param_groups, groups, strict=True):
                 own.update({k: v for k, v in loaded.items() if k != "params"})
+                self._ensure_state(own)
                 for param, number in zip(own["params"], loaded["params"], strict=True):
                     if number in saved:
-                        self._load_state(own, param, saved[number])
+                        self._load_state(own, param, saved[number], clocks)
 
-    def _load_state(self, group, param, saved):
-        state = {}
+    def _load_state(self, group, param, saved, clocks):
+        """Copies into the state there is: compiled graphs and shared step counters stay bound."""
+        state = self.state.setdefault(id(param), {})
         for name in self._state_names(group):
-            state[name] = zeros_like(param.detach())
+            if name not in state:
+                state[name] = zeros_like(param.detach())
             assign(state[name], saved[name])
-        if self._counts_steps(group):
-            state["step"] = scalar_beside(param, 0.0)
-            assign(state["step"], saved["step"])
-        self.state[id(param)] = state
+        if not self._counts_steps(group):
+            return
+        count = float(saved["step"].item())
+        clock = state.get("step")
+        if clock is None or clocks.setdefault(id(clock), count) != count:
+            # Another parameter of this counter stands at another step.
+            clock = state["step"] = scalar_beside(param, 0.0)
+            clocks[id(clock)] = count
+        clock.fill_(count)
 
     def __repr__(self):
         lines = [type(self).__name__ + " ("]

@@ -219,6 +219,7 @@ class Graph:
         self._launched = False
         self._inputs = 0
         self._arguments = None  # the compiled call's arguments without their tensors
+        self._modes = []  # (name, module, whether it was in training mode)
         self._bound = []  # (table, key, name, tensor): what the plan's variables stand for
 
     def __setattr__(self, name, value):
@@ -333,6 +334,12 @@ class Graph:
                              "compiled for: numbers, strings and the nesting of tensors are "
                              "constants of the plan; expected the same in every call; pass what "
                              "changes as a tensor, or make another graph")
+        for name, module, training in self._modes:
+            if module.training != training:
+                mode = "train()" if training else "eval()"
+                raise RuntimeError(f"[nn.Graph] {name} of graph {self.name} is not in the mode it "
+                                   f"was compiled in; expected {mode}; call .{mode} on it, or "
+                                   "make another graph for the other mode")
         for table, key, name, tensor in self._bound:
             if table.get(key) is not tensor:
                 raise RuntimeError(f"[nn.Graph] {name} of graph {self.name} was replaced after the "
@@ -366,6 +373,8 @@ class Graph:
         self._arguments = arguments
         self._inputs = len(_tensors(symbolic))
         self._bound = self._bind()
+        self._modes = [(name, part, part.training) for prefix, module in self._modules.items()
+                       for name, part in module.named_modules(prefix=prefix)]
         self._session = session
 
     def _bind(self):

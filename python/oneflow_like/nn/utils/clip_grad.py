@@ -3,6 +3,7 @@
 import math
 
 from ... import _C
+from ..._creation import full
 from ...autograd import no_grad
 from ..module import everywhere
 
@@ -44,7 +45,7 @@ def get_total_norm(tensors, norm_type=2.0):
     norm_type = float(norm_type)
     with no_grad():
         if not tensors:
-            return _C.full((), 0.0)
+            return full((), 0.0)
         parts = _by_placement(tensors, norm_type)
         if len(parts) > 1:
             if None in parts:

@@ -59,6 +59,28 @@ void ShowConversions(const proto::Plan& plan, std::string& out) {
   }
 }
 
+// "float32[8,128] (S(0))", or "?" for a value that a damaged plan describes wrongly.
+std::string TypeOf(const proto::Semantics& s, const PlacementTable& placements, int value) {
+  if (value < 0 || value >= s.values_size()) return "?";
+  auto meta = ReadMeta(s.values(value));
+  auto layout = placements.ReadLayout(s.values(value).layout());
+  if (!meta.ok() || !layout.ok()) return "?";
+  return meta->ToString() + " " + layout->nd_sbp.ToString();
+}
+
+// Arguments and variables under the names that oneflow-like-exec reads and writes.
+void ShowNames(const proto::Semantics& s, std::string& out) {
+  auto placements = PlacementTable::Read(s);
+  if (!placements.ok()) return;
+  const auto show = [&](const char* title, const auto& list) {
+    out += std::string("  ") + title + "\n";
+    for (const auto& entry : list)
+      out += "    " + entry.name() + "  " + TypeOf(s, *placements, entry.value()) + "\n";
+  };
+  show("inputs", s.inputs());
+  show("variables", s.resources());
+}
+
 }  // namespace
 
 std::string Summary(const proto::Plan& plan) {
@@ -95,6 +117,7 @@ std::string Summary(const proto::Plan& plan) {
   out += "  conversions   " + std::to_string(conversions) + ", moving " + Bytes(moved) +
          " between ranks\n";
   ShowConversions(plan, out);
+  ShowNames(s, out);
   return out;
 }
 

@@ -50,3 +50,15 @@ def test_damaged_and_missing_files(plan, tmp_path):
 def test_bad_command_line():
     result = run("dance", "plan.pb")
     assert result.returncode == 64 and "invalid choice: 'dance'" in result.stderr
+
+
+def test_the_summary_names_arguments_and_variables():
+    from graph_case import Train, data, mlp
+
+    model = mlp()
+    graph = Train(model, flow.optim.AdamW(model.parameters()))
+    graph.compile(*data())
+    summary = graph.plan().summary()
+    for line in ("input_0  float32[16,8] (B)", "lr.0.0  float32[] (B)",
+                 "model.0.weight-exp_avg  float32[16,8] (B)"):
+        assert line in summary

@@ -52,6 +52,11 @@ def is_gone(pid):
         return True
 
 
+def _hear_ctrl_c():
+    # A shell starts background commands with the signal ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(tmp_path, processes, text, *, direct=False, **env):
     """A job (or one process, without launcher) whose output is read line by line."""
@@ -62,7 +67,8 @@ def started(tmp_path, processes, text, *, direct=False, **env):
         command = [sys.executable, "-u", str(LAUNCH), "--nproc-per-node", str(processes),
                    "--grace-period", "3", str(script)]
     job = subprocess.Popen(command, env=clean_env(**env), text=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, start_new_session=True)
+                           stderr=subprocess.PIPE, start_new_session=True,
+                           preexec_fn=_hear_ctrl_c)
     try:
         yield job
     finally:

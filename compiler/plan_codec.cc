@@ -129,6 +129,17 @@ Result<std::vector<sbp::BoxingStep>> PlacementTable::ReadSteps(const proto::OpDe
   return steps;
 }
 
+Result<TensorMeta> ReadArgumentMeta(const proto::Semantics& semantics,
+                                    const proto::Argument& argument) {
+  OFL_ASSIGN(TensorMeta meta, ReadMeta(semantics.values(argument.value())));
+  if (!argument.per_micro_batch()) return meta;
+  if (meta.shape.rank() == 0)
+    meta.shape = Shape{semantics.micro_batches()};
+  else
+    meta.shape[0] *= semantics.micro_batches();
+  return meta;
+}
+
 Result<TensorMeta> ReadMeta(const proto::ValueDef& value) {
   TensorMeta meta;
   OFL_ASSIGN(meta.dtype, DTypeFromNumber(value.dtype()));

@@ -41,6 +41,10 @@ inline int64_t AlignUp(int64_t bytes) {
   return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
 }
 
+// What a whole launch argument or result is: all micro-batches along axis 0, scalars as a vector.
+Result<TensorMeta> ReadArgumentMeta(const proto::Semantics& semantics,
+                                    const proto::Argument& argument);
+
 // Bytes of scratch of one instance of a step: messages sent, received, and its result if not last.
 int64_t StepScratch(const proto::StepDef& step);
 // Register instances of the message staging of a boxing op.

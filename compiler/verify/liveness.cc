@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "compiler/verify/rates.h"
 #include "compiler/verify/verify.h"
 
 namespace ofl::compiler {
@@ -92,16 +93,12 @@ class MarkedGraph {
     const int made = Pieces(r, reg);
     const int reads = Firings(r, consumer);
     for (int k = 0; k < reads; ++k) {
-      // Who fires once reads the last piece; a piece made once is read by every firing.
-      const int piece = reads == 1 ? made - 1 : std::min(k, made - 1);
+      const int piece = PieceRead(reads, made, k);
       fn(ProducerVertex(r, reg, piece), Vertex(r, consumer, k), piece);
     }
   }
 
-  int Pieces(int r, const RegisterDesc& reg) const {
-    const TaskDesc& producer = programs_[r].tasks[reg.producer];
-    return producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
-  }
+  int Pieces(int r, const RegisterDesc& reg) const { return PiecesOf(programs_[r], reg); }
   // The firing that completes a piece.
   int ProducerVertex(int r, const RegisterDesc& reg, int piece) const {
     const TaskDesc& producer = programs_[r].tasks[reg.producer];

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/verify/rates.h"
 #include "compiler/verify/verify.h"
 
 namespace ofl::compiler {
@@ -21,9 +22,8 @@ class Walk {
     for (const RegisterDesc& reg : p_.registers) {
       readers_left_[reg.id].assign(Pieces(reg), 0);
       for (int c : reg.consumers) {
-        // A register filled once and read m times lives until the last of them.
         const int reads = p_.tasks[c].firings;
-        for (int k = 0; k < reads; ++k) ++readers_left_[reg.id][std::min(k, Pieces(reg) - 1)];
+        for (int k = 0; k < reads; ++k) ++readers_left_[reg.id][PieceRead(reads, Pieces(reg), k)];
       }
       if (Permanent(reg))
         for (int k = 0; k < std::min(Pieces(reg), reg.instances); ++k) OFL_TRY(Begin(reg, k));
@@ -40,9 +40,7 @@ class Walk {
   };
 
   const TaskDesc& Producer(const RegisterDesc& reg) const { return p_.tasks[reg.producer]; }
-  int Pieces(const RegisterDesc& reg) const {
-    return Producer(reg).kind == TaskKind::kAccumulate ? 1 : Producer(reg).firings;
-  }
+  int Pieces(const RegisterDesc& reg) const { return PiecesOf(p_, reg); }
   // Filled or read by peers at times this walk cannot see: its bytes are never shared.
   bool Permanent(const RegisterDesc& reg) const {
     return reg.offset >= 0 && (pushed_[reg.id] || Producer(reg).kind == TaskKind::kReceive);
@@ -96,7 +94,7 @@ class Walk {
       OFL_TRY(Claim(task.workspace_offset, task.workspace_bytes, "the workspace of " + task.name));
       live_.erase(task.workspace_offset);
     }
-    for (int in : task.inputs) Read(p_.registers[in], firing.piece);
+    for (int in : task.inputs) Read(task, p_.registers[in], firing.piece);
     for (int out : task.outputs) {
       const RegisterDesc& reg = p_.registers[out];
       const int piece = std::min(firing.piece, Pieces(reg) - 1);
@@ -110,7 +108,7 @@ class Walk {
     if (task.kind == TaskKind::kAccumulate && piece > 0) return Status::Ok();
     if (reg.alias_of >= 0) {
       const RegisterDesc& base = p_.registers[reg.alias_of];
-      const int base_piece = std::min(piece, Pieces(base) - 1);
+      const int base_piece = PieceRead(task.firings, Pieces(base), piece);
       OFL_ENSURE(readers_left_[base.id][base_piece] == 1 && !Permanent(base), Code::kDataLoss)
           << task.name << " overwrites the register of " << Producer(base).name
           << " while others read it";
@@ -119,8 +117,8 @@ class Walk {
     return Begin(reg, piece);
   }
 
-  void Read(const RegisterDesc& reg, int piece) {
-    const int k = std::min(piece, Pieces(reg) - 1);
+  void Read(const TaskDesc& task, const RegisterDesc& reg, int firing) {
+    const int k = PieceRead(task.firings, Pieces(reg), firing);
     if (--readers_left_[reg.id][k] == 0) End(reg, k);
   }
 

@@ -111,6 +111,7 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
     };
   }
   OFL_ASSIGN(plan_, compiler::Compile(tracer_->graph(), std::move(training), options));
+  OFL_TRY(DecodeArguments());
   compiled_ = true;
   return Status::Ok();
 }
@@ -171,44 +172,39 @@ Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) c
       << "[nn.Graph] graph " << plan_.graph_name() << " takes " << expected << " tensors, got "
       << inputs.size();
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const ir::Value& value = tracer_->graph().values[FindInput(static_cast<int>(i))];
-    TensorMeta meta = value.meta;
-    if (arguments[static_cast<int>(i)].per_micro_batch())
-      meta.shape[0] *= tracer_->graph().micro_batches;
+    const Argument& wanted = inputs_[i];
     const bool same_layout = tracer_->local()
                                  ? !inputs[i]->is_global()
-                                 : inputs[i]->is_global() && *inputs[i]->layout() == value.layout();
-    OFL_ENSURE(inputs[i]->meta() == meta && same_layout, Code::kInvalidArgument)
+                                 : inputs[i]->is_global() && *inputs[i]->layout() == *wanted.layout;
+    OFL_ENSURE(inputs[i]->meta() == wanted.meta && same_layout, Code::kInvalidArgument)
         << "[nn.Graph] graph " << plan_.graph_name() << " was compiled for input "
-        << arguments[static_cast<int>(i)].name() << ": " << meta.ToString() << " "
-        << (tracer_->local() ? std::string("local") : value.layout().ToString()) << ", got "
+        << arguments[static_cast<int>(i)].name() << ": " << wanted.meta.ToString() << " "
+        << (tracer_->local() ? std::string("local") : wanted.layout->ToString()) << ", got "
         << tensor::Describe(*inputs[i])
         << "; every call must pass the same shapes, dtypes and layouts";
   }
   return Status::Ok();
 }
 
-int GraphSession::FindInput(int binding) const {
-  for (const ir::Node& node : tracer_->graph().nodes)
-    if (node.kind == ir::NodeKind::kInput && node.binding == binding) return node.outputs[0];
-  return -1;
+Status GraphSession::DecodeArguments() {
+  const proto::Semantics& s = plan_.semantics();
+  OFL_ASSIGN(auto placements, compiler::PlacementTable::Read(s));
+  const auto decode = [&](const auto& list, std::vector<Argument>& out) -> Status {
+    for (const proto::Argument& argument : list) {
+      OFL_ASSIGN(TensorMeta meta, compiler::ReadArgumentMeta(s, argument));
+      OFL_ASSIGN(sbp::Layout layout, placements.ReadLayout(s.values(argument.value()).layout()));
+      out.push_back({meta, std::make_shared<const sbp::Layout>(layout)});
+    }
+    return Status::Ok();
+  };
+  OFL_TRY(decode(s.inputs(), inputs_));
+  return decode(s.outputs(), outputs_);
 }
 
 Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
-  const proto::Argument& argument = plan_.semantics().outputs(index);
-  const proto::ValueDef& def = plan_.semantics().values(argument.value());
-  OFL_ASSIGN(TensorMeta meta, compiler::ReadMeta(def));
-  OFL_ASSIGN(auto placements, compiler::PlacementTable::Read(plan_.semantics()));
-  OFL_ASSIGN(sbp::Layout layout, placements.ReadLayout(def.layout()));
-  if (argument.per_micro_batch()) {
-    const int m = plan_.semantics().micro_batches();
-    if (meta.shape.rank() == 0)
-      meta.shape = Shape{m};
-    else
-      meta.shape[0] *= m;
-  }
-  if (tracer_->local()) return tensor::EmptyLocal(meta);
-  return tensor::EmptyGlobal(meta, std::make_shared<const sbp::Layout>(layout));
+  const Argument& output = outputs_[index];
+  if (tracer_->local()) return tensor::EmptyLocal(output.meta);
+  return tensor::EmptyGlobal(output.meta, output.layout);
 }
 
 Result<std::vector<tensor::TensorRef>> GraphSession::Launch(

@@ -49,8 +49,14 @@ class GraphSession {
   Status Start();
   Status CompareHashes(transport::Transport& transport);
   Status CheckInputs(const std::vector<tensor::TensorRef>& inputs) const;
+  Status DecodeArguments();
   Result<tensor::TensorRef> NewOutput(int index) const;
-  int FindInput(int binding) const;
+
+  // A launch argument or result as the plan describes it, decoded once.
+  struct Argument {
+    TensorMeta meta;
+    tensor::LayoutRef layout;
+  };
 
   std::unique_ptr<GraphTracer> tracer_;
   int threads_;
@@ -59,6 +65,7 @@ class GraphSession {
   std::shared_ptr<transport::Transport> transport_;  // the world's, or one of its own
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
+  std::vector<Argument> inputs_, outputs_;
   std::vector<float> scalar_values_;
   Status failure_;
 };

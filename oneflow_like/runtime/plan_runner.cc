@@ -54,17 +54,12 @@ class Runner {
   }
 
  private:
-  Result<Shard> NewShard(int value, int repeat) {
-    const proto::ValueDef& def = plan_.semantics().values(value);
+  // This rank's part of a tensor with the layout of `value`.
+  Result<Shard> NewShard(int value, const TensorMeta& logical) {
     Shard shard;
-    OFL_ASSIGN(shard.logical, compiler::ReadMeta(def));
-    OFL_ASSIGN(sbp::Layout layout, placements_.ReadLayout(def.layout()));
-    if (repeat > 1) {
-      if (shard.logical.shape.rank() == 0)
-        shard.logical.shape = Shape{repeat};
-      else
-        shard.logical.shape[0] *= repeat;
-    }
+    shard.logical = logical;
+    OFL_ASSIGN(sbp::Layout layout,
+               placements_.ReadLayout(plan_.semantics().values(value).layout()));
     const int index = layout.placement.IndexOf(context_.rank());
     if (index < 0) return shard;
     OFL_ENSURE(!layout.nd_sbp.HasPartial() || loading_outputs_, Code::kUnimplemented)
@@ -93,22 +88,23 @@ class Runner {
   Status LoadAll() {
     const proto::Semantics& s = plan_.semantics();
     for (const auto& resource : s.resources()) {
-      OFL_ASSIGN(Shard shard, NewShard(resource.value(), 1));
+      OFL_ASSIGN(TensorMeta meta, compiler::ReadMeta(s.values(resource.value())));
+      OFL_ASSIGN(Shard shard, NewShard(resource.value(), meta));
       OFL_ASSIGN(const std::string path, PathOf(files_.variables_dir, resource.name()));
       OFL_TRY(Load(path + ".npy", shard));
       variables_[resource.name()] = std::move(shard);
     }
     for (const auto& argument : s.inputs()) {
-      OFL_ASSIGN(Shard shard,
-                 NewShard(argument.value(), argument.per_micro_batch() ? s.micro_batches() : 1));
+      OFL_ASSIGN(TensorMeta meta, compiler::ReadArgumentMeta(s, argument));
+      OFL_ASSIGN(Shard shard, NewShard(argument.value(), meta));
       OFL_ASSIGN(const std::string path, PathOf(files_.inputs_dir, argument.name()));
       OFL_TRY(Load(path + ".npy", shard));
       inputs_.push_back(std::move(shard));
     }
     loading_outputs_ = true;
     for (const auto& argument : s.outputs()) {
-      OFL_ASSIGN(Shard shard,
-                 NewShard(argument.value(), argument.per_micro_batch() ? s.micro_batches() : 1));
+      OFL_ASSIGN(TensorMeta meta, compiler::ReadArgumentMeta(s, argument));
+      OFL_ASSIGN(Shard shard, NewShard(argument.value(), meta));
       outputs_.push_back(std::move(shard));
     }
     return Status::Ok();

@@ -138,8 +138,7 @@ class Lowering {
     for (const TensorMeta& m : inputs) bytes += m.bytes();
     for (const TensorMeta& m : outputs) bytes += m.bytes();
     note->set_bytes(bytes);
-    note->set_flops(node.op->flops ? node.op->flops(inputs, outputs, node.attrs)
-                                   : (outputs.empty() ? 0 : outputs[0].shape.numel()));
+    note->set_flops(node.op->Flops(inputs, outputs, node.attrs));
     note->set_signature(node.signature->ToString());
     note->set_cost_ps(node.choice_cost_ps);
     for (const ir::Choice& choice : node.losing) {

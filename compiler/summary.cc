@@ -96,7 +96,7 @@ std::string Summary(const proto::Plan& plan) {
     const bool noted = i < plan.notes().ops_size();
     if (s.ops(i).kind() == proto::OpDef::COMPUTE) {
       ++types[s.ops(i).type()];
-      if (noted) flops += plan.notes().ops(i).flops();
+      if (noted) flops = SaturatingAdd(flops, plan.notes().ops(i).flops());
     } else if (s.ops(i).kind() == proto::OpDef::BOXING) {
       ++conversions;
       if (noted) moved += plan.notes().ops(i).bytes();

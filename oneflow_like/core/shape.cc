@@ -5,21 +5,30 @@
 namespace ofl {
 
 Result<Shape> Shape::Checked(std::span<const int64_t> dims) {
-  OFL_ENSURE(dims.size() <= kMaxRank, Code::kInvalidArgument)
-      << "a tensor has at most " << kMaxRank << " axes, got " << dims.size();
-  constexpr int64_t kMaxElements = int64_t{1} << 48;
+  const Shape shape(dims);
+  OFL_TRY(shape.Check());
+  return shape;
+}
+
+Status Shape::Check() const {
+  OFL_ENSURE(dropped_ == 0, Code::kInvalidArgument)
+      << "a tensor has at most " << kMaxRank << " axes, got " << rank_ + dropped_;
   int64_t n = 1;
-  for (int64_t d : dims) {
+  for (int64_t d : dims()) {
     OFL_ENSURE(d >= 0, Code::kInvalidArgument) << "sizes must not be negative, got " << d;
     OFL_ENSURE(d == 0 || n <= kMaxElements / d, Code::kInvalidArgument)
-        << "a shape of more than 2^48 elements";
+        << "a shape of more than 2^48 elements, sizes of 0 not counted, got " << ToString();
     if (d != 0) n *= d;
   }
-  return Shape(dims);
+  return Status::Ok();
 }
 
 void Shape::insert(int axis, int64_t d) {
-  OFL_CHECK(rank_ < kMaxRank && axis >= 0 && axis <= rank_);
+  OFL_CHECK(axis >= 0 && axis <= rank_);
+  if (rank_ == kMaxRank) {
+    ++dropped_;
+    return;
+  }
   for (int i = rank_; i > axis; --i) dims_[i] = dims_[i - 1];
   dims_[axis] = d;
   ++rank_;
@@ -38,6 +47,7 @@ std::string Shape::ToString() const {
     text += std::to_string(dims_[i]);
   }
   if (rank_ == 1) text += ",";
+  if (dropped_ > 0) text += ", ... " + std::to_string(dropped_) + " more";
   return text + ")";
 }
 
@@ -64,6 +74,10 @@ Result<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
         << " has sizes " << da << " and " << db;
     out.push_back(da == 1 ? db : da);
   }
+  const Status fits = out.Check();
+  OFL_ENSURE(fits.ok(), Code::kInvalidArgument)
+      << "shapes " << a << " and " << b
+      << " broadcast to a shape that no tensor has: " << fits.message();
   return out;
 }
 

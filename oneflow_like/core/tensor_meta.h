@@ -11,7 +11,9 @@ namespace ofl {
 struct TensorMeta {
   DType dtype = DType::kFloat32;
   Shape shape;
-  int64_t bytes() const { return shape.numel() * static_cast<int64_t>(DTypeSize(dtype)); }
+  int64_t bytes() const {
+    return SaturatingMul(shape.numel(), static_cast<int64_t>(DTypeSize(dtype)));
+  }
   bool operator==(const TensorMeta&) const = default;
   std::string ToString() const;  // float32[2,3]
 };

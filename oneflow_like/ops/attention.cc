@@ -283,7 +283,9 @@ op::Values DecomposeAttention(op::Builder& b, std::span<const op::Value> in, con
 // Floating-point operations of the two forward products; half of them under a causal mask.
 int64_t ForwardFlops(const Shape& q, const Shape& k, const Shape& v, const Attrs& attrs) {
   const AttentionDims d = DimsOfAttention(q, k, v);
-  const int64_t flops = 2 * d.batch * d.queries * d.keys * (d.depth + d.value_depth);
+  // Rows and columns of one product each come from an operand of their own.
+  const int64_t flops =
+      SaturatingMul(SaturatingMul(2 * d.batch * d.queries, d.keys), d.depth + d.value_depth);
   return attrs.Get<bool>("is_causal") ? flops / 2 : flops;
 }
 
@@ -294,7 +296,7 @@ int64_t FlopsAttention(std::span<const TensorMeta> in, std::span<const TensorMet
 
 int64_t FlopsAttentionGrad(std::span<const TensorMeta> in, std::span<const TensorMeta>,
                            const Attrs& attrs) {
-  return 5 * ForwardFlops(in[1].shape, in[2].shape, in[3].shape, attrs) / 2;
+  return SaturatingMul(5, ForwardFlops(in[1].shape, in[2].shape, in[3].shape, attrs)) / 2;
 }
 
 op::Sample AttentionSample(Shape q, Shape k, Shape v, bool causal, double scale) {

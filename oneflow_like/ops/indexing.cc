@@ -297,8 +297,9 @@ Status RunTril(op::KernelContext& c) {
   const int64_t height = shape[rank - 2], width = shape[rank - 1];
   const int64_t size = static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
   // Column j of local row i stays when its logical position is on or below the diagonal.
-  const int64_t shift =
-      c.input_offsets[0][rank - 2] - c.input_offsets[0][rank - 1] + c.attr<int64_t>("diagonal") + 1;
+  // A diagonal further away than any element is as good as one at kMaxElements.
+  const int64_t diagonal = std::clamp(c.attr<int64_t>("diagonal"), -kMaxElements, kMaxElements);
+  const int64_t shift = c.input_offsets[0][rank - 2] - c.input_offsets[0][rank - 1] + diagonal + 1;
   const std::byte* x = c.inputs[0].as<std::byte>();
   std::byte* y = c.outputs[0].as<std::byte>();
   if (width == 0) return Status::Ok();

@@ -98,7 +98,7 @@ op::Values DecomposeLinear(op::Builder& b, std::span<const op::Value> in, const 
 }
 
 int64_t FlopsLinear(std::span<const TensorMeta> in, std::span<const TensorMeta> out, const Attrs&) {
-  return out[0].shape.numel() * (2 * in[1].shape[1] + (in.size() > 2 ? 1 : 0));
+  return SaturatingMul(out[0].shape.numel(), 2 * in[1].shape[1] + (in.size() > 2 ? 1 : 0));
 }
 
 std::vector<op::Sample> LinearSamples() {

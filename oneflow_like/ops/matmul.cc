@@ -198,7 +198,7 @@ void GradMatmul(op::GradContext& c) {
 
 int64_t FlopsMatmul(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
                     const Attrs& attrs) {
-  return 2 * out[0].shape.numel() * DimsOfMatmul(in[0].shape, in[1].shape, attrs).k;
+  return SaturatingMul(2 * out[0].shape.numel(), DimsOfMatmul(in[0].shape, in[1].shape, attrs).k);
 }
 
 std::vector<op::Sample> MatmulSamples() {
@@ -276,7 +276,7 @@ void GradWeightGrad(op::GradContext& c) {
 
 int64_t FlopsWeightGrad(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
                         const Attrs&) {
-  return 2 * in[0].shape.numel() * out[0].shape[1];
+  return SaturatingMul(2 * in[0].shape.numel(), out[0].shape[1]);
 }
 
 std::vector<op::Sample> WeightGradSamples() {

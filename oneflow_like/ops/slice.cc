@@ -23,7 +23,7 @@ Range RangeOf(const Attrs& attrs, int axis, int64_t size) {
   };
   const int64_t begin = bound("begin"), end = bound("end");
   const int64_t step = attrs.Get<std::vector<int64_t>>("step")[axis];
-  return {begin, step, end > begin ? (end - begin + step - 1) / step : 0};
+  return {begin, step, end > begin ? (end - begin - 1) / step + 1 : 0};
 }
 
 bool Whole(const Attrs& attrs, int axis, int64_t size) {
@@ -200,7 +200,7 @@ Status InferConcat(op::InferContext& c) {
     OFL_ENSURE(fits, Code::kInvalidArgument)
         << "the tensors must agree in every axis but dim; tensor " << i
         << " does not agree with tensor 0";
-    out[axis] += next[axis];
+    out[axis] = SaturatingAdd(out[axis], next[axis]);
   }
   c.AddOutput({c.input(0).dtype, out});
   return Status::Ok();

@@ -88,6 +88,17 @@ Status CheckInputCount(const OpDef& def, size_t given) {
   return error;
 }
 
+// Whatever an operator's own inference combined: what comes after it may count on these bounds.
+Status CheckShapes(std::span<const TensorMeta> metas, const char* whose) {
+  for (const TensorMeta& meta : metas) {
+    const Status fits = meta.shape.Check();
+    OFL_ENSURE(fits.ok(), fits.code())
+        << whose << " a shape that no tensor has (" << fits.message() << "); expected at most "
+        << kMaxRank << " axes and 2^48 elements";
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 bool OpDef::Has(Trait t) const { return std::ranges::find(traits, t) != traits.end(); }
@@ -128,13 +139,22 @@ Result<std::vector<TensorMeta>> OpDef::Infer(std::span<const TensorMeta> metas,
                                              const Attrs& given) const {
   if (Status count = CheckInputCount(*this, metas.size()); !count.ok())
     return Wrap(*this, count, "");
-  InferContext context(metas, given);
-  if (Status cause = infer(context); !cause.ok())
+  if (Status cause = CheckShapes(metas, "an operand has"); !cause.ok())
     return Wrap(*this, cause, Got(*this, metas, given));
+  InferContext context(metas, given);
+  Status cause = infer(context);
+  if (cause.ok()) cause = CheckShapes(context.outputs, "the result would have");
+  if (!cause.ok()) return Wrap(*this, cause, Got(*this, metas, given));
   OFL_CHECK(context.outputs.size() == outputs.size())
       << "operator " << name << " inferred " << context.outputs.size() << " outputs, declares "
       << outputs.size();
   return std::move(context.outputs);
+}
+
+int64_t OpDef::Flops(std::span<const TensorMeta> ins, std::span<const TensorMeta> outs,
+                     const Attrs& given) const {
+  if (flops != nullptr) return flops(ins, outs, given);
+  return outs.empty() ? 0 : outs[0].shape.numel();
 }
 
 Result<sbp::FactorRule> OpDef::Rule(std::span<const Shape> ins, std::span<const Shape> outs,

@@ -92,7 +92,8 @@ using DecomposeFn = Values (*)(Builder& b, std::span<const Value> inputs, const 
 // Adapts attributes that hold sizes (reshape's shape) to one rank's shards.
 using LocalAttrsFn = Attrs (*)(const Attrs& attrs, std::span<const Shape> local_inputs,
                                std::span<const Shape> local_outputs);
-// Floating-point operations of one call; null: numel of the first output.
+// Floating-point operations of one call; null: numel of the first output. Sizes of different
+// operands are multiplied by SaturatingMul: each operand alone is bounded, their product is not.
 using FlopsFn = int64_t (*)(std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
                             const Attrs& attrs);
 
@@ -154,9 +155,13 @@ class OpDef {
 
   // Fills defaults, checks names, types and the number of inputs.
   Result<Attrs> CompleteAttrs(Attrs given) const;
-  // Infers outputs. Errors carry "[name]" and the operands.
+  // Infers outputs. Errors carry "[name]" and the operands. Shapes that no tensor has are refused
+  // on either side, so that rules, costs and kernels need not look for them.
   Result<std::vector<TensorMeta>> Infer(std::span<const TensorMeta> inputs,
                                         const Attrs& attrs) const;
+  // Floating-point operations of a call that has passed Infer; at most the largest int64.
+  int64_t Flops(std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
+                const Attrs& attrs) const;
   // The factor rule for these (local, at deeper mesh axes) shapes; `parts` of the mesh axis.
   Result<sbp::FactorRule> Rule(std::span<const Shape> inputs, std::span<const Shape> outputs,
                                const Attrs& attrs, int64_t parts) const;

@@ -53,6 +53,33 @@ TEST(Shape, CheckedRefusesWhatCannotBeATensor) {
   }
 }
 
+TEST(Shape, KeepsInMindWhatDidNotFit) {
+  Shape shape{1, 1, 1, 1, 1, 1, 1, 1};
+  EXPECT_TRUE(shape.Check().ok());
+  for (bool inserted : {false, true}) {
+    Shape nine = shape;
+    if (inserted) {
+      nine.insert(3, 5);
+    } else {
+      nine.push_back(5);
+    }
+    EXPECT_EQ(nine.rank(), kMaxRank);
+    EXPECT_NE(nine, shape);
+    EXPECT_EQ(nine.Check().message(), "a tensor has at most 8 axes, got 9");
+    nine.erase(0);
+    EXPECT_FALSE(nine.Check().ok());
+  }
+  EXPECT_FALSE(Shape(std::vector<int64_t>(100, 1)).Check().ok());
+}
+
+TEST(Shape, CountsElementsWithoutWrapping) {
+  EXPECT_EQ((Shape{kHuge, 2}).numel(), kHuge);
+  EXPECT_EQ((Shape{kHuge, kHuge, 0}).numel(), 0);
+  EXPECT_EQ((TensorMeta{DType::kFloat64, {kHuge}}.bytes()), kHuge);
+  EXPECT_EQ(SaturatingMul(int64_t{1} << 40, int64_t{1} << 40), kHuge);
+  EXPECT_EQ(SaturatingAdd(kHuge, 1), kHuge);
+}
+
 TEST(Shape, ContiguousStridesOfEmptyAndSizeOneAxes) {
   EXPECT_EQ(ContiguousStrides({2, 3, 4}), (Strides{12, 4, 1}));
   EXPECT_EQ(ContiguousStrides({2, 1, 4}), (Strides{4, 4, 1}));
@@ -67,6 +94,9 @@ TEST(Broadcast, FollowsNumPy) {
   EXPECT_EQ(bad.status().code(), Code::kInvalidArgument);
   EXPECT_NE(bad.status().message().find("(2, 3) and (4, 5)"), std::string::npos);
   EXPECT_FALSE(BroadcastShapes({2}, {0}).ok());
+  // Neither has an element, yet no tensor has the shape of both.
+  const int64_t big = int64_t{1} << 33;
+  EXPECT_FALSE(BroadcastShapes({big, 1, 0}, {1, big, 0}).ok());
 }
 
 TEST(NormalizeAxis, CountsFromTheEndAndRefusesTheRest) {

@@ -40,6 +40,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   // Greets the peers once.
   Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
+  bool closed() const { return !closed_by_.ok(); }
   Counters counters() const;
   Counters predicted() const;
 
@@ -490,6 +491,7 @@ Status Instance::Launch(std::span<const op::TensorView> inputs,
   return impl_->Launch(inputs, outputs);
 }
 Status Instance::Connect() { return impl_->Connect(); }
+bool Instance::closed() const { return impl_->closed(); }
 void Instance::Fail(Status cause) { impl_->Fail(std::move(cause)); }
 Counters Instance::counters() const { return impl_->counters(); }
 Counters Instance::predicted() const { return impl_->predicted(); }

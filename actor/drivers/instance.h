@@ -30,7 +30,8 @@ struct InstanceOptions {
   transport::Transport* transport = nullptr;  // must outlive the instance; null: no remote edges
   device::Device* device = nullptr;           // must outlive the instance
   std::map<std::string, device::BufferRef> variables;
-  // How long a launch may make no progress before it fails and says what it waits for.
+  // How long a launch may make no progress before it fails and says what it waits for. Whoever
+  // creates an instance for a user gives OFL_OPERATION_TIMEOUT_S here.
   std::chrono::milliseconds deadline{300'000};
   // How long a thread looks for work before it sleeps.
   std::chrono::microseconds spin{30};
@@ -66,6 +67,8 @@ class Instance {
   // Closes the instance from any thread; a launch under way ends with this cause.
   void Fail(Status cause);
 
+  // Whether a failure has closed it: no later launch can run. Not while one runs.
+  bool closed() const;
   Counters counters() const;   // of all launches so far; not while one runs
   Counters predicted() const;  // of one launch, from the program alone
 

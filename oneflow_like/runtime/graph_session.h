@@ -1,10 +1,14 @@
 // A compiled graph of this process: joins compiler, actor and transport.
 //
 // Life: tracing -> Compile (all ranks alike) -> Start at the first launch (hashes compared,
-// registers allocated, edges opened) -> Launch ... One thread uses a session at a time.
-// A failed launch closes the session: parameters are undefined until reloaded.
+// registers allocated, edges opened) -> Launch ...
+// Threads: one at a time; a second one that launches is refused and the first goes on.
+// A failed launch closes the session: parameters are undefined until reloaded. Arguments that do
+// not fit are refused before and close nothing.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -67,6 +71,8 @@ class GraphSession {
   std::unique_ptr<actor::Instance> instance_;
   std::vector<Argument> inputs_, outputs_;
   std::vector<float> scalar_values_;
+  std::atomic<bool> busy_{false};
+  std::chrono::steady_clock::duration plan_time_{};
   Status failure_;
 };
 

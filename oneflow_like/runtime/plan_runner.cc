@@ -119,6 +119,7 @@ class Runner {
     actor::InstanceOptions options;
     OFL_ASSIGN(options.transport, context_.transport());
     options.device = device_;
+    options.deadline = context_.operation_timeout();
     for (const auto& [name, shard] : variables_)
       if (shard.member) options.variables[name] = shard.buffer;
     OFL_ASSIGN(Program program, compiler::Expand(plan_, context_.rank()));

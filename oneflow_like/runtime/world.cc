@@ -65,6 +65,7 @@ Result<std::unique_ptr<tensor::Context>> MakeContext() {
   options.local_rank = static_cast<int>(local_rank);
   options.local_world_size = config.local_world_size;
   options.threads = static_cast<int>(threads);
+  options.operation_timeout = config.operation_timeout;
   if (config.world_size > 1) {
     options.connect = [config]() mutable {
       config.interrupted = tensor::Context::Get().hooks().interrupted;

@@ -6,6 +6,7 @@
 // in that time is refused by the sequence numbers on both ends.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +34,8 @@ struct ContextOptions {
   int local_rank = 0;
   int local_world_size = 1;
   int threads = 1;  // of every kernel
+  // How long a launched plan may make no progress; the transport has its own copy.
+  std::chrono::milliseconds operation_timeout{300'000};
   // A world to compile for: no rank exists, this process is none of them, nothing can be sent.
   bool imaginary = false;
   // Makes the transport at first use; null: a world of one.
@@ -57,6 +60,7 @@ class Context {
   int local_rank() const { return options_.local_rank; }
   int local_world_size() const { return options_.local_world_size; }
   int threads() const { return options_.threads; }
+  std::chrono::milliseconds operation_timeout() const { return options_.operation_timeout; }
   bool imaginary() const { return options_.imaginary; }
   // Connects at first use. The error is kept: a second use reports it again.
   Result<transport::Transport*> transport();

@@ -20,7 +20,7 @@ using tensor::TensorImpl;
 using tensor::TensorRef;
 constexpr size_t kMaxParams = 24;
 
-std::vector<std::string> module_scopes;
+thread_local std::vector<std::string> module_scopes;  // as the tracer: a thread's own
 // --- attributes -----------------------------------------------------------------------------
 
 bool IntFrom(PyObject* o, int64_t* out) {

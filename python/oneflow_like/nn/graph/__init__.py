@@ -6,6 +6,7 @@ tensors of the same shapes, dtypes and layouts runs the plan.
 
 import contextlib
 import os
+import threading
 
 import numpy
 
@@ -85,7 +86,7 @@ class GraphModule:
         return self
 
     def _move_inputs(self, _module, args):
-        session = _tracing_session()
+        session = _tracing.session
         if session is None:
             return None
         return _map(args, lambda x: session.to_placement(x, self.stage_placement))
@@ -99,11 +100,11 @@ def graph_module_of(module):
     return known
 
 
-_sessions = []
+class _Tracing(threading.local):
+    session = None  # of the graph whose build() this thread runs
 
 
-def _tracing_session():
-    return _sessions[-1] if _sessions else None
+_tracing = _Tracing()
 
 
 def _map(value, fn):
@@ -221,6 +222,7 @@ class Graph:
         self._arguments = None  # the compiled call's arguments without their tensors
         self._modes = []  # (name, module, whether it was in training mode)
         self._bound = []  # (table, key, name, tensor): what the plan's variables stand for
+        self._lock = threading.Lock()
 
     def __setattr__(self, name, value):
         if isinstance(value, Module):
@@ -257,15 +259,41 @@ class Graph:
 
     def compile(self, *args, **kwargs):
         """Compiles for arguments like these without running."""
-        if not self.is_compiled:
-            self._compile(args, kwargs)
-        return self.plan()
+        with self._alone():
+            if not self.is_compiled:
+                self._compile(args, kwargs)
+            return self.plan()
 
-    def __call__(self, *args, **kwargs):
-        if _sessions:
+    @contextlib.contextmanager
+    def _alone(self):
+        self._enter()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _enter(self):
+        """Takes the graph for this thread, or refuses: other ranks may queue in another order."""
+        if "_lock" not in self.__dict__:
+            raise RuntimeError(f"[nn.Graph] {type(self).__name__}.__init__ has not called "
+                               "super().__init__(); call it first")
+        if _tracing.session is not None:
             raise RuntimeError(f"[nn.Graph] graph {type(self).__name__} was called inside the "
                                "build() of a graph; expected one graph; call the modules "
                                "themselves, or the inner graph before or after")
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(f"[nn.Graph] graph {self.name} is running in another thread; "
+                               "expected one call at a time; wait for it, or make a graph for "
+                               "each thread")
+
+    def __call__(self, *args, **kwargs):
+        self._enter()
+        try:
+            return self._call(args, kwargs)
+        finally:
+            self._lock.release()
+
+    def _call(self, args, kwargs):
         if not self.is_compiled:
             self._compile(args, kwargs)
         else:
@@ -290,7 +318,8 @@ class Graph:
         """Firings and messages of all calls beside what the plan predicts."""
         if not self._launched:
             raise RuntimeError(f"graph {self.name} has not run yet")
-        return self._session.counters()
+        with self._alone():
+            return self._session.counters()
 
     def save_variables(self, directory):
         """Writes the logical value of every variable of the plan as <name>.npy (collective).
@@ -299,10 +328,11 @@ class Graph:
         """
         self._require_compiled()
         os.makedirs(directory, exist_ok=True)
-        for name, tensor in self._session.variables().items():
-            value = tensor.detach().numpy()
-            if env.get_rank() == 0:
-                numpy.save(os.path.join(directory, f"{name}.npy"), value)
+        with self._alone():
+            for name, tensor in self._session.variables().items():
+                value = tensor.detach().numpy()
+                if env.get_rank() == 0:
+                    numpy.save(os.path.join(directory, f"{name}.npy"), value)
 
     def state_dict(self):
         """The state of the graph's modules, under their attribute names."""
@@ -358,11 +388,11 @@ class Graph:
         counter = iter(range(1 << 30))
         symbolic = _map((args, kwargs),
                         lambda x: session.add_input(x, f"input_{next(counter)}"))
-        _sessions.append(session)
+        _tracing.session = session
         try:
             structure = session.trace(lambda: self.build(*symbolic[0], **symbolic[1]))
         finally:
-            _sessions.pop()
+            _tracing.session = None
         _refuse_hidden_tensors(structure, f"the result of {self.name}.build()")
         outputs = _tensors(structure)
         for output in outputs:

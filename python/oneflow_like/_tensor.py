@@ -491,14 +491,13 @@ def _copied(self, src):
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):
         value = value.expand(*self.shape)
+    if value is src and src.requires_grad and _C.is_grad_enabled():
+        value = src.clone()  # what is recorded takes src's place: it must not share its memory
     return value
 
 
 def _filled(self, value):
-    layout = {}
-    if self.is_global:
-        layout = {"placement": self.placement, "sbp": self.sbp}
-    return _C.full(shape=tuple(self.shape), value=value, dtype=self.dtype, **layout)
+    return _C.full(shape=tuple(self.shape), value=value, dtype=self.dtype, **_layout(self))
 
 
 for _name, _function in (
@@ -514,22 +513,22 @@ Tensor.__imul__ = Tensor.mul_
 Tensor.__itruediv__ = Tensor.div_
 
 
-def _initialised(name, op):
-    def method(self, *args, **kwargs):
-        self._rebind(op(self, *args, **kwargs))
-        return self
-    method.__name__ = name
-    setattr(Tensor, name, method)
-
-
 def _layout(self):
     return {"placement": self.placement, "sbp": self.sbp} if self.is_global else {}
 
 
-_initialised("normal_", lambda self, mean=0.0, std=1.0: _C.random_normal(
-    shape=tuple(self.shape), mean=mean, std=std, dtype=self.dtype, **_layout(self)))
-_initialised("uniform_", lambda self, a=0.0, b=1.0: _C.random_uniform(
-    shape=tuple(self.shape), low=a, high=b, dtype=self.dtype, **_layout(self)))
+def _normal(self, mean=0.0, std=1.0):
+    """Normal values; those of a global tensor come from the job's generator, in its layout."""
+    return _C.normal(tuple(self.shape), mean=mean, std=std, dtype=self.dtype, **_layout(self))
+
+
+def _uniform(self, a=0.0, b=1.0):
+    """Values in [a, b); those of a global tensor come from the job's generator, in its layout."""
+    return _C.uniform(tuple(self.shape), low=a, high=b, dtype=self.dtype, **_layout(self))
+
+
+for _function in (_normal, _uniform):
+    _in_place(f"{_function.__name__[1:]}_", _function).__doc__ = _function.__doc__
 
 
 # --- arithmetic with tensors on the right, and what needs two operators ----------------------

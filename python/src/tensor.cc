@@ -293,6 +293,7 @@ void Rebind(PyTensor& self, const PyTensor& other) {
     tensor::CopyIntoView(*dense, *x);
   }
   x->BumpVersion();
+  if (recording) x->SetGradFn(nullptr, 0);  // what it was made of no longer matters
 }
 
 template <PyObject* (*F)(PyObject*, PyObject*)>

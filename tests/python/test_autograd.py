@@ -107,3 +107,26 @@ def test_parameters_change_under_no_grad():
     with flow.no_grad():
         x -= 0.5 * x.grad
     assert x.is_leaf and x.requires_grad and x.tolist() == [0.0, 0.0]
+
+
+def test_filling_a_result_drops_its_history():
+    x = leaf(1.0, 2.0)
+    for fill in (lambda y: y.zero_(), lambda y: y.fill_(3), lambda y: y.copy_(flow.ones(2)),
+                 lambda y: y.normal_(), lambda y: y.uniform_()):
+        y = x * 2
+        alias = y.detach()
+        fill(y)
+        assert not y.requires_grad and y.tolist() == alias.tolist()
+        (x * 3 + y).sum().backward()
+        assert x.grad.tolist() == [3.0, 3.0]
+        x.grad = None
+
+
+def test_a_recorded_copy_has_memory_of_its_own():
+    x, y = leaf(1.0, 2.0), leaf(5.0, 6.0) * 1
+    y.copy_(x)
+    with flow.no_grad():
+        x.zero_()
+    assert y.tolist() == [1.0, 2.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]

@@ -61,10 +61,14 @@ def ones_(tensor):
 
 
 def uniform_(tensor, a=0.0, b=1.0):
+    if not a <= b:
+        raise ValueError(f"[uniform_] the range is empty: got a={a}, b={b}; expected a <= b")
     return _fill(tensor, lambda shape, **kw: rand(shape, **kw) * (b - a) + a)
 
 
 def normal_(tensor, mean=0.0, std=1.0):
+    if not std >= 0:
+        raise ValueError(f"[normal_] got std={std}; expected std >= 0")
     return _fill(tensor, lambda shape, **kw: randn(shape, **kw) * std + mean)
 
 

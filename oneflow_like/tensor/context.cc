@@ -14,6 +14,8 @@ std::unique_ptr<Context>& Installed() {
 }
 }  // namespace
 
+constinit thread_local bool Context::grad_mode_ = true;
+
 Context::Context(ContextOptions options)
     : options_(std::move(options)),
       cache_(std::make_unique<CallCache>()),

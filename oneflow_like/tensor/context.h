@@ -3,7 +3,8 @@
 //
 // Threads: eager calls come from one thread at a time (Python's lock); while a call waits for
 // peers the lock is released through the blocking hooks, and a second thread that communicates
-// in that time is refused by the sequence numbers on both ends.
+// in that time is refused by the sequence numbers on both ends. Modes (gradients on or off, the
+// context that BindThread gives, the tracer) belong to a thread and never show in another.
 #pragma once
 
 #include <chrono>
@@ -73,8 +74,9 @@ class Context {
   Result<device::Device*> DeviceOf(DeviceKind kind);
   Result<device::Stream*> StreamOf(DeviceKind kind);
 
-  bool grad_enabled() const { return grad_enabled_; }
-  void set_grad_enabled(bool on) { grad_enabled_ = on; }
+  // Whether this thread records gradients; a new thread does.
+  static bool grad_enabled() { return grad_mode_; }
+  static void set_grad_enabled(bool on) { grad_mode_ = on; }
   Generator& generator() { return generator_; }
   CallCache& cache() { return *cache_; }
 
@@ -104,17 +106,18 @@ class Context {
   std::vector<uint64_t> sequences_;  // by peer
   uint64_t next_plan_ = 0;
   Generator generator_;
-  bool grad_enabled_ = true;
   Hooks hooks_;
+
+  static constinit thread_local bool grad_mode_;
 };
 
-// Switches recording of gradients off (or on) for a scope.
+// Switches recording of gradients off (or on) on this thread for a scope.
 class GradModeGuard {
  public:
-  explicit GradModeGuard(bool on) : before_(Context::Get().grad_enabled()) {
-    Context::Get().set_grad_enabled(on);
+  explicit GradModeGuard(bool on) : before_(Context::grad_enabled()) {
+    Context::set_grad_enabled(on);
   }
-  ~GradModeGuard() { Context::Get().set_grad_enabled(before_); }
+  ~GradModeGuard() { Context::set_grad_enabled(before_); }
   GradModeGuard(const GradModeGuard&) = delete;
   GradModeGuard& operator=(const GradModeGuard&) = delete;
 

@@ -169,11 +169,12 @@ void BindSession(nb::module_& m) {
 }
 
 // A world of n ranks none of which exists: every global tensor is a shell, graphs compile and
-// cannot be launched. Contexts nest.
-std::vector<std::unique_ptr<tensor::Context>>& OuterContexts() {
-  static auto* stack = new std::vector<std::unique_ptr<tensor::Context>>();
-  return *stack;
-}
+// cannot be launched. Such worlds nest, and belong to the thread that enters them.
+struct ImaginaryWorld {
+  std::unique_ptr<tensor::Context> context;
+  std::unique_ptr<ImaginaryWorld> outer;
+};
+thread_local ImaginaryWorld* imaginary_world = nullptr;  // the innermost
 
 void EnterCompileWorld(int size) {
   if (size < 1)
@@ -183,16 +184,21 @@ void EnterCompileWorld(int size) {
   options.world_size = size;
   options.local_world_size = size;
   options.imaginary = true;
-  OuterContexts().push_back(
-      tensor::Context::Install(std::make_unique<tensor::Context>(std::move(options))));
+  auto inner = std::make_unique<ImaginaryWorld>();
+  inner->context = std::make_unique<tensor::Context>(std::move(options));
+  inner->outer.reset(imaginary_world);
+  imaginary_world = inner.release();
+  tensor::Context::BindThread(imaginary_world->context.get());
 }
 
 void LeaveCompileWorld() {
-  if (OuterContexts().empty())
+  if (imaginary_world == nullptr)
     Throw(Error(Code::kFailedPrecondition)
-          << "[compile_world] no world of ranks that do not exist was entered");
-  tensor::Context::Install(std::move(OuterContexts().back()));
-  OuterContexts().pop_back();
+          << "[compile_world] this thread entered no world of ranks that do not exist");
+  std::unique_ptr<ImaginaryWorld> left(imaginary_world);
+  imaginary_world = left->outer.release();
+  tensor::Context::BindThread(imaginary_world == nullptr ? nullptr
+                                                         : imaginary_world->context.get());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
 #include "oneflow_like/tensor/tracer.h"
@@ -71,7 +72,10 @@ bool IsNumber(PyObject* o) {
 Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::string_view op) {
   OFL_ASSIGN(const double value, NumberOf(number, op));
   const DType dtype = WeakDType(other->meta().dtype, number);
-  if (tensor::CurrentTracer() != nullptr) return MakeScalar(dtype, value, other);
+  // In a graph it is the graph's; in compile_world it has no memory and is of no use elsewhere.
+  if (tensor::CurrentTracer() != nullptr || tensor::Context::Get().imaginary()) {
+    return MakeScalar(dtype, value, other);
+  }
   std::string key(sizeof(double) + 1 + 2 * sizeof(void*), '\0');
   std::memcpy(key.data(), &value, sizeof value);
   key[sizeof value] = static_cast<char>(dtype);

@@ -99,8 +99,10 @@ void BindWorld(nb::module_& m) {
         Context::Get().Shutdown(reason.empty() ? Status::Ok() : Status(Code::kCancelled, reason));
       },
       nb::arg("reason") = "", "Leaves the world, telling the peers why (nothing: done).");
-  m.def("is_grad_enabled", [] { return Context::Get().grad_enabled(); });
-  m.def("set_grad_enabled", [](bool on) { Context::Get().set_grad_enabled(on); }, nb::arg("mode"));
+  m.def(
+      "is_grad_enabled", [] { return Context::grad_enabled(); },
+      "Whether this thread records gradients.");
+  m.def("set_grad_enabled", [](bool on) { Context::set_grad_enabled(on); }, nb::arg("mode"));
   m.def(
       "manual_seed",
       [](int64_t seed) { Context::Get().generator() = {static_cast<uint64_t>(seed), 0}; },

@@ -25,7 +25,8 @@ def compile_world(size):
     """A world of `size` ranks that do not exist, to compile for.
 
     Inside, placements may name ranks 0 to size-1, global tensors have no data, and
-    `graph.compile(*args)` gives the plan; nothing can be run or read.
+    `graph.compile(*args)` gives the plan; nothing can be run or read. Other threads stay in the
+    world they are in.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_WORLD:
         raise ValueError(f"[compile_world] got {size!r} ranks; expected an int from 1 to "

@@ -23,11 +23,11 @@ struct Update {
       nullptr;  // mutates its first inputs: variable, states...; then grad, extras
   Attrs attrs;
   std::vector<int> states;  // values: further variables the operator mutates
-  std::vector<int> extras;  // values after the gradient: learning rate, step
+  std::vector<int> extras;  // values after the gradient: hyper-parameters, step
   int clip_group = -1;      // >= 0: gradients of a group are scaled to a common norm bound
 };
 struct ClipGroup {
-  double max_norm = 0.0;
+  std::vector<int> bounds;  // scalar values: the bound, one on each placement of the group
 };
 
 struct TrainingSpec {

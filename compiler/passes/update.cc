@@ -18,7 +18,7 @@ op::Value ToVariable(ir::GraphBuilder& builder, int gradient, int variable) {
 // all gradients of the group; every placement gets its own copy of the sum of squares.
 class Clip {
  public:
-  Clip(ir::GraphBuilder& builder, double max_norm) : builder_(builder), max_norm_(max_norm) {}
+  Clip(ir::GraphBuilder& builder, const ClipGroup& group) : builder_(builder), group_(group) {}
 
   void Count(const op::Value& grad) {
     op::Value square = builder_.Call("sum", {builder_.Call("square", {grad})});
@@ -44,6 +44,17 @@ class Clip {
     return sums_.back().second;
   }
 
+  // The bound in the norm's dtype, as a number beside a tensor is.
+  op::Value BoundOn(const Placement& placement, const op::Value& norm) {
+    for (int bound : group_.bounds) {
+      if (!(builder_.graph().values[bound].placement == placement)) continue;
+      op::Value value = builder_.Handle(bound);
+      if (!norm || value->meta().dtype == norm->meta().dtype) return value;
+      return builder_.Call("cast", {value}, {{"dtype", norm->meta().dtype}});
+    }
+    return nullptr;  // the builder refuses it
+  }
+
   op::Value ScaleOn(const Placement& placement) {
     for (auto& [where, scale] : scales_)
       if (where == placement) return scale;
@@ -55,14 +66,14 @@ class Clip {
     }
     op::Value norm = builder_.Call("sqrt", {total});
     op::Value ratio = builder_.Call("add_scalar", {norm}, {{"scalar", 1e-6}});
-    ratio = builder_.Call("rdiv_scalar", {ratio}, {{"scalar", max_norm_}});
+    ratio = builder_.Call("div", {BoundOn(placement, norm), ratio});
     op::Value scale = builder_.Call("minimum", {ratio, builder_.Call("ones_like", {ratio})});
     scales_.emplace_back(placement, scale);
     return scale;
   }
 
   ir::GraphBuilder& builder_;
-  double max_norm_;
+  const ClipGroup& group_;
   std::vector<std::pair<Placement, op::Value>> sums_;
   std::vector<std::pair<Placement, op::Value>> scales_;
 };
@@ -81,8 +92,8 @@ Result<ir::Graph> RunUpdate(ir::Graph graph, const TrainingSpec& training,
     builder.set_location(graph.producer(update.variable).location);
     ready[i] = ToVariable(builder, gradients[i], update.variable);
     if (update.clip_group < 0) continue;
-    const double max_norm = training.clip_groups[update.clip_group].max_norm;
-    clips.try_emplace(update.clip_group, builder, max_norm).first->second.Count(ready[i]);
+    const ClipGroup& group = training.clip_groups[update.clip_group];
+    clips.try_emplace(update.clip_group, builder, group).first->second.Count(ready[i]);
   }
   for (size_t i = 0; i < gradients.size(); ++i) {
     if (!ready[i]) continue;

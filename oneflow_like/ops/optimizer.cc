@@ -1,7 +1,7 @@
 // Optimizer updates: one pass over a parameter, its state and its gradient, in place.
 //
-// Learning rate and step come as scalar tensors, so that a compiled step needs no recompiling
-// when a schedule moves them.
+// Numbers come as tensors, so that a compiled step needs no recompiling when they change: `hyper`,
+// a float64 vector of what its operator lists in its documentation, and the step as a scalar.
 #include <cmath>
 
 #include "device/cpu/simd.h"
@@ -11,41 +11,57 @@ namespace ofl::ops {
 namespace {
 
 constexpr int64_t kGrain = 16 * 1024;
+constexpr int64_t kSgdNumbers = 2;       // lr, weight_decay
+constexpr int64_t kMomentumNumbers = 4;  // lr, weight_decay, momentum, dampening
+constexpr int64_t kAdamNumbers = 5;      // lr, weight_decay, beta1, beta2, eps
 constexpr const char* kPartialVariable = "a variable is never partial: it is read as it stands";
 
-// The first `same` inputs share one shape and dtype; the rest are scalars.
-Status CheckUpdate(const op::InferContext& c, int same) {
+// The first `same` inputs share one shape and dtype; then come `numbers` hyper-parameters, then a
+// step.
+Status CheckUpdate(const op::InferContext& c, int same, int64_t numbers) {
   OFL_TRY(RequireFloat(c, 0, "param"));
   for (int i = 1; i < same; ++i)
     OFL_ENSURE(c.input(i) == c.input(0), Code::kInvalidArgument)
         << "parameter, state and gradient must have one shape and dtype";
-  for (int i = same; i < c.num_inputs(); ++i)
-    OFL_ENSURE(c.input(i).shape.rank() == 0, Code::kInvalidArgument)
-        << "lr and step must be scalar tensors; expected shape ()";
-  OFL_ENSURE(c.num_inputs() <= same || c.input(same).dtype == DType::kFloat32, Code::kTypeMismatch)
-      << "lr must be float32";
-  for (int i = same + 1; i < c.num_inputs(); ++i)
-    OFL_ENSURE(c.input(i).dtype == DType::kFloat32 || c.input(i).dtype == DType::kInt64,
-               Code::kTypeMismatch)
-        << "step must be float32 or int64";
+  OFL_ENSURE(c.input(same).shape == Shape{numbers}, Code::kInvalidArgument)
+      << "hyper must hold the operator's numbers; expected shape (" << numbers << ")";
+  OFL_ENSURE(c.input(same).dtype == DType::kFloat64, Code::kTypeMismatch)
+      << "hyper must be float64: as float32 a beta of 0.9 would differ from the number given";
+  if (c.num_inputs() <= same + 1) return Status::Ok();
+  OFL_ENSURE(c.input(same + 1).shape.rank() == 0, Code::kInvalidArgument)
+      << "step must be a scalar tensor; expected shape ()";
+  OFL_ENSURE(c.input(same + 1).dtype == DType::kFloat32 || c.input(same + 1).dtype == DType::kInt64,
+             Code::kTypeMismatch)
+      << "step must be float32 or int64";
   return Status::Ok();
 }
 
-// Updates act on each element of identical layouts; a partial parameter has no meaning.
+// Updates act on each element of identical layouts; a partial parameter has no meaning. Numbers are
+// needed whole. kSame: the inputs that share the parameter's shape.
+template <int kSame>
 std::string UpdateRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string axes = "(" + Labels("a", in[0].rank()) + ")";
   std::string text = axes;
-  bool scalars = in[0].rank() == 0;
-  for (size_t i = 1; i < in.size(); ++i) {
-    scalars |= in[i].rank() == 0;
-    text += scalars ? ",()" : "," + axes;
-  }
+  for (int i = 1; i < kSame; ++i) text += "," + axes;
+  text += ",(!)";
+  for (size_t i = kSame + 1; i < in.size(); ++i) text += ",()";
   return text + "->";
 }
 
 double ScalarOf(const op::TensorView& v) {
   return v.meta.dtype == DType::kInt64 ? static_cast<double>(*v.as<int64_t>())
                                        : static_cast<double>(*v.as<float>());
+}
+
+// The numbers of an update, which no inference has seen: whoever runs a plan may give any.
+Result<const double*> HyperOf(const op::TensorView& v, int64_t numbers) {
+  OFL_ENSURE(v.numel() == numbers, Code::kInvalidArgument)
+      << "hyper holds " << v.numel() << " numbers on this rank; expected " << numbers;
+  const double* values = v.as<double>();
+  for (int64_t i = 0; i < numbers; ++i)
+    OFL_ENSURE(std::isfinite(values[i]), Code::kInvalidArgument)
+        << "number " << i << " of hyper is " << values[i] << "; expected a finite one";
+  return values;
 }
 
 // --- SGD ----------------------------------------------------------------------------------------
@@ -78,19 +94,20 @@ OFL_SIMD void SgdMomentum(const SgdStep<T>& s, T* p, T* buffer, const T* g, int6
 }
 
 template <class T>
-SgdStep<T> SgdStepOf(const op::KernelContext& c, double lr) {
+SgdStep<T> SgdStepOf(const op::KernelContext& c, const double* hyper) {
   SgdStep<T> s{};
-  s.lr = static_cast<T>(lr);
-  s.weight_decay = static_cast<T>(c.attr<double>("weight_decay"));
+  s.lr = static_cast<T>(hyper[0]);
+  s.weight_decay = static_cast<T>(hyper[1]);
   s.maximize = c.attr<bool>("maximize");
   return s;
 }
 
-Status InferSgd(op::InferContext& c) { return CheckUpdate(c, 2); }
+Status InferSgd(op::InferContext& c) { return CheckUpdate(c, 2, kSgdNumbers); }
 
 template <class T>
 Status RunSgd(op::KernelContext& c) {
-  const SgdStep<T> s = SgdStepOf<T>(c, ScalarOf(c.inputs[2]));
+  OFL_ASSIGN(const double* hyper, HyperOf(c.inputs[2], kSgdNumbers));
+  const SgdStep<T> s = SgdStepOf<T>(c, hyper);
   T* p = c.inputs[0].as<T>();
   const T* g = c.inputs[1].as<T>();
   Parallel(c.stream, c.inputs[0].numel(), kGrain,
@@ -98,22 +115,14 @@ Status RunSgd(op::KernelContext& c) {
   return Status::Ok();
 }
 
-Status InferSgdMomentum(op::InferContext& c) {
-  OFL_TRY(CheckUpdate(c, 3));
-  OFL_ENSURE(!c.attr<bool>("nesterov") ||
-                 (c.attr<double>("momentum") > 0 && c.attr<double>("dampening") == 0),
-             Code::kInvalidArgument)
-      << "nesterov needs a momentum and no dampening";
-  OFL_ENSURE(c.num_inputs() > 4 || c.attr<double>("dampening") == 0, Code::kInvalidArgument)
-      << "with dampening the first update differs from the later ones; expected the input step";
-  return Status::Ok();
-}
+Status InferSgdMomentum(op::InferContext& c) { return CheckUpdate(c, 3, kMomentumNumbers); }
 
 template <class T>
 Status RunSgdMomentum(op::KernelContext& c) {
-  SgdStep<T> s = SgdStepOf<T>(c, ScalarOf(c.inputs[3]));
-  s.momentum = static_cast<T>(c.attr<double>("momentum"));
-  s.keep = static_cast<T>(1.0 - c.attr<double>("dampening"));
+  OFL_ASSIGN(const double* hyper, HyperOf(c.inputs[3], kMomentumNumbers));
+  SgdStep<T> s = SgdStepOf<T>(c, hyper);
+  s.momentum = static_cast<T>(hyper[2]);
+  s.keep = static_cast<T>(1.0 - hyper[3]);
   s.nesterov = c.attr<bool>("nesterov");
   s.first = c.inputs.size() > 4 && ScalarOf(c.inputs[4]) <= 1;
   T* p = c.inputs[0].as<T>();
@@ -152,18 +161,15 @@ OFL_SIMD void AdamLoop(const AdamStep<T>& s, T* p, T* m, T* v, const T* grad, in
   }
 }
 
-Status InferAdam(op::InferContext& c) {
-  for (const char* beta : {"beta1", "beta2"})
-    OFL_ENSURE(c.attr<double>(beta) >= 0 && c.attr<double>(beta) < 1, Code::kInvalidArgument)
-        << beta << " must lie in [0, 1)";
-  return CheckUpdate(c, 4);
-}
+Status InferAdam(op::InferContext& c) { return CheckUpdate(c, 4, kAdamNumbers); }
 
 template <class T, bool kDecoupled>
 Status RunAdam(op::KernelContext& c) {
-  const double lr = ScalarOf(c.inputs[4]), step = ScalarOf(c.inputs[5]);
-  const double beta1 = c.attr<double>("beta1"), beta2 = c.attr<double>("beta2");
-  const double decay = c.attr<double>("weight_decay");
+  OFL_ASSIGN(const double* hyper, HyperOf(c.inputs[4], kAdamNumbers));
+  const double lr = hyper[0], decay = hyper[1], beta1 = hyper[2], beta2 = hyper[3], eps = hyper[4];
+  const double step = ScalarOf(c.inputs[5]);
+  OFL_ENSURE(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, Code::kInvalidArgument)
+      << "betas must lie in [0, 1): got " << beta1 << " and " << beta2;
   AdamStep<T> s;
   s.shrink = static_cast<T>(kDecoupled ? 1.0 - lr * decay : 1.0);
   s.l2 = static_cast<T>(kDecoupled ? 0.0 : decay);
@@ -171,7 +177,7 @@ Status RunAdam(op::KernelContext& c) {
   s.beta2 = static_cast<T>(beta2);
   s.gain2 = static_cast<T>(1.0 - beta2);
   s.root_bias2 = static_cast<T>(std::sqrt(1.0 - std::pow(beta2, step)));
-  s.eps = static_cast<T>(c.attr<double>("eps"));
+  s.eps = static_cast<T>(eps);
   s.step_size = static_cast<T>(lr / (1.0 - std::pow(beta1, step)));
   s.sign = c.attr<bool>("maximize") ? T(-1) : T(1);
   T* p = c.inputs[0].as<T>();
@@ -236,38 +242,60 @@ Status RunIncrement(op::KernelContext& c) {
 
 // --- samples ------------------------------------------------------------------------------------
 
-// `same` tensors of one shape, then the scalars lr and step. Values are positive, since a second
-// moment must not be negative and a step counts from 1.
-std::vector<op::Sample> UpdateSamples(int same, int scalars, std::vector<Attrs> variants) {
+// `same` tensors of one shape, then (where there are any) the hyper-parameters and the step. Values
+// are positive, since a second moment must not be negative; betas must lie in (0, 1), and other
+// steps be before and after the first.
+std::vector<op::Sample> UpdateSamples(int same, int64_t numbers, bool step,
+                                      std::vector<Attrs> variants) {
+  const double low = numbers == kAdamNumbers ? 0.1 : 0.5,
+               high = numbers == kAdamNumbers ? 0.9 : 3.5;
   std::vector<op::Sample> samples;
   for (const Attrs& attrs : variants)
     for (const Shape& shape : {Shape{5, 3}, Shape{7}, Shape{0, 2}, Shape{}}) {
-      op::Sample s{std::vector<TensorMeta>(same, {DType::kFloat32, shape}), attrs, 0.5, 3.5};
-      for (int i = 0; i < scalars; ++i) s.inputs.push_back({DType::kFloat32, {}});
+      op::Sample s{std::vector<TensorMeta>(same, {DType::kFloat32, shape}), attrs, low, high};
+      if (numbers > 0) s.inputs.push_back({DType::kFloat64, {numbers}});
+      if (step) s.inputs.push_back({DType::kFloat32, {}});
       samples.push_back(std::move(s));
     }
   return samples;
 }
 
+// Inputs that are refused: a gradient of another shape, numbers that are too few or not float64.
+std::vector<op::ErrorSample> UpdateErrors(int same, int64_t numbers, bool step) {
+  const auto inputs = [&](const Shape& grad, const TensorMeta& hyper) {
+    std::vector<TensorMeta> metas(same - 1, {DType::kFloat32, {2}});
+    metas.push_back({DType::kFloat32, grad});
+    metas.push_back(hyper);
+    if (step) metas.push_back({DType::kFloat32, {}});
+    return metas;
+  };
+  return {{inputs({3}, {DType::kFloat64, {numbers}}),
+           {},
+           Code::kInvalidArgument,
+           "one shape and dtype"},
+          {inputs({2}, {DType::kFloat64, {numbers - 1}}),
+           {},
+           Code::kInvalidArgument,
+           "expected shape (" + std::to_string(numbers) + ")"},
+          {inputs({2}, {DType::kFloat32, {numbers}}), {}, Code::kTypeMismatch, "float64"}};
+}
+
+template <int kSame>
 void DefineUpdate(op::OpDefBuilder& op) {
-  op.Sbp(UpdateRule)
+  op.Sbp(UpdateRule<kSame>)
       .NotDifferentiable("it updates a variable in place")
       .Traits({op::Trait::kUpdate});
 }
 
 template <bool kDecoupled>
 void DefineAdam(op::OpDefBuilder& op) {
-  DefineUpdate(op);
+  DefineUpdate<4>(op);
   op.InMutated("param")
       .InMutated("exp_avg")
       .InMutated("exp_avg_sq")
       .In("grad")
-      .In("lr")
+      .In("hyper")
       .In("step")
-      .Attr("beta1", op::AttrType::kFloat, 0.9)
-      .Attr("beta2", op::AttrType::kFloat, 0.999)
-      .Attr("eps", op::AttrType::kFloat, 1e-8)
-      .Attr("weight_decay", op::AttrType::kFloat, kDecoupled ? 0.01 : 0.0)
       .Attr("maximize", op::AttrType::kBool, false)
       .Unclaimed("P,B,B,B,P,B->", kPartialVariable)
       .Unclaimed("P(max),B,B,B,B,B->", kPartialVariable)
@@ -278,16 +306,8 @@ void DefineAdam(op::OpDefBuilder& op) {
       })
       .Cpu(DType::kFloat32, RunAdam<float, kDecoupled>)
       .Cpu(DType::kFloat64, RunAdam<double, kDecoupled>)
-      .Samples([] { return UpdateSamples(4, 2, {{}, {{"weight_decay", 0.1}}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}},
-                       {DType::kFloat32, {2}},
-                       {DType::kFloat32, {2}},
-                       {DType::kFloat32, {3}},
-                       {DType::kFloat32, {}},
-                       {DType::kFloat32, {}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "one shape and dtype"}});
+      .Samples([] { return UpdateSamples(4, kAdamNumbers, true, {{}, {{"maximize", true}}}); })
+      .ErrorSamples(UpdateErrors(4, kAdamNumbers, true));
 }
 
 }  // namespace
@@ -297,12 +317,11 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(sgd_update) {
-  DefineUpdate(op);
-  op.Doc("param -= lr * (grad + weight_decay * param), in place.")
+  DefineUpdate<2>(op);
+  op.Doc("param -= lr * (grad + weight_decay * param), in place. `hyper` holds lr, weight_decay.")
       .InMutated("param")
       .In("grad")
-      .In("lr")
-      .Attr("weight_decay", op::AttrType::kFloat, 0.0)
+      .In("hyper")
       .Attr("maximize", op::AttrType::kBool, false)
       .Unclaimed("P,P,B->", kPartialVariable)
       .Unclaimed("P(max),B,B->", kPartialVariable)
@@ -310,27 +329,24 @@ OFL_OP(sgd_update) {
       .Infer(InferSgd)
       .Cpu(DType::kFloat32, RunSgd<float>)
       .Cpu(DType::kFloat64, RunSgd<double>)
-      .Py("sgd_update(param, grad, lr, /, *, weight_decay=0.0, maximize=False)")
-      .Samples([] { return UpdateSamples(2, 1, {{{"weight_decay", 0.1}}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}, {DType::kFloat32, {}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "one shape and dtype"}});
+      .Py("sgd_update(param, grad, hyper, /, *, maximize=False)")
+      .Samples([] { return UpdateSamples(2, kSgdNumbers, false, {{}, {{"maximize", true}}}); })
+      .ErrorSamples(UpdateErrors(2, kSgdNumbers, false));
 }
 
 OFL_OP(sgd_momentum_update) {
-  DefineUpdate(op);
+  DefineUpdate<3>(op);
   op.Doc(
-        "SGD with a momentum buffer that starts at zero, in place. `step` counts from 1; the\n"
-        "first step sets the buffer to the gradient, which differs only under dampening.")
+        "SGD with a momentum buffer that starts at zero, in place. `hyper` holds lr, "
+        "weight_decay,\n"
+        "momentum, dampening. `step` counts from 1; the first step sets the buffer to the "
+        "gradient,\n"
+        "which differs only under dampening. Without `step` no update is the first.")
       .InMutated("param")
       .InMutated("momentum_buffer")
       .In("grad")
-      .In("lr")
+      .In("hyper")
       .InOptional("step")
-      .Attr("momentum", op::AttrType::kFloat)
-      .Attr("dampening", op::AttrType::kFloat, 0.0)
-      .Attr("weight_decay", op::AttrType::kFloat, 0.0)
       .Attr("nesterov", op::AttrType::kBool, false)
       .Attr("maximize", op::AttrType::kBool, false)
       .Unclaimed("P,B,B,P,B->", kPartialVariable)
@@ -344,43 +360,32 @@ OFL_OP(sgd_momentum_update) {
       .Infer(InferSgdMomentum)
       .Cpu(DType::kFloat32, RunSgdMomentum<float>)
       .Cpu(DType::kFloat64, RunSgdMomentum<double>)
-      .Py("sgd_momentum_update(param, momentum_buffer, grad, lr, step=None, /, *, momentum, "
-          "dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False)")
+      .Py("sgd_momentum_update(param, momentum_buffer, grad, hyper, step=None, /, *, "
+          "nesterov=False, maximize=False)")
       .Samples([] {
         std::vector<op::Sample> samples =
-            UpdateSamples(3, 2, {{{"momentum", 0.9}, {"dampening", 0.1}}});
-        for (op::Sample& s : UpdateSamples(3, 1, {{{"momentum", 0.9}, {"nesterov", true}}}))
+            UpdateSamples(3, kMomentumNumbers, true, {{}, {{"maximize", true}}});
+        for (op::Sample& s : UpdateSamples(3, kMomentumNumbers, false, {{{"nesterov", true}}}))
           samples.push_back(std::move(s));
         return samples;
       })
-      .ErrorSamples({{{{DType::kFloat32, {2}},
-                       {DType::kFloat32, {2}},
-                       {DType::kFloat32, {2}},
-                       {DType::kFloat32, {}},
-                       {DType::kFloat32, {}}},
-                      {{"momentum", 0.0}, {"nesterov", true}},
-                      Code::kInvalidArgument,
-                      "nesterov needs"}});
+      .ErrorSamples(UpdateErrors(3, kMomentumNumbers, true));
 }
 
 OFL_OP(adamw_update) {
   op.Doc(
       "AdamW in place, with torch's arithmetic: weight decay acts on the parameter itself.\n"
-      "`step` counts from 1.");
+      "`hyper` holds lr, weight_decay, beta1, beta2, eps; `step` counts from 1.");
   DefineAdam<true>(op);
-  op.Py(
-      "adamw_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
-      "eps=1e-08, weight_decay=0.01, maximize=False)");
+  op.Py("adamw_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
 }
 
 OFL_OP(adam_update) {
   op.Doc(
       "Adam in place, with torch's arithmetic: weight decay is added to the gradient.\n"
-      "`step` counts from 1.");
+      "`hyper` holds lr, weight_decay, beta1, beta2, eps; `step` counts from 1.");
   DefineAdam<false>(op);
-  op.Py(
-      "adam_update(param, exp_avg, exp_avg_sq, grad, lr, step, /, *, beta1=0.9, beta2=0.999, "
-      "eps=1e-08, weight_decay=0.0, maximize=False)");
+  op.Py("adam_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
 }
 
 OFL_OP(assign) {
@@ -397,7 +402,7 @@ OFL_OP(assign) {
       .NotDifferentiable("it updates a variable in place")
       .Traits({op::Trait::kUpdate})
       .Py("assign(target, value, /)")
-      .Samples([] { return UpdateSamples(2, 0, {{}}); })
+      .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
                       {},
                       Code::kInvalidArgument,
@@ -422,7 +427,7 @@ OFL_OP(assign_add) {
       .Cpu(DType::kFloat64, RunAssignAdd<double>)
       .Cpu(DType::kInt64, RunAssignAdd<int64_t>)
       .Py("assign_add(target, value, /)")
-      .Samples([] { return UpdateSamples(2, 0, {{}}); })
+      .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
                       {},
                       Code::kInvalidArgument,
@@ -443,5 +448,5 @@ OFL_OP(increment) {
       .Cpu(DType::kFloat64, RunIncrement<double>)
       .Cpu(DType::kInt64, RunIncrement<int64_t>)
       .Py("increment(target, /, *, value=1.0)")
-      .Samples([] { return UpdateSamples(1, 0, {{}}); });
+      .Samples([] { return UpdateSamples(1, 0, false, {{}}); });
 }

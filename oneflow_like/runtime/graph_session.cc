@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "compiler/expand/expand.h"
 #include "compiler/plan_codec.h"
+#include "oneflow_like/base/check.h"
 #include "oneflow_like/op/def/op_def.h"
 #include "oneflow_like/tensor/context.h"
 #include "transport/exchange.h"
@@ -65,12 +67,41 @@ GraphSession::GraphSession(std::string name, int micro_batches, int threads)
 
 GraphSession::~GraphSession() = default;
 
-Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
-                             const std::vector<double>& clip_norms, const std::string& dump_dir) {
-  OFL_TRY(tracer_->status());
+void GraphSession::SetNumbers(const std::string& name, std::vector<double> values) {
+  std::vector<double>& kept = numbers_[name];
+  OFL_CHECK(!compiled_ || kept.size() == values.size());  // launches read it where it lies
+  std::copy(values.begin(), values.end(), (kept.resize(values.size()), kept.begin()));
+}
+
+Result<compiler::Update> GraphSession::UpdateOf(const UpdateSpec& spec) {
+  compiler::Update update;
+  OFL_ASSIGN(update.variable, tracer_->VariableOf(spec.param));
+  OFL_ASSIGN(update.op, op::OpRegistry::Get().Require(spec.op));
+  OFL_ASSIGN(update.attrs, update.op->CompleteAttrs(spec.attrs));
+  const std::string base = tracer_->graph().producer(update.variable).variable;
+  for (const auto& [suffix, state] : spec.states) {
+    tracer_->NameVariable(state, base + "-" + suffix);
+    OFL_ASSIGN(int value, tracer_->VariableOf(state));
+    update.states.push_back(value);
+  }
+  const Placement placement = tracer_->graph().values[update.variable].placement;
+  const auto count = static_cast<int64_t>(numbers_[spec.hyper].size());
+  update.extras.push_back(
+      tracer_->NumberInput(spec.hyper, {DType::kFloat64, Shape{count}}, placement));
+  if (spec.clock == nullptr) return update;
+  OFL_ENSURE(spec.clock->meta() == (TensorMeta{DType::kFloat32, Shape{}}), Code::kInvalidArgument)
+      << "[nn.Graph] the step counter of " << base << ": got " << tensor::Describe(*spec.clock)
+      << "; expected a float32 scalar; leave optimizer.state[...]['step'] to the optimizer";
+  auto clock = std::find(clocks_.begin(), clocks_.end(), spec.clock);
+  if (clock == clocks_.end()) clock = clocks_.insert(clock, spec.clock);
+  update.extras.push_back(tracer_->NumberInput("step." + std::to_string(clock - clocks_.begin()),
+                                               {DType::kFloat32, Shape{}}, placement));
+  return update;
+}
+
+Result<compiler::TrainingSpec> GraphSession::TrainingOf(const std::vector<UpdateSpec>& updates) {
   compiler::TrainingSpec training;
   training.loss = tracer_->loss();
-  for (double norm : clip_norms) training.clip_groups.push_back({norm});
   const bool any_used = std::any_of(updates.begin(), updates.end(), [&](const UpdateSpec& spec) {
     return tracer_->Uses(spec.param);
   });
@@ -80,26 +111,36 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
       << tensor::Describe(*updates[0].param)
       << "; expected those of the modules that build() calls; make the optimizer after "
          "to_global() and from the graph's modules";
+  if (training.loss < 0) return training;
+  for (const auto& [name, variable] : tracer_->variables())
+    OFL_ENSURE(variable->is_leaf(), Code::kInvalidArgument)
+        << "[nn.Graph] " << name << " of graph " << tracer_->graph().name
+        << " was computed outside of build(): got " << tensor::Describe(*variable)
+        << " with a history, into which no gradient would flow; expected a leaf; use detach(), or "
+           "compute it in build()";
+  std::vector<std::string> clips;
   for (const UpdateSpec& spec : updates) {
-    if (training.loss < 0) break;
-    compiler::Update update;
-    OFL_ASSIGN(update.variable, tracer_->VariableOf(spec.param));
-    OFL_ASSIGN(update.op, op::OpRegistry::Get().Require(spec.op));
-    OFL_ASSIGN(update.attrs, update.op->CompleteAttrs(spec.attrs));
-    const std::string base = tracer_->graph().producer(update.variable).variable;
-    for (const auto& [suffix, state] : spec.states) {
-      tracer_->NameVariable(state, base + "-" + suffix);
-      OFL_ASSIGN(int value, tracer_->VariableOf(state));
-      update.states.push_back(value);
+    OFL_ASSIGN(compiler::Update update, UpdateOf(spec));
+    if (!spec.clip.empty()) {
+      auto clip = std::find(clips.begin(), clips.end(), spec.clip);
+      update.clip_group = static_cast<int>(clip - clips.begin());
+      if (clip == clips.end()) {
+        clips.push_back(spec.clip);
+        training.clip_groups.emplace_back();
+      }
+      const int bound = tracer_->NumberInput(spec.clip, {DType::kFloat64, Shape{}},
+                                             tracer_->graph().values[update.variable].placement);
+      std::vector<int>& bounds = training.clip_groups[update.clip_group].bounds;
+      if (std::find(bounds.begin(), bounds.end(), bound) == bounds.end()) bounds.push_back(bound);
     }
-    const Placement placement = tracer_->graph().values[update.variable].placement;
-    for (const std::string& scalar : spec.scalars) {
-      OFL_ASSIGN(int value, tracer_->ScalarInput(scalar, placement));
-      update.extras.push_back(value);
-    }
-    update.clip_group = spec.clip_group;
     training.updates.push_back(std::move(update));
   }
+  return training;
+}
+
+Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir) {
+  OFL_TRY(tracer_->status());
+  OFL_ASSIGN(compiler::TrainingSpec training, TrainingOf(updates));
   compiler::Options options;
   options.threads = threads_;
   if (!dump_dir.empty()) {
@@ -113,6 +154,16 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
   }
   OFL_ASSIGN(plan_, compiler::Compile(tracer_->graph(), std::move(training), options));
   OFL_TRY(DecodeArguments());
+  for (const auto& resource : plan_.semantics().resources())
+    if (resource.mutated()) mutated_.push_back(tracer_->variables().at(resource.name()));
+  steps_.resize(clocks_.size());
+  for (const GraphTracer::Number& number : tracer_->numbers()) {
+    auto numbers = numbers_.find(number.name);
+    const void* at = numbers != numbers_.end()
+                         ? static_cast<const void*>(numbers->second.data())
+                         : &steps_[std::stoul(number.name.substr(std::strlen("step.")))];
+    fed_.push_back({number.binding, {const_cast<void*>(at), number.meta}});
+  }
   compiled_ = true;
   return Status::Ok();
 }
@@ -120,8 +171,13 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates,
 Status GraphSession::CompareHashes(transport::Transport& transport) {
   const auto interrupted = tensor::Context::Get().hooks().interrupted;
   const uint64_t number = 2 * tensor::Context::Get().NextPlan();
-  OFL_ASSIGN(auto hashes,
-             transport::AllGatherText(transport, kPlanChannel, number, plan_.hash(), interrupted));
+  auto gathered =
+      transport::AllGatherText(transport, kPlanChannel, number, plan_.hash(), interrupted);
+  if (!gathered.ok())
+    return gathered.status().WithNote(
+        "while comparing the plans of graph " + plan_.graph_name() +
+        ": every rank must trace its graphs alike, in the same calls");
+  const std::vector<std::string>& hashes = *gathered;
   int differs = -1;
   for (size_t r = 0; r < hashes.size(); ++r)
     if (hashes[r] != hashes[0] && differs < 0) differs = static_cast<int>(r);
@@ -167,25 +223,34 @@ Status GraphSession::Start() {
   return instance_->Connect();
 }
 
-Status GraphSession::CheckInputs(const std::vector<tensor::TensorRef>& inputs) const {
-  const auto& arguments = plan_.semantics().inputs();
-  const size_t expected = arguments.size() - tracer_->scalars().size();
-  OFL_ENSURE(inputs.size() == expected, Code::kInvalidArgument)
-      << "[nn.Graph] graph " << plan_.graph_name() << " takes " << expected << " tensors, got "
-      << inputs.size();
+bool GraphSession::Fits(std::span<const tensor::TensorRef> inputs) const {
+  if (inputs.size() != plan_.semantics().inputs_size() - tracer_->numbers().size()) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Argument& wanted = inputs_[i];
-    const bool same_layout = tracer_->local()
-                                 ? !inputs[i]->is_global()
-                                 : inputs[i]->is_global() && *inputs[i]->layout() == *wanted.layout;
-    OFL_ENSURE(inputs[i]->meta() == wanted.meta && same_layout, Code::kInvalidArgument)
-        << "[nn.Graph] graph " << plan_.graph_name() << " was compiled for input "
-        << arguments[static_cast<int>(i)].name() << ": " << wanted.meta.ToString() << " "
-        << (tracer_->local() ? std::string("local") : wanted.layout->ToString()) << ", got "
-        << tensor::Describe(*inputs[i])
-        << "; every call must pass the same shapes, dtypes and layouts";
+    const bool same_layout =
+        tracer_->local() ? !inputs[i]->is_global()
+                         : inputs[i]->is_global() && (inputs[i]->layout_ref() == wanted.layout ||
+                                                      *inputs[i]->layout() == *wanted.layout);
+    if (!same_layout || !(inputs[i]->meta() == wanted.meta)) return false;
   }
-  return Status::Ok();
+  return true;
+}
+
+std::string GraphSession::Misfit(std::span<const tensor::TensorRef> inputs) const {
+  const size_t expected = plan_.semantics().inputs_size() - tracer_->numbers().size();
+  if (inputs.size() != expected)
+    return std::to_string(inputs.size()) + " tensors instead of " + std::to_string(expected);
+  std::string text;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const std::string was = inputs_[i].meta.ToString() + " " +
+                            (tracer_->local() ? "local" : inputs_[i].layout->ToString());
+    const std::string is = inputs[i]->meta().ToString() + " " +
+                           (inputs[i]->is_global() ? inputs[i]->layout()->ToString() : "local");
+    if (was == is) continue;
+    text += (text.empty() ? "" : ", ") + plan_.semantics().inputs(static_cast<int>(i)).name() +
+            " is " + is + " instead of " + was;
+  }
+  return text;
 }
 
 Status GraphSession::DecodeArguments() {
@@ -209,16 +274,7 @@ Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
   return tensor::EmptyGlobal(output.meta, output.layout);
 }
 
-Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
-    const std::vector<tensor::TensorRef>& inputs, const std::map<std::string, double>& scalars) {
-  // Refused, not queued: other ranks may take the turns in another order.
-  OFL_ENSURE(!busy_.exchange(true), Code::kFailedPrecondition)
-      << "[nn.Graph] graph " << plan_.graph_name() << " is running in another thread; expected one "
-      << "call at a time; wait for it, or make a graph for each thread";
-  struct Leave {
-    std::atomic<bool>& busy;
-    ~Leave() { busy = false; }
-  } leave{busy_};
+Status GraphSession::Ready(std::span<const tensor::TensorRef> inputs) {
   if (!failure_.ok())
     return failure_.WithNote("in an earlier call, which closed graph " + plan_.graph_name() +
                              "; make a new one");
@@ -228,44 +284,80 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
       << "[nn.Graph] graph " << plan_.graph_name() << " is compiled for a world of "
       << plan_.semantics().world_size() << " ranks, this one has " << world
       << "; a graph of compile_world cannot run: make one outside of it";
-  OFL_TRY(CheckInputs(inputs));
-  if (instance_ == nullptr) {
-    failure_ = Start();  // half started, or numbered unlike its peers: it cannot start again
-    OFL_TRY(failure_);
-  }
-  std::vector<op::TensorView> views(plan_.semantics().inputs_size());
-  std::vector<tensor::TensorRef> dense;
+  OFL_ENSURE(Fits(inputs), Code::kInvalidArgument)
+      << "[nn.Graph] the arguments of graph " << plan_.graph_name() << ": " << Misfit(inputs);
+  for (const tensor::TensorRef& input : inputs)
+    OFL_ENSURE(tracer_->loss() < 0 || !input->requires_grad(), Code::kInvalidArgument)
+        << "[nn.Graph] an argument of graph " << plan_.graph_name()
+        << " requires a gradient, which a graph does not give back: got "
+        << tensor::Describe(*input)
+        << "; expected none; pass x.detach(), or make it a parameter of the graph's modules";
+  if (instance_ != nullptr) return Status::Ok();
+  failure_ = Start();  // half started, or numbered unlike its peers: it cannot start again
+  return failure_;
+}
+
+namespace {
+
+// A scalar's place in memory; null on a rank outside its placement.
+float* CellOf(const tensor::TensorRef& clock) {
+  return clock->has_data() && clock->local_shape().numel() == 1
+             ? reinterpret_cast<float*>(clock->data())
+             : nullptr;
+}
+
+}  // namespace
+
+Status GraphSession::Bind(std::span<const tensor::TensorRef> inputs,
+                          std::vector<tensor::TensorRef>& outputs) {
+  input_views_.resize(plan_.semantics().inputs_size());
+  dense_.clear();
   for (size_t i = 0; i < inputs.size(); ++i) {
     OFL_ASSIGN(tensor::TensorRef contiguous, tensor::Contiguous(inputs[i]));
-    views[i] = contiguous->view();
-    dense.push_back(std::move(contiguous));
+    input_views_[i] = contiguous->view();
+    if (contiguous != inputs[i]) dense_.push_back(std::move(contiguous));
   }
-  scalar_values_.resize(tracer_->scalars().size());
-  for (size_t i = 0; i < tracer_->scalars().size(); ++i) {
-    const GraphTracer::Scalar& scalar = tracer_->scalars()[i];
-    auto given = scalars.find(scalar.name);
-    OFL_ENSURE(given != scalars.end(), Code::kInvalidArgument)
-        << "the launch lacks the value of " << scalar.name;
-    scalar_values_[i] = static_cast<float>(given->second);
-    views[scalar.binding] = {&scalar_values_[i], {DType::kFloat32, Shape{}}};
+  for (size_t i = 0; i < clocks_.size(); ++i) {
+    const float* cell = CellOf(clocks_[i]);
+    steps_[i] = cell != nullptr ? *cell + 1.0F : 0.0F;
   }
-  std::vector<tensor::TensorRef> outputs;
-  std::vector<op::TensorView> output_views;
+  for (const Fed& fed : fed_) input_views_[fed.binding] = fed.view;
+  output_views_.clear();
   for (int i = 0; i < plan_.semantics().outputs_size(); ++i) {
     OFL_ASSIGN(tensor::TensorRef output, NewOutput(i));
-    output_views.push_back(output->has_data() ? output->view() : op::TensorView{});
+    output_views_.push_back(output->has_data() ? output->view() : op::TensorView{});
     outputs.push_back(std::move(output));
   }
+  return Status::Ok();
+}
+
+Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
+    std::span<const tensor::TensorRef> inputs) {
+  // Refused, not queued: other ranks may take the turns in another order.
+  OFL_ENSURE(!busy_.exchange(true), Code::kFailedPrecondition)
+      << "[nn.Graph] graph " << plan_.graph_name() << " is running in another thread; expected one "
+      << "call at a time; wait for it, or make a graph for each thread";
+  struct Leave {
+    std::atomic<bool>& busy;
+    ~Leave() { busy = false; }
+  } leave{busy_};
+  OFL_TRY(Ready(inputs));
+  std::vector<tensor::TensorRef> outputs;
+  OFL_TRY(Bind(inputs, outputs));
   const transport::Counters before = transport_->counters();
   const auto begin = std::chrono::steady_clock::now();
-  const Status launched = instance_->Launch(views, output_views);
+  const Status launched = instance_->Launch(input_views_, output_views_);
   plan_time_ += std::chrono::steady_clock::now() - begin;
+  dense_.clear();
   if (instance_->closed()) failure_ = launched;
   OFL_TRY(launched);
   const transport::Counters after = transport_->counters();
   unplanned_messages_ += after.messages_sent - before.messages_sent;
-  for (const auto& resource : plan_.semantics().resources())
-    if (resource.mutated()) tracer_->variables().at(resource.name())->BumpVersion();
+  for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
+  for (const tensor::TensorRef& clock : clocks_) {
+    if (float* cell = CellOf(clock)) *cell += 1.0F;
+    clock->BumpVersion();
+  }
   return outputs;
 }
 

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,14 +22,16 @@
 
 namespace ofl::runtime {
 
-// One parameter's update, in terms of eager tensors.
+// One parameter's update, in terms of eager tensors. What changes between launches without another
+// plan comes under a name: see SetNumbers.
 struct UpdateSpec {
   tensor::TensorRef param;
   std::string op;
   Attrs attrs;
   std::vector<std::pair<std::string, tensor::TensorRef>> states;  // name suffix -> tensor
-  std::vector<std::string> scalars;  // scalar arguments after the gradient, e.g. "lr.0"
-  int clip_group = -1;
+  std::string hyper;        // the operator's hyper-parameters, e.g. "hyper.0.1"
+  tensor::TensorRef clock;  // counts the steps, a float32 scalar; null: none are counted
+  std::string clip;         // the bound of the gradients' norm, e.g. "clip.0.1"; empty: none
 };
 
 class GraphSession {
@@ -37,23 +40,35 @@ class GraphSession {
   ~GraphSession();
 
   GraphTracer& tracer() { return *tracer_; }
+  // The numbers that launches pass from now on. Before Compile for every name of its updates, with
+  // one count for good.
+  void SetNumbers(const std::string& name, std::vector<double> values);
   // Ends tracing. `dump_dir`: where the graph after each pass is written; empty: nowhere.
-  Status Compile(const std::vector<UpdateSpec>& updates, const std::vector<double>& clip_norms,
-                 const std::string& dump_dir);
+  Status Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir);
   const proto::Plan& plan() const { return plan_; }
 
-  // One iteration. `inputs` as at tracing; `scalars` by name. The outputs are new eager tensors:
-  // scalars of m micro-batches as a vector of m, others concatenated along axis 0.
-  Result<std::vector<tensor::TensorRef>> Launch(const std::vector<tensor::TensorRef>& inputs,
-                                                const std::map<std::string, double>& scalars);
+  // Whether these are arguments as at tracing: number, shapes, dtypes, layouts.
+  bool Fits(std::span<const tensor::TensorRef> inputs) const;
+  // What does not fit, for people.
+  std::string Misfit(std::span<const tensor::TensorRef> inputs) const;
+  // One iteration; the clocks go on by one. The outputs are new eager tensors: scalars of m
+  // micro-batches as a vector of m, others concatenated along axis 0.
+  Result<std::vector<tensor::TensorRef>> Launch(std::span<const tensor::TensorRef> inputs);
+  bool launched() const { return instance_ != nullptr; }
+  // Whether a failure has closed it for good.
+  bool closed() const { return !failure_.ok(); }
   // Of all launches so far, with what the plan predicts for them.
   Result<std::map<std::string, int64_t>> Counters() const;
 
  private:
+  Result<compiler::TrainingSpec> TrainingOf(const std::vector<UpdateSpec>& updates);
+  Result<compiler::Update> UpdateOf(const UpdateSpec& spec);
   Status Start();
   Status CompareHashes(transport::Transport& transport);
-  Status CheckInputs(const std::vector<tensor::TensorRef>& inputs) const;
   Status DecodeArguments();
+  // Starts at the first launch; refuses what cannot run.
+  Status Ready(std::span<const tensor::TensorRef> inputs);
+  Status Bind(std::span<const tensor::TensorRef> inputs, std::vector<tensor::TensorRef>& outputs);
   Result<tensor::TensorRef> NewOutput(int index) const;
 
   // A launch argument or result as the plan describes it, decoded once.
@@ -70,7 +85,19 @@ class GraphSession {
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
   std::vector<Argument> inputs_, outputs_;
-  std::vector<float> scalar_values_;
+  // What the runtime feeds: numbers by name, and clocks as the number of the step to come.
+  struct Fed {
+    int binding;
+    op::TensorView view;
+  };
+  std::map<std::string, std::vector<double>> numbers_;
+  std::vector<tensor::TensorRef> clocks_;
+  std::vector<float> steps_;
+  std::vector<Fed> fed_;
+  std::vector<tensor::TensorRef> mutated_;
+  // Of the launch under way; kept, so that launches allocate little.
+  std::vector<op::TensorView> input_views_, output_views_;
+  std::vector<tensor::TensorRef> dense_;
   std::atomic<bool> busy_{false};
   std::chrono::steady_clock::duration plan_time_{};
   Status failure_;

@@ -1,5 +1,7 @@
 #include "oneflow_like/runtime/graph_tracer.h"
 
+#include "oneflow_like/tensor/context.h"
+
 namespace ofl::runtime {
 
 GraphTracer::GraphTracer(std::string name, int world_size, int micro_batches)
@@ -61,17 +63,24 @@ Result<op::Value> GraphTracer::AddInput(const tensor::TensorRef& example, const 
   return recorder_.Handle(value);
 }
 
-Result<int> GraphTracer::ScalarInput(const std::string& name, const Placement& placement) {
-  for (const Scalar& s : scalars_)
-    if (s.name == name && s.placement == placement) return s.value;
+int GraphTracer::NumberInput(const std::string& name, const TensorMeta& meta,
+                             const Placement& placement) {
+  for (const Number& n : numbers_)
+    if (n.name == name && n.placement == placement) return n.value;
   const sbp::Layout layout{placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())};
-  const int value = AddSource(ir::NodeKind::kInput, "input", {DType::kFloat32, Shape{}}, layout);
+  const int value = AddSource(ir::NodeKind::kInput, "input", meta, layout);
   ir::Node& node = graph_.producer(value);
   node.binding = num_inputs_++;
   node.variable = name;
   node.attrs.Set("whole", true);
-  scalars_.push_back({name, node.binding, value, placement});
+  numbers_.push_back({name, node.binding, value, meta, placement});
   return value;
+}
+
+bool GraphTracer::GradientsAsTraced() const {
+  for (const auto& [variable, required] : required_)
+    if (variable->requires_grad() != required) return false;
+  return true;
 }
 
 void GraphTracer::NameVariable(const tensor::TensorRef& eager, const std::string& name) {
@@ -89,6 +98,7 @@ Result<int> GraphTracer::AddVariable(const tensor::TensorRef& eager) {
   graph_.producer(value).variable = name;
   graph_.values[value].requires_grad = eager->requires_grad();
   variables_[name] = eager;
+  required_.emplace_back(eager, eager->requires_grad());
   lifted_[eager.get()] = value;
   return value;
 }
@@ -119,13 +129,34 @@ Status GraphTracer::AddOutput(const op::Value& value) {
 op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Attrs& attrs) {
   op::Values results = recorder_.Apply(def, std::move(inputs), attrs);
   if (!recorder_.status().ok()) Fail(recorder_.status());
+  for (op::Value& result : results) result = ByGradMode(std::move(result));
   return results;
+}
+
+op::Value GraphTracer::ByGradMode(op::Value result) {
+  if (result && !tensor::Context::Get().grad_enabled())
+    graph_.values[recorder_.IdOf(result)].requires_grad = false;
+  return result;
+}
+
+op::Value GraphTracer::Detach(const op::Value& x) {
+  op::Value lifted = x->is_symbolic() ? x : Lift(x);
+  if (!lifted) return nullptr;
+  // A conversion to where it is: a value of its own that costs nothing.
+  op::Value result = ToPlacement(lifted, PlacementOf(lifted));
+  if (result) graph_.values[recorder_.IdOf(result)].requires_grad = false;
+  return result;
+}
+
+bool GraphTracer::RequiresGrad(const op::Value& x) {
+  const int id = recorder_.IdOf(x);
+  return id >= 0 && graph_.values[id].requires_grad;
 }
 
 op::Value GraphTracer::ToLayout(const op::Value& x, const sbp::Layout& layout) {
   op::Value result = recorder_.ToLayout(x, layout);
   if (!recorder_.status().ok()) Fail(recorder_.status());
-  return result;
+  return ByGradMode(std::move(result));
 }
 
 Placement GraphTracer::PlacementOf(const op::Value& value) {
@@ -135,7 +166,7 @@ Placement GraphTracer::PlacementOf(const op::Value& value) {
 op::Value GraphTracer::ToPlacement(const op::Value& x, const Placement& placement) {
   op::Value result = recorder_.ToPlacement(x, placement);
   if (!recorder_.status().ok()) Fail(recorder_.status());
-  return result;
+  return ByGradMode(std::move(result));
 }
 
 Status GraphTracer::Backward(const op::Value& loss) {
@@ -150,6 +181,12 @@ Status GraphTracer::Backward(const op::Value& loss) {
   OFL_ENSURE(graph_.values[id].meta.shape.numel() == 1, Code::kInvalidArgument)
       << "[backward] backward() needs a loss of one element: got "
       << graph_.values[id].meta.ToString() << "; reduce it with mean() or sum()";
+  OFL_ENSURE(graph_.values[id].requires_grad, Code::kInvalidArgument)
+      << "[backward] backward() was called on a loss that depends on no parameter that requires a "
+         "gradient: got "
+      << graph_.values[id].meta.ToString()
+      << "; expected one computed with gradients on, from trainable parameters; check no_grad(), "
+         "detach() and requires_grad_(False)";
   loss_ = id;
   return Status::Ok();
 }

@@ -17,11 +17,12 @@ namespace ofl::runtime {
 
 class GraphTracer final : public tensor::Tracer {
  public:
-  // A value fed by the runtime itself at every launch, e.g. a learning rate.
-  struct Scalar {
+  // A value fed by the runtime itself at every launch, e.g. an optimizer's hyper-parameters.
+  struct Number {
     std::string name;
     int binding = -1;
     int value = -1;
+    TensorMeta meta;
     Placement placement;
   };
 
@@ -31,8 +32,8 @@ class GraphTracer final : public tensor::Tracer {
   // kInvalidArgument when the batch does not divide.
   Result<op::Value> AddInput(const tensor::TensorRef& example, const std::string& name);
   void NameVariable(const tensor::TensorRef& eager, const std::string& name);
-  // A float32 scalar argument, one for each placement that reads it.
-  Result<int> ScalarInput(const std::string& name, const Placement& placement);
+  // Such a value, the same on all ranks: one argument for each placement that reads it.
+  int NumberInput(const std::string& name, const TensorMeta& meta, const Placement& placement);
   Status AddOutput(const op::Value& value);
   Result<int> VariableOf(const tensor::TensorRef& eager);
   bool Uses(const tensor::TensorRef& eager) const { return lifted_.contains(eager.get()); }
@@ -43,6 +44,8 @@ class GraphTracer final : public tensor::Tracer {
   Status Backward(const op::Value& loss) override;
   void SetScope(tensor::SourceScope scope) override;
   op::Value Lift(const op::Value& eager) override;
+  op::Value Detach(const op::Value& x) override;
+  bool RequiresGrad(const op::Value& x) override;
   Placement PlacementOf(const op::Value& value) override;
   op::Value ToPlacement(const op::Value& x, const Placement& placement) override;
 
@@ -51,7 +54,9 @@ class GraphTracer final : public tensor::Tracer {
   int loss() const { return loss_; }
   ir::Graph& graph() { return graph_; }
   const std::map<std::string, tensor::TensorRef>& variables() const { return variables_; }
-  const std::vector<Scalar>& scalars() const { return scalars_; }
+  const std::vector<Number>& numbers() const { return numbers_; }
+  // Whether every variable requires a gradient exactly when it did as it was met.
+  bool GradientsAsTraced() const;
 
  private:
   // The operations of GraphBuilder with this tracer's lifting of eager tensors.
@@ -65,6 +70,8 @@ class GraphTracer final : public tensor::Tracer {
     GraphTracer* tracer_;
   };
 
+  // Under no_grad() a recorded result has no history.
+  op::Value ByGradMode(op::Value result);
   Result<sbp::Layout> LayoutOf(const tensor::TensorImpl& eager);
   Result<int> AddVariable(const tensor::TensorRef& eager);
   int AddSource(ir::NodeKind kind, const std::string& stem, const TensorMeta& meta,
@@ -81,7 +88,8 @@ class GraphTracer final : public tensor::Tracer {
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
   std::map<const void*, int> lifted_;  // by tensor, which variables_ holds
   std::map<std::string, tensor::TensorRef> variables_;
-  std::vector<Scalar> scalars_;
+  std::vector<std::pair<tensor::TensorRef, bool>> required_;  // variables, as they were met
+  std::vector<Number> numbers_;
 };
 
 }  // namespace ofl::runtime

@@ -22,6 +22,10 @@ class Tracer : public op::Builder {
   virtual void SetScope(SourceScope scope) = 0;
   // The graph's value that stands for an eager tensor (a captured parameter or constant).
   virtual op::Value Lift(const op::Value& eager) = 0;
+  // The value without its history: no gradient flows through the result.
+  virtual op::Value Detach(const op::Value& x) = 0;
+  // Whether a gradient would flow into this symbolic value.
+  virtual bool RequiresGrad(const op::Value& x) = 0;
   // Where a value lives; results have a placement long before they have a layout.
   virtual Placement PlacementOf(const op::Value& value) = 0;
   // Moves a value to a placement; it keeps its symbols, partial becomes broadcast.

@@ -145,14 +145,14 @@ def __repr__(self):
         layout = ""
         if self.is_global:
             if self.placement.ranks == [_C.rank()] and not self.is_symbolic:
-                return (f"tensor({_values_text(self.detach().to_local().numpy())}, "
+                return (f"tensor({_values_text(self._peek())}, "
                         + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
                                      *_suffixes(self)]) + ")")
             layout = f", placement={self.placement}, sbp={self.sbp}"
         kind = "symbolic" if self.is_symbolic else "global"
         extra = "".join(f", {s}" for s in _suffixes(self) if not s.startswith("dtype"))
         return f"tensor(<{kind} {shape} {self.dtype.name}>{layout}{extra})"
-    text = _values_text(self.detach().numpy())
+    text = _values_text(self._peek())
     if self.numel() == 0 and self.ndim != 1:
         text += f", size={tuple(self.shape)}"
     return f"tensor({', '.join([text, *_suffixes(self)])})"
@@ -456,7 +456,7 @@ class _NoGrad:
 
 def _set_data(self, value):
     with _NoGrad():
-        self._rebind(value)
+        self._rebind(value.detach())
 
 
 Tensor.data = property(lambda self: self.detach(), _set_data,

@@ -7,6 +7,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
+#include <boost/container/small_vector.hpp>
+
 #include "compiler/compiler.h"
 #include "compiler/verify/verify.h"
 #include "oneflow_like/runtime/graph_session.h"
@@ -70,8 +73,9 @@ UpdateSpec SpecFrom(nb::dict given) {
   for (nb::handle state : given["states"])
     spec.states.emplace_back(nb::cast<std::string>(state[nb::int_(0)]),
                              EagerOf(state[nb::int_(1)]));
-  for (nb::handle scalar : given["scalars"]) spec.scalars.push_back(nb::cast<std::string>(scalar));
-  spec.clip_group = nb::cast<int>(given["clip_group"]);
+  spec.hyper = nb::cast<std::string>(given["hyper"]);
+  if (!given["step"].is_none()) spec.clock = EagerOf(given["step"]);
+  if (!given["clip"].is_none()) spec.clip = nb::cast<std::string>(given["clip"]);
   return spec;
 }
 
@@ -87,17 +91,55 @@ class TracingScope {
   tensor::Tracer* before_;
 };
 
-nb::list Launch(GraphSession& session, nb::list inputs, std::map<std::string, double> scalars) {
-  std::vector<tensor::TensorRef> tensors;
-  for (nb::handle input : inputs) tensors.push_back(EagerOf(input));
+using Inputs = boost::container::small_vector<tensor::TensorRef, 8>;
+
+Inputs InputsFrom(nb::list given) {
+  Inputs inputs;
+  for (nb::handle input : given) inputs.push_back(EagerOf(input));
+  return inputs;
+}
+
+// None when the tensors are not what the graph was traced for.
+nb::object Launch(GraphSession& session, nb::list given) {
+  const Inputs inputs = InputsFrom(given);
+  if (!session.closed() && !session.Fits({inputs.data(), inputs.size()})) return nb::none();
   Result<std::vector<tensor::TensorRef>> outputs = Status(Code::kInternal, "not launched");
   {
     nb::gil_scoped_release waiting;
-    outputs = session.Launch(tensors, scalars);
+    outputs = session.Launch({inputs.data(), inputs.size()});
   }
   nb::list list;
   for (tensor::TensorRef& output : Unwrap(std::move(outputs))) list.append(Wrap(output));
   return list;
+}
+
+// --- what guards compare --------------------------------------------------------------------
+
+// Whether a sequence still holds these very objects.
+bool SameObjects(nb::handle now, nb::tuple before) {
+  if (!PyList_CheckExact(now.ptr()) && !PyTuple_CheckExact(now.ptr())) return false;
+  const Py_ssize_t size = PyTuple_GET_SIZE(before.ptr());
+  if (PySequence_Fast_GET_SIZE(now.ptr()) != size) return false;
+  PyObject** a = PySequence_Fast_ITEMS(now.ptr());
+  for (Py_ssize_t i = 0; i < size; ++i)
+    if (a[i] != PyTuple_GET_ITEM(before.ptr(), i)) return false;
+  return true;
+}
+
+// A float64 vector that is the same on all ranks because all give the same numbers: no message.
+nb::object Numbers(std::vector<double> values, nb::object placement) {
+  const TensorMeta meta{DType::kFloat64, Shape{static_cast<int64_t>(values.size())}};
+  tensor::TensorRef made;
+  if (placement.is_none()) {
+    made = Unwrap(tensor::EmptyLocal(meta));
+  } else {
+    const Placement where = Unwrap(PlacementFrom(placement.ptr()));
+    const sbp::NdSbp whole = sbp::NdSbp::Broadcast(where.hierarchy().rank());
+    made = Unwrap(
+        tensor::EmptyGlobal(meta, std::make_shared<const sbp::Layout>(sbp::Layout{where, whole})));
+  }
+  if (made->data() != nullptr) std::copy(values.begin(), values.end(), made->view().as<double>());
+  return Wrap(op::Value(made));
 }
 
 void BindSession(nb::module_& m) {
@@ -140,12 +182,11 @@ void BindSession(nb::module_& m) {
              return Wrap(std::move(moved));
            })
       .def("compile",
-           [](GraphSession& s, nb::list updates, std::vector<double> clip_norms,
-              const std::string& dump_dir) {
+           [](GraphSession& s, nb::list updates, const std::string& dump_dir) {
              std::vector<UpdateSpec> specs;
              for (nb::handle update : updates)
                specs.push_back(SpecFrom(nb::cast<nb::dict>(update)));
-             Unwrap(s.Compile(specs, clip_norms, dump_dir));
+             Unwrap(s.Compile(specs, dump_dir));
            })
       .def("variables",
            [](GraphSession& s) {
@@ -155,8 +196,19 @@ void BindSession(nb::module_& m) {
              return named;
            })
       .def("has_loss", [](GraphSession& s) { return s.tracer().loss() >= 0; })
+      .def("set_numbers", &GraphSession::SetNumbers)
+      .def("gradients_as_traced", [](GraphSession& s) { return s.tracer().GradientsAsTraced(); })
+      .def("misfit",
+           [](GraphSession& s, nb::list given) {
+             const Inputs inputs = InputsFrom(given);
+             return s.Misfit({inputs.data(), inputs.size()});
+           })
+      .def("closed", &GraphSession::closed)
       .def("launch", &Launch)
-      .def("counters", [](GraphSession& s) { return Unwrap(s.Counters()); })
+      .def("counters",  // empty before the first launch
+           [](GraphSession& s) {
+             return s.launched() ? Unwrap(s.Counters()) : std::map<std::string, int64_t>();
+           })
       .def("plan_bytes",
            [](GraphSession& s) {
              const std::string bytes = s.plan().SerializeAsString();
@@ -203,8 +255,26 @@ void LeaveCompileWorld() {
 
 }  // namespace
 
+// One counter of the process: any thread may write to a module.
+namespace {
+std::atomic<uint64_t> writes{0};
+}  // namespace
+
+void NoteWrite() { writes.fetch_add(1, std::memory_order_relaxed); }
+uint64_t WritesNoted() { return writes.load(std::memory_order_relaxed); }
+
 void BindRuntime(nb::module_& m) {
   BindSession(m);
+  m.def("same_objects", &SameObjects);
+  m.def("numbers", &Numbers, nb::arg("values"), nb::arg("placement") = nb::none());
+  m.def("note_write", &NoteWrite, "Something that compiled graphs guard was written.");
+  m.def("writes_noted", &WritesNoted, "How often note_write was called.");
+  m.def("value_id", [](nb::handle tensor) {
+    PyTensor* value = TensorOf(tensor.ptr());
+    if (value == nullptr)
+      Throw(Error(Code::kTypeMismatch) << "expected a Tensor, got " << TypeNameOf(tensor.ptr()));
+    return reinterpret_cast<uintptr_t>(value->value.get());
+  });
   m.def("enter_compile_world", &EnterCompileWorld);
   m.def("leave_compile_world", &LeaveCompileWorld);
   m.def(

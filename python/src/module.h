@@ -71,6 +71,12 @@ Result<Placement> PlacementFrom(PyObject* object);
 // "str", "Tensor", ... for error texts.
 std::string TypeNameOf(PyObject* object);
 
+// --- compiled graphs --------------------------------------------------------------------------
+// Says that something was written which compiled graphs guard (docs/graphs.md): the next launch of
+// each graph evaluates its guards.
+void NoteWrite();
+uint64_t WritesNoted();
+
 // --- operators ------------------------------------------------------------------------------
 // Module scopes of nn.Module.__call__ while tracing: "blocks.0.mlp".
 std::string ModulePath();

@@ -30,6 +30,15 @@ nb::object Wrapped(op::Value value) {
   return nb::steal(object);
 }
 
+// Inside build() Python runs once, while tracing: what would have to happen in every call of the
+// graph must not pass without a word.
+void RefuseInBuild(const char* op, const char* what, const op::ValueBase& got, const char* fix) {
+  if (tensor::CurrentTracer() == nullptr) return;
+  Throw(Error(Code::kFailedPrecondition)
+        << "[" << op << "] " << what << " inside build() of a graph: got " << tensor::Describe(got)
+        << "; expected operators on tensors, which every call repeats; " << fix);
+}
+
 // --- host memory ----------------------------------------------------------------------------
 
 nb::dlpack::dtype HostDType(DType dtype) {
@@ -78,6 +87,8 @@ nb::object HostArray(const TensorRef& x) {
 
 nb::object Numpy(const PyTensor& self) {
   TensorRef x = Eager(self);
+  RefuseInBuild("numpy", "a value was read, which later calls would not read again,", *x,
+                "read it before or after the call");
   if (x->requires_grad()) {
     Throw(Error(Code::kFailedPrecondition)
           << "[numpy] Can't call numpy() on Tensor that requires grad: got " << tensor::Describe(*x)
@@ -105,6 +116,8 @@ PyObject* ScalarOf(DType dtype, const std::byte* at) {
 
 nb::object Item(const PyTensor& self) {
   TensorRef x = Eager(self);
+  RefuseInBuild("item", "a value was read, which later calls would not read again,", *x,
+                "read it before or after the call; flow.where(...) chooses by a value");
   if (x->meta().shape.numel() != 1) {
     Throw(Error(Code::kInvalidArgument) << "[item] a Tensor with " << x->meta().shape.numel()
                                         << " elements cannot be converted to Scalar: got "
@@ -168,10 +181,14 @@ nb::object SbpOf(const PyTensor& self) {
 }
 
 bool RequiresGrad(const PyTensor& self) {
-  return !self.value->is_symbolic() && tensor::AsTensor(self.value)->requires_grad();
+  if (!self.value->is_symbolic()) return tensor::AsTensor(self.value)->requires_grad();
+  tensor::Tracer* tracer = tensor::CurrentTracer();
+  return tracer != nullptr && tracer->RequiresGrad(self.value);
 }
 
 void SetRequiresGrad(PyTensor& self, bool on) {
+  RefuseInBuild("requires_grad", "requires_grad was set", *self.value,
+                "set it before or after the call: the graph then traces anew");
   TensorRef x = Eager(self);
   if (on && !IsFloating(x->meta().dtype)) {
     Throw(Error(Code::kInvalidArgument)
@@ -183,10 +200,13 @@ void SetRequiresGrad(PyTensor& self, bool on) {
           << "[requires_grad] you can only change requires_grad of leaf tensors: got "
           << tensor::Describe(*x) << "; use x.detach()");
   }
+  if (x->requires_grad() != on) NoteWrite();
   x->set_requires_grad(on);
 }
 
 nb::object GradOf(const PyTensor& self) {
+  RefuseInBuild("grad", "a gradient was read", *self.value,
+                "gradients belong to the plan: use add_optimizer and clip_grad_max_norm");
   if (self.value->is_symbolic()) return nb::none();
   const TensorRef& grad = tensor::AsTensor(self.value)->grad();
   if (grad == nullptr) return nb::none();
@@ -194,6 +214,8 @@ nb::object GradOf(const PyTensor& self) {
 }
 
 void SetGrad(PyTensor& self, std::optional<nb::object> grad) {
+  RefuseInBuild("grad", "a gradient was set", *self.value,
+                "gradients start at zero in every call: leave it out");
   TensorRef x = Eager(self);
   if (!grad || grad->is_none()) {
     x->set_grad(nullptr);
@@ -225,6 +247,19 @@ nb::object GradFnOf(const PyTensor& self) {
 void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient, bool retain_graph) {
   if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
     TellTracer();
+    if (gradient && !gradient->is_none()) {
+      Throw(Error(Code::kUnimplemented)
+            << "[backward] gradient= inside build() of a graph: got a "
+            << TypeNameOf(gradient->ptr()) << " for " << tensor::Describe(*self.value)
+            << "; expected a loss of one element; call (y * gradient).sum().backward()");
+    }
+    if (retain_graph) {
+      Throw(Error(Code::kUnimplemented)
+            << "[backward] retain_graph=True inside build() of a graph, which allows one "
+               "backward(): got "
+            << tensor::Describe(*self.value)
+            << "; expected retain_graph=False; add the losses and call backward() once");
+    }
     Unwrap(tracer->Backward(self.value));
     return;
   }
@@ -267,6 +302,8 @@ void Rebind(PyTensor& self, const PyTensor& other) {
           << "; expected a value made in build(); return the new value, and copy_() it after the "
              "call");
   }
+  RefuseInBuild("in-place", "a tensor from outside was changed", *self.value,
+                "return the new value, and copy_() it after the call");
   TensorRef x = Eager(self), y = Eager(other);
   if (!(x->meta() == y->meta()) || x->is_global() != y->is_global()) {
     Throw(Error(Code::kInvalidArgument)
@@ -285,6 +322,7 @@ void Rebind(PyTensor& self, const PyTensor& other) {
   }
   if (recording && y->requires_grad()) {
     self.value = op::Value(y);  // the old value stays in the tape as it was
+    NoteWrite();                // a graph that captured this handle is bound to the old value
     return;
   }
   if (x->has_data()) {
@@ -330,7 +368,8 @@ void BindProperties(nb::class_<PyTensor>& c) {
       .def_prop_ro("grad_fn", &GradFnOf)
       .def_prop_ro("is_leaf",
                    [](const PyTensor& t) {
-                     return t.value->is_symbolic() || tensor::AsTensor(t.value)->is_leaf();
+                     return t.value->is_symbolic() ? !RequiresGrad(t)
+                                                   : tensor::AsTensor(t.value)->is_leaf();
                    })
       .def_prop_ro("_version", [](const PyTensor& t) { return Eager(t)->version(); })
       .def_prop_ro("_has_data", [](const PyTensor& t) {
@@ -362,8 +401,17 @@ void BindTensor(nb::module_& m) {
            nb::arg("retain_graph") = false)
       .def("detach",
            [](const PyTensor& t) {
-             return Wrapped(t.value->is_symbolic() ? t.value : op::Value(Eager(t)->Detach()));
+             if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
+               TellTracer();
+               op::Value detached = tracer->Detach(t.value);
+               Unwrap(tracer->status());
+               return Wrapped(std::move(detached));
+             }
+             return Wrapped(op::Value(Eager(t)->Detach()));
            })
+      .def(
+          "_peek", [](const PyTensor& t) { return HostArray(Eager(t)); },
+          "The local part's memory as an array, for printing: inside build() too.")
       .def("clone_memory",
            [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(t))))); })
       .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")

@@ -39,3 +39,24 @@ def data(rows=16, placement=None, sbp=None):
         return x, y
     return (x.to_global(placement=placement, sbp=B).to_global(sbp=sbp),
             y.to_global(placement=placement, sbp=B).to_global(sbp=sbp))
+
+
+def traced(graph):
+    """How many programs the graph has traced so far."""
+    return graph._state.traced
+
+
+def eager_step(model, optimizer, x, y):
+    error = model(x) - y
+    loss = (error * error).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.clip_grad()
+    optimizer.step()
+    return loss
+
+
+def assert_equal_models(a, b, **tolerance):
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(),
+                                   **(tolerance or {"rtol": 0, "atol": 0}))

@@ -243,24 +243,26 @@ def _attention_grad(inputs, attrs):
 # --- updates ----------------------------------------------------------------------------------
 
 def _sgd(inputs, attrs):
-    p, g, lr = inputs
-    g = (-g if attrs["maximize"] else g) + attrs["weight_decay"] * p
-    return [p - lr * g, inputs[1], lr]
+    p, g, hyper = inputs
+    lr, decay = hyper
+    g = (-g if attrs["maximize"] else g) + decay * p
+    return [p - lr * g, inputs[1], hyper]
 
 
 def _sgd_momentum(inputs, attrs):
-    p, buffer, grad, lr, *step = inputs
-    g = (-grad if attrs["maximize"] else grad) + attrs["weight_decay"] * p
+    p, buffer, grad, hyper, *step = inputs
+    lr, decay, momentum, dampening = hyper
+    g = (-grad if attrs["maximize"] else grad) + decay * p
     first = bool(step) and step[0] <= 1
-    buffer = g if first else attrs["momentum"] * buffer + (1 - attrs["dampening"]) * g
-    move = g + attrs["momentum"] * buffer if attrs["nesterov"] else buffer
-    return [p - lr * move, buffer, grad, lr, *step]
+    buffer = g if first else momentum * buffer + (1 - dampening) * g
+    move = g + momentum * buffer if attrs["nesterov"] else buffer
+    return [p - lr * move, buffer, grad, hyper, *step]
 
 
 def _adam(decoupled):
     def update(inputs, attrs):
-        p, m, v, grad, lr, step = inputs
-        beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs["weight_decay"]
+        p, m, v, grad, hyper, step = inputs
+        lr, decay, beta1, beta2, eps = hyper
         g = -grad if attrs["maximize"] else grad
         if decoupled:
             p = p * (1 - lr * decay)
@@ -269,7 +271,7 @@ def _adam(decoupled):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         hat_m, hat_v = m / (1 - beta1 ** step), v / (1 - beta2 ** step)
-        return [p - lr * hat_m / (np.sqrt(hat_v) + attrs["eps"]), m, v, grad, lr, step]
+        return [p - lr * hat_m / (np.sqrt(hat_v) + eps), m, v, grad, hyper, step]
     return update
 
 

@@ -250,40 +250,6 @@ def no_build():
     nn.Graph()(local())
 
 
-@graph_case(ValueError, "[nn.Graph]", "float32[4,4]", "float32[2,4]", "same shapes")
-def another_shape_than_compiled_for():
-    double()(local(2, 4))
-
-
-@graph_case(ValueError, "[nn.Graph]", "int64[4,4]")
-def another_dtype_than_compiled_for():
-    double()(local(dtype=flow.int64))
-
-
-@graph_case(ValueError, "[nn.Graph]", "local", "placement")
-def another_layout_than_compiled_for():
-    double()(spread())
-
-
-@graph_case(ValueError, "takes 1 tensors, got 0")
-def a_number_for_a_tensor():
-    double()(3)
-
-
-@graph_case(ValueError, "[nn.Graph]", "constants of the plan", "as a tensor")
-def another_number_than_compiled_for():
-    graph = Program(lambda _, x, factor: x * factor)
-    graph(local(), 1.0)
-    graph(local(), 5.0)
-
-
-@graph_case(ValueError, "[nn.Graph]", "constants of the plan")
-def keywords_in_another_order():
-    graph = Program(lambda _, a, b: a - b)
-    graph(a=local(), b=local() * 2)
-    graph(b=local() * 2, a=local())
-
-
 @graph_case(ValueError, "[nn.Graph]", "mixes local and global", "to_global")
 def local_inputs_with_global_ones():
     Program(lambda _, a, b: a + b)(local(), spread())
@@ -373,15 +339,6 @@ def two_backwards():
 @graph_case(ValueError, "[backward]", "one element", "float32[4,4]", "mean()")
 def backward_of_many_in_build():
     Program(lambda g, x: g.model(x).backward(), model=nn.Linear(4, 4))(local())
-
-
-@graph_case(RuntimeError, "model.weight", "replaced", "copy_()")
-def a_parameter_replaced_after_compiling():
-    model = nn.Linear(4, 4)
-    graph = Program(lambda g, x: g.model(x), model=model)
-    graph(local())
-    model.weight = nn.Parameter(flow.zeros(4, 4))
-    graph(local())
 
 
 @graph_case(ValueError, "[set_stage]", "got -1")

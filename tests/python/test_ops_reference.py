@@ -325,30 +325,40 @@ def test_a_number_that_int32_cannot_hold_is_refused(name):
 # --- updates ----------------------------------------------------------------------------------
 
 def update_cases():
-    yield "sgd_update", {"maximize": True, "weight_decay": 0.2}, 2, 1
+    """Operator, attributes, hyper-parameters, tensors of one shape, whether it counts steps."""
+    yield "sgd_update", {"maximize": True}, [0.1, 0.2], 2, False
     for nesterov in (True, False):
-        yield "sgd_momentum_update", {"momentum": 0.9, "nesterov": nesterov}, 3, 1
-    yield "sgd_momentum_update", {"momentum": 0.8, "dampening": 0.5, "maximize": True}, 3, 2
+        yield "sgd_momentum_update", {"nesterov": nesterov}, [0.1, 0.0, 0.9, 0.0], 3, False
+    yield "sgd_momentum_update", {"maximize": True}, [0.1, 0.0, 0.8, 0.5], 3, True
     for name in ("adam_update", "adamw_update"):
-        yield name, {"maximize": True, "weight_decay": 0.3}, 4, 2
-        yield name, {"beta1": 0.0, "beta2": 0.5, "eps": 1e-3}, 4, 2
+        yield name, {"maximize": True}, [0.1, 0.3, 0.9, 0.999, 1e-8], 4, True
+        yield name, {}, [0.1, 0.01, 0.0, 0.5, 1e-3], 4, True
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("name", "attrs", "same", "scalars"), list(update_cases()))
-def test_updates_over_steps(name, attrs, same, scalars, dtype):
+@pytest.mark.parametrize(("name", "attrs", "hyper", "same", "counts"), list(update_cases()))
+def test_updates_over_steps(name, attrs, hyper, same, counts, dtype):
     """State starts at zero and goes from step to step, as an optimizer drives it."""
     rng = np.random.default_rng(5)
     got = [rng.standard_normal(37).astype(dtype)] + [np.zeros(37, dtype) for _ in range(same - 2)]
     want = [x.copy() for x in got]
     for step in range(1, 5):
-        grad = rng.standard_normal(37).astype(dtype)
-        rest = [np.float32(0.1), np.float32(step)][:scalars]
-        rest = [grad, *map(np.asarray, rest)]
+        rest = [rng.standard_normal(37).astype(dtype), np.array(hyper)]
+        rest += [np.asarray(np.float32(step))] if counts else []
         got = call(name, [*got, *rest], attrs)[:same - 1]
         want = expected(name, [*want, *rest], attrs)[:same - 1]
     for g, w in zip(got, want, strict=True):
         compare(g, w, False)
+
+
+@pytest.mark.parametrize(("hyper", "words"), [
+    ([0.1, 0.0, 0.9, 1.0, 1e-8], "betas must lie in"),
+    ([0.1, 0.0, -0.1, 0.9, 1e-8], "betas must lie in"),
+    ([np.nan, 0.0, 0.9, 0.9, 1e-8], "expected a finite one")])
+def test_hyper_parameters_that_no_update_has_are_refused(hyper, words):
+    arrays = [np.zeros(3, np.float32) for _ in range(4)]
+    with pytest.raises(ValueError, match=words):
+        call("adamw_update", [*arrays, np.array(hyper), np.asarray(np.float32(1))], {})
 
 
 # --- random -----------------------------------------------------------------------------------

@@ -59,6 +59,6 @@ def test_the_summary_names_arguments_and_variables():
     graph = Train(model, flow.optim.AdamW(model.parameters()))
     graph.compile(*data())
     summary = graph.plan().summary()
-    for line in ("input_0  float32[16,8] (B)", "lr.0.0  float32[] (B)",
+    for line in ("input_0  float32[16,8] (B)", "hyper.0.0  float64[5] (B)",
                  "model.0.weight-exp_avg  float32[16,8] (B)"):
         assert line in summary

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from .. import _C
 from ..autograd import no_grad
+from ._watch import Watched, reading, refuse_in_build, touch
 from .parameter import Parameter
 
 _is_tracing = getattr(_C, "is_tracing", None)
@@ -60,12 +61,12 @@ class Module:
     def __init__(self):
         fields = self.__dict__
         fields["training"] = True
-        fields["_parameters"] = OrderedDict()
-        fields["_buffers"] = OrderedDict()
+        fields["_parameters"] = Watched()
+        fields["_buffers"] = Watched()
         fields["_non_persistent"] = set()
-        fields["_modules"] = OrderedDict()
-        fields["_forward_pre_hooks"] = OrderedDict()
-        fields["_forward_hooks"] = OrderedDict()
+        fields["_modules"] = Watched()
+        fields["_forward_pre_hooks"] = Watched()
+        fields["_forward_hooks"] = Watched()
 
     def forward(self, *_args, **_kwargs):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required '
@@ -89,6 +90,8 @@ class Module:
         return result
 
     def _traced_call(self, args, kwargs):
+        if reading.recorder is not None:
+            reading.recorder.called(type(self).forward)
         for name, child in self._scopes():
             child.__dict__["_scope_name"] = name
         _C.push_scope(self.__dict__.get("_scope_name", type(self).__name__))
@@ -136,6 +139,7 @@ class Module:
                                 "(Tensor or None required)")
             self._buffers[name] = value
         else:
+            touch()
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name):
@@ -151,10 +155,12 @@ class Module:
                 del table[name]
                 self._non_persistent.discard(name)
                 return
+        touch()
         object.__delattr__(self, name)
 
     def _forget(self, name):
         self.__dict__.pop(name, None)
+        touch()
         for table in (self._parameters, self._buffers, self._modules):
             table.pop(name, None)
         self._non_persistent.discard(name)
@@ -280,6 +286,7 @@ class Module:
 
         A global parameter also takes a local tensor: the logical value, equal on all ranks.
         """
+        refuse_in_build("load_state_dict", "it before or after the call")
         if not isinstance(state_dict, Mapping):
             raise TypeError("[load_state_dict] got "
                             f"{type(state_dict).__name__}; expected a dict of names and Tensors")
@@ -373,7 +380,9 @@ class Module:
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         for module in self.modules():
-            module.__dict__["training"] = mode
+            if module.training is not mode:
+                touch()
+                module.__dict__["training"] = mode
         return self
 
     def eval(self):
@@ -385,6 +394,7 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none=True):
+        refuse_in_build("zero_grad", "nothing: gradients of a graph start at zero in every call")
         for param in self.parameters():
             clear_grad(param, set_to_none)
 

@@ -1,5 +1,7 @@
 """Adam, and Adam with decoupled weight decay."""
 
+import numbers
+
 from .optimizer import Optimizer, check_at_least
 
 
@@ -20,16 +22,17 @@ class Adam(Optimizer):
         return True
 
     def _attrs(self, group):
-        check_at_least("learning rate", group["lr"], 0)
-        check_at_least("epsilon value", group["eps"], 0)
-        check_at_least("weight_decay value", group["weight_decay"], 0)
-        for index, beta in enumerate(group["betas"]):
-            if not 0.0 <= beta < 1.0:
+        return {"maximize": bool(group["maximize"])}
+
+    def _numbers(self, group):
+        beta1, beta2 = group["betas"]
+        for index, beta in enumerate((beta1, beta2)):
+            if not isinstance(beta, numbers.Real) or not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {index}: {beta}; expected "
                                  "0 <= beta < 1")
-        beta1, beta2 = group["betas"]
-        return {"beta1": float(beta1), "beta2": float(beta2), "eps": float(group["eps"]),
-                "weight_decay": float(group["weight_decay"]), "maximize": bool(group["maximize"])}
+        return [check_at_least("learning rate", group["lr"], 0),
+                check_at_least("weight_decay value", group["weight_decay"], 0),
+                float(beta1), float(beta2), check_at_least("epsilon value", group["eps"], 0)]
 
     def _state_names(self, group):
         return ("exp_avg", "exp_avg_sq")

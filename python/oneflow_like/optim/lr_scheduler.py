@@ -2,6 +2,7 @@
 
 import math
 
+from ..nn._watch import refuse_in_build
 from .optimizer import Optimizer
 
 
@@ -20,6 +21,7 @@ class LRScheduler:
         raise NotImplementedError
 
     def step(self, epoch=None):
+        refuse_in_build("scheduler.step", "add_optimizer(optimizer, lr_sch=scheduler) in __init__")
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for index, group in enumerate(self.optimizer.param_groups):
             group["lr"] = self._rate(self.base_lrs[index], index)

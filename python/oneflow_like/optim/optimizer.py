@@ -1,10 +1,12 @@
 """Optimizer: parameter groups, state, and one description of the update for eager and graph."""
 
+import numbers
 from collections import OrderedDict
 
 from .. import _C
 from .._creation import full, zeros_like
 from ..autograd import no_grad
+from ..nn._watch import Watched, refuse_in_build
 from ..nn.module import assign, clear_grad, everywhere
 from ..nn.utils.clip_grad import clip_grad_norm_
 
@@ -18,22 +20,60 @@ def scalar_beside(param, value):
 
 
 def check_at_least(name, value, low):
-    if isinstance(value, str) or not value >= low:
-        raise ValueError(f"Invalid {name}: {value}; expected at least {low}")
+    """The number itself; a graph passes it on in every call, so it must not be a tensor."""
+    if not isinstance(value, numbers.Real) or not value >= low:
+        raise ValueError(f"Invalid {name}: {value}; expected a number of at least {low}")
+    return float(value)
+
+
+class ParamGroup(dict):
+    """A group of parameters and their options. Options that no rule reads are refused."""
+
+    def __init__(self, known, *args):
+        self._known = known
+        super().__init__()
+        self.update(*args)
+
+    def _check(self, key):
+        known = self.__dict__.get("_known")  # absent while a copy is being made
+        if known is not None and key not in known:
+            raise KeyError(f"[optim] an optimizer group has no option {key!r}; expected one of: "
+                           f"{', '.join(sorted(known))}")
+
+    def __setitem__(self, key, value):
+        self._check(key)
+        super().__setitem__(key, value)
+
+    def setdefault(self, key, default=None):
+        self._check(key)
+        return super().setdefault(key, default)
+
+    def update(self, *args, **kwargs):
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
+    def __reduce__(self):
+        return ParamGroup, (self._known, dict(self))
 
 
 class Optimizer:
     """Base of the optimizers. A group may hold clip_grad_max_norm and clip_grad_norm_type.
 
-    A subclass describes its update: operator, attributes, state tensors. Every update operator
-    takes (param, *states, grad, lr[, step]). The state tensors are shared between `step` and
-    nn.Graph.
+    A subclass describes its update: operator, attributes, numbers, state tensors. Every update
+    operator takes (param, *states, grad, hyper[, step]). The state tensors are shared between
+    `step` and nn.Graph.
     """
 
     def __init__(self, params, defaults):
         self.defaults = defaults
+        self._known_keys = frozenset({*defaults, "params", "initial_lr", "clip_grad_max_norm",
+                                      "clip_grad_norm_type"})
         self.param_groups = []
-        self.state = {}
+        self.state = Watched()
         params = self._list_of(params)
         groups = params if isinstance(params[0], dict) else [{"params": params}]
         for group in groups:
@@ -50,7 +90,8 @@ class Optimizer:
         return params
 
     def add_param_group(self, group):
-        group = dict(group)
+        refuse_in_build("add_param_group", "it before or after the call")
+        group = ParamGroup(self._known_keys, group)
         group["params"] = ([group["params"]] if isinstance(group["params"], _C.Tensor)
                            else list(group["params"]))
         known = {id(p) for g in self.param_groups for p in g["params"]}
@@ -67,19 +108,22 @@ class Optimizer:
         for key, value in self.defaults.items():
             group.setdefault(key, value)
         if group.get("clip_grad_max_norm") is not None:
-            check_at_least("clip_grad_max_norm", group["clip_grad_max_norm"], 0)
             group.setdefault("clip_grad_norm_type", 2.0)
         group.setdefault("initial_lr", group["lr"])
-        self._attrs(group)  # refuses what the operator would refuse later
+        self._numbers(group)  # refuses what the operator would refuse later
+        self._structure(group)
         self.param_groups.append(group)
 
     def zero_grad(self, set_to_none=True):
+        refuse_in_build("optimizer.zero_grad",
+                        "nothing: gradients of a graph start at zero in every call")
         for group in self.param_groups:
             for param in group["params"]:
                 clear_grad(param, set_to_none)
 
     def clip_grad(self):
         """Clips the gradients of every group that has clip_grad_max_norm."""
+        refuse_in_build("optimizer.clip_grad", "nothing: clip_grad_max_norm alone does it")
         for group in self.param_groups:
             if group.get("clip_grad_max_norm") is not None:
                 clip_grad_norm_(group["params"], group["clip_grad_max_norm"],
@@ -96,50 +140,99 @@ class Optimizer:
         raise NotImplementedError
 
     def _attrs(self, group):
-        """Static attributes of the update operator for a group."""
+        """Attributes of the update operator for a group: what another plan is needed for."""
+        raise NotImplementedError
+
+    def _numbers(self, group):
+        """The operator's `hyper` for a group, checked. Launches read it anew."""
         raise NotImplementedError
 
     def _state_names(self, group):
         """Names of a parameter's state tensors, in the operator's order; all start as zeros."""
         raise NotImplementedError
 
+    def _structure(self, group):
+        """What a compiled program is bound to: (operator, attributes, clips?, type of norm)."""
+        clips = group.get("clip_grad_max_norm") is not None
+        if clips:
+            check_at_least("clip_grad_max_norm", group["clip_grad_max_norm"], 0)
+        norm_type = float(group.get("clip_grad_norm_type", 2.0)) if clips else None
+        return self._op(group), tuple(self._attrs(group).items()), clips, norm_type
+
+    def _check_keys(self, group):
+        """For groups that were put into param_groups by hand."""
+        unknown = sorted(map(str, set(group) - self._known_keys))
+        missing = sorted(({*self.defaults, "params"}) - set(group))
+        if unknown or missing:
+            raise KeyError(f"[optim] an optimizer group: got unknown options {unknown} and lacks "
+                           f"{missing}; expected {sorted(self._known_keys)}")
+
     # State.
 
     def _ensure_state(self, group):
         """Creates missing state; parameters that start together share their step counter."""
         clocks = {}
+        names, counts = self._state_names(group), self._counts_steps(group)
         for param in group["params"]:
-            if id(param) in self.state or not param.requires_grad:
+            state = self.state.get(id(param))
+            if not param.requires_grad or (state is not None and
+                                           len(state) >= len(names) + counts):
                 continue
-            state = {name: zeros_like(param.detach()) for name in self._state_names(group)}
-            if self._counts_steps(group):
+            if state is None:
+                state = self.state[id(param)] = Watched()
+            for name in names:  # some may be there: momentum switched on late
+                if name not in state:
+                    state[name] = zeros_like(param.detach())
+            if counts and "step" not in state:
                 key = param.placement if param.is_global else None
                 if key not in clocks:
                     clocks[key] = scalar_beside(param, 0.0)
                 state["step"] = clocks[key]
-            self.state[id(param)] = state
+
+    def _sharers(self):
+        """id of a step counter -> ids of the parameters that share it."""
+        sharers = {}
+        for param_id, state in self.state.items():
+            if "step" in state:
+                sharers.setdefault(id(state["step"]), set()).add(param_id)
+        return sharers
 
     def _advance_clocks(self, params):
         """Adds one to the step counters of `params`; who shares one but stays gets its own."""
-        members, moved = {}, {}
-        for param_id, state in self.state.items():
-            if "step" not in state:
-                continue
-            members.setdefault(id(state["step"]), set()).add(param_id)
+        sharers, moved = self._sharers(), {}
         for param in params:
             state = self.state[id(param)]
             moved.setdefault(id(state["step"]), []).append(state)
         for clock_id, states in moved.items():
             clock = states[0]["step"]
-            if len(states) == len(members[clock_id]):
+            if len(states) == len(sharers[clock_id]):
                 clock.add_(1)
                 continue
             own = clock + 1
             for state in states:
                 state["step"] = own
 
+    def _separate_clocks(self):
+        """Makes state for all that is trained; what is frozen must not share its counters."""
+        trained = []
+        for group in self.param_groups:
+            self._ensure_state(group)
+            trained += [self.state[id(p)] for p in group["params"] if p.requires_grad]
+        sharers, together = self._sharers(), {}
+        for state in trained:
+            if "step" in state:
+                together.setdefault(id(state["step"]), []).append(state)
+        for clock_id, states in together.items():
+            if len(states) < len(sharers[clock_id]):
+                with no_grad():
+                    own = states[0]["step"].clone()
+                for state in states:
+                    state["step"] = own
+
     def step(self, closure=None):
         """One update of every parameter that has a gradient."""
+        refuse_in_build("optimizer.step", "self.add_optimizer(optimizer) in the graph's __init__: "
+                        "every call then updates")
         loss = closure() if closure is not None else None
         with no_grad():
             for group in self.param_groups:
@@ -147,45 +240,53 @@ class Optimizer:
         return loss
 
     def _step_group(self, group):
+        if type(group) is not ParamGroup:
+            self._check_keys(group)
         params = [p for p in group["params"] if p.grad is not None]
         if not params:
             return
+        # Checked before anything changes.
+        attrs, names, numbers = self._attrs(group), self._state_names(group), self._numbers(group)
         self._ensure_state(group)
-        if self._counts_steps(group):
+        counts = self._counts_steps(group)
+        if counts:
             self._advance_clocks(params)
-        attrs, names = self._attrs(group), self._state_names(group)
         update = getattr(_C, self._op(group))
-        rates = {}
+        hyper = {}
         for param in params:
             key = param.placement if param.is_global else None
-            if key not in rates:
-                rates[key] = scalar_beside(param, group["lr"])
+            if key not in hyper:
+                hyper[key] = _C.numbers(numbers, key)
             state = self.state[id(param)]
-            clock = (state["step"],) if "step" in state else ()
-            update(param, *(state[name] for name in names), param.grad, rates[key], *clock,
+            clock = (state["step"],) if counts else ()
+            update(param, *(state[name] for name in names), param.grad, hyper[key], *clock,
                    **attrs)
 
     def _graph_spec(self):
         """What nn.Graph compiles: one entry a trainable parameter.
 
-        Keys: param, op, attrs, states [(name, tensor)], step (tensor or None), lr (the group's
-        present rate), group (index), clip (None or (max_norm, norm_type) over the whole group).
-        The tensors are the ones that `step` uses, so eager and graph may alternate.
+        Keys: param, op, attrs, states [(name, tensor)], step (tensor or None), group (index), clip
+        (None or the bound of the 2-norm over the whole group). The tensors are the ones that `step`
+        uses, so eager and graph may alternate.
         """
         spec = []
+        self._separate_clocks()
         for index, group in enumerate(self.param_groups):
-            self._ensure_state(group)
-            clip = None
-            if group.get("clip_grad_max_norm") is not None:
-                clip = (float(group["clip_grad_max_norm"]), float(group["clip_grad_norm_type"]))
+            if type(group) is not ParamGroup:
+                self._check_keys(group)
+            op, attrs, clips, norm_type = self._structure(group)
+            if clips and norm_type != 2.0:
+                raise NotImplementedError("a graph clips by the 2-norm only, "
+                                          f"got clip_grad_norm_type={norm_type}")
+            clip = float(group["clip_grad_max_norm"]) if clips else None
             for param in group["params"]:
                 if not param.requires_grad:
                     continue
                 state = self.state[id(param)]
                 spec.append({
-                    "param": param, "op": self._op(group), "attrs": self._attrs(group),
+                    "param": param, "op": op, "attrs": dict(attrs), "group": index, "clip": clip,
                     "states": [(name, state[name]) for name in self._state_names(group)],
-                    "step": state.get("step"), "lr": group["lr"], "group": index, "clip": clip})
+                    "step": state["step"] if self._counts_steps(group) else None})
         return spec
 
     def state_dict(self):
@@ -202,6 +303,7 @@ class Optimizer:
 
     def load_state_dict(self, state_dict):
         """Takes back what state_dict gave, values copied into this optimizer's layouts."""
+        refuse_in_build("load_state_dict", "it before or after the call")
         groups = state_dict["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -221,7 +323,7 @@ class Optimizer:
 
     def _load_state(self, group, param, saved, clocks):
         """Copies into the state there is: compiled graphs and shared step counters stay bound."""
-        state = self.state.setdefault(id(param), {})
+        state = self.state.setdefault(id(param), Watched())
         for name in self._state_names(group):
             if name not in state:
                 state[name] = zeros_like(param.detach())

@@ -1,5 +1,7 @@
 """Stochastic gradient descent."""
 
+import math
+
 from .optimizer import Optimizer, check_at_least
 
 
@@ -19,16 +21,17 @@ class SGD(Optimizer):
         return bool(group["momentum"])  # the first step starts the buffer
 
     def _attrs(self, group):
-        check_at_least("learning rate", group["lr"], 0)
-        check_at_least("momentum value", group["momentum"], 0)
-        check_at_least("weight_decay value", group["weight_decay"], 0)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        attrs = {"weight_decay": float(group["weight_decay"]), "maximize": bool(group["maximize"])}
-        if group["momentum"]:
-            attrs |= {"momentum": float(group["momentum"]),
-                      "dampening": float(group["dampening"]), "nesterov": bool(group["nesterov"])}
-        return attrs
+        attrs = {"maximize": bool(group["maximize"])}
+        return attrs | {"nesterov": bool(group["nesterov"])} if group["momentum"] else attrs
+
+    def _numbers(self, group):
+        numbers = [check_at_least("learning rate", group["lr"], 0),
+                   check_at_least("weight_decay value", group["weight_decay"], 0)]
+        momentum = check_at_least("momentum value", group["momentum"], 0)
+        dampening = check_at_least("dampening value", group["dampening"], -math.inf)
+        return [*numbers, momentum, dampening] if momentum else numbers
 
     def _state_names(self, group):
         return ("momentum_buffer",) if group["momentum"] else ()

@@ -90,12 +90,13 @@ class MlpBuilder {
   }
 
   op::Value Rate(const Placement& placement, int binding) {
-    op::Value rate = Source(ir::NodeKind::kInput, "lr", Shape{}, placement,
-                            sbp::NdSbp::Broadcast(placement.hierarchy().rank()), false);
-    ir::Node& node = mlp_.graph.producer(Id(rate));
+    ir::Node& node = mlp_.graph.AddNode(ir::NodeKind::kInput, "input", {},
+                                        {{DType::kFloat64, Shape{2}}}, placement);
+    node.variable = "hyper";
     node.binding = binding;
     node.attrs.Set("whole", true);
-    return rate;
+    mlp_.graph.values[node.outputs[0]].nd_sbp = sbp::NdSbp::Broadcast(placement.hierarchy().rank());
+    return builder_.Handle(node.outputs[0]);
   }
 
   op::Value Variable(const std::string& name, const Shape& shape, int stage,

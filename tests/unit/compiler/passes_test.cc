@@ -77,7 +77,7 @@ TEST(PassesFromText, PruneKeepsWhatAConversionTakesItsLayoutFrom) {
 graph 'moved' world 2 micro_batches 1 nodes 8 values 7
 %0: float32[4,2]{B} = input_0() 'x' #0 @placement(cpu, ranks=[0]) forward
 %1: float32[3,2]{B} grad = variable_1() 'w' @placement(cpu, ranks=[0]) forward
-%2: float32[]{B} = input_2() {whole=true} 'lr' #1 @placement(cpu, ranks=[0]) forward
+%2: float64[2]{B} = input_2() {whole=true} 'hyper' #1 @placement(cpu, ranks=[0]) forward
 %3: float32[4,3] grad = linear_3(%0, %1) @placement(cpu, ranks=[0]) forward
 %4: float32[4,3] = full_4() {shape=[4, 3], value=1.0} @placement(cpu, ranks=[1]) backward
 %5: float32[4,3] = to_global_5(%4) -> dual of %3 @placement(cpu, ranks=[0]) backward

@@ -92,7 +92,8 @@ TEST(Plan, AConversionOfSeveralStepsEndsWhereItContinuesForLaterSegments) {
   };
   const int x = source(ir::NodeKind::kInput, "x", Shape{400, 400}, columns);
   mlp.graph.producer(x).binding = 0;
-  const int rate = source(ir::NodeKind::kInput, "lr", Shape{}, whole);
+  const int rate = source(ir::NodeKind::kInput, "hyper", Shape{2}, whole);
+  mlp.graph.values[rate].meta.dtype = DType::kFloat64;
   mlp.graph.producer(rate).binding = 1;
   mlp.graph.producer(rate).attrs.Set("whole", true);
   const int v = source(ir::NodeKind::kVariable, "v", Shape{400, 400}, columns);

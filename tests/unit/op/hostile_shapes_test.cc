@@ -120,14 +120,16 @@ const int64_t kSizes[] = {0,
 
 int64_t AnySize(std::mt19937& random) { return kSizes[random() % std::size(kSizes)]; }
 
-// Every size of a sample becomes another, the same everywhere, so that the operands still fit;
-// now and then one axis goes its own way, is negative, or axes are added.
+// Every size of a sample becomes another, the same everywhere, so that the operands still fit, or
+// stays, since some operators take one size alone; now and then one axis goes its own way, is
+// negative, or axes are added.
 Sample Distorted(Sample s, std::mt19937& random) {
   std::map<int64_t, int64_t> map;
   const auto mapped = [&](int64_t size) {
     if (size == 1 && random() % 4 != 0) return size;
     if (random() % 32 == 0) return random() % 4 == 0 ? kLeast : AnySize(random);
-    return map.try_emplace(size, AnySize(random)).first->second;
+    const int64_t other = random() % 4 == 0 ? size : AnySize(random);
+    return map.try_emplace(size, other).first->second;
   };
   const int added = random() % 3 == 0 ? static_cast<int>(random() % 8) : 0;
   for (TensorMeta& m : s.inputs) {

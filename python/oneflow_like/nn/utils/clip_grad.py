@@ -5,6 +5,7 @@ import math
 from ... import _C
 from ..._creation import full
 from ...autograd import no_grad
+from .._watch import refuse_in_build
 from ..module import everywhere
 
 
@@ -67,6 +68,8 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
 
     Collective when the gradients are global.
     """
+    refuse_in_build("clip_grad_norm_", "a group of the graph's optimizer with clip_grad_max_norm: "
+                    "flow.optim.SGD([{'params': ..., 'clip_grad_max_norm': 1.0}])")
     if isinstance(parameters, _C.Tensor):
         parameters = [parameters]
     parameters = list(parameters)

@@ -1,0 +1,93 @@
+"""Arguments and results of a graph: nested tuples, lists and dicts of tensors and constants."""
+
+import math
+
+from ... import _C
+
+_TENSOR = object()  # where a tensor stood in a call's arguments
+
+
+def map_tensors(value, fn):
+    """Applies fn to the tensors of nested tuples, lists and dicts."""
+    if isinstance(value, _C.Tensor):
+        return fn(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(map_tensors(v, fn) for v in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(map_tensors(v, fn) for v in value)
+    if isinstance(value, dict):
+        return {key: map_tensors(v, fn) for key, v in value.items()}
+    return value
+
+
+def tensors_of(value):
+    found = []
+    map_tensors(value, found.append)
+    return found
+
+
+def taken_apart(args, kwargs):
+    """A call's arguments as (its tensors, all else: a constant of the compiled program)."""
+    found = []
+
+    def take(tensor):
+        found.append(tensor)
+        return _TENSOR
+
+    if kwargs:
+        return found, map_tensors((args, kwargs), take)
+    return found, (map_tensors(args, take), {})
+
+
+def same_number(a, b):
+    """Equal in type and bits, as far as arithmetic can tell."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float):
+        return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (a != a and b != b)
+    return bool(a == b)
+
+
+def same_frame(a, b):
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(same_frame, a, b))
+    if isinstance(a, dict):  # in one order: that is the order of their tensors
+        return list(a) == list(b) and all(same_frame(a[key], b[key]) for key in a)
+    try:
+        return same_number(a, b)
+    except (TypeError, ValueError):  # compares elementwise: not the constant that was compiled
+        return False
+
+
+def shown(frame):
+    """A frame as text: the call's constants, and where tensors stand."""
+    def text(value):
+        if value is _TENSOR:
+            return "Tensor"
+        if isinstance(value, (tuple, list)):
+            return "(" + ", ".join(map(text, value)) + ")"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{k}: {text(v)}" for k, v in value.items()) + "}"
+        return repr(value)
+
+    args, kwargs = frame
+    parts = [*map(text, args), *(f"{k}={text(v)}" for k, v in kwargs.items())]
+    line = f"({', '.join(parts)})"
+    return line if len(line) <= 200 else line[:197] + "..."
+
+
+def refuse_hidden_tensors(value, where):
+    """A tensor in a set, an object or the like would come back as a value of the graph."""
+    if isinstance(value, (set, frozenset)):
+        raise TypeError(f"[nn.Graph] {where}: got a {type(value).__name__}; expected tensors in "
+                        "tuples, lists and dicts")
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            refuse_hidden_tensors(item, where)
+    elif isinstance(value, dict):
+        for item in value.values():
+            refuse_hidden_tensors(item, where)

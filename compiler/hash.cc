@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -22,6 +23,7 @@ class Walk {
     for (auto v : list) hash_.AddInt(static_cast<int64_t>(v));
   }
   void Int(int64_t v) { hash_.AddInt(v); }
+  void Float(double v) { Int(std::bit_cast<int64_t>(v)); }
   void Text(const std::string& v) { hash_.Add(v); }
 
   void Layout(const proto::LayoutDef& layout) {
@@ -49,13 +51,14 @@ class Walk {
     Int(attr.value_case());
     Int(attr.b());
     Int(attr.i());
-    int64_t bits = 0;
-    const double f = attr.f();
-    std::memcpy(&bits, &f, sizeof bits);
-    Int(bits);
+    Float(attr.f());
     Text(attr.s());
     Ints(attr.ints().v());
     Int(attr.dtype());
+    for (const auto* floats : {&attr.complex(), &attr.floats()}) {
+      Int(floats->v_size());
+      for (double f : floats->v()) Float(f);
+    }
   }
 
   void Op(const proto::OpDef& op) {

@@ -130,10 +130,9 @@ class Lowering {
     op->set_type(node.op->name);
     WriteAttrs(node.attrs, op);
     const std::vector<TensorMeta> inputs = Shards(node.inputs), outputs = Shards(node.outputs);
-    OFL_ASSIGN(auto kernel,
-               op::FindKernel(node.op->name, node.placement.kind(), inputs, outputs, node.attrs));
-    if (kernel.workspace != nullptr)
-      op->set_workspace(kernel.workspace(inputs, outputs, node.attrs, options_.threads));
+    OFL_ASSIGN(int64_t scratch, node.op->ScratchBound(node.placement.kind(), inputs, outputs,
+                                                      node.attrs, options_.threads));
+    op->set_workspace(scratch);
     int64_t bytes = 0;
     for (const TensorMeta& m : inputs) bytes += m.bytes();
     for (const TensorMeta& m : outputs) bytes += m.bytes();

@@ -14,6 +14,15 @@ struct AttrWriter {
     for (int64_t i : v) ints->add_v(i);
   }
   void operator()(DType v) const { out->set_dtype(static_cast<int>(v)); }
+  void operator()(std::complex<double> v) const {
+    out->mutable_complex()->add_v(v.real());
+    out->mutable_complex()->add_v(v.imag());
+  }
+  void operator()(const std::vector<double>& v) const {
+    auto* floats = out->mutable_floats();
+    for (double f : v) floats->add_v(f);
+  }
+  void operator()(NoValue) const { out->set_none(true); }
 };
 
 }  // namespace
@@ -43,6 +52,17 @@ Result<Attrs> ReadAttrs(const proto::OpDef& op) {
         attrs.Set(attr.name(), dtype);
         break;
       }
+      case proto::AttrDef::kComplex:
+        OFL_ENSURE(attr.complex().v_size() == 2, Code::kDataLoss)
+            << "attribute " << attr.name() << " of " << op.name() << " is no complex number: got "
+            << attr.complex().v_size() << " parts; expected 2";
+        attrs.Set(attr.name(), std::complex<double>(attr.complex().v(0), attr.complex().v(1)));
+        break;
+      case proto::AttrDef::kFloats:
+        attrs.Set(attr.name(),
+                  std::vector<double>(attr.floats().v().begin(), attr.floats().v().end()));
+        break;
+      case proto::AttrDef::kNone: attrs.Set(attr.name(), NoValue{}); break;
       case proto::AttrDef::VALUE_NOT_SET:
         return Error(Code::kDataLoss)
                << "attribute " << attr.name() << " of " << op.name() << " has no value";

@@ -46,8 +46,6 @@ bool MixesPartials(const NdSbp& nd) {
   return false;
 }
 
-bool IsHalf(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16; }
-
 unsigned PartialAxes(const NdSbp& nd) { return KeptPartialAxes(nd, nd); }
 
 // Shortest path over layouts: of the source placement, and of the target placement where it is

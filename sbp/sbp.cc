@@ -178,6 +178,12 @@ Status CheckLayout(std::string_view what, DType dtype, const Shape& logical, con
                Code::kInvalidArgument)
         << "[sbp] " << what << " is bool and cannot be P(sum): got sbp " << nd.ToString()
         << "; expected P(max), which is 'or'";
+    OFL_ENSURE(!IsFloat8(dtype) && (!IsComplex(dtype) || symbol.reduce_op() == ReduceOp::kSum),
+               Code::kInvalidArgument)
+        << "[sbp] " << what << " is " << DTypeName(dtype) << " and cannot be " << symbol.ToString()
+        << ": got sbp " << nd.ToString() << "; expected "
+        << (IsComplex(dtype) ? "P(sum): complex numbers have no order"
+                             : "S or B: nothing is added in a storage type");
     partial = &symbol;
   }
   return Status::Ok();

@@ -13,7 +13,8 @@ from nanobind.stubgen import ReplacePattern, StubGen
 
 MODULE = "oneflow_like._C"
 ATTR_TYPES = {"bool": "bool", "int": "int", "float": "float", "str": "str",
-              "ints": "int | Sequence[int]", "dtype": "_DType"}
+              "ints": "int | Sequence[int]", "dtype": "_DType", "number": "complex",
+              "floats": "Sequence[float]"}
 # Names that annotations need where the module or a class has a member of the plain name.
 HIDDEN = {"bool": "_Bool", "float": "_Float", "int": "_Int", "str": "_Str"}
 SUFFIX = [r"\import builtins", r"\from collections.abc import Sequence", "_DType = dtype",

@@ -92,8 +92,8 @@ Status TaskRunner::ResolveRegister(const RegisterDesc& reg,
 
 Status TaskRunner::PrepareTask(const TaskDesc& task, int threads) {
   Prepared prepared;
-  for (int r : task.inputs) prepared.inputs.push_back({nullptr, program_.registers[r].meta});
-  for (int r : task.outputs) prepared.outputs.push_back({nullptr, program_.registers[r].meta});
+  for (int r : task.inputs) prepared.inputs.emplace_back(nullptr, program_.registers[r].meta);
+  for (int r : task.outputs) prepared.outputs.emplace_back(nullptr, program_.registers[r].meta);
   const size_t in = task.inputs.size(), out = task.outputs.size();
   bool arity = true;
   switch (task.kind) {
@@ -119,13 +119,9 @@ Status TaskRunner::PrepareTask(const TaskDesc& task, int threads) {
 }
 
 Status TaskRunner::PrepareKernel(const TaskDesc& task, int threads, Prepared& prepared) {
-  std::vector<TensorMeta> inputs, outputs;
-  for (const op::TensorView& view : prepared.inputs) inputs.push_back(view.meta);
-  for (const op::TensorView& view : prepared.outputs) outputs.push_back(view.meta);
-  OFL_ASSIGN(prepared.kernel,
-             op::FindKernel(task.op, device_->kind(), inputs, outputs, task.attrs));
-  if (prepared.kernel.workspace == nullptr) return Status::Ok();
-  const int64_t needed = prepared.kernel.workspace(inputs, outputs, task.attrs, threads);
+  OFL_ASSIGN(prepared.kernel, op::FindKernel(task.op, device_->kind(), prepared.inputs,
+                                             prepared.outputs, task.attrs, threads));
+  const int64_t needed = prepared.kernel.scratch_bytes;
   if (needed == 0) return Status::Ok();
   OFL_ENSURE(needed <= task.workspace_bytes && task.workspace_offset >= 0 &&
                  task.workspace_offset + task.workspace_bytes <= program_.arena_bytes,
@@ -256,7 +252,7 @@ Status TaskRunner::RunKernel(const TaskDesc& task, int64_t piece, Prepared& p,
   context.draw = core_.iteration() << 32;
   context.piece = piece;
   context.pieces = task.firings;
-  return p.kernel.run(context);
+  return p.kernel.Run(context);
 }
 
 Status TaskRunner::RunBoxes(Prepared& p, device::Stream* stream) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <complex>
 #include <cstring>
 #include <limits>
 #include <vector>
 
+#include "oneflow_like/core/half.h"
 #include "oneflow_like/core/reduction_tree.h"
 
 // The element loops below are short and plain: they want the vectoriser, whatever the build type.
@@ -112,65 +114,15 @@ void ForEachRun(const BoxWalk& walk, int64_t element_size, Stream* stream, const
 
 // --- elements -----------------------------------------------------------------------------------
 
-struct BFloat16 {
-  uint16_t bits;
-  static float Widen(BFloat16 v) {
-    const uint32_t wide = static_cast<uint32_t>(v.bits) << 16;
-    float out;
-    std::memcpy(&out, &wide, sizeof out);
-    return out;
-  }
-  static BFloat16 Round(float value) {
-    uint32_t wide;
-    std::memcpy(&wide, &value, sizeof wide);
-    if ((wide & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((wide >> 16) | 0x40u)};
-    return {static_cast<uint16_t>((wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16)};
-  }
-};
-
-struct Float16 {
-  uint16_t bits;
-  static float Widen(Float16 v) {
-    const uint32_t sign = static_cast<uint32_t>(v.bits & 0x8000u) << 16;
-    const uint32_t exponent = (v.bits >> 10) & 0x1fu, mantissa = v.bits & 0x3ffu;
-    uint32_t wide;
-    if (exponent == 0) {
-      const float tiny = static_cast<float>(mantissa) * 0x1p-24f;
-      std::memcpy(&wide, &tiny, sizeof wide);
-      wide |= sign;
-    } else if (exponent == 31) {
-      wide = sign | 0x7f800000u | (mantissa << 13);
-    } else {
-      wide = sign | ((exponent + 112) << 23) | (mantissa << 13);
-    }
-    float out;
-    std::memcpy(&out, &wide, sizeof out);
-    return out;
-  }
-  static Float16 Round(float value) {
-    uint32_t wide;
-    std::memcpy(&wide, &value, sizeof wide);
-    const uint16_t sign = static_cast<uint16_t>((wide >> 16) & 0x8000u);
-    const uint32_t magnitude = wide & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
-    if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};
-    if (magnitude < 0x38800000u) {  // subnormal: the addition rounds at the half's last place
-      float tiny;
-      std::memcpy(&tiny, &magnitude, sizeof tiny);
-      tiny += 0.5f;
-      uint32_t rounded;
-      std::memcpy(&rounded, &tiny, sizeof rounded);
-      return {static_cast<uint16_t>(sign | (rounded - 0x3f000000u))};
-    }
-    const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u) - (112u << 23);
-    return {static_cast<uint16_t>(sign | (rounded >> 13))};
-  }
-};
-
 template <class T>
 struct Sum {
   static T Apply(T a, T b) { return static_cast<T>(a + b); }
   static T Identity() { return std::is_floating_point_v<T> ? static_cast<T>(-0.0) : T{}; }
+};
+template <class T>
+struct Sum<std::complex<T>> {
+  static std::complex<T> Apply(std::complex<T> a, std::complex<T> b) { return a + b; }
+  static std::complex<T> Identity() { return {T(-0.0), T(-0.0)}; }
 };
 // Integers wrap; unsigned arithmetic says so without undefined behaviour.
 template <>
@@ -226,13 +178,16 @@ struct Max<Float16> : Narrow<Float16, Max> {};
 template <>
 struct Min<Float16> : Narrow<Float16, Min> {};
 
-// Calls visit with an Op<T> for the dtype and reduction.
+// Calls visit with an Op<T> for the dtype and reduction. Complex numbers have no order.
 template <class T, class Visit>
 Status VisitReduction(int reduce_op, Visit visit) {
-  switch (reduce_op) {
-    case kBoxSum: return visit(T{}, Sum<T>{});
-    case kBoxMax: return visit(T{}, Max<T>{});
-    case kBoxMin: return visit(T{}, Min<T>{});
+  if (reduce_op == kBoxSum) return visit(T{}, Sum<T>{});
+  if constexpr (std::is_class_v<T> && sizeof(T) >= 8) {
+    return Error(Code::kTypeMismatch) << "[boxing] complex numbers have no order: got reduction "
+                                      << reduce_op << "; expected 0 (sum)";
+  } else {
+    if (reduce_op == kBoxMax) return visit(T{}, Max<T>{});
+    if (reduce_op == kBoxMin) return visit(T{}, Min<T>{});
   }
   return Error(Code::kInvalidArgument) << "[boxing] unknown reduction: got " << reduce_op
                                        << "; expected 0 (sum), 1 (max) or 2 (min)";
@@ -249,6 +204,14 @@ Status VisitElement(DType dtype, int reduce_op, Visit visit) {
     case DType::kInt32: return VisitReduction<int32_t>(reduce_op, visit);
     case DType::kInt64: return VisitReduction<int64_t>(reduce_op, visit);
     case DType::kBool: return VisitReduction<bool>(reduce_op, visit);
+    case DType::kInt16: return VisitReduction<int16_t>(reduce_op, visit);
+    case DType::kComplex64: return VisitReduction<std::complex<float>>(reduce_op, visit);
+    case DType::kComplex128: return VisitReduction<std::complex<double>>(reduce_op, visit);
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2:
+      return Error(Code::kTypeMismatch)
+             << "[boxing] " << DTypeName(dtype) << " is a storage type: nothing is added in it; "
+             << "convert with .to(flow.float32)";
   }
   return Error(Code::kTypeMismatch) << "[boxing] unknown dtype number " << static_cast<int>(dtype);
 }

@@ -27,6 +27,16 @@ struct Printer {
     return text + "]";
   }
   std::string operator()(DType v) const { return DTypeName(v); }
+  std::string operator()(std::complex<double> v) const {
+    return "complex(" + FloatToString(v.real()) + ", " + FloatToString(v.imag()) + ")";
+  }
+  // An empty list of floats must not read back as one of integers.
+  std::string operator()(const std::vector<double>& v) const {
+    std::string text = "floats[";
+    for (size_t i = 0; i < v.size(); ++i) text += (i ? ", " : "") + FloatToString(v[i]);
+    return text + "]";
+  }
+  std::string operator()(NoValue) const { return "none"; }
 };
 
 }  // namespace
@@ -64,6 +74,30 @@ const AttrValue* Attrs::Find(std::string_view name) const {
   for (const auto& e : entries_)
     if (e.first == name) return &e.second;
   return nullptr;
+}
+
+Scalar Scalar::Of(const AttrValue& value) {
+  if (const bool* v = std::get_if<bool>(&value)) return *v;
+  if (const int64_t* v = std::get_if<int64_t>(&value)) return *v;
+  if (const double* v = std::get_if<double>(&value)) return *v;
+  return std::get<std::complex<double>>(value);
+}
+
+DTypeCategory Scalar::category() const { return static_cast<DTypeCategory>(value_.index()); }
+
+DType Scalar::dtype() const {
+  constexpr DType kOf[] = {DType::kBool, DType::kInt64, DType::kFloat32, DType::kComplex64};
+  return kOf[value_.index()];
+}
+
+Scalar::operator AttrValue() const {
+  return std::visit([](auto v) { return AttrValue(v); }, value_);
+}
+
+Scalar Attrs::Number(std::string_view name) const {
+  const AttrValue* v = Find(name);
+  OFL_CHECK(v != nullptr) << "attribute " << name << " is missing";
+  return Scalar::Of(*v);
 }
 
 std::string Attrs::ToString() const {

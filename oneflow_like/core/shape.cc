@@ -61,6 +61,17 @@ Strides ContiguousStrides(const Shape& shape) {
   return strides;
 }
 
+bool IsDense(const Shape& shape, const Strides& strides) {
+  int64_t expected = 1;
+  bool dense = true;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    if (shape[i] == 0) return true;
+    if (shape[i] != 1 && strides[i] != expected) dense = false;
+    expected *= shape[i];
+  }
+  return dense;
+}
+
 Result<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
   const int rank = std::max(a.rank(), b.rank());
   Shape out;

@@ -83,6 +83,8 @@ class Shape {
 
 using Strides = Shape;  // element strides, one for each axis
 Strides ContiguousStrides(const Shape& shape);
+// Row-major without gaps; axes of size 1 may have any stride, and so may all of an empty shape.
+bool IsDense(const Shape& shape, const Strides& strides);
 
 // NumPy broadcasting of two shapes, checked; kInvalidArgument names both.
 Result<Shape> BroadcastShapes(const Shape& a, const Shape& b);

@@ -124,6 +124,12 @@ Result<AttrValue> Cursor::ReadValue() {
     OFL_ASSIGN(auto ints, ReadInts());
     return AttrValue(std::move(ints));
   }
+  if (Accept("none")) return AttrValue(NoValue{});
+  if (Accept("complex")) return ReadComplex();
+  if (Accept("floats")) {
+    OFL_ASSIGN(auto floats, ReadFloats());
+    return AttrValue(std::move(floats));
+  }
   if (Accept("true")) return AttrValue(true);
   if (Accept("false")) return AttrValue(false);
   const bool number =
@@ -133,7 +139,7 @@ Result<AttrValue> Cursor::ReadValue() {
   auto dtype = DTypeFromName(word);
   if (!dtype.ok())
     return Fail() << "got '" << word << "'; expected a value: true, false, a number, a string in "
-                  << "quotes, a list of integers or a dtype";
+                  << "quotes, a list, complex(a, b), none or a dtype";
   return AttrValue(*dtype);
 }
 
@@ -169,6 +175,34 @@ Result<std::vector<int64_t>> Cursor::ReadInts() {
   } while (Accept(","));
   OFL_TRY(Expect("]"));
   return ints;
+}
+
+Result<double> Cursor::ReadReal() {
+  Skip();
+  OFL_ASSIGN(AttrValue value, ReadNumber());
+  if (const double* real = std::get_if<double>(&value)) return *real;
+  return Fail() << "got " << Got() << "; expected a number with a point";
+}
+
+Result<AttrValue> Cursor::ReadComplex() {
+  OFL_TRY(Expect("("));
+  OFL_ASSIGN(double real, ReadReal());
+  OFL_TRY(Expect(","));
+  OFL_ASSIGN(double imaginary, ReadReal());
+  OFL_TRY(Expect(")"));
+  return AttrValue(std::complex<double>(real, imaginary));
+}
+
+Result<std::vector<double>> Cursor::ReadFloats() {
+  OFL_TRY(Expect("["));
+  std::vector<double> floats;
+  if (Accept("]")) return floats;
+  do {
+    OFL_ASSIGN(double value, ReadReal());
+    floats.push_back(value);
+  } while (Accept(","));
+  OFL_TRY(Expect("]"));
+  return floats;
 }
 
 ErrorStream Cursor::Fail(Code code) const {

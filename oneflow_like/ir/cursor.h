@@ -40,6 +40,9 @@ class Cursor {
   Result<AttrValue> ReadValue();
   Result<AttrValue> ReadNumber();
   Result<std::vector<int64_t>> ReadInts();
+  Result<double> ReadReal();
+  Result<AttrValue> ReadComplex();
+  Result<std::vector<double>> ReadFloats();
 
   std::string_view line_;
   int number_;

@@ -1,5 +1,7 @@
 // Tensors from nothing: full, arange, zeros_like, ones_like, full_like; and broadcast_to.
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "oneflow_like/ops/elementwise.h"
 
@@ -12,9 +14,9 @@ OFL_SIMD void FillLoop(T* y, T value, int64_t n) {
 }
 
 template <class T>
-Status FillWith(op::KernelContext& c, double value) {
+Status FillWith(op::KernelContext& c, const Scalar& value) {
   T* y = c.outputs[0].as<T>();
-  const T element = static_cast<T>(value);
+  const T element = value.As<T>();
   Parallel(c.stream, c.outputs[0].numel(), kElementGrain,
            [&](int64_t begin, int64_t end) { FillLoop(y + begin, element, end - begin); });
   return Status::Ok();
@@ -22,35 +24,45 @@ Status FillWith(op::KernelContext& c, double value) {
 
 template <class T>
 Status RunFill(op::KernelContext& c) {
-  return FillWith<T>(c, c.attr<double>("value"));
+  return FillWith<T>(c, c.number("value"));
 }
 template <class T, int kValue>
 Status RunConstant(op::KernelContext& c) {
   return FillWith<T>(c, kValue);
 }
 
-// The value must be one that the dtype can hold, or converting it is undefined.
-Status CheckValue(double value, DType dtype) {
-  const auto within = [&](double low, double high) {
-    return value >= low && value <= high && std::floor(value) == value;
-  };
-  bool fits = true;
-  switch (dtype) {
-    case DType::kInt8: fits = within(-128, 127); break;
-    case DType::kUInt8: fits = within(0, 255); break;
-    case DType::kInt32: fits = within(-2147483648.0, 2147483647.0); break;
-    case DType::kInt64: fits = within(-9007199254740992.0, 9007199254740992.0); break;
-    case DType::kBool: fits = value == 0 || value == 1; break;
-    default: break;
+// Whether integers of `dtype` hold the number as it is.
+bool Holds(DType dtype, const Scalar& value) {
+  if (value.category() == DTypeCategory::kComplex) return false;
+  const int64_t whole = value.As<int64_t>();
+  if (value.category() == DTypeCategory::kFloating) {
+    const double real = value.As<double>();
+    if (!(real >= -0x1p63 && real < 0x1p63) || std::floor(real) != real) return false;
   }
+  switch (dtype) {
+    case DType::kInt8: return whole == static_cast<int8_t>(whole);
+    case DType::kUInt8: return whole == static_cast<uint8_t>(whole);
+    case DType::kInt16: return whole == static_cast<int16_t>(whole);
+    case DType::kInt32: return whole == static_cast<int32_t>(whole);
+    case DType::kBool: return whole == 0 || whole == 1;
+    default: return true;
+  }
+}
+
+// The value must be one that the dtype can hold, or converting it is undefined.
+Status CheckValue(const Scalar& value, DType dtype) {
+  const bool fits = CategoryOf(dtype) >= DTypeCategory::kFloating
+                        ? value.category() <= CategoryOf(dtype)
+                        : Holds(dtype, value);
   OFL_ENSURE(fits, Code::kInvalidArgument)
-      << DTypeName(dtype) << " cannot hold the value; expected a whole number in its range";
+      << DTypeName(dtype) << " cannot hold the value; expected a "
+      << (IsFloating(dtype) ? "real number" : "whole number in its range");
   return Status::Ok();
 }
 
 Status InferFull(op::InferContext& c) {
   OFL_ASSIGN(const Shape shape, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
-  OFL_TRY(CheckValue(c.attr<double>("value"), c.attr<DType>("dtype")));
+  OFL_TRY(CheckValue(c.number("value"), c.attr<DType>("dtype")));
   c.AddOutput({c.attr<DType>("dtype"), shape});
   return Status::Ok();
 }
@@ -61,7 +73,7 @@ Status InferLike(op::InferContext& c) {
 }
 
 Status InferFullLike(op::InferContext& c) {
-  OFL_TRY(CheckValue(c.attr<double>("value"), c.input(0).dtype));
+  OFL_TRY(CheckValue(c.number("value"), c.input(0).dtype));
   c.AddOutput(c.input(0));
   return Status::Ok();
 }
@@ -125,32 +137,64 @@ std::vector<op::ErrorSample> ShapeErrors() {
 
 // --- arange -------------------------------------------------------------------------------------
 
-Status InferArange(op::InferContext& c) {
-  const double start = c.attr<double>("start"), end = c.attr<double>("end"),
-               step = c.attr<double>("step");
-  const DType dtype = c.attr<DType>("dtype");
+// How many steps of an integer range; __int128 holds every difference of two int64.
+Result<int64_t> CountWhole(int64_t start, int64_t end, int64_t step) {
+  OFL_ENSURE(step != 0, Code::kInvalidArgument)
+      << "bounds and step must be finite; expected step != 0";
+  const __int128 span = static_cast<__int128>(end) - start;
+  OFL_ENSURE(span == 0 || (span > 0) == (step > 0), Code::kInvalidArgument)
+      << "the bounds do not agree with the step's sign; expected end past start";
+  const __int128 length = span < 0 ? -span : span;
+  const __int128 by = step < 0 ? -static_cast<__int128>(step) : step;
+  return static_cast<int64_t>(std::min<__int128>((length + by - 1) / by, INT64_MAX));
+}
+
+Result<int64_t> CountReal(double start, double end, double step) {
   OFL_ENSURE(std::isfinite(start) && std::isfinite(end) && std::isfinite(step) && step != 0,
              Code::kInvalidArgument)
       << "bounds and step must be finite; expected step != 0";
-  OFL_ENSURE(dtype != DType::kBool, Code::kTypeMismatch)
-      << "bool cannot count; expected a floating or integer dtype";
   const double count = std::ceil((end - start) / step);
   OFL_ENSURE(count >= 0, Code::kInvalidArgument)
       << "the bounds do not agree with the step's sign; expected end past start";
-  OFL_ENSURE(count <= 281474976710656.0, Code::kInvalidArgument)
+  return Scalar(count).As<int64_t>();
+}
+
+bool AllWhole(const Attrs& attrs) {
+  for (const char* name : {"start", "end", "step"})
+    if (attrs.Number(name).category() > DTypeCategory::kInteger) return false;
+  return true;
+}
+
+Status InferArange(op::InferContext& c) {
+  const Scalar start = c.number("start"), end = c.number("end"), step = c.number("step");
+  const DType dtype = c.attr<DType>("dtype");
+  OFL_ENSURE(dtype != DType::kBool && !IsComplex(dtype), Code::kTypeMismatch)
+      << DTypeName(dtype) << " cannot count; expected a floating or integer dtype";
+  for (const Scalar& s : {start, end, step})
+    OFL_ENSURE(s.category() != DTypeCategory::kComplex, Code::kTypeMismatch)
+        << "bounds and step must be real";
+  const bool whole = AllWhole(c.attrs());
+  OFL_ASSIGN(const int64_t count,
+             whole ? CountWhole(start.As<int64_t>(), end.As<int64_t>(), step.As<int64_t>())
+                   : CountReal(start.As<double>(), end.As<double>(), step.As<double>()));
+  OFL_ENSURE(count <= int64_t{1} << 48, Code::kInvalidArgument)
       << "the range is too long; expected at most 2^48 elements";
   OFL_TRY(CheckValue(start, dtype));
   if (!IsFloating(dtype)) OFL_TRY(CheckValue(step, dtype == DType::kUInt8 ? DType::kInt32 : dtype));
-  if (count > 0) OFL_TRY(CheckValue(start + (count - 1) * step, dtype));
-  c.AddOutput({dtype, {static_cast<int64_t>(count)}});
+  if (count > 0 && whole)
+    OFL_TRY(CheckValue(start.As<int64_t>() + (count - 1) * step.As<int64_t>(), dtype));
+  if (count > 0 && !whole)
+    OFL_TRY(CheckValue(start.As<double>() + static_cast<double>(count - 1) * step.As<double>(),
+                       dtype));
+  c.AddOutput({dtype, {count}});
   return Status::Ok();
 }
 
 template <class T>
 Status RunArange(op::KernelContext& c) {
   using Wide = std::conditional_t<std::is_floating_point_v<T>, double, int64_t>;
-  const Wide start = static_cast<Wide>(c.attr<double>("start"));
-  const Wide step = static_cast<Wide>(c.attr<double>("step"));
+  const Wide start = c.number("start").As<Wide>();
+  const Wide step = c.number("step").As<Wide>();
   const int64_t first = c.output_offsets[0][0];
   T* y = c.outputs[0].as<T>();
   for (int64_t i = 0; i < c.outputs[0].numel(); ++i)
@@ -225,7 +269,7 @@ OFL_OP(full) {
   op.Doc("A tensor of `shape` with every element `value`.")
       .Out("output")
       .Attr("shape", op::AttrType::kInts)
-      .Attr("value", op::AttrType::kFloat)
+      .Attr("value", op::AttrType::kScalar)
       .Attr("dtype", op::AttrType::kDType, DType::kFloat32)
       .Infer(InferFull)
       .Sbp(SourceRule)
@@ -249,9 +293,9 @@ OFL_OP(full) {
 OFL_OP(arange) {
   op.Doc("start, start + step, ... up to but without end.")
       .Out("output")
-      .Attr("start", op::AttrType::kFloat, 0.0)
-      .Attr("end", op::AttrType::kFloat)
-      .Attr("step", op::AttrType::kFloat, 1.0)
+      .Attr("start", op::AttrType::kScalar, int64_t{0})
+      .Attr("end", op::AttrType::kScalar)
+      .Attr("step", op::AttrType::kScalar, int64_t{1})
       .Attr("dtype", op::AttrType::kDType, DType::kInt64)
       .Infer(InferArange)
       .Sbp("->(n); offset n")
@@ -297,7 +341,7 @@ OFL_OP(ones_like) {
 
 OFL_OP(full_like) {
   Like(op, "A tensor in the shape and dtype of input with every element `value`.", "; monotone 0")
-      .Attr("value", op::AttrType::kFloat)
+      .Attr("value", op::AttrType::kScalar)
       .Infer(InferFullLike)
       .Py("full_like(input, /, value)")
       .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })

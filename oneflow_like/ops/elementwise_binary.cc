@@ -153,6 +153,7 @@ using namespace ofl;       // NOLINT(google-build-using-namespace)
 using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(add) {
+  op.Numbers({"add_scalar", "add_scalar"});
   op.Doc("The sum input + other, with NumPy broadcasting. Both have one dtype.")
       .In("input")
       .In("other")
@@ -172,6 +173,7 @@ OFL_OP(add) {
 }
 
 OFL_OP(sub) {
+  op.Numbers({"add_scalar", "rsub_scalar", true});
   op.Doc("The difference input - other, with NumPy broadcasting. Both have one dtype.")
       .In("input")
       .In("other")
@@ -191,6 +193,7 @@ OFL_OP(sub) {
 }
 
 OFL_OP(mul) {
+  op.Numbers({"mul_scalar", "mul_scalar"});
   op.Doc("The product input * other, with NumPy broadcasting. Both have one dtype.")
       .In("input")
       .In("other")
@@ -210,6 +213,8 @@ OFL_OP(mul) {
 }
 
 OFL_OP(div) {
+  op.Numbers({"div_scalar", "rdiv_scalar"});
+  op.Promote(op::Promotion::kFloat);
   op.Doc("The quotient input / other of floating tensors, with NumPy broadcasting.")
       .In("input")
       .In("other")
@@ -271,6 +276,7 @@ OFL_OP(minimum) {
 }
 
 OFL_OP(pow) {
+  op.Numbers({"pow_scalar", ""});
   op.Doc("input to the power of other, elementwise, of floating tensors.")
       .In("input")
       .In("other")

@@ -6,51 +6,51 @@
 namespace ofl::ops {
 namespace {
 
-struct Scalar {
-  explicit Scalar(const Attrs& attrs) : value(attrs.Get<double>("scalar")) {}
+struct WithNumber {
+  explicit WithNumber(const Attrs& attrs) : value(attrs.Number("scalar")) {}
   template <class T>
   OFL_INLINE T As() const {
-    return static_cast<T>(value);
+    return value.As<T>();
   }
-  double value;
+  Scalar value;
 };
-struct AddFn : Scalar {
-  using Scalar::Scalar;
+struct AddFn : WithNumber {
+  using WithNumber::WithNumber;
   template <class T>
   OFL_INLINE T operator()(T x) const {
     return static_cast<T>(x + As<T>());
   }
 };
-struct MulFn : Scalar {
-  using Scalar::Scalar;
+struct MulFn : WithNumber {
+  using WithNumber::WithNumber;
   template <class T>
   OFL_INLINE T operator()(T x) const {
     return static_cast<T>(x * As<T>());
   }
 };
-struct DivFn : Scalar {
-  using Scalar::Scalar;
+struct DivFn : WithNumber {
+  using WithNumber::WithNumber;
   template <class T>
   OFL_INLINE T operator()(T x) const {
     return x / As<T>();
   }
 };
-struct RsubFn : Scalar {
-  using Scalar::Scalar;
+struct RsubFn : WithNumber {
+  using WithNumber::WithNumber;
   template <class T>
   OFL_INLINE T operator()(T x) const {
     return static_cast<T>(As<T>() - x);
   }
 };
-struct RdivFn : Scalar {
-  using Scalar::Scalar;
+struct RdivFn : WithNumber {
+  using WithNumber::WithNumber;
   template <class T>
   OFL_INLINE T operator()(T x) const {
     return As<T>() / x;
   }
 };
-struct PowFn : Scalar {
-  using Scalar::Scalar;
+struct PowFn : WithNumber {
+  using WithNumber::WithNumber;
   template <class T>
   OFL_INLINE T operator()(T x) const {
     return std::pow(x, As<T>());
@@ -69,17 +69,21 @@ struct SquareFn {
   }
 };
 
-double ScalarOf(const Attrs& attrs) { return attrs.Get<double>("scalar"); }
+double ScalarOf(const Attrs& attrs) { return attrs.Number("scalar").As<double>(); }
 
 Status InferNumber(op::InferContext& c) {
   OFL_TRY(RequireNumbers(c, 0, Numbers::kNumber));
-  const double scalar = c.attr<double>("scalar");
+  const Scalar scalar = c.number("scalar");
   // 2^53: above it a double no longer holds every integer.
-  const bool whole = std::floor(scalar) == scalar && std::fabs(scalar) <= 9007199254740992.0;
-  OFL_ENSURE(IsFloating(c.input(0).dtype) || whole, Code::kTypeMismatch)
+  const double real = scalar.As<double>();
+  const bool whole = std::floor(real) == real && std::fabs(real) <= 9007199254740992.0;
+  const bool fits = scalar.category() <= CategoryOf(c.input(0).dtype) ||
+                    (scalar.category() == DTypeCategory::kFloating && whole);
+  OFL_ENSURE(fits, Code::kTypeMismatch)
       << "the number is not a whole one and the tensor has an integer dtype; expected a floating "
       << "tensor; convert with .to(flow.float32)";
-  OFL_ENSURE(c.input(0).dtype != DType::kInt32 || std::fabs(scalar + 0.5) < 2147483648.0,
+  const bool narrow = c.input(0).dtype == DType::kInt32;
+  OFL_ENSURE(!narrow || scalar.As<int64_t>() == int64_t{scalar.As<int32_t>()},
              Code::kInvalidArgument)
       << "int32 cannot hold the number; expected one in its range; convert with .to(flow.int64)";
   c.AddOutput(c.input(0));
@@ -105,7 +109,7 @@ op::OpDefBuilder& Common(op::OpDefBuilder& op, const char* doc) {
   return op.Doc(doc)
       .In("input")
       .Out("output")
-      .Attr("scalar", op::AttrType::kFloat)
+      .Attr("scalar", op::AttrType::kScalar)
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0);
 }

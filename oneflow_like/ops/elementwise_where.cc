@@ -98,6 +98,7 @@ using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 OFL_OP(where) {
   op.Doc("input where condition is true, other elsewhere, with NumPy broadcasting.")
       .In("condition")
+      .NoPromotion("condition")
       .In("input")
       .In("other")
       .Out("output")

@@ -40,10 +40,9 @@ Shape ShapeAttr(const Attrs& attrs, std::string_view name) {
 
 std::vector<int64_t> DimsOf(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
-void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::WorkspaceFn workspace) {
-  for (DType d : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16, DType::kInt8,
-                  DType::kUInt8, DType::kInt32, DType::kInt64, DType::kBool})
-    op.Cpu(d, fn, workspace);
+void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::BoundFn bound) {
+  for (DType d : AllDTypes())
+    if (DTypeSize(d) <= sizeof(uint64_t)) op.Cpu(d, fn, bound);
 }
 
 Status RequireFloat(const op::InferContext& c, int i, const char* what) {

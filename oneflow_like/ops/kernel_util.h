@@ -7,6 +7,7 @@
 
 #include "oneflow_like/core/shape.h"
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/op/kernel/kernel.h"
 
 namespace ofl::ops {
 
@@ -52,7 +53,7 @@ Shape ShapeAttr(const Attrs& attrs, std::string_view name);
 std::vector<int64_t> DimsOf(const Shape& shape);
 
 // Registers `fn` for every element type whose values it only moves.
-void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::WorkspaceFn workspace = nullptr);
+void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::BoundFn bound = nullptr);
 
 // kTypeMismatch unless input `i` is float32 or float64.
 Status RequireFloat(const op::InferContext& c, int i, const char* what);

@@ -1,6 +1,7 @@
 #include "oneflow_like/tensor/call_cache.h"
 
 #include <bit>
+#include <complex>
 #include <functional>
 #include <utility>
 
@@ -35,18 +36,31 @@ uint64_t HashLayout(uint64_t h, const sbp::Layout& layout) {
 
 uint64_t HashAttr(uint64_t h, const AttrValue& value) {
   h = Mix(h, value.index());
-  switch (value.index()) {
-    case 0: return Mix(h, std::get<bool>(value));
-    case 1: return Mix(h, static_cast<uint64_t>(std::get<int64_t>(value)));
-    case 2: return Mix(h, std::bit_cast<uint64_t>(std::get<double>(value)));
-    case 3: return Mix(h, std::hash<std::string>()(std::get<std::string>(value)));
-    case 4:
-      for (int64_t v : std::get<std::vector<int64_t>>(value)) {
-        h = Mix(h, static_cast<uint64_t>(v));
-      }
-      return h;
-    default: return Mix(h, static_cast<uint64_t>(std::get<DType>(value)));
-  }
+  const auto bits = [](double v) { return std::bit_cast<uint64_t>(v); };
+  struct Hasher {
+    uint64_t h;
+    decltype(bits) of;
+    uint64_t operator()(bool v) const { return Mix(h, v); }
+    uint64_t operator()(int64_t v) const { return Mix(h, static_cast<uint64_t>(v)); }
+    uint64_t operator()(double v) const { return Mix(h, of(v)); }
+    uint64_t operator()(const std::string& v) const { return Mix(h, std::hash<std::string>()(v)); }
+    uint64_t operator()(const std::vector<int64_t>& v) const {
+      uint64_t mixed = h;
+      for (int64_t i : v) mixed = Mix(mixed, static_cast<uint64_t>(i));
+      return mixed;
+    }
+    uint64_t operator()(DType v) const { return Mix(h, static_cast<uint64_t>(v)); }
+    uint64_t operator()(std::complex<double> v) const {
+      return Mix(Mix(h, of(v.real())), of(v.imag()));
+    }
+    uint64_t operator()(const std::vector<double>& v) const {
+      uint64_t mixed = h;
+      for (double f : v) mixed = Mix(mixed, of(f));
+      return mixed;
+    }
+    uint64_t operator()(NoValue) const { return h; }
+  };
+  return std::visit(Hasher{h, bits}, value);
 }
 
 bool SameLayout(const sbp::Layout* a, const sbp::Layout* b) {
@@ -62,6 +76,7 @@ uint64_t CallCache::HashOf(const Query& query) {
   for (const op::Value& input : query.inputs) {
     const TensorImpl* x = AsTensor(input);
     h = HashMeta(h, x->meta());
+    if (!x->dense()) h = HashShape(h, x->strides());
     if (x->layout() != nullptr) h = HashLayout(h, *x->layout());
   }
   for (const auto& [name, value] : query.attrs) {
@@ -76,7 +91,9 @@ bool CallCache::Matches(const Entry& entry, const Query& query) {
   for (size_t i = 0; i < entry.operands.size(); ++i) {
     const TensorImpl* x = AsTensor(query.inputs[i]);
     const Operand& operand = entry.operands[i];
-    if (!(operand.meta == x->meta()) || !SameLayout(operand.layout.get(), x->layout())) {
+    const bool lies_alike =
+        operand.dense == x->dense() && (operand.dense || operand.strides == x->strides());
+    if (!lies_alike || !(operand.meta == x->meta()) || !SameLayout(operand.layout.get(), x->layout())) {
       return false;
     }
   }
@@ -100,7 +117,8 @@ void CallCache::Insert(const Query& query, uint64_t hash, CallPlanRef plan) {
   if (entries_.size() >= kMaxEntries) entries_.clear();
   Entry entry{query.def, query.attrs, {}, nullptr, std::move(plan)};
   for (const op::Value& input : query.inputs) {
-    entry.operands.push_back({input->meta(), AsTensor(input)->layout_ref()});
+    const TensorImpl* x = AsTensor(input);
+    entry.operands.push_back({x->meta(), x->layout_ref(), x->dense(), x->strides()});
   }
   if (query.source_layout != nullptr) entry.source_layout = *query.source_layout;
   entries_.emplace(hash, std::move(entry));

@@ -1,5 +1,5 @@
-// What eager calls remember: for each (operator, attributes, operands' metadata and layouts) the
-// result of inference, the chosen signature, the kernel and the boxing, so that a repeated small
+// What eager calls remember: for each (operator, attributes, operands' metadata, strides and
+// layouts) the result of inference, the chosen signature, the prepared kernel and the boxing, so that a repeated small
 // call costs a lookup.
 #pragma once
 
@@ -43,7 +43,6 @@ struct CallPlan {
   std::vector<Shape> output_offsets;
   Attrs local_attrs;
   op::Kernel kernel;
-  int64_t workspace_bytes = 0;
 };
 using CallPlanRef = std::shared_ptr<const CallPlan>;  // a nested call may evict the entry
 
@@ -68,6 +67,8 @@ class CallCache {
   struct Operand {
     TensorMeta meta;
     LayoutRef layout;
+    bool dense = true;
+    Strides strides;
   };
   struct Entry {
     const op::OpDef* def;

@@ -3,6 +3,8 @@
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
+#include "oneflow_like/op/def/promotion.h"
+#include "oneflow_like/op/kernel/kernel.h"
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/boxing.h"
 #include "oneflow_like/tensor/call_cache.h"
@@ -48,34 +50,44 @@ Status CheckInputs(const op::OpDef& def, std::span<const op::Value> inputs) {
   return Status::Ok();
 }
 
+bool TakesAsItIs(const op::OpDef& def, size_t i, const TensorImpl& x) {
+  return x.dense() ||
+         op::Allows(def.InputAt(static_cast<int>(i)).access, x.local_shape(), x.strides());
+}
+
 std::vector<TensorMeta> MetasOf(std::span<const op::Value> inputs) {
   std::vector<TensorMeta> metas;
   for (const op::Value& v : inputs) metas.push_back(v->meta());
   return metas;
 }
 
-Status FinishPlan(const op::OpDef& def, CallPlan& plan) {
-  OFL_ASSIGN(plan.kernel, op::FindKernel(def.name, plan.device, plan.local_inputs,
-                                         plan.local_outputs, plan.local_attrs));
-  if (plan.kernel.workspace != nullptr) {
-    plan.workspace_bytes = plan.kernel.workspace(plan.local_inputs, plan.local_outputs,
-                                                 plan.local_attrs, Context::Get().threads());
+// The views a kernel will be given: strides as they come where it takes them, else those of the
+// copy that PrepareInputs makes.
+Status FinishPlan(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
+  std::vector<op::TensorView> in = op::DenseViews(plan.local_inputs);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorImpl* x = AsTensor(inputs[i]);
+    const bool boxed = !plan.boxing.empty() && plan.boxing[i] != nullptr;
+    if (!boxed && TakesAsItIs(def, i, *x)) in[i].strides = x->strides();
   }
+  OFL_ASSIGN(plan.kernel,
+             op::FindKernel(def.name, plan.device, in, op::DenseViews(plan.local_outputs),
+                            plan.local_attrs, Context::Get().threads()));
   return Status::Ok();
 }
 
-Status PlanLocal(const op::OpDef& def, CallPlan& plan) {
+Status PlanLocal(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
   plan.local_inputs = plan.inputs;
   plan.local_outputs = plan.outputs;
   for (auto& m : plan.inputs) plan.input_offsets.push_back(Zeros(m.shape.rank()));
   for (auto& m : plan.outputs) plan.output_offsets.push_back(Zeros(m.shape.rank()));
   plan.local_attrs = plan.attrs;
-  return FinishPlan(def, plan);
+  return FinishPlan(def, inputs, plan);
 }
 
 // Shards, offsets and local attributes of this rank under a signature.
-Status PlanShards(const op::OpDef& def, const Placement& placement,
-                  const sbp::NdSignature& signature, CallPlan& plan) {
+Status PlanShards(const op::OpDef& def, std::span<const op::Value> inputs,
+                  const Placement& placement, const sbp::NdSignature& signature, CallPlan& plan) {
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
     plan.output_layouts.push_back(
         std::make_shared<const sbp::Layout>(sbp::Layout{placement, signature.outputs[i]}));
@@ -101,7 +113,7 @@ Status PlanShards(const op::OpDef& def, const Placement& placement,
   }
   plan.local_attrs =
       def.local_attrs != nullptr ? def.local_attrs(plan.attrs, in_shapes, out_shapes) : plan.attrs;
-  return FinishPlan(def, plan);
+  return FinishPlan(def, inputs, plan);
 }
 
 Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
@@ -129,7 +141,7 @@ Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallP
     plan.boxing.push_back(std::move(recipe));
   }
   if (!any) plan.boxing.clear();
-  return PlanShards(def, placement, choice.signature, plan);
+  return PlanShards(def, inputs, placement, choice.signature, plan);
 }
 
 Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> inputs,
@@ -142,7 +154,7 @@ Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> in
   if (!inputs.empty() && inputs[0]->layout() != nullptr) {
     OFL_TRY(PlanGlobal(def, inputs, *plan));
   } else {
-    OFL_TRY(PlanLocal(def, *plan));
+    OFL_TRY(PlanLocal(def, inputs, *plan));
   }
   return CallPlanRef(plan);
 }
@@ -163,12 +175,13 @@ Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
   context.input_offsets = plan.input_offsets;
   context.output_offsets = plan.output_offsets;
   device::BufferRef workspace;
-  if (plan.workspace_bytes > 0) {
+  const int64_t scratch = plan.kernel.scratch_bytes;
+  if (scratch > 0) {
     OFL_ASSIGN(device::Device * device, world.DeviceOf(plan.device));
-    OFL_ASSIGN(workspace, device->Allocate(plan.workspace_bytes));
-    context.workspace = {workspace->data(), static_cast<size_t>(plan.workspace_bytes)};
+    OFL_ASSIGN(workspace, device->Allocate(scratch));
+    context.workspace = {workspace->data(), static_cast<size_t>(scratch)};
   }
-  return plan.kernel.run(context);
+  return plan.kernel.Run(context);
 }
 
 Result<op::Values> AllocateOutputs(const CallPlan& plan) {
@@ -198,7 +211,8 @@ std::string ForResult(const op::OpDef& def, const CallPlan& plan) {
   return text;
 }
 
-// Boxed and dense operands. A mutated operand that is not dense is copied back by the caller.
+// Boxed operands, in strides that the kernel takes. A mutated operand that had to be copied for that
+// is copied back by the caller.
 Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& plan,
                                        std::span<const op::Value> inputs) {
   Small<TensorRef> ready;
@@ -209,7 +223,9 @@ Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& pla
     }
     if (!x->has_data()) [[unlikely]]
       OFL_TRY(RequireShard(*x, def.name));
-    OFL_ASSIGN(x, Contiguous(x));
+    if (!TakesAsItIs(def, i, *x)) {
+      OFL_ASSIGN(x, Contiguous(x));
+    }
     ready.push_back(std::move(x));
   }
   return ready;
@@ -266,47 +282,38 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   return outputs;
 }
 
-// A condition chooses among the other operands; its dtype says nothing about theirs.
-bool TakesPart(const op::OpDef& def, size_t i) {
-  const std::string& name = def.InputAt(static_cast<int>(i)).name;
-  return name != "condition" && name != "mask";
-}
-
 bool SameDTypes(const op::OpDef& def, std::span<const op::Value> inputs) {
   const DType last = inputs.back()->meta().dtype;  // a condition never stands last
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype != last && TakesPart(def, i)) return false;
+    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i)).promotes) return false;
   }
   return true;
 }
 
-// torch's promotion among the operands of an elementwise operator; a bool condition keeps out.
+// Casts the operands that take part to the dtype in which they meet.
 Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inputs) {
   op::Values promoted(inputs.begin(), inputs.end());
-  std::optional<DType> dtype, weak;
+  Small<op::TypedOperand> typed;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!TakesPart(def, i)) continue;
-    const TensorMeta& m = inputs[i]->meta();
-    // A 0-d tensor matters only by its category, as in torch.
-    std::optional<DType>& into = m.shape.rank() == 0 ? weak : dtype;
-    into = into ? PromoteTypes(*into, m.dtype) : m.dtype;
+    if (def.InputAt(static_cast<int>(i)).promotes) typed.push_back(op::TypedOf(inputs[i]->meta()));
   }
-  if (dtype && weak) {
-    auto category = [](DType d) { return d == DType::kBool ? 0 : IsFloating(d) ? 2 : 1; };
-    if (category(*weak) > category(*dtype)) dtype = PromoteTypes(*dtype, *weak);
-  } else if (!dtype) {
-    dtype = weak;
+  auto dtype = op::PromotedDType(def, {typed.data(), typed.size()});
+  if (!dtype.ok()) {
+    return Error(dtype.status().code()) << "[" << def.name << "] " << dtype.status().message()
+                                        << ": got " << DescribeAll(def, inputs);
   }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!TakesPart(def, i) || inputs[i]->meta().dtype == *dtype) continue;
-    OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", *dtype}}));
+  for (size_t i = 0; *dtype && i < inputs.size(); ++i) {
+    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i)).promotes) continue;
+    OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", **dtype}}));
   }
   return promoted;
 }
 
 bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs) {
-  return inputs.size() >= 2 && def.Has(op::Trait::kElementwise) && !def.Has(op::Trait::kUpdate) &&
-         !SameDTypes(def, inputs);
+  if (def.promotion == op::Promotion::kNone || inputs.empty()) return false;
+  if (!SameDTypes(def, inputs)) return true;
+  return def.promotion == op::Promotion::kFloat &&
+         CategoryOf(inputs.back()->meta().dtype) < DTypeCategory::kFloating;
 }
 
 Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs) {
@@ -393,7 +400,7 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
     OFL_TRY(tracer->status());
     return placed;
   }
-  OFL_TRY(PlanShards(def, layout->placement, sbp::NdSignature{{}, {made}}, plan));
+  OFL_TRY(PlanShards(def, {}, layout->placement, sbp::NdSignature{{}, {made}}, plan));
   auto allocated = AllocateOutputs(plan);
   if (!allocated.ok()) return allocated.status().WithNote(ForResult(def, plan));
   op::Values outputs = std::move(allocated).value();

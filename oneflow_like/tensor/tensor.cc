@@ -8,15 +8,6 @@
 namespace ofl::tensor {
 namespace {
 
-bool IsDense(const Shape& shape, const Strides& strides) {
-  int64_t expected = 1;
-  for (int i = shape.rank() - 1; i >= 0; --i) {
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    expected *= shape[i];
-  }
-  return true;
-}
-
 // Walks a strided view; `to_dense` copies view -> dense, else dense -> view.
 void CopyStrided(std::byte* strided, const Shape& shape, const Strides& strides, size_t size,
                  std::byte* dense, bool to_dense) {

@@ -61,9 +61,12 @@ class TensorImpl final : public op::ValueBase {
     if (storage_) ++storage_->version;
   }
   DeviceKind device_kind() const { return layout_ ? layout_->placement.kind() : DeviceKind::kCpu; }
-  // The dense view kernels take; only while dense().
+  // What kernels take.
   op::TensorView view() const {
-    return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}};
+    op::TensorView view(local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_},
+                        strides_);
+    view.version = version();
+    return view;
   }
 
   // Another view of the same memory, outside the tape. Strides count elements.

@@ -15,6 +15,7 @@
 #include "oneflow_like/runtime/graph_session.h"
 #include "oneflow_like/tensor/context.h"
 #include "python/src/module.h"
+#include "python/src/scalars.h"
 
 namespace ofl::python {
 namespace {
@@ -44,6 +45,13 @@ AttrValue AttrFrom(const op::AttrDef& def, nb::handle value) {
     case op::AttrType::kFloat: return nb::cast<double>(value);
     case op::AttrType::kString: return nb::cast<std::string>(value);
     case op::AttrType::kInts: return nb::cast<std::vector<int64_t>>(value);
+    case op::AttrType::kFloats: return nb::cast<std::vector<double>>(value);
+    case op::AttrType::kScalar: {
+      AttrValue number;
+      if (!NumberFrom(value.ptr(), &number))
+        Throw(Error(Code::kTypeMismatch) << "attribute " << def.name << " must be a number");
+      return number;
+    }
     case op::AttrType::kDType: {
       DType dtype;
       if (!DTypeFrom(value.ptr(), &dtype))

@@ -55,14 +55,33 @@ bool IntsFrom(PyObject* o, std::vector<int64_t>* out) {
 
 const char* TypeText(op::AttrType type) {
   switch (type) {
-    case op::AttrType::kBool: return "bool";
-    case op::AttrType::kInt: return "int";
-    case op::AttrType::kFloat: return "float";
-    case op::AttrType::kString: return "str";
     case op::AttrType::kInts: return "int or tuple of ints";
+    case op::AttrType::kFloats: return "tuple of floats";
     case op::AttrType::kDType: return "oneflow_like.dtype";
+    default: return op::AttrTypeName(type);
   }
-  return "?";
+}
+
+bool FloatFrom(PyObject* o, double* out) {
+  if (TensorOf(o) != nullptr) return false;
+  *out = PyFloat_AsDouble(o);
+  if (*out == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    return false;
+  }
+  return true;
+}
+
+bool FloatsFrom(PyObject* o, std::vector<double>* out) {
+  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
+  const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
+  if (!items.is_valid()) throw nb::python_error();
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
+    double one = 0;
+    if (!FloatFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
+    out->push_back(one);
+  }
+  return true;
 }
 
 bool AttrFrom(op::AttrType type, PyObject* o, AttrValue* out) {
@@ -78,15 +97,18 @@ bool AttrFrom(op::AttrType type, PyObject* o, AttrValue* out) {
       return true;
     }
     case op::AttrType::kFloat: {
-      if (TensorOf(o) != nullptr) return false;
-      const double v = PyFloat_AsDouble(o);
-      if (v == -1.0 && PyErr_Occurred()) {
-        PyErr_Clear();
-        return false;
-      }
+      double v = 0;
+      if (!FloatFrom(o, &v)) return false;
       *out = v;
       return true;
     }
+    case op::AttrType::kFloats: {
+      std::vector<double> v;
+      if (!FloatsFrom(o, &v)) return false;
+      *out = std::move(v);
+      return true;
+    }
+    case op::AttrType::kScalar: return NumberFrom(o, out);
     case op::AttrType::kString: {
       const char* text = PyUnicode_Check(o) ? PyUnicode_AsUTF8(o) : nullptr;
       if (text == nullptr) return false;
@@ -246,8 +268,8 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
       }
       continue;
     }
-    AttrValue value;
-    if (!AttrFrom(p.attr->type, o, &value)) {
+    AttrValue value = NoValue{};
+    if (!(o == Py_None && p.attr->optional) && !AttrFrom(p.attr->type, o, &value)) {
       return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
                              TypeNameOf(o));
     }
@@ -278,9 +300,6 @@ Result<op::Values> RunCall(const Call& call) {
                          call.given[left ? 0 : 1], left);
   }
   OFL_TRY(CollectInputs(call, inputs));
-  if (call.binding.params.size() == 2 && inputs.size() == 2 && call.binding.def->attrs.empty()) {
-    return RunBinaryOp(*call.binding.def, inputs);
-  }
   OFL_TRY(CollectAttrs(call, attrs));
   const bool placed = call.placement != nullptr && call.placement != Py_None;
   const bool laid_out = call.sbp != nullptr && call.sbp != Py_None;
@@ -355,7 +374,7 @@ Result<op::Values> RunBinary(const op::OpDef& def, PyObject* a, PyObject* b, PyT
   if (x == nullptr) return RunWithNumber(def, y->value, a, true);
   if (y == nullptr) return RunWithNumber(def, x->value, b, false);
   const op::Value operands[2] = {x->value, y->value};
-  return RunBinaryOp(def, operands);
+  return tensor::Dispatch(def, operands, {});
 }
 
 template <int kSlot>

@@ -26,6 +26,15 @@ nb::object AttrObject(const AttrValue& value) {
       for (int64_t i : v) list.append(i);
       return list;
     }
+    nb::object operator()(std::complex<double> v) const {
+      return nb::steal(PyComplex_FromDoubles(v.real(), v.imag()));
+    }
+    nb::object operator()(const std::vector<double>& v) const {
+      nb::list list;
+      for (double f : v) list.append(f);
+      return list;
+    }
+    nb::object operator()(NoValue) const { return nb::none(); }
   };
   return std::visit(Visitor(), value);
 }
@@ -36,9 +45,21 @@ Result<AttrValue> AttrFromObject(const std::string& name, nb::handle object) {
   if (nb::isinstance<nb::int_>(object)) return AttrValue(nb::cast<int64_t>(object));
   if (nb::isinstance<nb::float_>(object)) return AttrValue(nb::cast<double>(object));
   if (nb::isinstance<nb::str>(object)) return AttrValue(nb::cast<std::string>(object));
+  if (object.is_none()) return AttrValue(NoValue{});
+  if (PyComplex_Check(object.ptr())) {
+    const Py_complex c = PyComplex_AsCComplex(object.ptr());
+    return AttrValue(std::complex<double>(c.real, c.imag));
+  }
   if (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object)) {
     std::vector<int64_t> list;
-    for (nb::handle item : object) list.push_back(nb::cast<int64_t>(item));
+    std::vector<double> floats;
+    for (nb::handle item : object) {
+      if (nb::isinstance<nb::float_>(item)) floats.push_back(nb::cast<double>(item));
+      else list.push_back(nb::cast<int64_t>(item));
+    }
+    OFL_ENSURE(list.empty() || floats.empty(), Code::kTypeMismatch)
+        << "[call_op] attribute '" << name << "' mixes ints and floats; expected one type";
+    if (!floats.empty()) return AttrValue(std::move(floats));
     return AttrValue(std::move(list));
   }
   DType dtype = DType::kFloat32;
@@ -84,6 +105,10 @@ nb::list OpSamples(const std::string& name) {
     entry["attrs"] = AttrsObject(sample.attrs);
     entry["low"] = sample.low;
     entry["high"] = sample.high;
+    nb::list ranges;
+    for (size_t i = 0; i < sample.inputs.size(); ++i)
+      ranges.append(nb::make_tuple(sample.RangeOf(i).first, sample.RangeOf(i).second));
+    entry["ranges"] = ranges;
     entry["note"] = sample.note;
     list.append(entry);
   }

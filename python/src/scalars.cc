@@ -1,10 +1,10 @@
 #include "python/src/scalars.h"
 
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
@@ -17,25 +17,21 @@ namespace {
 std::unordered_map<std::string, op::Value>* scalar_cache = nullptr;
 constexpr size_t kMaxScalars = 1024;
 
-// How a binary operator takes a number: on the right, on the left.
-struct ScalarForms {
-  const op::OpDef* right = nullptr;
-  const op::OpDef* left = nullptr;
-  bool negate_right = false;  // x - s is x + (-s)
-};
-std::unordered_map<const op::OpDef*, ScalarForms>* scalar_forms = nullptr;
-const op::OpDef* true_division = nullptr;
-
-bool IsWhole(PyObject* number) { return PyLong_Check(number) || PyIndex_Check(number); }
-
-// The dtype a weak scalar takes beside a tensor of `dtype`.
-DType WeakDType(DType dtype, PyObject* number) {
-  if (PyBool_Check(number)) return dtype;
-  if (IsWhole(number)) return dtype == DType::kBool ? DType::kInt64 : dtype;
-  return IsFloating(dtype) ? dtype : DType::kFloat32;
+// The number's own dtype, and the weight of a number, in promotion.
+op::TypedOperand Weak(const Scalar& number) {
+  return {number.dtype(), op::TypedOperand::Weight::kNumber};
 }
 
-Result<op::Value> MakeScalar(DType dtype, double value, const op::Value& beside) {
+Result<Scalar> NumberOf(PyObject* object, std::string_view op) {
+  AttrValue value;
+  if (NumberFrom(object, &value)) return Scalar::Of(value);
+  return Error(Code::kTypeMismatch)
+         << "[" << op << "] an operand has the wrong type: got " << TypeNameOf(object)
+         << "; expected a Tensor or a number of at most 64 bits; flow.from_numpy(array) makes a "
+         << "Tensor";
+}
+
+Result<op::Value> MakeScalar(DType dtype, const Scalar& value, const op::Value& beside) {
   const Attrs attrs{{"shape", std::vector<int64_t>{}}, {"value", value}, {"dtype", dtype}};
   const sbp::Layout* layout = beside->layout();
   if (layout != nullptr && tensor::CurrentTracer() == nullptr) {
@@ -50,99 +46,101 @@ Result<op::Value> MakeScalar(DType dtype, double value, const op::Value& beside)
   return tensor::ToGlobal(scalar, layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank()));
 }
 
-Result<double> NumberOf(PyObject* number, std::string_view op) {
-  const double value = PyFloat_AsDouble(number);
-  if (value == -1.0 && PyErr_Occurred()) {
-    PyErr_Clear();
-    return Error(Code::kTypeMismatch)
-           << "[" << op << "] an operand has the wrong type: got " << TypeNameOf(number)
-           << "; expected a Tensor or a number; flow.from_numpy(array) makes a Tensor";
-  }
-  return value;
-}
-
-}  // namespace
-
-bool IsNumber(PyObject* o) {
-  return PyFloat_Check(o) || PyLong_Check(o) ||
-         (PyNumber_Check(o) && !TensorOf(o) && PyObject_HasAttrString(o, "dtype") &&
-          PyObject_HasAttrString(o, "item"));
-}
-
-Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::string_view op) {
-  OFL_ASSIGN(const double value, NumberOf(number, op));
-  const DType dtype = WeakDType(other->meta().dtype, number);
+Result<op::Value> CachedScalar(DType dtype, const Scalar& number, const op::Value& beside) {
   // In a graph it is the graph's; in compile_world it has no memory and is of no use elsewhere.
   if (tensor::CurrentTracer() != nullptr || tensor::Context::Get().imaginary()) {
-    return MakeScalar(dtype, value, other);
+    return MakeScalar(dtype, number, beside);
   }
-  std::string key(sizeof(double) + 1 + 2 * sizeof(void*), '\0');
-  std::memcpy(key.data(), &value, sizeof value);
-  key[sizeof value] = static_cast<char>(dtype);
-  if (const sbp::Layout* layout = other->layout(); layout != nullptr) {
+  std::string key = AttrToString(number);
+  key.push_back(static_cast<char>(dtype));
+  if (const sbp::Layout* layout = beside->layout(); layout != nullptr) {
     const void* identity = &layout->placement.ranks();  // equal placements share it
-    std::memcpy(key.data() + sizeof value + 1, &identity, sizeof identity);
+    key.append(reinterpret_cast<const char*>(&identity), sizeof identity);
   }
   auto found = scalar_cache->find(key);
   if (found != scalar_cache->end()) return found->second;
-  OFL_ASSIGN(op::Value scalar, MakeScalar(dtype, value, other));
+  OFL_ASSIGN(op::Value scalar, MakeScalar(dtype, number, beside));
   if (scalar_cache->size() >= kMaxScalars) scalar_cache->clear();
   scalar_cache->emplace(std::move(key), scalar);
   return scalar;
 }
 
-Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
+const op::OpDef* FormOf(const std::string& name) {
+  return name.empty() ? nullptr : op::OpRegistry::Get().Find(name);
+}
+
+// x - s is x + (-s), exactly, but for the one integer that has no negative.
+Scalar Negated(const Scalar& s) {
+  switch (s.category()) {
+    case DTypeCategory::kFloating: return -s.As<double>();
+    case DTypeCategory::kComplex: return -s.As<std::complex<double>>();
+    default: return static_cast<int64_t>(0 - static_cast<uint64_t>(s.As<int64_t>()));
+  }
+}
+
+}  // namespace
+
+bool IsNumber(PyObject* o) {
+  return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) ||
+         (PyNumber_Check(o) && !TensorOf(o) && PyObject_HasAttrString(o, "dtype") &&
+          PyObject_HasAttrString(o, "item"));
+}
+
+bool NumberFrom(PyObject* o, AttrValue* out) {
+  if (PyBool_Check(o)) return *out = o == Py_True, true;
+  if (PyComplex_Check(o)) {
+    const Py_complex c = PyComplex_AsCComplex(o);
+    return *out = std::complex<double>(c.real, c.imag), true;
+  }
+  if (PyFloat_Check(o)) return *out = PyFloat_AS_DOUBLE(o), true;
+  if (TensorOf(o) != nullptr || !IsNumber(o)) return false;
+  nb::object plain = nb::borrow(o);
+  if (!PyLong_Check(o)) {  // NumPy's scalars: their own word for what they are
+    plain = nb::steal(PyObject_CallMethod(o, "item", nullptr));
+    if (!plain.is_valid()) throw nb::python_error();
+    if (!PyLong_Check(plain.ptr())) return plain.ptr() != o && NumberFrom(plain.ptr(), out);
+    if (PyBool_Check(plain.ptr())) return *out = plain.ptr() == Py_True, true;
+  }
+  int overflow = 0;
+  const int64_t whole = PyLong_AsLongLongAndOverflow(plain.ptr(), &overflow);
+  if (whole == -1 && PyErr_Occurred()) throw nb::python_error();
+  if (overflow != 0) return false;
+  return *out = whole, true;
+}
+
+Result<op::Value> ScalarOperand(const op::Value& other, PyObject* object, std::string_view op) {
+  OFL_ASSIGN(const Scalar number, NumberOf(object, op));
+  // The number weighs least, whatever the operator promotes to.
+  const op::TypedOperand typed[2] = {
+      {other->meta().dtype, op::TypedOperand::Weight::kTensor}, Weak(number)};
+  OFL_ASSIGN(DType dtype, op::ResultType(typed));
+  return CachedScalar(dtype, number, other);
+}
+
+Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* object,
                                  bool left) {
-  auto found = scalar_forms->find(&def);
+  OFL_ASSIGN(Scalar number, NumberOf(object, def.name));
+  const op::TypedOperand typed[2] = {
+      {x->meta().dtype, op::TypedOperand::Weight::kTensor}, Weak(number)};
+  DType dtype = x->meta().dtype;
+  if (def.promotion != op::Promotion::kNone) {
+    OFL_ASSIGN(auto promoted, op::PromotedDType(def, typed));
+    if (promoted) dtype = *promoted;
+  }
   op::Value tensor = x;
-  DType dtype = WeakDType(x->meta().dtype, number);
-  if (&def == true_division && !IsFloating(dtype)) dtype = DType::kFloat32;
   if (dtype != x->meta().dtype) {
     OFL_ASSIGN(tensor, tensor::CallOp("cast", {x}, {{"dtype", dtype}}));
   }
-  const op::OpDef* form =
-      found == scalar_forms->end() ? nullptr : (left ? found->second.left : found->second.right);
-  const bool fits = IsFloating(dtype) || (dtype != DType::kBool && &def != true_division &&
-                                          IsWhole(number) && def.name != "pow");
-  if (form != nullptr && fits) {
-    OFL_ASSIGN(double value, NumberOf(number, def.name));
-    if (!left && found->second.negate_right) value = -value;
-    return tensor::Dispatch(*form, {&tensor, 1}, {{"scalar", value}});
+  const op::OpDef* form = FormOf(left ? def.number_forms.left : def.number_forms.right);
+  if (form != nullptr && !form->Providers(DeviceKind::kCpu, dtype).empty()) {
+    if (!left && def.number_forms.negate_right) number = Negated(number);
+    return tensor::Dispatch(*form, {&tensor, 1}, {{"scalar", number}});
   }
-  OFL_ASSIGN(op::Value scalar, ScalarOperand(tensor, number, def.name));
+  OFL_ASSIGN(op::Value scalar, CachedScalar(dtype, number, tensor));
   const op::Value operands[2] = {left ? scalar : tensor, left ? tensor : scalar};
   return tensor::Dispatch(def, operands, {});
 }
 
-Result<op::Values> RunBinaryOp(const op::OpDef& def, std::span<const op::Value> operands) {
-  if (&def != true_division || IsFloating(operands[0]->meta().dtype) ||
-      IsFloating(operands[1]->meta().dtype)) {
-    return tensor::Dispatch(def, operands, {});
-  }
-  op::Value floats[2];
-  for (int i = 0; i < 2; ++i) {
-    OFL_ASSIGN(floats[i], tensor::CallOp("cast", {operands[static_cast<size_t>(i)]},
-                                         {{"dtype", DType::kFloat32}}));
-  }
-  return tensor::Dispatch(def, floats, {});
-}
-
-void PrepareScalars() {
-  scalar_cache = new std::unordered_map<std::string, op::Value>;
-  scalar_forms = new std::unordered_map<const op::OpDef*, ScalarForms>;
-  const auto& registry = op::OpRegistry::Get();
-  true_division = registry.Find("div");
-  auto add = [&](const char* name, const char* right, const char* left, bool negate) {
-    if (const op::OpDef* def = registry.Find(name); def != nullptr) {
-      (*scalar_forms)[def] = {right ? registry.Find(right) : nullptr,
-                              left ? registry.Find(left) : nullptr, negate};
-    }
-  };
-  add("add", "add_scalar", "add_scalar", false);
-  add("sub", "add_scalar", "rsub_scalar", true);
-  add("mul", "mul_scalar", "mul_scalar", false);
-  add("div", "div_scalar", "rdiv_scalar", false);
-  add("pow", "pow_scalar", nullptr, false);
-}
+void PrepareScalars() { scalar_cache = new std::unordered_map<std::string, op::Value>; }
 
 }  // namespace ofl::python

@@ -5,8 +5,12 @@
 
 namespace ofl::python {
 
-// int, float, bool, or a NumPy scalar.
+// int, float, bool, complex, or a NumPy scalar.
 bool IsNumber(PyObject* object);
+
+// The exact number of a bool, int, float, complex or NumPy scalar; false for everything else, and
+// for integers beyond 64 bits.
+bool NumberFrom(PyObject* object, AttrValue* out);
 
 // A 0-d tensor of the number: on `other`'s placement, of the dtype a weak number takes beside it.
 Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::string_view op);
@@ -15,9 +19,6 @@ Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::s
 // operator's scalar form where the registry has one.
 Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
                                  bool left);
-
-// A binary operator on two tensors: integers divide as floats.
-Result<op::Values> RunBinaryOp(const op::OpDef& def, std::span<const op::Value> operands);
 
 // Called once, when the registry is bound.
 void PrepareScalars();

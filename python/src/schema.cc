@@ -8,16 +8,21 @@
 namespace ofl::python {
 namespace {
 
+// As the stub generator names types.
 const char* TypeNameOf(op::AttrType type) {
-  switch (type) {
-    case op::AttrType::kBool: return "bool";
-    case op::AttrType::kInt: return "int";
-    case op::AttrType::kFloat: return "float";
-    case op::AttrType::kString: return "str";
-    case op::AttrType::kInts: return "ints";
-    case op::AttrType::kDType: return "dtype";
+  if (type == op::AttrType::kInts) return "ints";
+  if (type == op::AttrType::kFloats) return "floats";
+  return op::AttrTypeName(type);
+}
+
+const char* AutocastName(op::Autocast autocast) {
+  switch (autocast) {
+    case op::Autocast::kNone: return "none";
+    case op::Autocast::kLower: return "lower";
+    case op::Autocast::kFloat32: return "float32";
+    case op::Autocast::kWidest: return "widest";
   }
-  return "";
+  return "?";
 }
 
 nb::dict Schema(const op::OpDef& def) {
@@ -30,12 +35,13 @@ nb::dict Schema(const op::OpDef& def) {
     entry["mutated"] = operand.mutated;
     inputs.append(entry);
   }
-  for (const std::string& output : def.outputs) outputs.append(output);
+  for (const op::Output& output : def.outputs) outputs.append(output.name);
   for (const op::AttrDef& attr : def.attrs) {
     nb::dict entry;
     entry["name"] = attr.name;
     entry["type"] = TypeNameOf(attr.type);
     entry["required"] = !attr.default_value.has_value();
+    entry["optional"] = attr.optional;
     attrs.append(entry);
   }
   nb::dict schema;
@@ -45,6 +51,10 @@ nb::dict Schema(const op::OpDef& def) {
   schema["method"] = def.py_method;
   schema["dunder"] = def.py_dunder;
   schema["rule"] = def.rule_text;
+  schema["version"] = def.version;
+  schema["composite"] = def.composite;
+  schema["oracle"] = def.oracle;
+  schema["autocast"] = AutocastName(def.autocast);
   schema["inputs"] = inputs;
   schema["outputs"] = outputs;
   schema["attrs"] = attrs;

@@ -22,7 +22,8 @@ Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
   }
   Values outputs = Apply(*def, std::move(inputs), *completed);
   if (!status_.ok()) return nothing();
-  OFL_CHECK(outputs.size() == def->outputs.size())
+  const bool any_number = !def->outputs.empty() && def->outputs.back().variadic;
+  OFL_CHECK(any_number || outputs.size() == def->outputs.size())
       << "builder returned " << outputs.size() << " outputs of " << name;
   return outputs;
 }

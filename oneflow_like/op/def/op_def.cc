@@ -6,16 +6,10 @@
 namespace ofl::op {
 namespace {
 
-const char* TypeName(AttrType type) {
-  switch (type) {
-    case AttrType::kBool: return "bool";
-    case AttrType::kInt: return "int";
-    case AttrType::kFloat: return "float";
-    case AttrType::kString: return "str";
-    case AttrType::kInts: return "list of int";
-    case AttrType::kDType: return "dtype";
-  }
-  return "?";
+bool IsNumber(const AttrValue& value) {
+  return std::holds_alternative<bool>(value) || std::holds_alternative<int64_t>(value) ||
+         std::holds_alternative<double>(value) ||
+         std::holds_alternative<std::complex<double>>(value);
 }
 
 bool HoldsType(const AttrValue& value, AttrType type) {
@@ -23,8 +17,10 @@ bool HoldsType(const AttrValue& value, AttrType type) {
     case AttrType::kBool: return std::holds_alternative<bool>(value);
     case AttrType::kInt: return std::holds_alternative<int64_t>(value);
     case AttrType::kFloat: return std::holds_alternative<double>(value);
+    case AttrType::kScalar: return IsNumber(value);
     case AttrType::kString: return std::holds_alternative<std::string>(value);
     case AttrType::kInts: return std::holds_alternative<std::vector<int64_t>>(value);
+    case AttrType::kFloats: return std::holds_alternative<std::vector<double>>(value);
     case AttrType::kDType: return std::holds_alternative<DType>(value);
   }
   return false;
@@ -101,6 +97,31 @@ Status CheckShapes(std::span<const TensorMeta> metas, const char* whose) {
 
 }  // namespace
 
+const char* AttrTypeName(AttrType type) {
+  switch (type) {
+    case AttrType::kBool: return "bool";
+    case AttrType::kInt: return "int";
+    case AttrType::kFloat: return "float";
+    case AttrType::kScalar: return "number";
+    case AttrType::kString: return "str";
+    case AttrType::kInts: return "list of int";
+    case AttrType::kFloats: return "list of float";
+    case AttrType::kDType: return "dtype";
+  }
+  return "?";
+}
+
+bool Allows(Access access, const Shape& shape, const Strides& strides) {
+  if (access == Access::kStrided || IsDense(shape, strides)) return true;
+  const int rank = shape.rank();
+  if (access == Access::kDense || rank < 2) return false;
+  const auto lies = [&](int row, int column) {
+    return (strides[column] == 1 || shape[column] == 1) &&
+           (strides[row] >= std::max<int64_t>(shape[column], 1) || shape[row] == 1);
+  };
+  return lies(rank - 2, rank - 1) || lies(rank - 1, rank - 2);
+}
+
 bool OpDef::Has(Trait t) const { return std::ranges::find(traits, t) != traits.end(); }
 
 bool OpDef::InputMutated(int i) const { return !inputs.empty() && InputAt(i).mutated; }
@@ -108,6 +129,53 @@ bool OpDef::InputMutated(int i) const { return !inputs.empty() && InputAt(i).mut
 const Operand& OpDef::InputAt(int i) const {
   OFL_CHECK(!inputs.empty()) << "operator " << name << " has no inputs";
   return inputs[std::min<size_t>(i, inputs.size() - 1)];
+}
+
+const Output& OpDef::OutputAt(int i) const {
+  OFL_CHECK(!outputs.empty()) << "operator " << name << " has no outputs";
+  return outputs[std::min<size_t>(i, outputs.size() - 1)];
+}
+
+std::vector<const KernelProvider*> OpDef::Providers(DeviceKind device, DType dtype) const {
+  std::vector<const KernelProvider*> found;
+  for (const KernelEntry& entry : kernels)
+    if (entry.device == device && entry.dtype == dtype) found.push_back(&entry.provider);
+  return found;
+}
+
+Result<int64_t> OpDef::ScratchBound(DeviceKind device, std::span<const TensorMeta> input_metas,
+                                    std::span<const TensorMeta> output_metas, const Attrs& given,
+                                    int threads) const {
+  OFL_ENSURE(!input_metas.empty() || !output_metas.empty(), Code::kInternal)
+      << "[" << name << "] has neither inputs nor outputs to choose a kernel by";
+  const DType dtype = input_metas.empty() ? output_metas[0].dtype : input_metas[0].dtype;
+  // A dry run on the null device accounts what the CPU would take.
+  const DeviceKind counted = device == DeviceKind::kNull ? DeviceKind::kCpu : device;
+  int64_t bound = 0;
+  bool served = device == DeviceKind::kNull;
+  for (const KernelEntry& entry : kernels) {
+    if (entry.device != counted || entry.dtype != dtype) continue;
+    served = true;
+    if (entry.provider.bound != nullptr)
+      bound = std::max(bound, entry.provider.bound(input_metas, output_metas, given, threads));
+  }
+  if (served) return bound;
+  std::string got, exist;
+  for (const TensorMeta& m : input_metas) got += (got.empty() ? "" : ", ") + m.ToString();
+  for (const KernelEntry& entry : kernels) {
+    const std::string dtype_name = DTypeName(entry.dtype);
+    const bool listed = exist.find(dtype_name) != std::string::npos;
+    if (entry.device == device && !listed) exist += (exist.empty() ? "" : ", ") + dtype_name;
+  }
+  if (exist.empty()) {
+    return Error(Code::kUnimplemented)
+           << "[" << name << "] no kernel for device " << DeviceKindName(device) << ": got "
+           << (got.empty() ? "no inputs" : got) << "; this build has kernels for cpu only";
+  }
+  return Error(Code::kUnimplemented)
+         << "[" << name << "] no " << DeviceKindName(device) << " kernel for " << DTypeName(dtype)
+         << ": got " << (got.empty() ? "no inputs" : got) << "; expected one of: " << exist
+         << "; cast the input first";
 }
 
 Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
@@ -122,14 +190,19 @@ Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
     if (value == nullptr) {
       OFL_ENSURE(a.default_value.has_value(), Code::kInvalidArgument)
           << "[" << name << "] attribute '" << a.name << "' is missing; expected a value of type "
-          << TypeName(a.type);
+          << AttrTypeName(a.type);
       given.Set(a.name, *a.default_value);
     } else if (a.type == AttrType::kFloat && std::holds_alternative<int64_t>(*value)) {
       given.Set(a.name, static_cast<double>(std::get<int64_t>(*value)));
+    } else if (a.type == AttrType::kFloats &&
+               std::holds_alternative<std::vector<int64_t>>(*value)) {
+      const auto ints = std::get<std::vector<int64_t>>(*value);
+      given.Set(a.name, std::vector<double>(ints.begin(), ints.end()));
     } else {
-      OFL_ENSURE(HoldsType(*value, a.type), Code::kTypeMismatch)
+      const bool none = a.optional && std::holds_alternative<NoValue>(*value);
+      OFL_ENSURE(none || HoldsType(*value, a.type), Code::kTypeMismatch)
           << "[" << name << "] attribute '" << a.name << "' has the wrong type: got "
-          << AttrToString(*value) << "; expected a value of type " << TypeName(a.type);
+          << AttrToString(*value) << "; expected a value of type " << AttrTypeName(a.type);
     }
   }
   return given;
@@ -145,7 +218,8 @@ Result<std::vector<TensorMeta>> OpDef::Infer(std::span<const TensorMeta> metas,
   Status cause = infer(context);
   if (cause.ok()) cause = CheckShapes(context.outputs, "the result would have");
   if (!cause.ok()) return Wrap(*this, cause, Got(*this, metas, given));
-  OFL_CHECK(context.outputs.size() == outputs.size())
+  const bool any_number = !outputs.empty() && outputs.back().variadic;
+  OFL_CHECK(any_number || context.outputs.size() == outputs.size())
       << "operator " << name << " inferred " << context.outputs.size() << " outputs, declares "
       << outputs.size();
   return std::move(context.outputs);

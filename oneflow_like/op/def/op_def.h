@@ -13,23 +13,67 @@
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/core/tensor_meta.h"
 #include "oneflow_like/op/def/builder.h"
-#include "oneflow_like/op/kernel/kernel.h"
+#include "oneflow_like/op/def/kernel_ref.h"
 #include "sbp/rule.h"
 
 namespace ofl::op {
 
 struct Operand {
   std::string name;
-  bool variadic = false;  // the last input may stand for any number (>= 1) of tensors
-  bool optional = false;  // trailing inputs may be left out
+  bool variadic = false;  // a list of any number (>= 1) of tensors
+  bool optional = false;  // may be left out
   bool mutated = false;   // the kernel updates this input in place (optimizer updates)
+  bool promotes = true;   // its dtype takes part in the promotion of operands
+  Access access = Access::kDense;
 };
 
-enum class AttrType { kBool, kInt, kFloat, kString, kInts, kDType };
+// Where a view's elements lie in the memory of its base.
+struct ViewGeometry {
+  Shape shape;
+  Strides strides;     // in elements
+  int64_t offset = 0;  // of the first element, from the base's first
+};
+// The geometry of a view of `base`, whose elements lie as `strides` say. kUnimplemented where no
+// strides express it: the caller copies.
+using ViewFn = Result<ViewGeometry> (*)(const Shape& base, const Strides& strides,
+                                        const Attrs& attrs);
+
+struct Output {
+  std::string name;
+  bool variadic = false;        // any number of tensors, as inference says
+  bool bounded = false;         // inference gives a bound of axis 0; the kernel says how many it used
+  Access access = Access::kDense;
+};
+
+enum class AttrType { kBool, kInt, kFloat, kScalar, kString, kInts, kFloats, kDType };
+const char* AttrTypeName(AttrType type);  // "bool", "int", "float", "number", ...
 struct AttrDef {
   std::string name;
   AttrType type;
   std::optional<AttrValue> default_value;  // none: required
+  bool optional = false;                   // NoValue is a value of it
+};
+
+// What autocast does with the floating inputs of an operator.
+enum class Autocast : uint8_t {
+  kNone,     // leaves them
+  kLower,    // casts to the lower precision: matrix products
+  kFloat32,  // casts to float32: sums, exponentials
+  kWidest,   // casts all to the widest among them
+};
+
+// How the dtypes of operands become one before inference (op/def/promotion.h).
+enum class Promotion : uint8_t {
+  kNone,    // the operator takes what it is given
+  kCommon,  // torch's common dtype of the operands that take part
+  kFloat,   // the same, and integers and bool become the default float: true division, exp
+};
+
+// A binary operator's forms that take a number instead of a tensor, by registry name.
+struct NumberForms {
+  std::string right;           // x op number
+  std::string left;            // number op x
+  bool negate_right = false;   // x - s is x + (-s)
 };
 
 class InferContext {
@@ -41,6 +85,12 @@ class InferContext {
   template <class T>
   const T& attr(std::string_view name) const {
     return attrs_.Get<T>(name);
+  }
+  Scalar number(std::string_view name) const { return attrs_.Number(name); }
+  // Null where an optional attribute was given no value.
+  template <class T>
+  const T* maybe(std::string_view name) const {
+    return attrs_.Maybe<T>(name);
   }
   const Attrs& attrs() const { return attrs_; }
   void AddOutput(TensorMeta meta) { outputs.push_back(meta); }
@@ -87,7 +137,8 @@ using RuleTextFn = std::string (*)(std::span<const Shape> inputs, std::span<cons
 using RuleFn = Result<sbp::FactorRule> (*)(std::span<const Shape> inputs,
                                            std::span<const Shape> outputs, const Attrs& attrs,
                                            int64_t parts);
-// Rewrites the operator as others whose reduced factors may be split (two-stage operators).
+// Writes the operator in others: of a composite its whole meaning, of a fused operator the form
+// that can be split where its own kernel cannot (two-stage operators), and differentiated twice.
 using DecomposeFn = Values (*)(Builder& b, std::span<const Value> inputs, const Attrs& attrs);
 // Adapts attributes that hold sizes (reshape's shape) to one rank's shards.
 using LocalAttrsFn = Attrs (*)(const Attrs& attrs, std::span<const Shape> local_inputs,
@@ -105,6 +156,11 @@ struct Sample {
   double low = -2.0;
   double high = 2.0;
   std::string note;
+  // Ranges of single inputs, where they differ; empty or one for each input.
+  std::vector<std::pair<double, double>> ranges;
+  std::pair<double, double> RangeOf(size_t input) const {
+    return input < ranges.size() ? ranges[input] : std::pair(low, high);
+  }
 };
 struct ErrorSample {
   std::vector<TensorMeta> inputs;
@@ -126,8 +182,12 @@ class OpDef {
   std::string name;
   std::string doc;
   std::vector<Operand> inputs;
-  std::vector<std::string> outputs;
+  std::vector<Output> outputs;
   std::vector<AttrDef> attrs;
+  int version = 1;  // grows when the meaning of saved calls changes; plans keep it
+  Autocast autocast = Autocast::kNone;
+  Promotion promotion = Promotion::kNone;
+  NumberForms number_forms;
   InferFn infer = nullptr;
   std::string rule_text;  // one of rule_text, rule_text_fn, rule_fn
   RuleTextFn rule_text_fn = nullptr;
@@ -139,8 +199,13 @@ class OpDef {
   FlopsFn flops = nullptr;
   std::vector<Trait> traits;
   std::vector<std::pair<int, int>> in_place;  // (output, input) that may share memory
-  // CPU kernels by the dtype of the first input (or first output when there are none).
-  std::map<DType, Kernel> cpu_kernels;
+  // Of a view: output 0 lies in the memory of input 0, as `view` says; `write_back` names the
+  // operator (base, value, the same attributes) -> base with the view's elements replaced.
+  ViewFn view = nullptr;
+  std::string write_back;
+  bool composite = false;             // `decompose` says all: no inference, rule, gradient, kernel
+  std::vector<KernelEntry> kernels;   // providers of one key in the order of preference
+  std::string oracle;                 // a NumPy expression over inputs and attributes, for tests
   std::function<std::vector<Sample>()> samples;
   std::vector<ErrorSample> error_samples;
   // Signatures known to be legal that the rule does not claim, each with the reason.
@@ -152,6 +217,14 @@ class OpDef {
   bool Has(Trait t) const;
   bool InputMutated(int i) const;
   const Operand& InputAt(int i) const;  // resolves the variadic last operand
+  const Output& OutputAt(int i) const;  // likewise
+  // The providers for a device and a primary dtype, in the order of preference.
+  std::vector<const KernelProvider*> Providers(DeviceKind device, DType dtype) const;
+  // Bytes of scratch and state that a call may take on a device, over all its providers.
+  // kUnimplemented names operator, device, dtypes and what exists.
+  Result<int64_t> ScratchBound(DeviceKind device, std::span<const TensorMeta> inputs,
+                               std::span<const TensorMeta> outputs, const Attrs& attrs,
+                               int threads) const;
 
   // Fills defaults, checks names, types and the number of inputs.
   Result<Attrs> CompleteAttrs(Attrs given) const;
@@ -184,6 +257,20 @@ class OpDefBuilder {
   OpDefBuilder& Out(std::string name);                  // once for each output
   OpDefBuilder& Attr(std::string name, AttrType type);  // required
   OpDefBuilder& Attr(std::string name, AttrType type, AttrValue default_value);
+  OpDefBuilder& OptionalAttr(std::string name, AttrType type);  // "no value" unless given
+  OpDefBuilder& OutVariadic(std::string name);
+  OpDefBuilder& OutBounded(std::string name);
+  OpDefBuilder& Version(int version);
+  OpDefBuilder& Autocast(op::Autocast autocast);
+  OpDefBuilder& Promote(Promotion promotion);
+  OpDefBuilder& NoPromotion(std::string input);  // this operand keeps out: a condition
+  OpDefBuilder& Numbers(NumberForms forms);
+  OpDefBuilder& Strided();                           // all inputs and outputs, as they come
+  OpDefBuilder& Strided(std::string operand);        // one input or output
+  OpDefBuilder& Matrix(std::string operand);         // Access::kMatrix
+  OpDefBuilder& View(ViewFn fn, std::string write_back);
+  OpDefBuilder& Compose(DecomposeFn fn);  // makes it a composite
+  OpDefBuilder& Oracle(std::string numpy);
   OpDefBuilder& Infer(InferFn fn);
   OpDefBuilder& Sbp(std::string rule_text);
   OpDefBuilder& Sbp(RuleTextFn fn);
@@ -195,7 +282,8 @@ class OpDefBuilder {
   OpDefBuilder& Flops(FlopsFn fn);
   OpDefBuilder& Traits(std::vector<Trait> traits);
   OpDefBuilder& InPlace(int output, int input);
-  OpDefBuilder& Cpu(DType dtype, KernelFn fn, WorkspaceFn workspace = nullptr);  // each dtype once
+  OpDefBuilder& Cpu(DType dtype, KernelFn fn, BoundFn bound = nullptr);
+  OpDefBuilder& Kernel(KernelEntry entry);  // after those of the same key
   OpDefBuilder& Py(std::string signature);
   OpDefBuilder& Method(std::string name);
   OpDefBuilder& Dunder(std::string name);
@@ -204,6 +292,8 @@ class OpDefBuilder {
   OpDefBuilder& Unclaimed(std::string signature, std::string why);
 
  private:
+  Operand& InputNamed(const std::string& name);
+  void SetAccess(const std::string& name, Access access);
   OpDef& def_;
 };
 

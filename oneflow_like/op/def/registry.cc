@@ -26,7 +26,15 @@ OpDefBuilder& OpDefBuilder::InMutated(std::string name) {
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Out(std::string name) {
-  def_.outputs.push_back(std::move(name));
+  def_.outputs.push_back({.name = std::move(name)});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::OutVariadic(std::string name) {
+  def_.outputs.push_back({.name = std::move(name), .variadic = true});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::OutBounded(std::string name) {
+  def_.outputs.push_back({.name = std::move(name), .bounded = true});
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Attr(std::string name, AttrType type) {
@@ -81,10 +89,84 @@ OpDefBuilder& OpDefBuilder::InPlace(int output, int input) {
   def_.in_place.emplace_back(output, input);
   return *this;
 }
-OpDefBuilder& OpDefBuilder::Cpu(DType dtype, KernelFn fn, WorkspaceFn workspace) {
-  const bool fresh = def_.cpu_kernels.emplace(dtype, Kernel{fn, workspace}).second;
-  OFL_CHECK(fresh) << "operator " << def_.name << " has two kernels for " << DTypeName(dtype);
+OpDefBuilder& OpDefBuilder::OptionalAttr(std::string name, AttrType type) {
+  def_.attrs.push_back({std::move(name), type, NoValue{}, true});
   return *this;
+}
+OpDefBuilder& OpDefBuilder::Version(int version) {
+  def_.version = version;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Autocast(op::Autocast autocast) {
+  def_.autocast = autocast;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Promote(Promotion promotion) {
+  def_.promotion = promotion;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::NoPromotion(std::string input) {
+  InputNamed(input).promotes = false;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Numbers(NumberForms forms) {
+  def_.number_forms = std::move(forms);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Strided() {
+  for (Operand& operand : def_.inputs) operand.access = Access::kStrided;
+  for (Output& output : def_.outputs) output.access = Access::kStrided;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Strided(std::string operand) {
+  SetAccess(operand, Access::kStrided);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Matrix(std::string operand) {
+  SetAccess(operand, Access::kMatrix);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::View(ViewFn fn, std::string write_back) {
+  def_.view = fn;
+  def_.write_back = std::move(write_back);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Compose(DecomposeFn fn) {
+  def_.decompose = fn;
+  def_.composite = true;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Oracle(std::string numpy) {
+  def_.oracle = std::move(numpy);
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Cpu(DType dtype, KernelFn fn, BoundFn bound) {
+  return Kernel({DeviceKind::kCpu, dtype, {.run = fn, .bound = bound}});
+}
+OpDefBuilder& OpDefBuilder::Kernel(KernelEntry entry) {
+  for (const KernelEntry& known : def_.kernels) {
+    const bool twice = known.device == entry.device && known.dtype == entry.dtype &&
+                       known.provider.run == entry.provider.run;
+    OFL_CHECK(!twice) << "operator " << def_.name << " has a kernel twice for "
+                      << DTypeName(entry.dtype);
+  }
+  def_.kernels.push_back(entry);
+  return *this;
+}
+Operand& OpDefBuilder::InputNamed(const std::string& name) {
+  for (Operand& operand : def_.inputs)
+    if (operand.name == name) return operand;
+  OFL_CHECK(false) << "operator " << def_.name << " has no input " << name;
+  return def_.inputs[0];
+}
+void OpDefBuilder::SetAccess(const std::string& name, Access access) {
+  for (Output& output : def_.outputs) {
+    if (output.name == name) {
+      output.access = access;
+      return;
+    }
+  }
+  InputNamed(name).access = access;
 }
 OpDefBuilder& OpDefBuilder::Py(std::string signature) {
   def_.py_signature = std::move(signature);
@@ -119,12 +201,21 @@ void CheckComplete(const OpDef& def) {
     OFL_CHECK(ok) << "operator " << def.name << ": " << what;
   };
   need(!def.doc.empty(), "has no documentation");
-  need(def.infer != nullptr, "has no inference");
   const int rules =
       !def.rule_text.empty() + (def.rule_text_fn != nullptr) + (def.rule_fn != nullptr);
-  need(rules == 1, "needs exactly one layout rule");
-  need((def.grad != nullptr) != !def.not_differentiable.empty(),
-       "needs a gradient or the reason why it has none");
+  if (def.composite) {
+    need(rules == 0 && def.infer == nullptr && def.grad == nullptr &&
+             def.not_differentiable.empty(),
+         "is a composite: inference, rule and gradient follow from its parts");
+  } else {
+    need(def.infer != nullptr, "has no inference");
+    need(rules == 1, "needs exactly one layout rule");
+    need((def.grad != nullptr) != !def.not_differentiable.empty(),
+         "needs a gradient or the reason why it has none");
+  }
+  need((def.view != nullptr) == !def.write_back.empty(), "a view names its write-back");
+  for (size_t i = 0; i + 1 < def.outputs.size(); ++i)
+    need(!def.outputs[i].variadic, "only the last output may be variadic");
   need(static_cast<bool>(def.samples), "has no samples");
   for (size_t i = 0; i < def.inputs.size(); ++i) {
     const Operand& operand = def.inputs[i];
@@ -168,6 +259,9 @@ OpRegistry::OpRegistry() {
     def.name = entry.name;
     OpDefBuilder builder(def);
     entry.fn(builder);
+    const bool elementwise = def.Has(Trait::kElementwise) && !def.Has(Trait::kUpdate);
+    if (elementwise && def.inputs.size() >= 2 && def.promotion == Promotion::kNone)
+      def.promotion = Promotion::kCommon;
     CheckComplete(def);
   }
   for (const auto& [name, def] : defs_) sorted_.push_back(&def);

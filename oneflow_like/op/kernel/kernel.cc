@@ -1,51 +1,49 @@
 #include "oneflow_like/op/kernel/kernel.h"
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/op/kernel/providers.h"
 
 namespace ofl::op {
 namespace {
 
-Status RunNothing(KernelContext&) { return Status::Ok(); }
-
-std::string KernelDTypes(const OpDef& def) {
-  std::string text;
-  for (const auto& [dtype, kernel] : def.cpu_kernels)
-    text += (text.empty() ? "" : ", ") + std::string(DTypeName(dtype));
-  return text.empty() ? "none" : text;
-}
-
-std::string Describe(std::span<const TensorMeta> metas) {
-  std::string text;
-  for (const TensorMeta& m : metas) text += (text.empty() ? "" : ", ") + m.ToString();
-  return text.empty() ? "no inputs" : text;
+std::vector<TensorMeta> MetasOf(std::span<const TensorView> views) {
+  std::vector<TensorMeta> metas;
+  for (const TensorView& view : views) metas.push_back(view.meta);
+  return metas;
 }
 
 }  // namespace
 
-Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
-                          std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
-                          const Attrs& attrs) {
+std::vector<TensorView> DenseViews(std::span<const TensorMeta> metas) {
+  std::vector<TensorView> views;
+  for (const TensorMeta& meta : metas) views.emplace_back(nullptr, meta);
+  return views;
+}
+
+Result<Kernel> FindKernel(std::string_view op, DeviceKind device, std::span<const TensorView> inputs,
+                          std::span<const TensorView> outputs, const Attrs& attrs, int threads) {
   OFL_ASSIGN(const OpDef* def, OpRegistry::Get().Require(op));
   OFL_ENSURE(!inputs.empty() || !outputs.empty(), Code::kInternal)
       << "[" << op << "] has neither inputs nor outputs to choose a kernel by";
-  const DType dtype = inputs.empty() ? outputs[0].dtype : inputs[0].dtype;
-  const auto at = def->cpu_kernels.find(dtype);
-  const bool found = at != def->cpu_kernels.end();
-  switch (device) {
-    case DeviceKind::kCpu:
-      if (found) return at->second;
-      break;
-    case DeviceKind::kNull:
-      // Runs nothing, but declares the same workspace, so that a dry run accounts it.
-      return Kernel{RunNothing, found ? at->second.workspace : nullptr};
-    case DeviceKind::kCuda:
-      return Error(Code::kUnimplemented)
-             << "[" << op << "] no kernel for device cuda: got " << Describe(inputs)
-             << "; this build has kernels for cpu only";
+  const std::vector<TensorMeta> in = MetasOf(inputs), out = MetasOf(outputs);
+  Kernel kernel;
+  OFL_ASSIGN(kernel.scratch_bytes, def->ScratchBound(device, in, out, attrs, threads));
+  if (device == DeviceKind::kNull) return kernel;
+  const DType dtype = in.empty() ? out[0].dtype : in[0].dtype;
+  const KernelQuery query{inputs, outputs, attrs, threads, kernel.scratch_bytes};
+  Status declined;
+  for (const KernelProvider* provider : ProvidersOf(*def, device, dtype)) {
+    kernel.provider = provider;
+    if (provider->prepare == nullptr) return kernel;
+    auto state = provider->prepare(query);
+    if (state.ok()) {
+      kernel.state = std::move(*state);
+      return kernel;
+    }
+    if (state.status().code() != Code::kUnimplemented) return state.status();
+    declined = state.status();
   }
-  return Error(Code::kUnimplemented)
-         << "[" << op << "] no cpu kernel for " << DTypeName(dtype) << ": got " << Describe(inputs)
-         << "; expected one of: " << KernelDTypes(*def) << "; cast the input first";
+  return declined.WithNote("every provider of [" + std::string(op) + "] declined");
 }
 
 }  // namespace ofl::op

@@ -1,29 +1,55 @@
-// What a kernel is given and how one is found.
+// What a kernel is given, and how one is found.
 //
 // A kernel computes outputs from inputs on one rank's shards. It reads and writes only the views
-// it is given, allocates nothing but its declared workspace, and keeps no state between calls.
+// it is given, allocates nothing but its declared scratch, and keeps no state between calls but
+// what its provider prepared.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "device/device.h"
 #include "oneflow_like/base/status.h"
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/core/tensor_meta.h"
+#include "oneflow_like/op/def/kernel_ref.h"
 
 namespace ofl::op {
 
-// A dense row-major shard. `data` is null exactly when the shard has no elements.
+// A shard: elements at data + index · strides. `data` is null exactly when it has no elements.
 struct TensorView {
   void* data = nullptr;
   TensorMeta meta;
+  Strides strides;       // in elements, one for each axis
+  uint64_t version = 0;  // of the value, where it is known: what packed copies of it are kept by
+  TensorView() = default;
+  TensorView(void* data, const TensorMeta& meta)  // dense
+      : data(data), meta(meta), strides(ContiguousStrides(meta.shape)) {}
+  TensorView(void* data, const TensorMeta& meta, const Strides& strides)
+      : data(data), meta(meta), strides(strides) {}
   template <class T>
   T* as() const {
     return static_cast<T*>(data);
   }
   int64_t numel() const { return meta.shape.numel(); }
+  bool dense() const { return IsDense(meta.shape, strides); }
+};
+
+// What a provider keeps from `prepare` to its runs. One run at a time uses it.
+class KernelState {
+ public:
+  virtual ~KernelState() = default;
+};
+
+// What is known before the first run: everything but the values. The views have no data.
+struct KernelQuery {
+  std::span<const TensorView> inputs;
+  std::span<const TensorView> outputs;
+  const Attrs& attrs;
+  int threads = 1;
+  int64_t bound = 0;  // bytes for scratch and state together
 };
 
 struct KernelContext {
@@ -32,6 +58,7 @@ struct KernelContext {
   const Attrs* attrs = nullptr;
   device::Stream* stream = nullptr;
   MutableBytes workspace;
+  KernelState* state = nullptr;  // what prepare made
   // Logical metadata, and where each shard starts in its logical tensor. For a local tensor the
   // logical shape is the shard's and the offsets are zero.
   std::span<const TensorMeta> logical_inputs;
@@ -43,28 +70,38 @@ struct KernelContext {
   int64_t draw = 0;
   // Which micro-batch this is, of how many: a slice along axis 0 of every rank's shard.
   int64_t piece = 0, pieces = 1;
+  // Of a bounded output: how many entries of axis 0 the kernel used. Null where there is none.
+  int64_t* extent = nullptr;
 
   template <class T>
   const T& attr(std::string_view name) const {
     return attrs->Get<T>(name);
   }
+  Scalar number(std::string_view name) const { return attrs->Number(name); }
+  template <class T>
+  const T* maybe(std::string_view name) const {
+    return attrs->Maybe<T>(name);
+  }
 };
 
-using KernelFn = Status (*)(KernelContext&);
-// Bytes of workspace for these shards with this many threads.
-using WorkspaceFn = int64_t (*)(std::span<const TensorMeta> inputs,
-                                std::span<const TensorMeta> outputs, const Attrs& attrs,
-                                int threads);
-
+// A kernel that was found and prepared.
 struct Kernel {
-  KernelFn run = nullptr;
-  WorkspaceFn workspace = nullptr;  // null: none
+  const KernelProvider* provider = nullptr;  // null: the null device's, which runs nothing
+  KernelStateRef state;
+  int64_t scratch_bytes = 0;  // the bound that the call reserves
+  Status Run(KernelContext& context) const {
+    if (provider == nullptr) return Status::Ok();
+    context.state = state.get();
+    return provider->run(context);
+  }
 };
 
-// Finds the kernel of an operator for a device and its dtypes. kUnimplemented names operator,
-// device, dtypes and what exists. Providers (library, ours, later compiled) stand behind this.
-Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
-                          std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
-                          const Attrs& attrs);
+// The first provider of an operator for the device and dtypes of these views that has a variant for
+// them, prepared. kUnimplemented names operator, device, dtypes and what exists.
+Result<Kernel> FindKernel(std::string_view op, DeviceKind device, std::span<const TensorView> inputs,
+                          std::span<const TensorView> outputs, const Attrs& attrs, int threads);
+
+// Dense views without data, for callers that know metadata alone.
+std::vector<TensorView> DenseViews(std::span<const TensorMeta> metas);
 
 }  // namespace ofl::op

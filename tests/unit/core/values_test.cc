@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <set>
+#include <tuple>
 
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/core/dtype.h"
@@ -11,30 +13,80 @@ namespace ofl {
 namespace {
 
 TEST(DType, NamesAndNumbersReadBack) {
-  for (int number = 1; number <= 9; ++number) {
+  for (int number = 1; number <= kNumDTypes; ++number) {
     const DType dtype = DTypeFromNumber(number).value();
     EXPECT_EQ(static_cast<int>(dtype), number);
     EXPECT_EQ(DTypeFromName(DTypeName(dtype)).value(), dtype);
     EXPECT_GT(DTypeSize(dtype), 0u);
   }
   EXPECT_EQ(DTypeFromName("float31").status().code(), Code::kTypeMismatch);
-  for (int number : {0, 10, -1, 1 << 20})
+  for (int number : {0, kNumDTypes + 1, -1, 1 << 20})
     EXPECT_EQ(DTypeFromNumber(number).status().code(), Code::kDataLoss) << number;
 }
 
 TEST(DType, PromotionIsCommutativeAndNeverNarrows) {
-  for (int a = 1; a <= 9; ++a) {
-    for (int b = 1; b <= 9; ++b) {
-      const DType x = static_cast<DType>(a), y = static_cast<DType>(b);
-      const DType both = PromoteTypes(x, y);
-      EXPECT_EQ(both, PromoteTypes(y, x)) << DTypeName(x) << " " << DTypeName(y);
-      EXPECT_EQ(PromoteTypes(both, x), both) << DTypeName(x) << " " << DTypeName(y);
-      EXPECT_EQ(IsFloating(both), IsFloating(x) || IsFloating(y));
+  for (DType x : AllDTypes()) {
+    for (DType y : AllDTypes()) {
+      const auto both = PromoteTypes(x, y);
+      const std::string pair = std::string(DTypeName(x)) + " " + DTypeName(y);
+      if (x != y && (IsFloat8(x) || IsFloat8(y))) {
+        EXPECT_EQ(both.status().code(), Code::kTypeMismatch) << pair;
+        continue;
+      }
+      ASSERT_TRUE(both.ok()) << pair;
+      EXPECT_EQ(*both, PromoteTypes(y, x).value()) << pair;
+      EXPECT_EQ(PromoteTypes(*both, x).value(), *both) << pair;
+      EXPECT_EQ(CategoryOf(*both), std::max(CategoryOf(x), CategoryOf(y))) << pair;
     }
   }
-  EXPECT_EQ(PromoteTypes(DType::kInt64, DType::kFloat16), DType::kFloat16);
-  EXPECT_EQ(PromoteTypes(DType::kFloat16, DType::kBFloat16), DType::kFloat32);
-  EXPECT_EQ(PromoteTypes(DType::kBool, DType::kUInt8), DType::kUInt8);
+}
+
+// torch.promote_types, row by row, where sizes or categories alone would not tell.
+TEST(DType, PromotionIsTorchs) {
+  using enum DType;
+  const std::tuple<DType, DType, DType> kTable[] = {
+      {kInt64, kFloat16, kFloat16},        {kFloat16, kBFloat16, kFloat32},
+      {kBool, kUInt8, kUInt8},             {kUInt8, kInt8, kInt16},
+      {kUInt8, kInt16, kInt16},            {kInt8, kInt16, kInt16},
+      {kUInt8, kInt64, kInt64},            {kInt64, kComplex64, kComplex64},
+      {kFloat64, kComplex64, kComplex128}, {kFloat32, kComplex128, kComplex128},
+      {kBFloat16, kComplex64, kComplex64}, {kComplex64, kComplex128, kComplex128},
+      {kBool, kComplex64, kComplex64},     {kBFloat16, kFloat64, kFloat64}};
+  for (auto [a, b, both] : kTable) {
+    EXPECT_EQ(PromoteTypes(a, b).value(), both) << DTypeName(a) << " " << DTypeName(b);
+  }
+}
+
+TEST(DType, CodesOfOtherFormatsAreDistinct) {
+  std::set<std::string> safetensors;
+  std::set<std::pair<int, size_t>> dlpack;
+  for (DType d : AllDTypes()) {
+    const DTypeInfo& info = InfoOf(d);
+    EXPECT_TRUE(dlpack.insert({info.dlpack_code, info.size}).second) << info.name;
+    if (info.safetensors != nullptr) {
+      EXPECT_TRUE(safetensors.insert(info.safetensors).second) << info.name;
+    }
+    EXPECT_EQ(RealOf(ComplexOf(DType::kFloat64)), DType::kFloat64);
+    EXPECT_EQ(IsComplex(ComplexOf(d)), true);
+  }
+}
+
+TEST(Scalar, StaysExact) {
+  const int64_t big = (int64_t{1} << 53) + 1;
+  EXPECT_EQ(Scalar(big).As<int64_t>(), big);
+  EXPECT_EQ(Scalar::Of(AttrValue(Scalar(big))), Scalar(big));
+  EXPECT_EQ(Scalar(true).dtype(), DType::kBool);
+  EXPECT_EQ(Scalar(2).dtype(), DType::kInt64);
+  EXPECT_EQ(Scalar(2.0).dtype(), DType::kFloat32);
+  EXPECT_EQ(Scalar(std::complex<double>(1, 2)).dtype(), DType::kComplex64);
+  EXPECT_EQ(Scalar(300).As<uint8_t>(), 44);  // wraps
+  EXPECT_EQ(Scalar(1e300).As<int64_t>(), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(Scalar(std::nan("")).As<int64_t>(), 0);
+  EXPECT_EQ(Scalar(std::complex<double>(1, 2)).As<float>(), 1.0f);
+  EXPECT_EQ(Scalar(3).As<std::complex<float>>(), std::complex<float>(3, 0));
+  const Attrs attrs{{"given", 0.0}, {"left_out", NoValue{}}};
+  EXPECT_NE(attrs.Maybe<double>("given"), nullptr);
+  EXPECT_EQ(attrs.Maybe<double>("left_out"), nullptr);
 }
 
 TEST(Attrs, AreSortedWhateverTheOrderOfSetting) {
@@ -55,6 +107,9 @@ TEST(Attrs, NumbersPrintSoThatTheyReadBack) {
   EXPECT_EQ(std::stod(AttrToString(1.0 / 3)), 1.0 / 3);
   EXPECT_EQ(AttrToString(std::vector<int64_t>{1, -2}), "[1, -2]");
   EXPECT_EQ(AttrToString(std::string("mean")), "'mean'");
+  EXPECT_EQ(AttrToString(std::complex<double>(1, -0.5)), "complex(1.0, -0.5)");
+  EXPECT_EQ(AttrToString(std::vector<double>{1, 0.5}), "floats[1.0, 0.5]");
+  EXPECT_EQ(AttrToString(NoValue{}), "none");
   EXPECT_EQ(AttrToString(2.0), "2.0");  // not the integer 2
   EXPECT_EQ(AttrToString(std::string("it's\n")), R"('it\'s\x0a')");
 }

@@ -278,8 +278,8 @@ Hosts DrawInputs(const Sample& sample, bool whole, std::mt19937& random) {
 Result<Hosts> Run(const Call& call, int threads) {
   const OpDef& def = *call.def;
   const std::vector<TensorMeta> metas = MetasOf(call.inputs);
-  OFL_ASSIGN(const Kernel kernel,
-             FindKernel(def.name, DeviceKind::kCpu, metas, call.outputs, call.attrs));
+  OFL_ASSIGN(const Kernel kernel, FindKernel(def.name, DeviceKind::kCpu, DenseViews(metas),
+                                             DenseViews(call.outputs), call.attrs, threads));
   Hosts inputs = call.inputs, mutated, outputs;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!def.InputMutated(static_cast<int>(i))) continue;
@@ -297,8 +297,7 @@ Result<Hosts> Run(const Call& call, int threads) {
   for (const Host& t : inputs) input_views.push_back(t->view());
   for (const Host& t : outputs) output_views.push_back(t->view());
   const auto stream = Cpu()->NewStream(threads);
-  const int64_t bytes =
-      kernel.workspace ? kernel.workspace(metas, call.outputs, call.attrs, threads) : 0;
+  const int64_t bytes = kernel.scratch_bytes;
   OFL_ASSIGN(const device::BufferRef workspace, Cpu()->Allocate(bytes));
   KernelContext context;
   context.inputs = input_views;
@@ -310,7 +309,7 @@ Result<Hosts> Run(const Call& call, int threads) {
   context.logical_outputs = call.logical_outputs;
   context.input_offsets = call.input_offsets;
   context.output_offsets = call.output_offsets;
-  OFL_TRY(kernel.run(context));
+  OFL_TRY(kernel.Run(context));
   outputs.insert(outputs.end(), mutated.begin(), mutated.end());
   return outputs;
 }

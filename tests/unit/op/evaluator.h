@@ -9,6 +9,7 @@
 
 #include "device/device.h"
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/op/kernel/kernel.h"
 
 namespace ofl::op::testing {
 

@@ -73,9 +73,9 @@ class HostileCalls : public ::testing::TestWithParam<const OpDef*> {
     EXPECT_GE(def().Flops(inputs, *outputs, *attrs), 0) << def().name;
     for (const Shape& mesh : {Shape{3}, Shape{2, 2}})
       (void)def().Signatures(inputs, *outputs, *attrs, mesh);  // an error is as good
-    for (const auto& [dtype, kernel] : def().cpu_kernels) {
-      if (kernel.workspace == nullptr) continue;
-      EXPECT_GE(kernel.workspace(inputs, *outputs, *attrs, 64), 0) << def().name;
+    for (const KernelEntry& kernel : def().kernels) {
+      if (kernel.provider.bound == nullptr) continue;
+      EXPECT_GE(kernel.provider.bound(inputs, *outputs, *attrs, 64), 0) << def().name;
     }
     FollowRules(inputs, *outputs, *attrs);
   }

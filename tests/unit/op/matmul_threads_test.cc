@@ -10,6 +10,7 @@
 
 #include "device/device.h"
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/op/kernel/kernel.h"
 
 namespace ofl::op::testing {
 namespace {
@@ -39,9 +40,10 @@ class Product {
     context.logical_outputs = std::span(metas).first(1);
     context.input_offsets = zeros;
     context.output_offsets = std::span(zeros).first(1);
-    const Kernel kernel =
-        FindKernel("matmul", DeviceKind::kCpu, metas, context.logical_outputs, attrs_).value();
-    EXPECT_TRUE(kernel.run(context).ok());
+    const Kernel kernel = FindKernel("matmul", DeviceKind::kCpu, inputs, outputs, attrs_,
+                                     stream_->threads())
+                              .value();
+    EXPECT_TRUE(kernel.Run(context).ok());
     return c;
   }
 

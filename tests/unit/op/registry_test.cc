@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/op/kernel/kernel.h"
 
 namespace ofl::op {
 namespace {
@@ -66,36 +67,37 @@ TEST(OpDef, PutsOperandsIntoErrors) {
 TEST(Kernels, AreFoundByDTypeOfTheFirstOperand) {
   const std::vector<TensorMeta> inputs(2, TensorMeta{DType::kFloat32, {2}});
   const std::vector<TensorMeta> outputs{{DType::kFloat32, {2}}};
-  const auto kernel = FindKernel("add", DeviceKind::kCpu, inputs, outputs, {});
+  const auto kernel =
+      FindKernel("add", DeviceKind::kCpu, DenseViews(inputs), DenseViews(outputs), {}, 1);
   ASSERT_TRUE(kernel.ok());
-  EXPECT_EQ(kernel->run, Op("add").cpu_kernels.at(DType::kFloat32).run);
+  EXPECT_EQ(kernel->provider, Op("add").Providers(DeviceKind::kCpu, DType::kFloat32).at(0));
   // A source has no input; its output decides.
   const std::vector<TensorMeta> longs{{DType::kInt64, {2}}};
-  const auto source = FindKernel("full", DeviceKind::kCpu, {}, longs, {});
+  const auto source = FindKernel("full", DeviceKind::kCpu, {}, DenseViews(longs), {}, 1);
   ASSERT_TRUE(source.ok());
-  EXPECT_EQ(source->run, Op("full").cpu_kernels.at(DType::kInt64).run);
+  EXPECT_EQ(source->provider, Op("full").Providers(DeviceKind::kCpu, DType::kInt64).at(0));
 }
 
 TEST(Kernels, SayWhatExistsWhenOneIsMissing) {
-  const std::vector<TensorMeta> inputs{{DType::kFloat16, {2}}};
-  const auto missing = FindKernel("exp", DeviceKind::kCpu, inputs, inputs, {});
+  const auto inputs = DenseViews(std::vector<TensorMeta>{{DType::kFloat16, {2}}});
+  const auto missing = FindKernel("exp", DeviceKind::kCpu, inputs, inputs, {}, 1);
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.status().code(), Code::kUnimplemented);
   EXPECT_EQ(missing.status().message(),
             "[exp] no cpu kernel for float16: got float16[2]; expected one of: float32, float64; "
             "cast the input first");
-  EXPECT_EQ(FindKernel("exp", DeviceKind::kCuda, inputs, inputs, {}).status().code(),
+  EXPECT_EQ(FindKernel("exp", DeviceKind::kCuda, inputs, inputs, {}, 1).status().code(),
             Code::kUnimplemented);
-  EXPECT_EQ(FindKernel("no_such", DeviceKind::kCpu, inputs, inputs, {}).status().code(),
+  EXPECT_EQ(FindKernel("no_such", DeviceKind::kCpu, inputs, inputs, {}, 1).status().code(),
             Code::kNotFound);
 }
 
 TEST(Kernels, OfTheNullDeviceRunNothing) {
-  const std::vector<TensorMeta> inputs{{DType::kFloat16, {2}}};
-  const auto kernel = FindKernel("exp", DeviceKind::kNull, inputs, inputs, {});
+  const auto inputs = DenseViews(std::vector<TensorMeta>{{DType::kFloat16, {2}}});
+  const auto kernel = FindKernel("exp", DeviceKind::kNull, inputs, inputs, {}, 1);
   ASSERT_TRUE(kernel.ok());
   KernelContext context;
-  EXPECT_TRUE(kernel->run(context).ok());
+  EXPECT_TRUE(kernel->Run(context).ok());
 }
 
 }  // namespace

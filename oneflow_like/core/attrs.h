@@ -63,7 +63,8 @@ T Scalar::As() const {
         } else if constexpr (std::is_same_v<V, double> && std::is_integral_v<T> &&
                              !std::is_same_v<T, bool>) {
           if (v >= 0x1p63) return static_cast<T>(std::numeric_limits<int64_t>::max());
-          if (!(v > -0x1p63)) return static_cast<T>(v != v ? 0 : std::numeric_limits<int64_t>::min());
+          if (!(v > -0x1p63))
+            return static_cast<T>(v != v ? 0 : std::numeric_limits<int64_t>::min());
           return static_cast<T>(static_cast<int64_t>(v));
         } else {
           return static_cast<T>(v);

@@ -71,9 +71,9 @@ Result<DType> PromoteTypes(DType a, DType b);
 // The dtype whose elements T computes with.
 template <class T>
 struct DTypeOf;
-#define OFL_DTYPE_OF(T, D)                  \
-  template <>                               \
-  struct DTypeOf<T> {                       \
+#define OFL_DTYPE_OF(T, D)                   \
+  template <>                                \
+  struct DTypeOf<T> {                        \
     static constexpr DType value = DType::D; \
   };
 OFL_DTYPE_OF(float, kFloat32)

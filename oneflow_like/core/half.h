@@ -92,9 +92,7 @@ struct Float8E4M3 {
 
 struct Float8E5M2 {
   uint8_t bits;
-  static float Widen(Float8E5M2 v) {
-    return Float16::Widen({static_cast<uint16_t>(v.bits << 8)});
-  }
+  static float Widen(Float8E5M2 v) { return Float16::Widen({static_cast<uint16_t>(v.bits << 8)}); }
   static Float8E5M2 Round(float value) {
     const uint8_t sign = std::signbit(value) ? 0x80 : 0;
     if (value != value) return {static_cast<uint8_t>(sign | 0x7e)};

@@ -184,8 +184,8 @@ Status InferArange(op::InferContext& c) {
   if (count > 0 && whole)
     OFL_TRY(CheckValue(start.As<int64_t>() + (count - 1) * step.As<int64_t>(), dtype));
   if (count > 0 && !whole)
-    OFL_TRY(CheckValue(start.As<double>() + static_cast<double>(count - 1) * step.As<double>(),
-                       dtype));
+    OFL_TRY(
+        CheckValue(start.As<double>() + static_cast<double>(count - 1) * step.As<double>(), dtype));
   c.AddOutput({dtype, {count}});
   return Status::Ok();
 }

@@ -93,7 +93,8 @@ bool CallCache::Matches(const Entry& entry, const Query& query) {
     const Operand& operand = entry.operands[i];
     const bool lies_alike =
         operand.dense == x->dense() && (operand.dense || operand.strides == x->strides());
-    if (!lies_alike || !(operand.meta == x->meta()) || !SameLayout(operand.layout.get(), x->layout())) {
+    if (!lies_alike || !(operand.meta == x->meta()) ||
+        !SameLayout(operand.layout.get(), x->layout())) {
       return false;
     }
   }

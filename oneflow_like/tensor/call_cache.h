@@ -1,6 +1,6 @@
 // What eager calls remember: for each (operator, attributes, operands' metadata, strides and
-// layouts) the result of inference, the chosen signature, the prepared kernel and the boxing, so that a repeated small
-// call costs a lookup.
+// layouts) the result of inference, the chosen signature, the prepared kernel and the boxing, so
+// that a repeated small call costs a lookup.
 #pragma once
 
 #include <memory>

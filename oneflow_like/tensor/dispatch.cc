@@ -211,8 +211,8 @@ std::string ForResult(const op::OpDef& def, const CallPlan& plan) {
   return text;
 }
 
-// Boxed operands, in strides that the kernel takes. A mutated operand that had to be copied for that
-// is copied back by the caller.
+// Boxed operands, in strides that the kernel takes. A mutated operand that had to be copied for
+// that is copied back by the caller.
 Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& plan,
                                        std::span<const op::Value> inputs) {
   Small<TensorRef> ready;

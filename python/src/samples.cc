@@ -54,8 +54,10 @@ Result<AttrValue> AttrFromObject(const std::string& name, nb::handle object) {
     std::vector<int64_t> list;
     std::vector<double> floats;
     for (nb::handle item : object) {
-      if (nb::isinstance<nb::float_>(item)) floats.push_back(nb::cast<double>(item));
-      else list.push_back(nb::cast<int64_t>(item));
+      if (nb::isinstance<nb::float_>(item))
+        floats.push_back(nb::cast<double>(item));
+      else
+        list.push_back(nb::cast<int64_t>(item));
     }
     OFL_ENSURE(list.empty() || floats.empty(), Code::kTypeMismatch)
         << "[call_op] attribute '" << name << "' mixes ints and floats; expected one type";

@@ -96,6 +96,10 @@ bool NumberFrom(PyObject* o, AttrValue* out) {
   if (TensorOf(o) != nullptr || !IsNumber(o)) return false;
   nb::object plain = nb::borrow(o);
   if (!PyLong_Check(o)) {  // NumPy's scalars: their own word for what they are
+    const nb::object axes = nb::steal(PyObject_GetAttrString(o, "ndim"));
+    if (!axes.is_valid()) PyErr_Clear();
+    if (axes.is_valid() && !(PyLong_Check(axes.ptr()) && PyLong_AsLong(axes.ptr()) == 0))
+      return false;
     plain = nb::steal(PyObject_CallMethod(o, "item", nullptr));
     if (!plain.is_valid()) throw nb::python_error();
     if (!PyLong_Check(plain.ptr())) return plain.ptr() != o && NumberFrom(plain.ptr(), out);
@@ -111,8 +115,8 @@ bool NumberFrom(PyObject* o, AttrValue* out) {
 Result<op::Value> ScalarOperand(const op::Value& other, PyObject* object, std::string_view op) {
   OFL_ASSIGN(const Scalar number, NumberOf(object, op));
   // The number weighs least, whatever the operator promotes to.
-  const op::TypedOperand typed[2] = {
-      {other->meta().dtype, op::TypedOperand::Weight::kTensor}, Weak(number)};
+  const op::TypedOperand typed[2] = {{other->meta().dtype, op::TypedOperand::Weight::kTensor},
+                                     Weak(number)};
   OFL_ASSIGN(DType dtype, op::ResultType(typed));
   return CachedScalar(dtype, number, other);
 }
@@ -120,8 +124,8 @@ Result<op::Value> ScalarOperand(const op::Value& other, PyObject* object, std::s
 Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* object,
                                  bool left) {
   OFL_ASSIGN(Scalar number, NumberOf(object, def.name));
-  const op::TypedOperand typed[2] = {
-      {x->meta().dtype, op::TypedOperand::Weight::kTensor}, Weak(number)};
+  const op::TypedOperand typed[2] = {{x->meta().dtype, op::TypedOperand::Weight::kTensor},
+                                     Weak(number)};
   DType dtype = x->meta().dtype;
   if (def.promotion != op::Promotion::kNone) {
     OFL_ASSIGN(auto promoted, op::PromotedDType(def, typed));

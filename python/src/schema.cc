@@ -25,6 +25,15 @@ const char* AutocastName(op::Autocast autocast) {
   return "?";
 }
 
+const char* PromotionName(op::Promotion promotion) {
+  switch (promotion) {
+    case op::Promotion::kNone: return "none";
+    case op::Promotion::kCommon: return "common";
+    case op::Promotion::kFloat: return "float";
+  }
+  return "?";
+}
+
 nb::dict Schema(const op::OpDef& def) {
   nb::list inputs, outputs, attrs;
   for (const op::Operand& operand : def.inputs) {
@@ -54,6 +63,7 @@ nb::dict Schema(const op::OpDef& def) {
   schema["version"] = def.version;
   schema["composite"] = def.composite;
   schema["oracle"] = def.oracle;
+  schema["promotion"] = PromotionName(def.promotion);
   schema["autocast"] = AutocastName(def.autocast);
   schema["inputs"] = inputs;
   schema["outputs"] = outputs;

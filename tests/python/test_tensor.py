@@ -196,3 +196,32 @@ def test_random_streams():
 def test_hash_is_by_identity():
     x, y = flow.zeros(1), flow.zeros(1)
     assert len({x: 1, y: 2}) == 2 and x in {x: 1}
+
+
+def test_integers_beyond_the_doubles_stay_exact():
+    big = 2**53 + 1
+    x = flow.tensor([big, -big], dtype=flow.int64)
+    assert (x + big).tolist() == [2 * big, 0]
+    assert (big - x).tolist() == [0, 2 * big]
+    assert (x * 3).tolist() == [3 * big, -3 * big]
+    assert flow.full((2,), big).tolist() == [big, big]
+    assert flow.arange(big, big + 2).tolist() == [big, big + 1]
+    assert (x == big).tolist() == [True, False]
+    assert (x > big - 1).tolist() == [True, False]
+    assert x.clamp(max=big - 1).tolist() == [big - 1, -big]
+
+
+@pytest.mark.parametrize(("dtype", "number", "result"), [
+    ("int32", 2.5, "float32"), ("int32", 2, "int32"), ("float32", 2, "float32"),
+    ("bool", 2, "int64"), ("int64", True, "int64"),
+    ("float64", 2.5, "float64"), ("int32", np.float64(2.5), "float32")])
+def test_a_number_beside_a_tensor_is_weak(dtype, number, result):
+    x = flow.ones(2, dtype=getattr(flow, dtype))
+    assert flow.maximum(x, number).dtype is getattr(flow, result)
+
+
+def test_true_division_of_whole_numbers_is_the_default_float():
+    for dtype in (flow.int64, flow.int32, flow.bool):
+        x = flow.ones(3, dtype=dtype)
+        assert (x / x).dtype is flow.float32
+        assert (x / 2).tolist() == [0.5] * 3

@@ -40,8 +40,8 @@ using ViewFn = Result<ViewGeometry> (*)(const Shape& base, const Strides& stride
 
 struct Output {
   std::string name;
-  bool variadic = false;        // any number of tensors, as inference says
-  bool bounded = false;         // inference gives a bound of axis 0; the kernel says how many it used
+  bool variadic = false;  // any number of tensors, as inference says
+  bool bounded = false;   // inference gives a bound of axis 0; the kernel says how many it used
   Access access = Access::kDense;
 };
 
@@ -71,9 +71,9 @@ enum class Promotion : uint8_t {
 
 // A binary operator's forms that take a number instead of a tensor, by registry name.
 struct NumberForms {
-  std::string right;           // x op number
-  std::string left;            // number op x
-  bool negate_right = false;   // x - s is x + (-s)
+  std::string right;          // x op number
+  std::string left;           // number op x
+  bool negate_right = false;  // x - s is x + (-s)
 };
 
 class InferContext {
@@ -203,9 +203,9 @@ class OpDef {
   // operator (base, value, the same attributes) -> base with the view's elements replaced.
   ViewFn view = nullptr;
   std::string write_back;
-  bool composite = false;             // `decompose` says all: no inference, rule, gradient, kernel
-  std::vector<KernelEntry> kernels;   // providers of one key in the order of preference
-  std::string oracle;                 // a NumPy expression over inputs and attributes, for tests
+  bool composite = false;            // `decompose` says all: no inference, rule, gradient, kernel
+  std::vector<KernelEntry> kernels;  // providers of one key in the order of preference
+  std::string oracle;                // a NumPy expression over inputs and attributes, for tests
   std::function<std::vector<Sample>()> samples;
   std::vector<ErrorSample> error_samples;
   // Signatures known to be legal that the rule does not claim, each with the reason.
@@ -265,9 +265,9 @@ class OpDefBuilder {
   OpDefBuilder& Promote(Promotion promotion);
   OpDefBuilder& NoPromotion(std::string input);  // this operand keeps out: a condition
   OpDefBuilder& Numbers(NumberForms forms);
-  OpDefBuilder& Strided();                           // all inputs and outputs, as they come
-  OpDefBuilder& Strided(std::string operand);        // one input or output
-  OpDefBuilder& Matrix(std::string operand);         // Access::kMatrix
+  OpDefBuilder& Strided();                     // all inputs and outputs, as they come
+  OpDefBuilder& Strided(std::string operand);  // one input or output
+  OpDefBuilder& Matrix(std::string operand);   // Access::kMatrix
   OpDefBuilder& View(ViewFn fn, std::string write_back);
   OpDefBuilder& Compose(DecomposeFn fn);  // makes it a composite
   OpDefBuilder& Oracle(std::string numpy);

@@ -24,6 +24,7 @@ TypedOperand TypedOf(const TensorMeta& meta);
 Result<DType> ResultType(std::span<const TypedOperand> operands);
 
 // What the operands that take part are cast to before `def` is called with them; none: as they are.
-Result<std::optional<DType>> PromotedDType(const OpDef& def, std::span<const TypedOperand> operands);
+Result<std::optional<DType>> PromotedDType(const OpDef& def,
+                                           std::span<const TypedOperand> operands);
 
 }  // namespace ofl::op

@@ -204,9 +204,9 @@ void CheckComplete(const OpDef& def) {
   const int rules =
       !def.rule_text.empty() + (def.rule_text_fn != nullptr) + (def.rule_fn != nullptr);
   if (def.composite) {
-    need(rules == 0 && def.infer == nullptr && def.grad == nullptr &&
-             def.not_differentiable.empty(),
-         "is a composite: inference, rule and gradient follow from its parts");
+    need(
+        rules == 0 && def.infer == nullptr && def.grad == nullptr && def.not_differentiable.empty(),
+        "is a composite: inference, rule and gradient follow from its parts");
   } else {
     need(def.infer != nullptr, "has no inference");
     need(rules == 1, "needs exactly one layout rule");

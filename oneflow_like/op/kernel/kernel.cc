@@ -20,8 +20,9 @@ std::vector<TensorView> DenseViews(std::span<const TensorMeta> metas) {
   return views;
 }
 
-Result<Kernel> FindKernel(std::string_view op, DeviceKind device, std::span<const TensorView> inputs,
-                          std::span<const TensorView> outputs, const Attrs& attrs, int threads) {
+Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
+                          std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+                          const Attrs& attrs, int threads) {
   OFL_ASSIGN(const OpDef* def, OpRegistry::Get().Require(op));
   OFL_ENSURE(!inputs.empty() || !outputs.empty(), Code::kInternal)
       << "[" << op << "] has neither inputs nor outputs to choose a kernel by";

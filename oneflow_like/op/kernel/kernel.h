@@ -98,8 +98,9 @@ struct Kernel {
 
 // The first provider of an operator for the device and dtypes of these views that has a variant for
 // them, prepared. kUnimplemented names operator, device, dtypes and what exists.
-Result<Kernel> FindKernel(std::string_view op, DeviceKind device, std::span<const TensorView> inputs,
-                          std::span<const TensorView> outputs, const Attrs& attrs, int threads);
+Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
+                          std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+                          const Attrs& attrs, int threads);
 
 // Dense views without data, for callers that know metadata alone.
 std::vector<TensorView> DenseViews(std::span<const TensorMeta> metas);

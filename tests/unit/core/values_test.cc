@@ -44,14 +44,20 @@ TEST(DType, PromotionIsCommutativeAndNeverNarrows) {
 // torch.promote_types, row by row, where sizes or categories alone would not tell.
 TEST(DType, PromotionIsTorchs) {
   using enum DType;
-  const std::tuple<DType, DType, DType> kTable[] = {
-      {kInt64, kFloat16, kFloat16},        {kFloat16, kBFloat16, kFloat32},
-      {kBool, kUInt8, kUInt8},             {kUInt8, kInt8, kInt16},
-      {kUInt8, kInt16, kInt16},            {kInt8, kInt16, kInt16},
-      {kUInt8, kInt64, kInt64},            {kInt64, kComplex64, kComplex64},
-      {kFloat64, kComplex64, kComplex128}, {kFloat32, kComplex128, kComplex128},
-      {kBFloat16, kComplex64, kComplex64}, {kComplex64, kComplex128, kComplex128},
-      {kBool, kComplex64, kComplex64},     {kBFloat16, kFloat64, kFloat64}};
+  const std::tuple<DType, DType, DType> kTable[] = {{kInt64, kFloat16, kFloat16},
+                                                    {kFloat16, kBFloat16, kFloat32},
+                                                    {kBool, kUInt8, kUInt8},
+                                                    {kUInt8, kInt8, kInt16},
+                                                    {kUInt8, kInt16, kInt16},
+                                                    {kInt8, kInt16, kInt16},
+                                                    {kUInt8, kInt64, kInt64},
+                                                    {kInt64, kComplex64, kComplex64},
+                                                    {kFloat64, kComplex64, kComplex128},
+                                                    {kFloat32, kComplex128, kComplex128},
+                                                    {kBFloat16, kComplex64, kComplex64},
+                                                    {kComplex64, kComplex128, kComplex128},
+                                                    {kBool, kComplex64, kComplex64},
+                                                    {kBFloat16, kFloat64, kFloat64}};
   for (auto [a, b, both] : kTable) {
     EXPECT_EQ(PromoteTypes(a, b).value(), both) << DTypeName(a) << " " << DTypeName(b);
   }

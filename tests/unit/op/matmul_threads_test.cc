@@ -40,9 +40,8 @@ class Product {
     context.logical_outputs = std::span(metas).first(1);
     context.input_offsets = zeros;
     context.output_offsets = std::span(zeros).first(1);
-    const Kernel kernel = FindKernel("matmul", DeviceKind::kCpu, inputs, outputs, attrs_,
-                                     stream_->threads())
-                              .value();
+    const Kernel kernel =
+        FindKernel("matmul", DeviceKind::kCpu, inputs, outputs, attrs_, stream_->threads()).value();
     EXPECT_TRUE(kernel.Run(context).ok());
     return c;
   }

@@ -65,6 +65,8 @@ class Mutator {
       case FieldDescriptor::CPPTYPE_INT32:
         return r.SetRepeatedInt32(m, f, at, static_cast<int32_t>(Number()));
       case FieldDescriptor::CPPTYPE_INT64: return r.SetRepeatedInt64(m, f, at, Number());
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return r.SetRepeatedDouble(m, f, at, static_cast<double>(Number()));
       default: FAIL() << "no mutation of " << f->full_name();
     }
   }
@@ -78,6 +80,7 @@ class Mutator {
     switch (f->cpp_type()) {
       case FieldDescriptor::CPPTYPE_INT32: return r.AddInt32(m, f, static_cast<int32_t>(Number()));
       case FieldDescriptor::CPPTYPE_INT64: return r.AddInt64(m, f, Number());
+      case FieldDescriptor::CPPTYPE_DOUBLE: return r.AddDouble(m, f, static_cast<double>(Number()));
       default: break;
     }
     Message* added = r.AddMessage(m, f);

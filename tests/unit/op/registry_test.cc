@@ -34,9 +34,16 @@ TEST(OpDef, FillsInDefaults) {
 }
 
 TEST(OpDef, TakesAWholeNumberForAFloat) {
-  const auto attrs = Op("add_scalar").CompleteAttrs({{"scalar", int64_t{3}}});
+  const auto attrs = Op("dropout").CompleteAttrs({{"p", int64_t{1}}, {"seed", int64_t{0}}});
   ASSERT_TRUE(attrs.ok());
-  EXPECT_EQ(attrs->Get<double>("scalar"), 3.0);
+  EXPECT_EQ(attrs->Get<double>("p"), 1.0);
+}
+
+TEST(OpDef, LeavesANumberAsItIs) {
+  const int64_t big = (int64_t{1} << 53) + 1;
+  const auto attrs = Op("add_scalar").CompleteAttrs({{"scalar", big}});
+  ASSERT_TRUE(attrs.ok());
+  EXPECT_EQ(attrs->Number("scalar"), Scalar(big));
 }
 
 TEST(OpDef, RefusesWrongAttributes) {

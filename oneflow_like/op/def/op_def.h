@@ -1,5 +1,5 @@
 // One operator: schema, inference, layout rule, gradient, kernels, samples and documentation,
-// all in one place. ops/*.cc fills these in through OFL_OP; nothing else lists operators.
+// all in one place. oneflow_like/ops fills these in through OFL_OP; nothing else lists operators.
 #pragma once
 
 #include <functional>
@@ -245,7 +245,7 @@ class OpDef {
                                                    const Shape& hierarchy) const;
 };
 
-// Fluent form used in ops/*.cc. Each method at most once unless said otherwise.
+// Fluent form used in oneflow_like/ops. Each method at most once unless said otherwise.
 class OpDefBuilder {
  public:
   explicit OpDefBuilder(OpDef& def) : def_(def) {}
@@ -297,8 +297,8 @@ class OpDefBuilder {
   OpDef& def_;
 };
 
-// All operators, by name. Built once, at first use, from the list CMake generates over ops/*.cc;
-// immutable afterwards.
+// All operators, by name. Built once, at first use, from the list CMake generates over
+// oneflow_like/ops; immutable afterwards.
 class OpRegistry {
  public:
   static const OpRegistry& Get();
@@ -317,10 +317,10 @@ struct OpEntry {
   const char* name;
   RegisterOpFn fn;
 };
-// Generated: every OFL_OP found in ops/*.cc.
+// Generated: every OFL_OP found in oneflow_like/ops.
 std::span<const OpEntry> AllOps();
 
 }  // namespace ofl::op
 
-// Defines an operator: OFL_OP(matmul) { op.Doc(...).In("a")...; }
+// Defines an operator, inside namespace ofl::ops: OFL_OP(matmul) { op.Doc(...).In("a")...; }
 #define OFL_OP(NAME) void OflRegisterOp_##NAME(::ofl::op::OpDefBuilder& op)

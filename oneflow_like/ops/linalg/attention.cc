@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
-#include "oneflow_like/ops/gemm.h"
 #include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/row_math.h"
+#include "oneflow_like/ops/linalg/gemm.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
 namespace {
@@ -317,10 +317,6 @@ op::Sample AttentionGradSample(Shape q, Shape k, bool causal, bool lse_grad) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(scaled_dot_product_attention) {
   op.Doc(
@@ -394,3 +390,5 @@ OFL_OP(scaled_dot_product_attention_grad) {
                 AttentionGradSample({2, 2, 3, 4}, {2, 2, 5, 4}, false, true)};
       });
 }
+
+}  // namespace ofl::ops

@@ -1,4 +1,4 @@
-#include "oneflow_like/ops/gemm.h"
+#include "oneflow_like/ops/linalg/gemm.h"
 
 #include <cblas.h>
 

@@ -1,4 +1,4 @@
-#include "oneflow_like/ops/row_math.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 #include <cmath>
 #include <limits>

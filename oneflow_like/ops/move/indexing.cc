@@ -325,10 +325,6 @@ op::Sample IndexSample(Shape x, Shape index, int64_t dim, double high, int64_t s
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(index_select) {
   op.Doc("The slices of `input` along `dim` that the int64 vector `index` names.")
@@ -458,3 +454,5 @@ OFL_OP(tril) {
       .ErrorSamples({{{{DType::kFloat32, {5}}}, {}, Code::kInvalidArgument, "two axes"}});
   CpuForAllTypes(op, RunTril);
 }
+
+}  // namespace ofl::ops

@@ -5,7 +5,7 @@
 
 #include "device/cpu/simd.h"
 #include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/row_math.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
 namespace {
@@ -220,10 +220,6 @@ void DefineSoftmaxGrad(op::OpDefBuilder& op) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(softmax) {
   op.Doc("exp(input) normalised to sum 1 along `dim`.")
@@ -249,3 +245,5 @@ OFL_OP(log_softmax_grad) {
       .Py("log_softmax_grad(grad, output, /, *, dim)");
   DefineSoftmaxGrad<true>(op);
 }
+
+}  // namespace ofl::ops

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/row_math.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
 namespace {
@@ -258,10 +258,6 @@ op::Sample NormSample(std::vector<Shape> shapes, std::vector<int64_t> normalized
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(layer_norm) {
   op.Doc(
@@ -328,3 +324,5 @@ OFL_OP(layer_norm_grad) {
                 NormSample({{0, 4}, {0, 4}, {0}, {0}, {4}}, {4})};
       });
 }
+
+}  // namespace ofl::ops

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/row_math.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
 namespace {
@@ -138,10 +138,6 @@ op::Sample EmbeddingGradSample(Shape grad, Shape index, int64_t rows) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(embedding) {
   op.Doc(
@@ -192,3 +188,5 @@ OFL_OP(embedding_grad) {
                       Code::kInvalidArgument,
                       "grad.shape[:-1] == input.shape"}});
 }
+
+}  // namespace ofl::ops

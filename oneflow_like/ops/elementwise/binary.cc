@@ -1,7 +1,7 @@
 // Arithmetic of two tensors with NumPy broadcasting.
 #include <cmath>
 
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -147,10 +147,6 @@ void GradPow(op::GradContext& c) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(add) {
   op.Numbers({"add_scalar", "add_scalar"});
@@ -298,3 +294,5 @@ OFL_OP(pow) {
       .ErrorSamples(BinaryErrors(true));
   FloatKernels<PowFn>(op);
 }
+
+}  // namespace ofl::ops

@@ -1,8 +1,8 @@
 // matmul and linear_weight_grad: matrix products with broadcasting batch axes.
 #include <algorithm>
 
-#include "oneflow_like/ops/gemm.h"
 #include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/linalg/gemm.h"
 
 namespace ofl::ops {
 namespace {
@@ -288,10 +288,6 @@ std::vector<op::Sample> WeightGradSamples() {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(matmul) {
   op.Doc(
@@ -350,3 +346,5 @@ OFL_OP(linear_weight_grad) {
                       Code::kInvalidArgument,
                       "input.shape[0] == other.shape[0]"}});
 }
+
+}  // namespace ofl::ops

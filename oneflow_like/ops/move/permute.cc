@@ -169,10 +169,6 @@ op::Sample TransposeSample(Shape from, int64_t dim0, int64_t dim1) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(permute) {
   op.Doc("The axes of `input` in the order `dims`.")
@@ -228,3 +224,5 @@ OFL_OP(transpose) {
                       "[-2, 1]"}});
   CpuForAllTypes(op, RunPermute);
 }
+
+}  // namespace ofl::ops

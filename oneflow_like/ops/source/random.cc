@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/philox.h"
+#include "oneflow_like/ops/source/philox.h"
 
 namespace ofl::ops {
 namespace {
@@ -276,10 +276,6 @@ op::Sample DropoutSample(Shape shape, double p) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(random_normal) {
   DefineSource(op, DType::kFloat32);
@@ -377,3 +373,5 @@ OFL_OP(dropout) {
                       Code::kInvalidArgument,
                       "0 <= p <= 1"}});
 }
+
+}  // namespace ofl::ops

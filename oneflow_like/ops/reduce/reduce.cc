@@ -1,5 +1,5 @@
 // sum, mean, amax, amin over axes; sum_to, the gradient of broadcasting.
-#include "oneflow_like/ops/reduce.h"
+#include "oneflow_like/ops/reduce/reduce.h"
 
 #include <limits>
 
@@ -286,10 +286,6 @@ void NumberKernels(op::OpDefBuilder& op) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(sum) {
   Reduction(op, "The sum over the axes `dim` (none given: all). Of an empty axis: 0.")
@@ -383,3 +379,5 @@ OFL_OP(sum_to) {
                       Code::kInvalidArgument,
                       "does not broadcast to the input's"}});
 }
+
+}  // namespace ofl::ops

@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 

@@ -311,10 +311,6 @@ void DefineAdam(op::OpDefBuilder& op) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(sgd_update) {
   DefineUpdate<2>(op);
@@ -450,3 +446,5 @@ OFL_OP(increment) {
       .Py("increment(target, /, *, value=1.0)")
       .Samples([] { return UpdateSamples(1, 0, false, {{}}); });
 }
+
+}  // namespace ofl::ops

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "device/cpu/simd_math.h"
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -192,10 +192,6 @@ op::Value CallOutputGrad(op::GradContext& c, const char* name) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(neg) {
   NumberUnary<NegFn>(op, "The negative -input.", "; linear 0; antitone 0");
@@ -337,3 +333,5 @@ OFL_OP(relu_grad) {
       if (c.Needs(0)) c.Set(0, c.b.Call("relu_grad", {c.grads[0], c.inputs[1]}));
     }).Py("relu_grad(grad, output, /)");
 }
+
+}  // namespace ofl::ops

@@ -117,10 +117,6 @@ void Arg(op::OpDefBuilder& op, const char* doc) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(argmax) {
   Arg<true>(op, "The index of the first largest value along `dim` (none: of the flat tensor).");
@@ -130,3 +126,5 @@ OFL_OP(argmin) {
   Arg<false>(op, "The index of the first smallest value along `dim` (none: of the flat tensor).");
   op.Py("argmin(input, /, dim=None, *, keepdim=False)").Method("argmin");
 }
+
+}  // namespace ofl::ops

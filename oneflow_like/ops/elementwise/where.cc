@@ -1,5 +1,5 @@
 // where: a choice between two tensors.
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -90,10 +90,6 @@ std::vector<op::Sample> WhereSamples() {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(where) {
   op.Doc("input where condition is true, other elsewhere, with NumPy broadcasting.")
@@ -126,3 +122,5 @@ OFL_OP(where) {
                       Code::kInvalidArgument,
                       "cannot be broadcast"}});
 }
+
+}  // namespace ofl::ops

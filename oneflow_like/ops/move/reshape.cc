@@ -61,10 +61,6 @@ int64_t NoFlops(std::span<const TensorMeta>, std::span<const TensorMeta>, const 
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(reshape) {
   op.Doc("The same elements, in row-major order, under another shape; one size may be -1.")
@@ -101,3 +97,5 @@ OFL_OP(reshape) {
                       "size -1"}});
   CpuForAllTypes(op, RunReshape);
 }
+
+}  // namespace ofl::ops

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "device/cpu/simd_math.h"
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -119,10 +119,6 @@ std::vector<op::Sample> GeluSamples(int operands) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(gelu) {
   op.Doc(
@@ -179,3 +175,5 @@ OFL_OP(gelu_grad) {
                       Code::kInvalidArgument,
                       "expected one shape and dtype"}});
 }
+
+}  // namespace ofl::ops

@@ -1,4 +1,4 @@
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 

@@ -1,7 +1,7 @@
 // A tensor and a number that is an attribute.
 #include <cmath>
 
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -176,10 +176,6 @@ std::string PowRule(std::span<const Shape>, std::span<const Shape>, const Attrs&
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(add_scalar) {
   NumberScalar<AddFn>(op, "input + scalar.");
@@ -242,3 +238,5 @@ OFL_OP(pow_scalar) {
       .Unclaimed("P(min)->P(max)", "a negative whole power is antitone above 0 only")
       .Py("pow_scalar(input, /, scalar)");
 }
+
+}  // namespace ofl::ops

@@ -262,10 +262,6 @@ op::Sample ConcatSample(std::vector<Shape> shapes, int64_t dim, DType dtype = DT
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(slice) {
   op.Doc(
@@ -351,3 +347,5 @@ OFL_OP(concat) {
            {{{DType::kFloat32, {2}}, {DType::kInt64, {2}}}, {}, Code::kTypeMismatch, "one dtype"}});
   CpuForAllTypes(op, RunConcat);
 }
+
+}  // namespace ofl::ops

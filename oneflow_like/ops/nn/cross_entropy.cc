@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/row_math.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
 namespace {
@@ -207,10 +207,6 @@ op::Sample LossGradSample(Shape logits, int64_t ignore_index, bool lse_grad) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(cross_entropy_rows) {
   op.Doc(
@@ -297,3 +293,5 @@ OFL_OP(count_targets) {
       })
       .ErrorSamples({{{{DType::kFloat32, {5}}}, {}, Code::kTypeMismatch, "int64"}});
 }
+
+}  // namespace ofl::ops

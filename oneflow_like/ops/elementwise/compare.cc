@@ -1,5 +1,5 @@
 // Comparisons and logic of two tensors, with NumPy broadcasting; results are bool.
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -105,10 +105,6 @@ void Logic(op::OpDefBuilder& op, const char* doc) {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(eq) {
   Comparison<EqFn>(op, "input == other, elementwise.", "");
@@ -148,3 +144,5 @@ OFL_OP(logical_or) {
       .Dunder("__or__")
       .Unclaimed("P(max),P(max)->P(max)", "rules have no joint form of monotone yet");
 }
+
+}  // namespace ofl::ops

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -260,10 +260,6 @@ std::vector<op::Sample> LikeSamples() {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(full) {
   op.Doc("A tensor of `shape` with every element `value`.")
@@ -382,3 +378,5 @@ OFL_OP(broadcast_to) {
                       "does not broadcast to shape (5, 4): got input: float32[5,3]"}});
   CpuForAllTypes(op, RunBroadcast);
 }
+
+}  // namespace ofl::ops

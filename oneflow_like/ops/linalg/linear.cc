@@ -1,8 +1,8 @@
 // linear: y = x W^T + b, in one product whose result starts from the bias.
 #include <algorithm>
 
-#include "oneflow_like/ops/gemm.h"
 #include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/linalg/gemm.h"
 
 namespace ofl::ops {
 namespace {
@@ -114,10 +114,6 @@ std::vector<op::Sample> LinearSamples() {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(linear) {
   op.Doc("The affine map input @ weight.T + bias of the last axis; weight is (out, in).")
@@ -147,3 +143,5 @@ OFL_OP(linear) {
             Code::kInvalidArgument,
             "bias.shape == (4,)"}});
 }
+
+}  // namespace ofl::ops

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "oneflow_like/ops/elementwise.h"
+#include "oneflow_like/ops/elementwise/elementwise.h"
 
 namespace ofl::ops {
 namespace {
@@ -81,10 +81,6 @@ std::vector<op::Sample> CastSamples() {
 }
 
 }  // namespace
-}  // namespace ofl::ops
-
-using namespace ofl;       // NOLINT(google-build-using-namespace)
-using namespace ofl::ops;  // NOLINT(google-build-using-namespace)
 
 OFL_OP(cast) {
   op.Doc(
@@ -118,3 +114,5 @@ OFL_OP(cast) {
             "attribute 'dtype' has the wrong type: got 1; expected a value of type "
             "dtype"}});
 }
+
+}  // namespace ofl::ops

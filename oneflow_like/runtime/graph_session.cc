@@ -156,6 +156,10 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
   OFL_TRY(DecodeArguments());
   for (const auto& resource : plan_.semantics().resources())
     if (resource.mutated()) mutated_.push_back(tracer_->variables().at(resource.name()));
+  for (const UpdateSpec& spec : updates)  // without a gradient there is no step to count
+    if (spec.clock != nullptr && Updates(spec.param) &&
+        std::find(moving_.begin(), moving_.end(), spec.clock) == moving_.end())
+      moving_.push_back(spec.clock);
   steps_.resize(clocks_.size());
   for (const GraphTracer::Number& number : tracer_->numbers()) {
     auto numbers = numbers_.find(number.name);
@@ -354,7 +358,7 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   const transport::Counters after = transport_->counters();
   unplanned_messages_ += after.messages_sent - before.messages_sent;
   for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
-  for (const tensor::TensorRef& clock : clocks_) {
+  for (const tensor::TensorRef& clock : moving_) {
     if (float* cell = CellOf(clock)) *cell += 1.0F;
     clock->BumpVersion();
   }

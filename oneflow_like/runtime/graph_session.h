@@ -7,6 +7,7 @@
 // not fit are refused before and close nothing.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -54,6 +55,10 @@ class GraphSession {
   // One iteration; the clocks go on by one. The outputs are new eager tensors: scalars of m
   // micro-batches as a vector of m, others concatenated along axis 0.
   Result<std::vector<tensor::TensorRef>> Launch(std::span<const tensor::TensorRef> inputs);
+  // Whether launches change this parameter: it has an update and a gradient.
+  bool Updates(const tensor::TensorRef& param) const {
+    return std::find(mutated_.begin(), mutated_.end(), param) != mutated_.end();
+  }
   bool launched() const { return instance_ != nullptr; }
   // Whether a failure has closed it for good.
   bool closed() const { return !failure_.ok(); }
@@ -92,6 +97,7 @@ class GraphSession {
   };
   std::map<std::string, std::vector<double>> numbers_;
   std::vector<tensor::TensorRef> clocks_;
+  std::vector<tensor::TensorRef> moving_;  // those of clocks_ that a launch moves on
   std::vector<float> steps_;
   std::vector<Fed> fed_;
   std::vector<tensor::TensorRef> mutated_;

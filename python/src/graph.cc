@@ -206,6 +206,7 @@ void BindSession(nb::module_& m) {
       .def("has_loss", [](GraphSession& s) { return s.tracer().loss() >= 0; })
       .def("set_numbers", &GraphSession::SetNumbers)
       .def("gradients_as_traced", [](GraphSession& s) { return s.tracer().GradientsAsTraced(); })
+      .def("updates", [](GraphSession& s, nb::handle param) { return s.Updates(EagerOf(param)); })
       .def("misfit",
            [](GraphSession& s, nb::list given) {
              const Inputs inputs = InputsFrom(given);

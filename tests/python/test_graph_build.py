@@ -52,6 +52,7 @@ REFUSED = {
     "copy_": (lambda m, o, loss, s: m[0].weight.copy_(m[0].weight), "copy_"),
     "fill_": (lambda m, o, loss, s: o.captured.fill_(1.0), "copy_"),
     "data =": (lambda m, o, loss, s: setattr(o.captured, "data", flow.ones(())), "copy_"),
+    "a buffer": (lambda m, o, loss, s: m.register_buffer("kept", loss), "copy_"),
     "save": (lambda m, o, loss, s: flow.save({"w": m[0].weight}, "/nowhere"), "has no data"),
 }
 
@@ -127,3 +128,25 @@ def test_requires_grad_of_values_inside_build_is_eager_s():
         Of(build, layer)(flow.ones(2, 8))
     assert seen[0] == seen[1] == (False, True, False, False, False, True)
     assert seen[2] == seen[3] == (False, False, True, False, False, True)
+
+
+def test_a_buffer_assigned_in_forward_is_refused():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", flow.zeros(()))
+
+        def forward(self, x):
+            self.seen = self.seen + 1.0
+            return x * self.seen
+
+    module = Counts()
+    with pytest.raises(RuntimeError, match="seen was replaced inside build"):
+        Of(lambda x: module(x), module)(flow.ones(2))
+    assert module.seen.item() == 0.0
+
+
+def test_backward_without_an_optimizer_is_refused():
+    layer = nn.Linear(8, 8)
+    with pytest.raises(RuntimeError, match="gives no gradients back; expected self.add_optimizer"):
+        Of(lambda x: step(layer, x), layer)(flow.ones(2, 8))

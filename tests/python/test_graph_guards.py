@@ -94,9 +94,23 @@ def test_constants_are_told_apart_by_type_and_sign():
     assert traced(graph) == 6
 
 
+def test_arrays_and_sets_that_change_in_place_are_other_constants():
+    array, chosen = np.ones(3, np.float32), {1}
+    graph = Of(lambda x, a, c: x * flow.tensor(a) * float(len(c)))
+    x = flow.ones(3)
+    for turn in range(3):
+        np.testing.assert_array_equal(graph(x, array, chosen).numpy(), array * len(chosen))
+        graph(x, array, chosen)
+        assert traced(graph) == turn + 1
+        if turn == 0:
+            array[1] = 5.0
+        chosen.add(turn + 1)
+
+
 def test_an_argument_that_requires_a_gradient_is_refused():
     layer = nn.Linear(8, 4)
-    graph = Of(lambda x: step(layer, x), layer)
+    graph = Of(lambda x: step(layer, x), layer,
+               optimizers=[optim.SGD(layer.parameters(), lr=0.1)])
     x = flow.tensor(random(4, 8))
     x.requires_grad = True
     with pytest.raises(ValueError, match="requires a gradient, which a graph does not give back"):
@@ -222,6 +236,15 @@ def test_attributes_of_the_graph_and_captured_tensors_are_guards():
     check(6)
 
 
+def test_a_build_that_an_attribute_hides_traces_anew():
+    graph = Of(lambda x: x * 2.0)
+    assert graph(flow.ones(1)).item() == 2.0
+    graph.build = lambda x: x * 3.0
+    assert graph(flow.ones(1)).item() == 3.0
+    del graph.build
+    assert graph(flow.ones(1)).item() == 2.0 and traced(graph) == 2
+
+
 def test_a_buffer_whose_handle_stands_for_a_new_value_traces_anew():
     layer, mean = nn.Linear(4, 4), flow.zeros(4)
     graph, x = Of(lambda x: x + mean), flow.ones(4)
@@ -233,7 +256,8 @@ def test_a_buffer_whose_handle_stands_for_a_new_value_traces_anew():
 def test_a_captured_value_with_a_history_is_refused_where_gradients_would_be_lost():
     layer = nn.Linear(8, 8)
     outside = layer(flow.ones(8))
-    graph = Of(lambda x: ((layer(x) + outside) ** 2).mean().backward(), layer)
+    graph = Of(lambda x: ((layer(x) + outside) ** 2).mean().backward(), layer,
+               optimizers=[optim.SGD(layer.parameters(), lr=0.1)])
     with pytest.raises(ValueError, match="was computed outside of build"):
         graph(flow.ones(2, 8))
 

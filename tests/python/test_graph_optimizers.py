@@ -118,6 +118,36 @@ def test_eager_steps_of_some_parameters_give_them_counters_of_their_own():
     assert_equal_models(eager, graphed, rtol=1e-5, atol=1e-7)
 
 
+def test_a_parameter_without_a_gradient_in_the_graph_counts_no_steps():
+    def make():
+        flow.manual_seed(0)
+        one, two = nn.Linear(8, 4), nn.Linear(8, 4)
+        return one, two, optim.AdamW([*one.parameters(), *two.parameters()], lr=0.1)
+
+    class Of(nn.Graph):
+        def __init__(self, model, optimizer):
+            super().__init__()
+            self.model = model
+            self.add_optimizer(optimizer)
+
+        def build(self, x):
+            loss = (self.model(x) ** 2).mean()
+            loss.backward()
+            return loss
+
+    (e1, e2, eager), (g1, g2, graphed) = make(), make()
+    graphs, x = (Of(g1, graphed), Of(g2, graphed)), data()[0]
+    for turn in (0, 0, 1, 0, 1, 1):
+        eager.zero_grad()
+        loss = ((e1, e2)[turn](x) ** 2).mean()
+        loss.backward()
+        eager.step()
+        assert graphs[turn](x).item() == loss.item()
+    assert_equal_models(e1, g1)
+    assert_equal_models(e2, g2)
+    assert [traced(g) for g in graphs] == [1, 1]
+
+
 @pytest.mark.parametrize("write", [
     lambda o: o.param_groups[0].__setitem__("weigth_decay", 0.0),
     lambda o: o.param_groups[0].update(weigth_decay=0.0),

@@ -137,6 +137,7 @@ class Module:
             if value is not None and not isinstance(value, _C.Tensor):
                 raise TypeError(f"cannot assign '{type(value).__name__}' object to buffer '{name}' "
                                 "(Tensor or None required)")
+            _refuse_symbolic(name, value)
             self._buffers[name] = value
         else:
             touch()
@@ -191,6 +192,7 @@ class Module:
         if tensor is not None and not isinstance(tensor, _C.Tensor):
             raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
                             "(Tensor or None required)")
+        _refuse_symbolic(name, tensor)
         self._buffers[name] = tensor
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
 
@@ -429,6 +431,14 @@ class Module:
         if not lines and len(extra) == 1:
             return f"{self._get_name()}({extra[0]})"
         return f"{self._get_name()}(\n  " + "\n  ".join(body) + "\n)"
+
+
+def _refuse_symbolic(name, value):
+    if value is not None and value.is_symbolic:
+        raise RuntimeError(f"[buffer] {name} was replaced inside build() of a graph, which would "
+                           "happen once and not in every call: got a value of the graph; expected "
+                           "a tensor with data; return the new value, and copy_() it after the "
+                           "call")
 
 
 def clear_grad(tensor, set_to_none):

@@ -217,9 +217,14 @@ class Optimizer:
         trained = []
         for group in self.param_groups:
             self._ensure_state(group)
-            trained += [self.state[id(p)] for p in group["params"] if p.requires_grad]
+            trained += [p for p in group["params"] if p.requires_grad]
+        self._give_own_clocks(trained)
+
+    def _give_own_clocks(self, params):
+        """Who shares a step counter with others than `params` gets a copy with them alone."""
         sharers, together = self._sharers(), {}
-        for state in trained:
+        for param in params:
+            state = self.state[id(param)]
             if "step" in state:
                 together.setdefault(id(state["step"]), []).append(state)
         for clock_id, states in together.items():

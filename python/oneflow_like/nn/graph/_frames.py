@@ -2,6 +2,8 @@
 
 import math
 
+import numpy
+
 from ... import _C
 
 _TENSOR = object()  # where a tensor stood in a call's arguments
@@ -39,10 +41,25 @@ def taken_apart(args, kwargs):
     return found, (map_tensors(args, take), {})
 
 
+def kept(frame):
+    """A frame to compare later calls with: what may change in place is copied."""
+    if isinstance(frame, tuple) and hasattr(frame, "_fields"):
+        return type(frame)(*map(kept, frame))
+    if isinstance(frame, (tuple, list)):
+        return type(frame)(map(kept, frame))
+    if isinstance(frame, dict):
+        return {key: kept(value) for key, value in frame.items()}
+    if isinstance(frame, (set, numpy.ndarray)):
+        return frame.copy()
+    return frame
+
+
 def same_number(a, b):
     """Equal in type and bits, as far as arithmetic can tell."""
     if type(a) is not type(b):
         return False
+    if isinstance(a, numpy.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
     if isinstance(a, float):
         return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (a != a and b != b)
     return bool(a == b)

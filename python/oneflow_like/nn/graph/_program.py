@@ -3,7 +3,8 @@
 import os
 
 from ... import _C
-from ._frames import map_tensors, refuse_hidden_tensors, same_frame, shown, taken_apart, tensors_of
+from ._frames import (kept, map_tensors, refuse_hidden_tensors, same_frame, shown, taken_apart,
+                      tensors_of)
 from ._guards import Recorder
 
 
@@ -41,6 +42,21 @@ class _Optimizer:
             updates.append({**entry, "hyper": hyper,
                             "clip": None if entry["clip"] is None else clip})
         return updates
+
+    def separate_clocks(self, session):
+        """Parameters without a gradient in this program count no steps: not on a shared counter."""
+        counting, idle = set(), []
+        for entry in self.spec:
+            if entry["step"] is None:
+                continue
+            if session.updates(entry["param"]):
+                counting.add(id(entry["step"]))
+            else:
+                idle.append(entry)
+        idle = [entry["param"] for entry in idle if id(entry["step"]) in counting]
+        if idle:  # the others keep the counter that the plan is bound to
+            self.optimizer._give_own_clocks(idle)
+            self.spec = self.optimizer._graph_spec()
 
     def _names(self, group):
         return f"hyper.{self.number}.{group}", f"clip.{self.number}.{group}"
@@ -116,7 +132,8 @@ class Program:
     """Traces and compiles in its constructor, which raises what build() or the compiler says."""
 
     def __init__(self, graph, name, args, kwargs, tracing):
-        tensors, self._frame = taken_apart(args, kwargs)
+        tensors, frame = taken_apart(args, kwargs)
+        self._frame = kept(frame)
         self._grad_enabled = _C.is_grad_enabled()
         self._micro_batches = graph.config.gradient_accumulation_steps
         self._writes = _C.writes_noted()
@@ -131,6 +148,7 @@ class Program:
         build = graph.build
         with _Tracing(tracing, session), Recorder(graph) as recorder:
             recorder.called(build)
+            recorder.note(graph, "build")
             structure = session.trace(lambda: build(*args, **kwargs))
         refuse_hidden_tensors(structure, f"the result of {graph.name}.build()")
         for output in tensors_of(structure):
@@ -142,6 +160,11 @@ class Program:
 
     @staticmethod
     def _compile(graph, session):
+        if session.has_loss() and not graph._optimizers:
+            raise RuntimeError(f"[nn.Graph] build() of graph {graph.name} calls backward(), but "
+                               "the graph has no optimizer and gives no gradients back; expected "
+                               "self.add_optimizer(optimizer) in __init__; leave backward() out "
+                               "of a graph that only evaluates")
         if graph._optimizers and not session.has_loss():
             raise RuntimeError(f"[nn.Graph] graph {graph.name} has an optimizer, but its build() "
                                "did not call backward(); expected loss.backward(); leave the "
@@ -150,6 +173,8 @@ class Program:
                       for number, (optimizer, _) in enumerate(graph._optimizers)]
         updates = [update for optimizer in optimizers for update in optimizer.updates(session)]
         session.compile(updates, os.environ.get("OFL_DUMP", ""))
+        for optimizer in optimizers:
+            optimizer.separate_clocks(session)
         return optimizers
 
     def broken(self, graph, frame):

@@ -19,6 +19,7 @@ namespace {
 constexpr uint64_t kGreetingChannel = 0x6f666c2d706c616eull;  // keeps greetings apart from the rest
 constexpr size_t kMaxGreetingBytes = 4096;
 constexpr std::chrono::milliseconds kPollInterval{100};  // for interrupts and the deadline
+constexpr std::chrono::milliseconds kStandstill{1000};   // until peers are asked what they do
 
 // Words handed to a stream's thread.
 constexpr int64_t kStop = 0;
@@ -47,8 +48,8 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
  private:
   // What reaches the core from any thread.
   struct Item {
-    enum class Kind : uint8_t { kEvent, kFail, kDeadline, kLeft } kind = Kind::kEvent;
-    Event event;  // of kLeft: the edge whose peer has finished
+    enum class Kind : uint8_t { kEvent, kFail, kDeadline, kLeft, kMovedOn } kind = Kind::kEvent;
+    Event event;  // of kLeft: the edge whose peer has finished; of kMovedOn: the peer
     Status cause;
   };
 
@@ -66,6 +67,8 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   void Perform(const Effect& effect);
   void Push(int edge, int64_t piece);
   int64_t PiecesOf(int edge) const;
+  // A peer starts another plan.
+  void MovedOn(int peer);
   // Why a launch cannot end: a peer has left before it gave or took what the launch needs.
   Status MissingPeer(int64_t launches) const;
   Status DeadlineError() const;
@@ -88,6 +91,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   struct EdgeEnd {
     int64_t moved = 0;  // pieces pushed or arrived, over all launches
     Status left;        // why no more will move
+    Status moved_on;    // why no more will move in this launch
   };
   std::vector<EdgeEnd> edge_ends_;
   Status result_;  // of the launch; read by the launching thread after kOver
@@ -288,6 +292,8 @@ void Instance::Impl::Handle(Item& item) {
       handoffs_[0]->Put(kOver);
       return;
     }
+    if (launch)
+      for (EdgeEnd& end : edge_ends_) end.moved_on = Status::Ok();
     if (item.event.kind == Event::Kind::kArrived) ++edge_ends_[item.event.index].moved;
     effects = core_->Step(item.event);
     if (launch) {
@@ -298,6 +304,12 @@ void Instance::Impl::Handle(Item& item) {
     }
   } else if (item.kind == Item::Kind::kLeft) {
     edge_ends_[item.event.index].left = std::move(item.cause);
+    if (core_->running())
+      if (Status missing = MissingPeer(core_->iteration() + 1); !missing.ok())
+        effects = core_->Fail(std::move(missing));
+  } else if (item.kind == Item::Kind::kMovedOn) {
+    for (size_t i = 0; i < edge_ends_.size(); ++i)
+      if (program_.remote_edges[i].peer == item.event.index) edge_ends_[i].moved_on = item.cause;
     if (core_->running())
       if (Status missing = MissingPeer(core_->iteration() + 1); !missing.ok())
         effects = core_->Fail(std::move(missing));
@@ -369,16 +381,24 @@ int64_t Instance::Impl::PiecesOf(int edge) const {
 Status Instance::Impl::MissingPeer(int64_t launches) const {
   for (size_t i = 0; i < edge_ends_.size(); ++i) {
     const EdgeEnd& end = edge_ends_[i];
-    if (end.left.ok() || end.moved >= launches * PiecesOf(static_cast<int>(i))) continue;
+    const Status& why = end.left.ok() ? end.moved_on : end.left;
+    if (why.ok() || end.moved >= launches * PiecesOf(static_cast<int>(i))) continue;
     const RemoteEdge& edge = program_.remote_edges[i];
     return Error(Code::kUnavailable)
-           << "[launch] " << end.left.message() << ": launch " << launches << " of rank "
+           << "[launch] " << why.message() << ": launch " << launches << " of rank "
            << program_.rank << (edge.outgoing ? " still has " : " still waits for ")
            << program_.tasks[program_.registers[edge.local_register].producer].name
            << (edge.outgoing ? " for it" : " from it")
-           << "; expected every rank to launch the graph equally often";
+           << "; expected every rank to trace and launch its graphs alike, equally often";
   }
   return Status::Ok();
+}
+
+void Instance::Impl::MovedOn(int peer) {
+  Post({Item::Kind::kMovedOn,
+        {Event::Kind::kArrived, peer, 0},
+        Error(Code::kUnavailable) << "rank " << peer << " is starting another plan, as after "
+                                  << "tracing a graph anew"});
 }
 
 Status Instance::Impl::DeadlineError() const {
@@ -424,6 +444,7 @@ void Instance::Impl::WaitForEnd() {
   using Clock = std::chrono::steady_clock;
   uint64_t seen = steps_.load(std::memory_order_relaxed);
   Clock::time_point since = Clock::now();
+  bool asked = !options_.ask_peers || program_.remote_edges.empty();
   for (;;) {
     const auto word = handoffs_[0]->Take(options_.spin, std::min(kPollInterval, options_.deadline));
     if (word && *word == kOver) return;
@@ -441,6 +462,11 @@ void Instance::Impl::WaitForEnd() {
       Post({Item::Kind::kDeadline, {}, {}});
       seen = steps_.load(std::memory_order_relaxed);
       since = Clock::now();
+    } else if (!asked && Clock::now() - since >= kStandstill) {
+      asked = true;
+      options_.ask_peers([weak = weak_from_this()](int peer) {
+        if (auto self = weak.lock()) self->MovedOn(peer);
+      });
     }
   }
 }

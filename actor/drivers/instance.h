@@ -35,6 +35,10 @@ struct InstanceOptions {
   std::chrono::milliseconds deadline{300'000};
   // How long a thread looks for work before it sleeps.
   std::chrono::microseconds spin{30};
+  // Called once in a launch that stands still for a while, on the launching thread: shall call
+  // `started(peer)`, from any thread, for every peer that is starting another plan. Such a peer has
+  // done its share of this one, so a launch that still needs something from it fails at once.
+  std::function<void(std::function<void(int peer)> started)> ask_peers;
   // Asked now and then while the launching thread waits: true ends the launch with kCancelled.
   std::function<bool()> interrupted;
   // Whether a failed launch tells the peers why and closes the transport: they would wait in vain.

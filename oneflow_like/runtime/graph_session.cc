@@ -11,6 +11,7 @@
 #include "compiler/plan_codec.h"
 #include "oneflow_like/base/check.h"
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/runtime/plan_starts.h"
 #include "oneflow_like/tensor/context.h"
 #include "transport/exchange.h"
 
@@ -174,9 +175,7 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
 
 Status GraphSession::CompareHashes(transport::Transport& transport) {
   const auto interrupted = tensor::Context::Get().hooks().interrupted;
-  const uint64_t number = 2 * tensor::Context::Get().NextPlan();
-  auto gathered =
-      transport::AllGatherText(transport, kPlanChannel, number, plan_.hash(), interrupted);
+  auto gathered = PlanStarts::Of(transport_)->Exchange(plan_.hash(), interrupted);
   if (!gathered.ok())
     return gathered.status().WithNote(
         "while comparing the plans of graph " + plan_.graph_name() +
@@ -188,7 +187,8 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
   if (differs < 0) return Status::Ok();
   const std::string ours = Digests(plan_.semantics());
   OFL_ASSIGN(auto all,
-             transport::AllGatherText(transport, kPlanChannel, number + 1, ours, interrupted));
+             transport::AllGatherText(transport, kPlanChannel, tensor::Context::Get().NextPlan(),
+                                      ours, interrupted));
   const int other = plan_.hash() == hashes[0] ? differs : 0;
   return Error(Code::kFailedPrecondition)
          << "[nn.Graph] graph " << plan_.graph_name() << " compiled to different plans: rank "
@@ -207,6 +207,9 @@ Status GraphSession::Start() {
   } else {
     OFL_ASSIGN(transport_, context.SharedTransport());
     OFL_TRY(CompareHashes(*transport_));
+    options.ask_peers = [starts = PlanStarts::Of(transport_)](auto started) {
+      starts->Ask(std::move(started));
+    };
   }
   options.transport = transport_.get();
   options.interrupted = context.hooks().interrupted;

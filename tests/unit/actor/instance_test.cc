@@ -219,7 +219,8 @@ std::vector<Program> TwoRanks(int m) {
 }
 
 struct TwoInstances {
-  explicit TwoInstances(int m, std::chrono::milliseconds deadline = std::chrono::seconds(60))
+  explicit TwoInstances(int m, std::chrono::milliseconds deadline = std::chrono::seconds(60),
+                        std::function<void(std::function<void(int)>)> ask_peers = nullptr)
       : network(2), transports(network.TakeTransports()) {
     const std::vector<Program> programs = TwoRanks(m);
     for (int r = 0; r < 2; ++r) {
@@ -227,6 +228,7 @@ struct TwoInstances {
       options.device = Cpu();
       options.transport = transports[r].get();
       options.deadline = deadline;
+      options.ask_peers = ask_peers;
       auto instance = Instance::Create(programs[r], options);
       EXPECT_TRUE(instance.ok()) << instance.status().ToString();
       instances.push_back(std::move(instance).value());
@@ -290,6 +292,23 @@ TEST(Instances, ADeadlineSaysWhichActorWaitsForWhomAndWhatItHas) {
   EXPECT_THAT(status.message(),
               HasSubstr("no progress for 200 ms: actor 2 boxing_1 on rank 1 waits for register 1 "
                         "from boxing_1.from.0 on rank 0: 0 of 1 received"));
+}
+
+TEST(Instances, APeerThatStartsAnotherPlanEndsWhatStillNeedsIt) {
+  // The first launch gets all it needs, though late and after the peer has moved on.
+  TwoInstances world(1, std::chrono::seconds(60), [](const auto& started) { started(0); });
+  std::vector<float> x{1, 2, 3, 4}, own{1, 1}, out(2);
+  const op::TensorView inputs[] = {View(own)}, outputs[] = {View(out)};
+  std::thread sender([&] {
+    const op::TensorView arguments[] = {View(x)};
+    EXPECT_TRUE(world.instances[0]->Launch(arguments, {}).ok());
+  });
+  EXPECT_TRUE(world.instances[1]->Launch(inputs, outputs).ok());
+  sender.join();
+  const Status status = world.instances[1]->Launch(inputs, outputs);  // rank 0 launches no more
+  EXPECT_EQ(status.code(), Code::kUnavailable) << status.ToString();
+  EXPECT_THAT(status.message(), HasSubstr("rank 0 is starting another plan"));
+  EXPECT_THAT(status.message(), HasSubstr("still waits for boxing_1.from.0 from it"));
 }
 
 TEST(Instances, ALostPeerEndsTheLaunchWithItsCause) {

@@ -1,5 +1,6 @@
 #include "oneflow_like/tensor/dispatch.h"
 
+#include <algorithm>
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/signature.h"
+#include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 
 namespace ofl::tensor {
@@ -160,14 +162,13 @@ Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> in
 }
 
 Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
-                 std::span<const op::Value> outputs) {
-  Small<op::TensorView> in, out;
+                 std::span<const op::TensorView> outputs) {
+  Small<op::TensorView> in;
   for (const TensorRef& x : inputs) in.push_back(x->view());
-  for (const op::Value& y : outputs) out.push_back(AsTensor(y)->view());
   Context& world = Context::Get();
   op::KernelContext context;
   context.inputs = {in.data(), in.size()};
-  context.outputs = {out.data(), out.size()};
+  context.outputs = outputs;
   context.attrs = &plan.local_attrs;
   OFL_ASSIGN(context.stream, world.StreamOf(plan.device));
   context.logical_inputs = plan.inputs;
@@ -182,6 +183,12 @@ Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
     context.workspace = {workspace->data(), static_cast<size_t>(scratch)};
   }
   return plan.kernel.Run(context);
+}
+
+Small<op::TensorView> ViewsOf(const op::Values& outputs) {
+  Small<op::TensorView> views;
+  for (const op::Value& y : outputs) views.push_back(AsTensor(y)->view());
+  return views;
 }
 
 Result<op::Values> AllocateOutputs(const CallPlan& plan) {
@@ -276,7 +283,10 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   auto allocated = AllocateOutputs(plan);
   if (!allocated.ok()) return allocated.status().WithNote(ForResult(def, plan));
   op::Values outputs = std::move(allocated).value();
-  if (plan.member) OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, outputs));
+  if (plan.member) {
+    const auto views = ViewsOf(outputs);
+    OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}));
+  }
   if (mutates) FinishMutated(def, inputs, {ready.data(), ready.size()});
   if (record) RecordOp(def, plan.attrs, inputs, outputs);
   return outputs;
@@ -316,6 +326,30 @@ bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs) {
          CategoryOf(inputs.back()->meta().dtype) < DTypeCategory::kFloating;
 }
 
+// Whether a composite's own kernel serves this call: no tape to fill, no layouts to choose.
+bool RunsFused(const op::OpDef& def, std::span<const op::Value> inputs) {
+  if (def.kernels.empty() || CurrentTracer() != nullptr || inputs.empty()) return false;
+  for (const op::Value& v : inputs) {
+    if (v == nullptr || v->is_symbolic() || v->layout() != nullptr) return false;
+    if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;
+  }
+  return !def.Providers(DeviceKind::kCpu, inputs[0]->meta().dtype).empty();
+}
+
+// The parts dispatch, promote, record or trace themselves.
+Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value> inputs,
+                                const Attrs& given) {
+  for (const op::Value& v : inputs) {
+    if (v == nullptr) [[unlikely]]
+      OFL_TRY(RequireTensor(v).status());
+  }
+  OFL_ASSIGN(Attrs attrs, def.CompleteAttrs(given));
+  EagerBuilder builder;
+  op::Values outputs = def.decompose(builder, inputs, attrs);
+  if (!builder.status().ok()) return builder.status().WithNote("in [" + def.name + "]");
+  return outputs;
+}
+
 Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs) {
   Attrs drawn = attrs;
   if (!drawn.Has("seed") && !drawn.Has("offset")) {
@@ -341,12 +375,28 @@ Result<op::Values> Trace(Tracer& tracer, const op::OpDef& def, std::span<const o
 
 }  // namespace
 
+namespace {
+
+Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inputs,
+                           const Attrs& given) {
+  CallCache& cache = Context::Get().cache();
+  const CallCache::Query query{&def, inputs, given, nullptr};
+  const uint64_t hash = CallCache::HashOf(query);
+  if (const CallPlanRef* found = cache.Find(query, hash)) return *found;
+  OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, given));
+  cache.Insert(query, hash, plan);
+  return plan;
+}
+
+}  // namespace
+
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& given) {
   if (NeedsPromotion(def, inputs)) {
     OFL_ASSIGN(op::Values promoted, Promote(def, inputs));
     return Dispatch(def, promoted, given);
   }
+  if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
   const bool random = def.Has(op::Trait::kRandom);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
     return Trace(*tracer, def, inputs, random ? WithRandomState(def, given) : given);
@@ -359,17 +409,36 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, WithRandomState(def, given)));
     return RunPlan(def, *plan, inputs);
   }
-  CallCache& cache = Context::Get().cache();
-  const CallCache::Query query{&def, inputs, given, nullptr};
-  const uint64_t hash = CallCache::HashOf(query);
-  CallPlanRef plan;
-  if (const CallPlanRef* found = cache.Find(query, hash)) {
-    plan = *found;
-  } else {
-    OFL_ASSIGN(plan, MakePlan(def, inputs, given));
-    cache.Insert(query, hash, plan);
-  }
+  OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
   return RunPlan(def, *plan, inputs);
+}
+
+Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& given,
+                     const TensorImpl& target) {
+  const bool plain = def.outputs.size() == 1 && !def.outputs[0].variadic &&
+                     !def.outputs[0].bounded && !def.composite && !def.Has(op::Trait::kRandom) &&
+                     !AnyMutated(def) && CurrentTracer() == nullptr && !inputs.empty();
+  if (!plain || target.is_global() || NeedsPromotion(def, inputs)) return false;
+  for (const op::Value& v : inputs) {
+    if (v == nullptr || v->is_symbolic() || v->layout() != nullptr) return false;
+    if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;
+  }
+  OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
+  // A variant was prepared for a dense result.
+  const bool lies = target.dense() || (plan->kernel.state == nullptr &&
+                                       op::Allows(def.outputs[0].access, target.local_shape(),
+                                                  target.strides()));
+  if (!(plan->outputs[0] == target.meta()) || !lies) return false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Overlap overlap = OverlapOf(*AsTensor(inputs[i]), target);
+    const bool may_share = std::ranges::find(def.in_place, std::pair(0, static_cast<int>(i))) !=
+                           def.in_place.end();
+    if (overlap == Overlap::kPartial || (overlap == Overlap::kExact && !may_share)) return false;
+  }
+  OFL_ASSIGN(auto ready, PrepareInputs(def, *plan, inputs));
+  const op::TensorView out = target.view();
+  OFL_TRY(RunKernel(*plan, {ready.data(), ready.size()}, {&out, 1}));
+  return true;
 }
 
 Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
@@ -404,7 +473,10 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
   auto allocated = AllocateOutputs(plan);
   if (!allocated.ok()) return allocated.status().WithNote(ForResult(def, plan));
   op::Values outputs = std::move(allocated).value();
-  if (plan.member) OFL_TRY(RunKernel(plan, {}, outputs));
+  if (plan.member) {
+    const auto views = ViewsOf(outputs);
+    OFL_TRY(RunKernel(plan, {}, {views.data(), views.size()}));
+  }
   if (made == layout->nd_sbp) return outputs[0];
   TensorRef made_tensor(AsTensor(outputs[0]));
   OFL_ASSIGN(RecipeRef recipe, RecipeFor(meta, made_tensor->layout_ref(), layout));

@@ -1,8 +1,21 @@
 #include "oneflow_like/op/def/builder.h"
 
-#include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/op/def/compose.h"
 
 namespace ofl::op {
+namespace {
+
+bool MayPromote(const OpDef& def, const Values& inputs) {
+  if (def.promotion == Promotion::kNone || inputs.empty()) return false;
+  const DType first = inputs[0]->meta().dtype;
+  if (def.promotion == Promotion::kFloat && CategoryOf(first) < DTypeCategory::kFloating)
+    return true;
+  for (const Value& input : inputs)
+    if (input->meta().dtype != first) return true;
+  return false;
+}
+
+}  // namespace
 
 Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
   const OpDef* def = OpRegistry::Get().Find(name);
@@ -15,12 +28,21 @@ Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
       return nothing();
     }
   }
+  if (MayPromote(*def, inputs)) {
+    auto promoted = PromotedInputs(*this, *def, std::move(inputs));
+    if (!promoted.ok()) {
+      Fail(promoted.status());
+      return nothing();
+    }
+    inputs = std::move(*promoted);
+  }
   auto completed = def->CompleteAttrs(std::move(attrs));
   if (!completed.ok()) {
     Fail(completed.status());
     return nothing();
   }
-  Values outputs = Apply(*def, std::move(inputs), *completed);
+  Values outputs = def->composite ? def->decompose(*this, inputs, *completed)
+                                  : Apply(*def, std::move(inputs), *completed);
   if (!status_.ok()) return nothing();
   const bool any_number = !def->outputs.empty() && def->outputs.back().variadic;
   OFL_CHECK(any_number || outputs.size() == def->outputs.size())

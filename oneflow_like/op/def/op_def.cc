@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "oneflow_like/op/def/compose.h"
+
 namespace ofl::op {
 namespace {
 
@@ -214,6 +216,11 @@ Result<std::vector<TensorMeta>> OpDef::Infer(std::span<const TensorMeta> metas,
     return Wrap(*this, count, "");
   if (Status cause = CheckShapes(metas, "an operand has"); !cause.ok())
     return Wrap(*this, cause, Got(*this, metas, given));
+  if (composite) {
+    auto inferred = InferComposite(*this, metas, given);
+    if (!inferred.ok()) return Wrap(*this, inferred.status(), Got(*this, metas, given));
+    return inferred;
+  }
   InferContext context(metas, given);
   Status cause = infer(context);
   if (cause.ok()) cause = CheckShapes(context.outputs, "the result would have");

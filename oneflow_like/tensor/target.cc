@@ -1,0 +1,110 @@
+#include "oneflow_like/tensor/target.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/conversion.h"
+#include "oneflow_like/tensor/dispatch.h"
+
+namespace ofl::tensor {
+namespace {
+
+// First byte and one past the last that a view touches.
+std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < x.local_shape().rank(); ++i) {
+    const int64_t reach = (x.local_shape()[i] - 1) * x.strides()[i];
+    (reach < 0 ? low : high) += reach;
+  }
+  const int64_t size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
+  return {x.data() + low * size, x.data() + (high + 1) * size};
+}
+
+Status CheckTarget(const TensorImpl& target, std::string_view op) {
+  OFL_ENSURE(!Context::grad_enabled() || !target.requires_grad(), Code::kFailedPrecondition)
+      << "[" << op << "] the target of the result requires grad: got " << Describe(target)
+      << "; expected to run under no_grad(), or a target without";
+  OFL_ENSURE(!target.has_data() || !OverlapsItself(target.local_shape(), target.strides()),
+             Code::kInvalidArgument)
+      << "[" << op << "] several elements of the target lie in one place: got " << Describe(target)
+      << " with strides " << target.strides() << "; expected each in its own; use x.clone()";
+  return Status::Ok();
+}
+
+}  // namespace
+
+Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b) {
+  if (a.storage() == nullptr || a.storage() != b.storage()) return Overlap::kNone;
+  if (a.local_shape().numel() == 0 || b.local_shape().numel() == 0) return Overlap::kNone;
+  if (a.data() == b.data() && a.meta().dtype == b.meta().dtype &&
+      a.local_shape() == b.local_shape() && a.strides() == b.strides()) {
+    return Overlap::kExact;
+  }
+  const auto [a_begin, a_end] = Extent(a);
+  const auto [b_begin, b_end] = Extent(b);
+  return a_end <= b_begin || b_end <= a_begin ? Overlap::kNone : Overlap::kPartial;
+}
+
+bool OverlapsItself(const Shape& shape, const Strides& strides) {
+  if (shape.numel() == 0) return false;
+  std::vector<std::pair<int64_t, int64_t>> axes;  // (stride, size)
+  for (int i = 0; i < shape.rank(); ++i)
+    if (shape[i] > 1) axes.emplace_back(std::abs(strides[i]), shape[i]);
+  std::ranges::sort(axes);
+  // Each axis must step over all that the smaller ones reach. (Enough for what views make; exotic
+  // interleaved strides are refused as well.)
+  int64_t reach = 0;
+  for (auto [stride, size] : axes) {
+    if (stride <= reach) return true;
+    reach += stride * (size - 1);
+  }
+  return false;
+}
+
+Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_view op) {
+  OFL_TRY(CheckTarget(*target, op));
+  TensorRef value = given;
+  OFL_ENSURE(value->meta().shape == target->meta().shape &&
+                 value->is_global() == target->is_global(),
+             Code::kInvalidArgument)
+      << "[" << op << "] the result does not fit: got " << Describe(*value) << " for "
+      << Describe(*target) << "; expected the same shape, both local or both global";
+  const DType from = value->meta().dtype, to = target->meta().dtype;
+  OFL_ENSURE(CategoryOf(from) <= CategoryOf(to), Code::kTypeMismatch)
+      << "[" << op << "] result type " << DTypeName(from)
+      << " can't be cast to the desired output type " << DTypeName(to) << ": got "
+      << Describe(*value) << " for " << Describe(*target) << "; use a target of " << DTypeName(from);
+  if (from != to) {
+    OFL_ASSIGN(op::Value cast, CallOp("cast", {op::Value(value)}, {{"dtype", to}}));
+    value = TensorRef(AsTensor(cast));
+  }
+  if (target->is_global() && !(*value->layout() == *target->layout())) {
+    OFL_ASSIGN(value, GlobalToGlobal(value, target->layout_ref(), op));
+  }
+  if (target->has_data() && OverlapOf(*value, *target) != Overlap::kExact) {
+    const bool shares = value->storage() == target->storage();
+    OFL_ASSIGN(TensorRef dense, shares ? CopyOf(value) : Contiguous(value));
+    CopyIntoView(*dense, *target);
+  }
+  target->BumpVersion();
+  return Status::Ok();
+}
+
+Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                    const TensorRef& target) {
+  OFL_TRY(CheckTarget(*target, def.name));
+  OFL_ASSIGN(bool written, RunInto(def, inputs, attrs, *target));
+  if (written) {
+    target->BumpVersion();
+    return Status::Ok();
+  }
+  OFL_ASSIGN(op::Values results, Dispatch(def, inputs, attrs));
+  OFL_ENSURE(results.size() == 1, Code::kInvalidArgument)
+      << "[" << def.name << "] has " << results.size() << " results and one target";
+  OFL_ASSIGN(TensorRef value, RequireTensor(results[0]));
+  return WriteInto(value, target, def.name);
+}
+
+}  // namespace ofl::tensor

@@ -1,0 +1,33 @@
+// Calls whose result goes into memory that exists: out= and in-place forms.
+//
+// A target keeps its dtype, shape and layout. The result is cast to it where torch allows the cast,
+// boxed to its layout, and copied first where it overlaps the target in part.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/tensor.h"
+
+namespace ofl::tensor {
+
+enum class Overlap : uint8_t {
+  kNone,     // no byte is shared, as far as first and last bytes tell
+  kExact,    // the same elements in the same order
+  kPartial,  // anything else
+};
+Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b);
+// Whether two indices name one element; an expanded tensor does.
+bool OverlapsItself(const Shape& shape, const Strides& strides);
+
+// Applies an operator of one output and puts the result into `target`. The kernel writes there
+// itself where dtype, layout and overlap allow. Nothing is recorded: kFailedPrecondition where the
+// tape would have to be. kInvalidArgument or kTypeMismatch where the result does not fit.
+Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                    const TensorRef& target);
+
+// Puts a value that exists into `target`, by the same rules. `op` stands in errors.
+Status WriteInto(const TensorRef& value, const TensorRef& target, std::string_view op);
+
+}  // namespace ofl::tensor

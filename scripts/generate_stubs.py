@@ -64,37 +64,57 @@ def annotate(parameter: str, schema: dict) -> str:
     return f"{star}{name}: {kind}" + (f" = {default}" if default else "")
 
 
-def definition(schema: dict, name: str, method: bool) -> str:
-    parameters = [annotate(p, schema) for p in split_parameters(schema["signature"])]
+def definition(schema: dict, signature: str, name: str, method: bool) -> str:
+    parameters = [annotate(p, schema) for p in split_parameters(signature)]
     if method:
         parameters[0] = "self"
         if "/" not in parameters:
             parameters.insert(1, "/")
-    if not schema["inputs"]:
-        if not any(p.startswith("*") for p in parameters):
-            parameters.append("*")
-        parameters += ["placement: _Placement | None = None", "sbp: _Sbp | None = None"]
     many = ["Tensor"] * len(schema["outputs"])
+    if any(entry["variadic"] for entry in schema["outputs"]):
+        many = ["Tensor", "..."]
+    extras = []
+    if not schema["inputs"]:
+        extras = ["placement: _Placement | None = None", "sbp: _Sbp | None = None",
+                  "requires_grad: bool = False"]
+    elif len(many) == 1 and not name.endswith("_"):
+        extras = ["out: Tensor | None = None"]
+    if extras and not any(p.startswith("*") for p in parameters):
+        parameters.append("*")
+    parameters += extras
     result = {0: "None", 1: "Tensor"}.get(len(many), f"tuple[{', '.join(many)}]")
     text = f"def {name}({', '.join(parameters)}) -> {result}:"
     return text + ("  # type: ignore[override]" if name in ("__eq__", "__ne__") else "")
 
 
+def in_place_form(schema: dict) -> str | None:
+    """The name of the method that puts the result into its first operand."""
+    return f"{schema['method']}_" if schema["in_place"] and schema["method"] else None
+
+
 def patterns(schemas: list[dict]) -> list[ReplacePattern]:
-    found = []
-
-    def add(query: str, line: str) -> None:
-        found.append(ReplacePattern(re.compile(f"^{re.escape(query)}$"), [line, r"\doc", ""], 0))
-
+    found: dict[str, list[str]] = {}
     for schema in schemas:
-        if not schema["signature"]:
-            continue
-        name = schema["signature"].split("(", 1)[0].strip()
-        add(f"{MODULE}.{name}", definition(schema, name, method=False))
-        for method in filter(None, (schema["method"], schema["dunder"])):
-            add(f"{MODULE}.Tensor.{method}", definition(schema, method, method=True))
-    found.append(ReplacePattern(re.compile(f"^{re.escape(MODULE)}.__suffix__$"), SUFFIX, 0))
-    return found
+        for signature in schema["signatures"]:
+            name = signature.split("(", 1)[0].strip()
+            found.setdefault(f"{MODULE}.{name}", []).append(
+                definition(schema, signature, name, method=False))
+        methods = filter(None, (schema["method"], schema["dunder"], in_place_form(schema)))
+        for method in methods if schema["signatures"] else ():
+            found.setdefault(f"{MODULE}.Tensor.{method}", []).append(
+                definition(schema, schema["signatures"][0], method, method=True))
+    made = []
+    for path, lines in found.items():
+        if len(lines) == 1:
+            text = [lines[0], r"\doc", ""]
+        else:  # the first overload carries the documentation
+            text = [r"\from typing import overload"]
+            for number, line in enumerate(lines):
+                text += ["@overload", line if number == 0 else f"{line} ...",
+                         *([r"\doc"] if number == 0 else []), ""]
+        made.append(ReplacePattern(re.compile(f"^{re.escape(path)}$"), text, 0))
+    made.append(ReplacePattern(re.compile(f"^{re.escape(MODULE)}.__suffix__$"), SUFFIX, 0))
+    return made
 
 
 def unhide(text: str) -> str:

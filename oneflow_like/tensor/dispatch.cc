@@ -425,14 +425,14 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
   }
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
   // A variant was prepared for a dense result.
-  const bool lies = target.dense() || (plan->kernel.state == nullptr &&
-                                       op::Allows(def.outputs[0].access, target.local_shape(),
-                                                  target.strides()));
+  const bool lies =
+      target.dense() || (plan->kernel.state == nullptr &&
+                         op::Allows(def.outputs[0].access, target.local_shape(), target.strides()));
   if (!(plan->outputs[0] == target.meta()) || !lies) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Overlap overlap = OverlapOf(*AsTensor(inputs[i]), target);
-    const bool may_share = std::ranges::find(def.in_place, std::pair(0, static_cast<int>(i))) !=
-                           def.in_place.end();
+    const bool may_share =
+        std::ranges::find(def.in_place, std::pair(0, static_cast<int>(i))) != def.in_place.end();
     if (overlap == Overlap::kPartial || (overlap == Overlap::kExact && !may_share)) return false;
   }
   OFL_ASSIGN(auto ready, PrepareInputs(def, *plan, inputs));

@@ -36,7 +36,8 @@ Status CheckTarget(const TensorImpl& target, std::string_view op) {
 }  // namespace
 
 Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b) {
-  if (a.storage() == nullptr || a.storage() != b.storage()) return Overlap::kNone;
+  // By address: two tensors may wrap one array of somebody else's.
+  if (!a.has_data() || !b.has_data()) return Overlap::kNone;
   if (a.local_shape().numel() == 0 || b.local_shape().numel() == 0) return Overlap::kNone;
   if (a.data() == b.data() && a.meta().dtype == b.meta().dtype &&
       a.local_shape() == b.local_shape() && a.strides() == b.strides()) {
@@ -66,16 +67,17 @@ bool OverlapsItself(const Shape& shape, const Strides& strides) {
 Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_view op) {
   OFL_TRY(CheckTarget(*target, op));
   TensorRef value = given;
-  OFL_ENSURE(value->meta().shape == target->meta().shape &&
-                 value->is_global() == target->is_global(),
-             Code::kInvalidArgument)
+  OFL_ENSURE(
+      value->meta().shape == target->meta().shape && value->is_global() == target->is_global(),
+      Code::kInvalidArgument)
       << "[" << op << "] the result does not fit: got " << Describe(*value) << " for "
       << Describe(*target) << "; expected the same shape, both local or both global";
   const DType from = value->meta().dtype, to = target->meta().dtype;
   OFL_ENSURE(CategoryOf(from) <= CategoryOf(to), Code::kTypeMismatch)
       << "[" << op << "] result type " << DTypeName(from)
       << " can't be cast to the desired output type " << DTypeName(to) << ": got "
-      << Describe(*value) << " for " << Describe(*target) << "; use a target of " << DTypeName(from);
+      << Describe(*value) << " for " << Describe(*target) << "; use a target of "
+      << DTypeName(from);
   if (from != to) {
     OFL_ASSIGN(op::Value cast, CallOp("cast", {op::Value(value)}, {{"dtype", to}}));
     value = TensorRef(AsTensor(cast));
@@ -84,7 +86,7 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
     OFL_ASSIGN(value, GlobalToGlobal(value, target->layout_ref(), op));
   }
   if (target->has_data() && OverlapOf(*value, *target) != Overlap::kExact) {
-    const bool shares = value->storage() == target->storage();
+    const bool shares = OverlapOf(*value, *target) == Overlap::kPartial;
     OFL_ASSIGN(TensorRef dense, shares ? CopyOf(value) : Contiguous(value));
     CopyIntoView(*dense, *target);
   }

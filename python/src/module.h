@@ -60,6 +60,9 @@ UserLine FindUserLine();
 PyTensor* TensorOf(PyObject* object);
 // A new Python Tensor; null with an exception set when memory ran out.
 PyObject* WrapTensor(op::Value value);
+// Puts another value's memory (and history) into this handle: what x.add_(1) does where a tape
+// records it or a graph traces it.
+void Rebind(PyTensor& self, const PyTensor& other);
 nb::object DTypeObject(DType dtype);
 // dtype objects of ours and of NumPy's names; false when `object` is none.
 bool DTypeFrom(PyObject* object, DType* out);

@@ -1,13 +1,16 @@
 // Operators as Python functions and methods, all from the registry.
-#include <boost/container/small_vector.hpp>
+#include <nanobind/stl/string.h>
 
-#include <deque>
+#include <algorithm>
+#include <map>
 #include <string>
 
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
+#include "python/src/arguments.h"
 #include "python/src/arith.h"
 #include "python/src/module.h"
 #include "python/src/scalars.h"
@@ -16,318 +19,89 @@
 namespace ofl::python {
 namespace {
 
-using tensor::TensorImpl;
-using tensor::TensorRef;
-constexpr size_t kMaxParams = 24;
-
 thread_local std::vector<std::string> module_scopes;  // as the tracer: a thread's own
-// --- attributes -----------------------------------------------------------------------------
 
-bool IntFrom(PyObject* o, int64_t* out) {
-  if (PyFloat_Check(o)) return false;
-  nb::object index = nb::steal(PyNumber_Index(o));
-  if (!index.is_valid()) {
-    PyErr_Clear();
-    return false;
-  }
-  *out = PyLong_AsLongLong(index.ptr());
-  if (*out == -1 && PyErr_Occurred()) {
-    PyErr_Clear();
-    return false;
-  }
-  return true;
-}
-
-bool IntsFrom(PyObject* o, std::vector<int64_t>* out) {
-  int64_t one = 0;
-  if (IntFrom(o, &one)) {
-    out->push_back(one);
-    return true;
-  }
-  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
-  for (Py_ssize_t i = 0; i < n; ++i) {
-    if (!IntFrom(PySequence_Fast_GET_ITEM(o, i), &one)) return false;
-    out->push_back(one);
-  }
-  return true;
-}
-
-const char* TypeText(op::AttrType type) {
-  switch (type) {
-    case op::AttrType::kInts: return "int or tuple of ints";
-    case op::AttrType::kFloats: return "tuple of floats";
-    case op::AttrType::kDType: return "oneflow_like.dtype";
-    default: return op::AttrTypeName(type);
-  }
-}
-
-bool FloatFrom(PyObject* o, double* out) {
-  if (TensorOf(o) != nullptr) return false;
-  *out = PyFloat_AsDouble(o);
-  if (*out == -1.0 && PyErr_Occurred()) {
-    PyErr_Clear();
-    return false;
-  }
-  return true;
-}
-
-bool FloatsFrom(PyObject* o, std::vector<double>* out) {
-  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
-  const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
-  if (!items.is_valid()) throw nb::python_error();
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
-    double one = 0;
-    if (!FloatFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
-    out->push_back(one);
-  }
-  return true;
-}
-
-bool AttrFrom(op::AttrType type, PyObject* o, AttrValue* out) {
-  switch (type) {
-    case op::AttrType::kBool:
-      if (!PyBool_Check(o)) return false;
-      *out = o == Py_True;
-      return true;
-    case op::AttrType::kInt: {
-      int64_t v = 0;
-      if (!IntFrom(o, &v)) return false;
-      *out = v;
-      return true;
-    }
-    case op::AttrType::kFloat: {
-      double v = 0;
-      if (!FloatFrom(o, &v)) return false;
-      *out = v;
-      return true;
-    }
-    case op::AttrType::kFloats: {
-      std::vector<double> v;
-      if (!FloatsFrom(o, &v)) return false;
-      *out = std::move(v);
-      return true;
-    }
-    case op::AttrType::kScalar: return NumberFrom(o, out);
-    case op::AttrType::kString: {
-      const char* text = PyUnicode_Check(o) ? PyUnicode_AsUTF8(o) : nullptr;
-      if (text == nullptr) return false;
-      *out = std::string(text);
-      return true;
-    }
-    case op::AttrType::kInts: {
-      std::vector<int64_t> v;
-      if (!IntsFrom(o, &v)) return false;
-      *out = std::move(v);
-      return true;
-    }
-    case op::AttrType::kDType: {
-      DType v = DType::kFloat32;
-      if (!DTypeFrom(o, &v)) return false;
-      *out = v;
-      return true;
-    }
-  }
-  return false;
-}
+// A Python function or method: the overloads of one name.
+struct Function {
+  std::string name;
+  std::string doc;
+  std::vector<OpBinding> overloads;
+  bool in_place = false;            // the result goes into the first argument
+  PyObject* result_type = nullptr;  // the named tuple of several results
+  PyMethodDef method{};
+};
 
 // --- one call -------------------------------------------------------------------------------
 
-// The arguments of a call sorted to parameters.
-struct Call {
-  const OpBinding& binding;
-  PyObject* given[kMaxParams] = {};
-  nb::object gathered;  // the tuple of trailing integers or tensors, while the call lasts
-  PyObject* placement = nullptr;
-  PyObject* sbp = nullptr;
-};
-
-Status Wrong(const Call& call, const std::string& what) {
-  return Error(Code::kTypeMismatch) << "[" << call.binding.name << "] " << what << "; expected "
-                                    << call.binding.def->py_signature;
+// The arguments under the first overload that they fit. With several, the error names them all.
+Result<Arguments> FirstFit(const Function& function, PyObject* const* args, Py_ssize_t count,
+                           PyObject* keywords) {
+  Status first;
+  for (const OpBinding& overload : function.overloads) {
+    auto arguments = SortArguments(overload, args, count, keywords);
+    if (arguments.ok()) return arguments;
+    if (function.overloads.size() == 1) return arguments.status();
+    if (first.ok()) first = arguments.status();
+  }
+  std::string got, expected;
+  for (Py_ssize_t i = 0; i < count; ++i) got += (i > 0 ? ", " : "") + TypeNameOf(args[i]);
+  for (const OpBinding& overload : function.overloads)
+    expected += (expected.empty() ? "" : "; or ") + overload.signature;
+  return Error(Code::kTypeMismatch)
+         << "[" << function.name << "] no form takes these arguments: got "
+         << (got.empty() ? "none" : got) << " (" << first.message() << "); expected " << expected;
 }
 
-bool Gathers(const Param& param, const op::OpDef& def, PyObject* first) {
-  if (param.attr != nullptr) {
-    return param.attr->type == op::AttrType::kInts && PyLong_Check(first);
-  }
-  return def.inputs[static_cast<size_t>(param.operand)].variadic && TensorOf(first) != nullptr;
+bool MustRecord(const Arguments& call) {
+  if (!tensor::Context::grad_enabled()) return false;
+  for (const op::Value& v : call.inputs)
+    if (v != nullptr && !v->is_symbolic() && tensor::AsTensor(v)->requires_grad()) return true;
+  return false;
 }
 
-Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
-  const OpBinding& b = call.binding;
-  for (Py_ssize_t i = 0; i < n; ++i) {
-    if (i == b.num_positional - 1 && i < n - 1 &&
-        Gathers(b.params[static_cast<size_t>(i)], *b.def, args[i])) {
-      call.gathered = nb::steal(PyTuple_New(n - i));
-      for (Py_ssize_t j = i; j < n; ++j) {
-        PyTuple_SET_ITEM(call.gathered.ptr(), j - i, Py_NewRef(args[j]));
-      }
-      call.given[i] = call.gathered.ptr();
-      return Status::Ok();
-    }
-    if (i >= b.num_positional) {
-      return Wrong(call, "takes " + std::to_string(b.num_positional) +
-                             " positional arguments: got " + std::to_string(n));
-    }
-    call.given[i] = args[i];
-  }
-  return Status::Ok();
-}
-
-Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
-  if (call.binding.def->inputs.empty()) {
-    if (name == "placement") return call.placement = value, Status::Ok();
-    if (name == "sbp") return call.sbp = value, Status::Ok();
-  }
-  if (name == "axis") name = "dim";  // NumPy's words
-  if (name == "keepdims") name = "keepdim";
-  for (size_t i = 0; i < call.binding.params.size(); ++i) {
-    const Param& p = call.binding.params[i];
-    if (p.name != name) continue;
-    if (!p.keyword && p.operand >= 0 && call.given[i] == nullptr) {
-      call.given[i] = value;  // torch takes tensors by name too
-      return Status::Ok();
-    }
-    if (call.given[i] != nullptr) {
-      return Wrong(call, "got several values for argument '" + std::string(name) + "'");
-    }
-    call.given[i] = value;
+// Puts the result into a tensor that exists; in a graph the name takes the new value.
+Status RunInto(const Function& function, const Arguments& call, PyTensor& target) {
+  const bool symbolic = target.value->is_symbolic();
+  const bool records =
+      !symbolic && (MustRecord(call) || (tensor::Context::grad_enabled() &&
+                                         tensor::AsTensor(target.value)->requires_grad()));
+  OFL_ENSURE(function.in_place || !records, Code::kFailedPrecondition)
+      << "[" << function.name << "] functions with out=... are not recorded: got "
+      << tensor::Describe(*target.value) << " and an operand that requires grad; expected to run "
+      << "under no_grad(), or no out";
+  if (symbolic || records || tensor::CurrentTracer() != nullptr) {
+    OFL_ASSIGN(op::Values results, tensor::Dispatch(*call.def, call.inputs, call.attrs));
+    Rebind(target, PyTensor{std::move(results[0])});
     return Status::Ok();
   }
-  return Wrong(call, "got an unexpected keyword argument '" + std::string(name) + "'");
+  return tensor::DispatchInto(*call.def, call.inputs, call.attrs,
+                              tensor::TensorRef(tensor::AsTensor(target.value)));
 }
 
-Status AddOperand(const Call& call, size_t i, PyObject* o, op::Values& inputs,
-                  boost::container::small_vector<std::pair<size_t, PyObject*>, 2>& numbers) {
-  if (PyTensor* t = TensorOf(o); t != nullptr) {
-    inputs.push_back(t->value);
-    return Status::Ok();
-  }
-  if (IsNumber(o)) {
-    numbers.push_back({inputs.size(), o});
-    inputs.push_back(nullptr);
-    return Status::Ok();
-  }
-  return Wrong(call, "argument '" + call.binding.params[i].name + "' (position " +
-                         std::to_string(i + 1) + ") must be Tensor, not " + TypeNameOf(o));
-}
-
-Status CollectInputs(const Call& call, op::Values& inputs) {
-  const op::OpDef& def = *call.binding.def;
-  boost::container::small_vector<std::pair<size_t, PyObject*>, 2> numbers;
-  bool left_out = false;
-  for (size_t i = 0; i < call.binding.params.size(); ++i) {
-    const Param& p = call.binding.params[i];
-    if (p.operand < 0) continue;
-    PyObject* o = call.given[i];
-    if (o == nullptr || o == Py_None) {
-      if (!p.has_default && !def.inputs[static_cast<size_t>(p.operand)].optional) {
-        return Wrong(call,
-                     "missing argument '" + p.name + "' (position " + std::to_string(i + 1) + ")");
-      }
-      left_out = true;
-      continue;
-    }
-    if (left_out) {
-      return Wrong(call, "argument '" + p.name + "' is given but one before it is not");
-    }
-    if (def.inputs[static_cast<size_t>(p.operand)].variadic &&
-        (PyTuple_Check(o) || PyList_Check(o))) {
-      for (Py_ssize_t j = 0; j < PySequence_Fast_GET_SIZE(o); ++j) {
-        OFL_TRY(AddOperand(call, i, PySequence_Fast_GET_ITEM(o, j), inputs, numbers));
-      }
-      continue;
-    }
-    OFL_TRY(AddOperand(call, i, o, inputs, numbers));
-  }
-  if (numbers.empty()) return Status::Ok();
-  // The widest tensor beside it, but never a condition, says what a weak number becomes.
-  op::Value beside;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const bool condition = def.InputAt(static_cast<int>(i)).name == "condition";
-    if (inputs[i] != nullptr && (beside == nullptr || !condition)) beside = inputs[i];
-  }
-  if (beside == nullptr) return Wrong(call, "got no Tensor among its arguments");
-  for (auto [at, number] : numbers) {
-    OFL_ASSIGN(inputs[at], ScalarOperand(beside, number, def.name));
-  }
-  return Status::Ok();
-}
-
-Status CollectAttrs(const Call& call, Attrs& attrs) {
-  for (size_t i = 0; i < call.binding.params.size(); ++i) {
-    const Param& p = call.binding.params[i];
-    if (p.attr == nullptr) continue;
-    PyObject* o = call.given[i];
-    if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
-      const bool drawn = call.binding.def->Has(op::Trait::kRandom) &&
-                         (p.name == "seed" || p.name == "offset");  // the generator gives them
-      if (o == nullptr && !p.has_default && !p.attr->default_value && !drawn) {
-        return Wrong(call, "missing argument '" + p.name + "'");
-      }
-      continue;
-    }
-    AttrValue value = NoValue{};
-    if (!(o == Py_None && p.attr->optional) && !AttrFrom(p.attr->type, o, &value)) {
-      return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
-                             TypeNameOf(o));
-    }
-    attrs.Set(p.name, std::move(value));
-  }
-  return Status::Ok();
-}
-
-// The number of a call of a binary operator on a tensor and a number, or null.
-const PyObject* LoneNumber(const Call& call) {
-  if (call.binding.params.size() != 2 || call.binding.def->inputs.size() != 2) return nullptr;
-  PyObject* a = call.given[0];
-  PyObject* b = call.given[1];
-  if (a == nullptr || b == nullptr) return nullptr;
-  const bool left = TensorOf(a) != nullptr, right = TensorOf(b) != nullptr;
-  if (left && !right && IsNumber(b)) return b;
-  if (right && !left && IsNumber(a)) return a;
-  return nullptr;
-}
-
-Result<op::Values> RunCall(const Call& call) {
-  op::Values inputs;
-  Attrs attrs;
-  const PyObject* number = LoneNumber(call);
-  if (number != nullptr) {
-    const bool left = call.given[0] == number;
-    return RunWithNumber(*call.binding.def, TensorOf(call.given[left ? 1 : 0])->value,
-                         call.given[left ? 0 : 1], left);
-  }
-  OFL_TRY(CollectInputs(call, inputs));
-  OFL_TRY(CollectAttrs(call, attrs));
-  const bool placed = call.placement != nullptr && call.placement != Py_None;
-  const bool laid_out = call.sbp != nullptr && call.sbp != Py_None;
-  OFL_ENSURE(placed == laid_out, Code::kInvalidArgument)
-      << "[" << call.binding.name << "] got " << (placed ? "placement" : "sbp")
-      << " alone; expected both placement and sbp for a global tensor or neither";
-  if (!placed) return tensor::Dispatch(*call.binding.def, inputs, attrs);
+Result<op::Values> Run(const Arguments& call) {
+  if (call.placement == nullptr) return tensor::Dispatch(*call.def, call.inputs, call.attrs);
   OFL_ASSIGN(Placement placement, PlacementFrom(call.placement));
   OFL_ASSIGN(sbp::NdSbp nd_sbp, NdSbpFrom(call.sbp));
   OFL_ASSIGN(
       op::Value made,
-      tensor::DispatchSource(*call.binding.def, attrs,
+      tensor::DispatchSource(*call.def, call.attrs,
                              std::make_shared<const sbp::Layout>(sbp::Layout{placement, nd_sbp})));
   return op::Values{std::move(made)};
 }
 
-PyObject* WrapResults(Result<op::Values> results) {
+PyObject* WrapResults(Result<op::Values> results, PyObject* result_type) {
   if (!results.ok()) {
     SetError(results.status());
     return nullptr;
   }
   if (results->size() == 1) return WrapTensor(std::move((*results)[0]));
   if (results->empty()) Py_RETURN_NONE;
-  PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(results->size()));
-  for (size_t i = 0; tuple != nullptr && i < results->size(); ++i) {
-    PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), WrapTensor(std::move((*results)[i])));
+  nb::object tuple = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(results->size())));
+  for (size_t i = 0; tuple.is_valid() && i < results->size(); ++i) {
+    PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), WrapTensor(std::move((*results)[i])));
   }
-  return tuple;
+  if (result_type == nullptr || !tuple.is_valid()) return tuple.release().ptr();
+  return PyObject_CallObject(result_type, tuple.ptr());
 }
 
 // Raw entry points stand outside nanobind's own catching.
@@ -343,26 +117,34 @@ PyObject* Caught(F&& body) {
   return nullptr;
 }
 
-PyObject* CallSorted(OpBinding* binding, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  Call call{*binding};
-  Status status = SortPositional(call, args, n);
-  const Py_ssize_t keywords = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  for (Py_ssize_t i = 0; i < keywords && status.ok(); ++i) {
-    status = SortKeyword(call, PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i)), args[n + i]);
-  }
-  if (!status.ok()) {
-    SetError(status);
+PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize_t n,
+                       PyObject* names) {
+  auto call = FirstFit(function, args, n, names);
+  if (!call.ok()) {
+    SetError(call.status());
     return nullptr;
   }
+  PyObject* into = call->out;
+  if (function.in_place) into = args[0];
   TellTracer();
-  return WrapResults(RunCall(call));
+  if (into != nullptr) {
+    if (Status done = RunInto(function, *call, *TensorOf(into)); !done.ok()) {
+      SetError(done);
+      return nullptr;
+    }
+    return Py_NewRef(into);
+  }
+  Result<op::Values> results = Run(*call);
+  const bool leaf = call->requires_grad && results.ok() && !(*results)[0]->is_symbolic();
+  if (leaf) tensor::AsTensor((*results)[0])->set_requires_grad(true);
+  return WrapResults(std::move(results), function.result_type);
 }
 
-// METH_FASTCALL | METH_KEYWORDS; `self` is a capsule with the binding.
-PyObject* CallBinding(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  auto* binding = static_cast<OpBinding*>(PyCapsule_GetPointer(self, nullptr));
-  if (binding == nullptr) return nullptr;
-  return Caught([&] { return CallSorted(binding, args, n, names); });
+// METH_FASTCALL | METH_KEYWORDS; `self` is a capsule with the function.
+PyObject* CallCapsule(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+  auto* function = static_cast<Function*>(PyCapsule_GetPointer(self, nullptr));
+  if (function == nullptr) return nullptr;
+  return Caught([&] { return CallFunction(*function, args, n, names); });
 }
 
 // --- the slots ------------------------------------------------------------------------------
@@ -388,30 +170,48 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
   }
   return Caught([&] {
     TellTracer();
-    return WrapResults(RunBinary(*slot_defs[kSlot], a, b, x, y));
+    return WrapResults(RunBinary(*slot_defs[kSlot], a, b, x, y), nullptr);
   });
 }
 
 // --- registration ---------------------------------------------------------------------------
 
-void AddFunction(nb::module_& m, OpBinding& binding) {
-  binding.method = {binding.name.c_str(),
-                    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&CallBinding)),
-                    METH_FASTCALL | METH_KEYWORDS, binding.doc.c_str()};
-  nb::object capsule = nb::steal(PyCapsule_New(&binding, nullptr, nullptr));
-  nb::object module_name = nb::cast("oneflow_like._C");
-  nb::object function =
-      nb::steal(PyCFunction_NewEx(&binding.method, capsule.ptr(), module_name.ptr()));
-  if (!function.is_valid()) throw nb::python_error();
-  m.attr(binding.name.c_str()) = function;
+using Table = std::map<std::string, Function>;  // functions live for ever: Python points to them
+
+void AddOverload(Table& table, const std::string& name, const op::OpDef& def, OpBinding binding) {
+  Function& function = table[name];
+  function.name = name;
+  const std::string text = binding.signature.substr(binding.signature.find('('));
+  function.doc +=
+      (function.doc.empty() ? name + text + "\n--\n\n" : "\n\n" + name + text + "\n") + def.doc;
+  if (def.outputs.size() > 1 && function.result_type == nullptr && !def.outputs.back().variadic) {
+    nb::list fields;
+    for (const op::Output& output : def.outputs) fields.append(output.name);
+    nb::object made = nb::module_::import_("collections").attr("namedtuple")(name, fields);
+    function.result_type = made.release().ptr();
+  }
+  function.overloads.push_back(std::move(binding));
+}
+
+nb::object Callable(Function& function) {
+  function.method = {function.name.c_str(),
+                     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&CallCapsule)),
+                     METH_FASTCALL | METH_KEYWORDS, function.doc.c_str()};
+  const nb::object capsule = nb::steal(PyCapsule_New(&function, nullptr, nullptr));
+  const nb::object module_name = nb::cast("oneflow_like._C");
+  nb::object made =
+      nb::steal(PyCFunction_NewEx(&function.method, capsule.ptr(), module_name.ptr()));
+  if (!made.is_valid()) throw nb::python_error();
+  return made;
+}
+
+void AddMethods(nb::module_& m, Table& methods) {
+  static constexpr std::string_view kSlots[] = {"__add__", "__sub__", "__mul__", "__truediv__",
+                                                "__matmul__"};
   nb::object tensor_class = m.attr("Tensor");
-  nb::object method = nb::steal(PyInstanceMethod_New(function.ptr()));
-  for (const std::string& name : {binding.def->py_method, binding.def->py_dunder}) {
-    static constexpr std::string_view kSlots[] = {"__add__", "__sub__", "__mul__", "__truediv__",
-                                                  "__matmul__"};
-    bool slotted = name.empty();
-    for (std::string_view slot : kSlots) slotted |= name == slot;
-    if (!slotted) tensor_class.attr(name.c_str()) = method;
+  for (auto& [name, function] : methods) {
+    if (std::ranges::find(kSlots, name) != std::end(kSlots)) continue;
+    tensor_class.attr(name.c_str()) = nb::steal(PyInstanceMethod_New(Callable(function).ptr()));
   }
 }
 
@@ -438,12 +238,27 @@ void TellTracer() {
 
 void BindOps(nb::module_& m) {
   PrepareScalars();
-  static auto* bindings = new std::deque<OpBinding>;  // functions point into it for ever
+  static auto* functions = new Table;
+  static auto* methods = new Table;
+  nb::list of_flow, of_functional;
   for (const op::OpDef* def : op::OpRegistry::Get().all()) {
-    if (def->py_signature.empty()) continue;
-    bindings->push_back(Unwrap(ParseSignature(*def)));
-    AddFunction(m, bindings->back());
+    for (size_t i = 0; i < def->py.size(); ++i) {
+      const OpBinding binding = Unwrap(ParseSignature(*def, def->py[i]));
+      if (def->is_public) of_flow.append(binding.name);
+      if (def->is_functional) of_functional.append(binding.name);
+      AddOverload(*functions, binding.name, *def, binding);
+      if (i > 0) continue;
+      for (const std::string& name : {def->py_method, def->py_dunder})
+        if (!name.empty()) AddOverload(*methods, name, *def, binding);
+      if (!HasInPlaceForm(*def)) continue;
+      AddOverload(*methods, def->py_method + "_", *def, binding);
+      (*methods)[def->py_method + "_"].in_place = true;
+    }
   }
+  for (auto& [name, function] : *functions) m.attr(name.c_str()) = Callable(function);
+  AddMethods(m, *methods);
+  m.attr("public_functions") = of_flow;
+  m.attr("nn_functions") = of_functional;
   const char* slots[] = {"add", "sub", "mul", "div", "matmul"};
   for (int i = 0; i < 5; ++i) slot_defs[i] = Unwrap(op::OpRegistry::Get().Require(slots[i]));
   m.def("is_tracing", [] { return tensor::CurrentTracer() != nullptr; });

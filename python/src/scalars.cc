@@ -121,7 +121,7 @@ Result<op::Value> ScalarOperand(const op::Value& other, PyObject* object, std::s
   return CachedScalar(dtype, number, other);
 }
 
-Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* object,
+Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObject* object,
                                  bool left) {
   OFL_ASSIGN(Scalar number, NumberOf(object, def.name));
   const op::TypedOperand typed[2] = {{x->meta().dtype, op::TypedOperand::Weight::kTensor},
@@ -138,11 +138,18 @@ Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObj
   const op::OpDef* form = FormOf(left ? def.number_forms.left : def.number_forms.right);
   if (form != nullptr && !form->Providers(DeviceKind::kCpu, dtype).empty()) {
     if (!left && def.number_forms.negate_right) number = Negated(number);
-    return tensor::Dispatch(*form, {&tensor, 1}, {{"scalar", number}});
+    return NumberCall{form, {std::move(tensor)}, {{"scalar", number}}};
   }
   OFL_ASSIGN(op::Value scalar, CachedScalar(dtype, number, tensor));
-  const op::Value operands[2] = {left ? scalar : tensor, left ? tensor : scalar};
-  return tensor::Dispatch(def, operands, {});
+  NumberCall call{&def, {std::move(tensor), std::move(scalar)}, {}};
+  if (left) std::swap(call.inputs[0], call.inputs[1]);
+  return call;
+}
+
+Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
+                                 bool left) {
+  OFL_ASSIGN(NumberCall call, ResolveNumber(def, x, number, left));
+  return tensor::Dispatch(*call.def, {call.inputs.data(), call.inputs.size()}, call.attrs);
 }
 
 void PrepareScalars() { scalar_cache = new std::unordered_map<std::string, op::Value>; }

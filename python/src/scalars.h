@@ -1,6 +1,8 @@
 // Python numbers beside tensors: weak, as in torch.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
+
 #include "python/src/module.h"
 
 namespace ofl::python {
@@ -15,8 +17,15 @@ bool NumberFrom(PyObject* object, AttrValue* out);
 // A 0-d tensor of the number: on `other`'s placement, of the dtype a weak number takes beside it.
 Result<op::Value> ScalarOperand(const op::Value& other, PyObject* number, std::string_view op);
 
-// A binary operator on a tensor and a number; `left` when the number stands first. Uses the
-// operator's scalar form where the registry has one.
+// What a binary operator on a tensor and a number comes to: the operator's form for numbers where
+// the registry has one, else the number as a tensor. `left`: the number stands first.
+struct NumberCall {
+  const op::OpDef* def = nullptr;
+  boost::container::small_vector<op::Value, 2> inputs;
+  Attrs attrs;
+};
+Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
+                                 bool left);
 Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
                                  bool left);
 

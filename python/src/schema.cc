@@ -4,6 +4,7 @@
 #include <string>
 
 #include "python/src/module.h"
+#include "python/src/signature.h"
 
 namespace ofl::python {
 namespace {
@@ -44,7 +45,13 @@ nb::dict Schema(const op::OpDef& def) {
     entry["mutated"] = operand.mutated;
     inputs.append(entry);
   }
-  for (const op::Output& output : def.outputs) outputs.append(output.name);
+  for (const op::Output& output : def.outputs) {
+    nb::dict entry;
+    entry["name"] = output.name;
+    entry["variadic"] = output.variadic;
+    entry["bounded"] = output.bounded;
+    outputs.append(entry);
+  }
   for (const op::AttrDef& attr : def.attrs) {
     nb::dict entry;
     entry["name"] = attr.name;
@@ -56,7 +63,12 @@ nb::dict Schema(const op::OpDef& def) {
   nb::dict schema;
   schema["name"] = def.name;
   schema["doc"] = def.doc;
-  schema["signature"] = def.py_signature;
+  nb::list signatures;
+  for (const op::PyBinding& binding : def.py) signatures.append(binding.signature);
+  schema["signatures"] = signatures;
+  schema["public"] = def.is_public;
+  schema["functional"] = def.is_functional;
+  schema["in_place"] = HasInPlaceForm(def);
   schema["method"] = def.py_method;
   schema["dunder"] = def.py_dunder;
   schema["rule"] = def.rule_text;

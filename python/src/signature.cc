@@ -1,5 +1,6 @@
 #include "python/src/signature.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace ofl::python {
@@ -29,7 +30,7 @@ std::vector<std::string_view> SplitParams(std::string_view text) {
   return parts;
 }
 
-Status Resolve(const op::OpDef& def, Param& param) {
+Status Resolve(const op::OpDef& def, const std::string& signature, Param& param) {
   for (size_t i = 0; i < def.inputs.size(); ++i) {
     if (def.inputs[i].name == param.name) param.operand = static_cast<int>(i);
   }
@@ -38,16 +39,18 @@ Status Resolve(const op::OpDef& def, Param& param) {
   }
   OFL_ENSURE((param.operand >= 0) != (param.attr != nullptr), Code::kInternal)
       << "[" << def.name << "] the Python signature names no operand or attribute: got "
-      << param.name << " in " << def.py_signature;
+      << param.name << " in " << signature;
   return Status::Ok();
 }
 
 }  // namespace
 
-Result<OpBinding> ParseSignature(const op::OpDef& def) {
+Result<OpBinding> ParseSignature(const op::OpDef& def, const op::PyBinding& given) {
   OpBinding binding;
   binding.def = &def;
-  const std::string_view text = def.py_signature;
+  binding.preset = &given.preset;
+  binding.signature = given.signature;
+  const std::string_view text = given.signature;
   const size_t open = text.find('(');
   const size_t close = text.rfind(')');
   OFL_ENSURE(open != text.npos && close != text.npos && close > open, Code::kInternal)
@@ -69,12 +72,17 @@ Result<OpBinding> ParseSignature(const op::OpDef& def) {
     param.name = std::string(Trim(part.substr(0, equals)));
     param.has_default = equals != part.npos;
     param.positional = !keyword_only;
-    OFL_TRY(Resolve(def, param));
+    OFL_TRY(Resolve(def, given.signature, param));
     if (param.positional) ++binding.num_positional;
     binding.params.push_back(std::move(param));
   }
-  binding.doc = binding.name + std::string(text.substr(open)) + "\n--\n\n" + def.doc;
   return binding;
+}
+
+bool HasInPlaceForm(const op::OpDef& def) {
+  if (!def.Has(op::Trait::kElementwise) || def.py_method.empty() || def.inputs.empty())
+    return false;
+  return std::ranges::find(def.in_place, std::pair(0, 0)) != def.in_place.end();
 }
 
 }  // namespace ofl::python

@@ -20,16 +20,21 @@ struct Param {
   const op::AttrDef* attr = nullptr;  // the attribute it gives, or null
 };
 
+// One overload: an operator under one of its Python signatures.
 struct OpBinding {
   const op::OpDef* def = nullptr;
+  const Attrs* preset = nullptr;
+  std::string signature;
   std::string name;  // as Python calls it
-  std::string doc;
   std::vector<Param> params;
   int num_positional = 0;
-  PyMethodDef method{};
 };
 
 // kInternal when the text names neither operands nor attributes of the operator.
-Result<OpBinding> ParseSignature(const op::OpDef& def);
+Result<OpBinding> ParseSignature(const op::OpDef& def, const op::PyBinding& binding);
+
+// Whether the method `name_` is made of an operator's method: its result has the shape and place of
+// its first input.
+bool HasInPlaceForm(const op::OpDef& def);
 
 }  // namespace ofl::python

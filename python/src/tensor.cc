@@ -10,6 +10,7 @@
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/arith.h"
 #include "python/src/module.h"
@@ -289,51 +290,6 @@ nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
   return Wrapped(std::move(y));
 }
 
-// Puts another value's memory (and history) into this handle: `x.add_(1)`.
-void Rebind(PyTensor& self, const PyTensor& other) {
-  if (self.value->is_symbolic()) {
-    self.value = other.value;
-    return;
-  }
-  if (other.value->is_symbolic()) {
-    Throw(Error(Code::kFailedPrecondition)
-          << "[in-place] a tensor from outside build() cannot be changed inside a graph: got "
-          << tensor::Describe(*self.value)
-          << "; expected a value made in build(); return the new value, and copy_() it after the "
-             "call");
-  }
-  RefuseInBuild("in-place", "a tensor from outside was changed", *self.value,
-                "return the new value, and copy_() it after the call");
-  TensorRef x = Eager(self), y = Eager(other);
-  if (!(x->meta() == y->meta()) || x->is_global() != y->is_global()) {
-    Throw(Error(Code::kInvalidArgument)
-          << "[in-place] the result does not fit: got " << tensor::Describe(*y) << " for "
-          << tensor::Describe(*x) << "; expected the same shape and dtype");
-  }
-  const bool recording = tensor::Context::Get().grad_enabled();
-  if (recording && x->requires_grad() && x->is_leaf()) {
-    Throw(Error(Code::kFailedPrecondition)
-          << "[in-place] a leaf Tensor that requires grad is being used in an in-place "
-             "operation: got "
-          << tensor::Describe(*x) << "; expected to run under no_grad()");
-  }
-  if (x->is_global() && !(*x->layout() == *y->layout())) {
-    y = Unwrap(tensor::GlobalToGlobal(y, x->layout_ref(), "in-place"));
-  }
-  if (recording && y->requires_grad()) {
-    self.value = op::Value(y);  // the old value stays in the tape as it was
-    NoteWrite();                // a graph that captured this handle is bound to the old value
-    return;
-  }
-  if (x->has_data()) {
-    TensorRef dense = Unwrap(tensor::Contiguous(y));
-    if (dense->storage() == x->storage()) dense = Unwrap(tensor::CopyOf(dense));
-    tensor::CopyIntoView(*dense, *x);
-  }
-  x->BumpVersion();
-  if (recording) x->SetGradFn(nullptr, 0);  // what it was made of no longer matters
-}
-
 template <PyObject* (*F)(PyObject*, PyObject*)>
 void* Slot() {
   return reinterpret_cast<void*>(F);
@@ -378,6 +334,51 @@ void BindProperties(nb::class_<PyTensor>& c) {
 }
 
 }  // namespace
+
+void Rebind(PyTensor& self, const PyTensor& other) {
+  if (self.value->is_symbolic()) {
+    self.value = other.value;
+    return;
+  }
+  if (other.value->is_symbolic()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[in-place] a tensor from outside build() cannot be changed inside a graph: got "
+          << tensor::Describe(*self.value)
+          << "; expected a value made in build(); return the new value, and copy_() it after the "
+             "call");
+  }
+  RefuseInBuild("in-place", "a tensor from outside was changed", *self.value,
+                "return the new value, and copy_() it after the call");
+  TensorRef x = Eager(self), y = Eager(other);
+  if (y->meta().dtype != x->meta().dtype && y->requires_grad() &&
+      CategoryOf(y->meta().dtype) <= CategoryOf(x->meta().dtype)) {
+    // The tape keeps the cast too.
+    const op::Value cast =
+        Unwrap(tensor::CallOp("cast", {op::Value(y)}, {{"dtype", x->meta().dtype}}));
+    y = tensor::TensorRef(tensor::AsTensor(cast));
+  }
+  const bool recording = tensor::Context::Get().grad_enabled();
+  if (recording && x->requires_grad() && x->is_leaf()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[in-place] a leaf Tensor that requires grad is being used in an in-place "
+             "operation: got "
+          << tensor::Describe(*x) << "; expected to run under no_grad()");
+  }
+  if (recording && y->requires_grad() && y->meta() == x->meta() &&
+      y->is_global() == x->is_global()) {
+    if (x->is_global() && !(*x->layout() == *y->layout())) {
+      y = Unwrap(tensor::GlobalToGlobal(y, x->layout_ref(), "in-place"));
+    }
+    self.value = op::Value(y);  // the old value stays in the tape as it was
+    NoteWrite();                // a graph that captured this handle is bound to the old value
+    return;
+  }
+  {
+    tensor::GradModeGuard off(false);
+    Unwrap(tensor::WriteInto(y, x, "in-place"));
+  }
+  if (recording) x->SetGradFn(nullptr, 0);  // what it was made of no longer matters
+}
 
 PyTensor* TensorOf(PyObject* object) {
   if (!PyObject_TypeCheck(object, tensor_type)) return nullptr;

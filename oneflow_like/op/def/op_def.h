@@ -177,6 +177,13 @@ enum class Trait {
   kInexactGrad,  // gradient check is meaningless (piecewise constant) or needs wider bounds
 };
 
+// One way Python calls an operator. Bindings of one name, of one or several operators, are its
+// overloads: the first whose parameters fit the arguments is called.
+struct PyBinding {
+  std::string signature;  // "zeros(*shape, dtype=None)"
+  Attrs preset;           // attributes that this name fixes
+};
+
 class OpDef {
  public:
   std::string name;
@@ -210,9 +217,11 @@ class OpDef {
   std::vector<ErrorSample> error_samples;
   // Signatures known to be legal that the rule does not claim, each with the reason.
   std::vector<std::pair<std::string, std::string>> unclaimed;
-  std::string py_signature;  // "matmul(input, other, /, *, transpose_b=False)"
-  std::string py_method;     // Tensor method name, empty: none
-  std::string py_dunder;     // e.g. "__matmul__"
+  std::vector<PyBinding> py;   // "matmul(input, other, /, *, transpose_b=False)"
+  std::string py_method;       // Tensor method name, empty: none
+  std::string py_dunder;       // e.g. "__matmul__"
+  bool is_public = false;      // each binding is flow.<name>
+  bool is_functional = false;  // each binding is nn.functional.<name>
 
   bool Has(Trait t) const;
   bool InputMutated(int i) const;
@@ -283,8 +292,10 @@ class OpDefBuilder {
   OpDefBuilder& Traits(std::vector<Trait> traits);
   OpDefBuilder& InPlace(int output, int input);
   OpDefBuilder& Cpu(DType dtype, KernelFn fn, BoundFn bound = nullptr);
-  OpDefBuilder& Kernel(KernelEntry entry);  // after those of the same key
-  OpDefBuilder& Py(std::string signature);
+  OpDefBuilder& Kernel(KernelEntry entry);                     // after those of the same key
+  OpDefBuilder& Py(std::string signature, Attrs preset = {});  // once for each name or overload
+  OpDefBuilder& Public();
+  OpDefBuilder& Functional();
   OpDefBuilder& Method(std::string name);
   OpDefBuilder& Dunder(std::string name);
   OpDefBuilder& Samples(std::function<std::vector<Sample>()> fn);

@@ -168,8 +168,16 @@ void OpDefBuilder::SetAccess(const std::string& name, Access access) {
   }
   InputNamed(name).access = access;
 }
-OpDefBuilder& OpDefBuilder::Py(std::string signature) {
-  def_.py_signature = std::move(signature);
+OpDefBuilder& OpDefBuilder::Py(std::string signature, Attrs preset) {
+  def_.py.push_back({std::move(signature), std::move(preset)});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Public() {
+  def_.is_public = true;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Functional() {
+  def_.is_functional = true;
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Method(std::string name) {

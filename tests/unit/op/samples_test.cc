@@ -32,7 +32,7 @@ class EveryOp : public ::testing::TestWithParam<const OpDef*> {
 TEST_P(EveryOp, HasSamplesAndKernels) {
   EXPECT_FALSE(def().samples().empty());
   EXPECT_TRUE(def().composite || !def().kernels.empty());
-  EXPECT_FALSE(def().py_signature.empty());
+  EXPECT_FALSE(def().py.empty());
 }
 
 TEST_P(EveryOp, RunsItsSamplesToTheInferredShapes) {

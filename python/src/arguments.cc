@@ -1,0 +1,346 @@
+#include "python/src/arguments.h"
+
+#include <boost/container/small_vector.hpp>
+
+#include <string>
+
+#include "python/src/scalars.h"
+
+namespace ofl::python {
+namespace {
+
+constexpr size_t kMaxParams = 24;
+
+// --- attributes -----------------------------------------------------------------------------
+
+// An error that says "not this type" is an answer; any other is the object's own and goes on.
+bool NotThisType() {
+  if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+    throw nb::python_error();
+  PyErr_Clear();
+  return false;
+}
+
+bool IntFrom(PyObject* o, int64_t* out) {
+  if (PyFloat_Check(o) || !PyIndex_Check(o)) return false;
+  const nb::object index = nb::steal(PyNumber_Index(o));
+  if (!index.is_valid()) return NotThisType();
+  *out = PyLong_AsLongLong(index.ptr());
+  return *out != -1 || !PyErr_Occurred() || NotThisType();
+}
+
+bool IntsFrom(PyObject* o, std::vector<int64_t>* out) {
+  int64_t one = 0;
+  if (IntFrom(o, &one)) {
+    out->push_back(one);
+    return true;
+  }
+  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
+  const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
+  if (!items.is_valid()) throw nb::python_error();
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
+    if (!IntFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
+    out->push_back(one);
+  }
+  return true;
+}
+
+const char* TypeText(op::AttrType type) {
+  switch (type) {
+    case op::AttrType::kInts: return "int or tuple of ints";
+    case op::AttrType::kFloats: return "tuple of floats";
+    case op::AttrType::kDType: return "oneflow_like.dtype";
+    default: return op::AttrTypeName(type);
+  }
+}
+
+bool FloatFrom(PyObject* o, double* out) {
+  if (TensorOf(o) != nullptr) return false;
+  *out = PyFloat_AsDouble(o);
+  return *out != -1.0 || !PyErr_Occurred() || NotThisType();
+}
+
+bool FloatsFrom(PyObject* o, std::vector<double>* out) {
+  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
+  const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
+  if (!items.is_valid()) throw nb::python_error();
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
+    double one = 0;
+    if (!FloatFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
+    out->push_back(one);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool AttrFrom(op::AttrType type, PyObject* o, AttrValue* out) {
+  switch (type) {
+    case op::AttrType::kBool:
+      if (!PyBool_Check(o)) return false;
+      *out = o == Py_True;
+      return true;
+    case op::AttrType::kInt: {
+      int64_t v = 0;
+      if (!IntFrom(o, &v)) return false;
+      *out = v;
+      return true;
+    }
+    case op::AttrType::kFloat: {
+      double v = 0;
+      if (!FloatFrom(o, &v)) return false;
+      *out = v;
+      return true;
+    }
+    case op::AttrType::kFloats: {
+      std::vector<double> v;
+      if (!FloatsFrom(o, &v)) return false;
+      *out = std::move(v);
+      return true;
+    }
+    case op::AttrType::kScalar: return NumberFrom(o, out);
+    case op::AttrType::kString: {
+      if (!PyUnicode_Check(o)) return false;
+      const char* text = PyUnicode_AsUTF8(o);
+      if (text == nullptr) throw nb::python_error();  // no UTF-8
+      *out = std::string(text);
+      return true;
+    }
+    case op::AttrType::kInts: {
+      std::vector<int64_t> v;
+      if (!IntsFrom(o, &v)) return false;
+      *out = std::move(v);
+      return true;
+    }
+    case op::AttrType::kDType: {
+      DType v = DType::kFloat32;
+      if (!DTypeFrom(o, &v)) return false;
+      *out = v;
+      return true;
+    }
+  }
+  return false;
+}
+
+namespace {
+
+// --- sorting --------------------------------------------------------------------------------
+
+struct Call {
+  const OpBinding& binding;
+  PyObject* given[kMaxParams] = {};
+  nb::object gathered;  // the tuple of trailing integers or tensors, while the call lasts
+  PyObject* placement = nullptr;
+  PyObject* sbp = nullptr;
+  PyObject* out = nullptr;
+  PyObject* requires_grad = nullptr;
+};
+
+Status Wrong(const Call& call, const std::string& what) {
+  return Error(Code::kTypeMismatch)
+         << "[" << call.binding.name << "] " << what << "; expected " << call.binding.signature;
+}
+
+bool Gathers(const Param& param, const op::OpDef& def, PyObject* first) {
+  if (param.attr != nullptr) {
+    return param.attr->type == op::AttrType::kInts && PyLong_Check(first);
+  }
+  return def.inputs[static_cast<size_t>(param.operand)].variadic && TensorOf(first) != nullptr;
+}
+
+Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
+  const OpBinding& b = call.binding;
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    if (i == b.num_positional - 1 && i < n - 1 &&
+        Gathers(b.params[static_cast<size_t>(i)], *b.def, args[i])) {
+      call.gathered = nb::steal(PyTuple_New(n - i));
+      for (Py_ssize_t j = i; j < n; ++j) {
+        PyTuple_SET_ITEM(call.gathered.ptr(), j - i, Py_NewRef(args[j]));
+      }
+      call.given[i] = call.gathered.ptr();
+      return Status::Ok();
+    }
+    if (i >= b.num_positional) {
+      return Wrong(call, "takes " + std::to_string(b.num_positional) +
+                             " positional arguments: got " + std::to_string(n));
+    }
+    call.given[i] = args[i];
+  }
+  return Status::Ok();
+}
+
+Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
+  if (call.binding.def->inputs.empty()) {
+    if (name == "placement") return call.placement = value, Status::Ok();
+    if (name == "sbp") return call.sbp = value, Status::Ok();
+    if (name == "requires_grad") return call.requires_grad = value, Status::Ok();
+  } else if (name == "out" && call.binding.def->outputs.size() == 1) {
+    return call.out = value, Status::Ok();
+  }
+  if (name == "axis") name = "dim";  // NumPy's words
+  if (name == "keepdims") name = "keepdim";
+  for (size_t i = 0; i < call.binding.params.size(); ++i) {
+    const Param& p = call.binding.params[i];
+    if (p.name != name) continue;
+    if (!p.keyword && p.operand >= 0 && call.given[i] == nullptr) {
+      call.given[i] = value;  // torch takes tensors by name too
+      return Status::Ok();
+    }
+    if (call.given[i] != nullptr) {
+      return Wrong(call, "got several values for argument '" + std::string(name) + "'");
+    }
+    call.given[i] = value;
+    return Status::Ok();
+  }
+  return Wrong(call, "got an unexpected keyword argument '" + std::string(name) + "'");
+}
+
+Status AddOperand(const Call& call, size_t i, PyObject* o, op::Values& inputs,
+                  boost::container::small_vector<std::pair<size_t, PyObject*>, 2>& numbers) {
+  if (PyTensor* t = TensorOf(o); t != nullptr) {
+    inputs.push_back(t->value);
+    return Status::Ok();
+  }
+  if (IsNumber(o)) {
+    numbers.push_back({inputs.size(), o});
+    inputs.push_back(nullptr);
+    return Status::Ok();
+  }
+  return Wrong(call, "argument '" + call.binding.params[i].name + "' (position " +
+                         std::to_string(i + 1) + ") must be Tensor, not " + TypeNameOf(o));
+}
+
+Status CollectInputs(const Call& call, op::Values& inputs) {
+  const op::OpDef& def = *call.binding.def;
+  boost::container::small_vector<std::pair<size_t, PyObject*>, 2> numbers;
+  bool left_out = false;
+  for (size_t i = 0; i < call.binding.params.size(); ++i) {
+    const Param& p = call.binding.params[i];
+    if (p.operand < 0) continue;
+    PyObject* o = call.given[i];
+    if (o == nullptr || o == Py_None) {
+      if (!p.has_default && !def.inputs[static_cast<size_t>(p.operand)].optional) {
+        return Wrong(call,
+                     "missing argument '" + p.name + "' (position " + std::to_string(i + 1) + ")");
+      }
+      left_out = true;
+      continue;
+    }
+    if (left_out) {
+      return Wrong(call, "argument '" + p.name + "' is given but one before it is not");
+    }
+    if (def.inputs[static_cast<size_t>(p.operand)].variadic &&
+        (PyTuple_Check(o) || PyList_Check(o))) {
+      const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
+      if (!items.is_valid()) throw nb::python_error();
+      for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(items.ptr()); ++j) {
+        OFL_TRY(AddOperand(call, i, PyTuple_GET_ITEM(items.ptr(), j), inputs, numbers));
+      }
+      continue;
+    }
+    OFL_TRY(AddOperand(call, i, o, inputs, numbers));
+  }
+  if (numbers.empty()) return Status::Ok();
+  // The widest tensor beside it, but never a condition, says what a weak number becomes.
+  op::Value beside;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const bool promotes = def.InputAt(static_cast<int>(i)).promotes;
+    if (inputs[i] != nullptr && (beside == nullptr || promotes)) beside = inputs[i];
+  }
+  if (beside == nullptr) return Wrong(call, "got no Tensor among its arguments");
+  for (auto [at, number] : numbers) {
+    OFL_ASSIGN(inputs[at], ScalarOperand(beside, number, def.name));
+  }
+  return Status::Ok();
+}
+
+Status CollectAttrs(const Call& call, Attrs& attrs) {
+  for (size_t i = 0; i < call.binding.params.size(); ++i) {
+    const Param& p = call.binding.params[i];
+    if (p.attr == nullptr) continue;
+    PyObject* o = call.given[i];
+    if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
+      const bool drawn = call.binding.def->Has(op::Trait::kRandom) &&
+                         (p.name == "seed" || p.name == "offset");  // the generator gives them
+      if (o == nullptr && !p.has_default && !p.attr->default_value && !drawn) {
+        return Wrong(call, "missing argument '" + p.name + "'");
+      }
+      continue;
+    }
+    AttrValue value = NoValue{};
+    if (!(o == Py_None && p.attr->optional) && !AttrFrom(p.attr->type, o, &value)) {
+      return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
+                             TypeNameOf(o));
+    }
+    attrs.Set(p.name, std::move(value));
+  }
+  return Status::Ok();
+}
+
+// The number of a call of a binary operator on a tensor and a number, or null.
+const PyObject* LoneNumber(const Call& call) {
+  if (call.binding.params.size() != 2 || call.binding.def->inputs.size() != 2) return nullptr;
+  PyObject* a = call.given[0];
+  PyObject* b = call.given[1];
+  if (a == nullptr || b == nullptr) return nullptr;
+  const bool left = TensorOf(a) != nullptr, right = TensorOf(b) != nullptr;
+  if (left && !right && IsNumber(b)) return b;
+  if (right && !left && IsNumber(a)) return a;
+  return nullptr;
+}
+
+Status SortAll(Call& call, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  OFL_TRY(SortPositional(call, args, count));
+  const Py_ssize_t n = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(keywords, i));
+    if (name == nullptr) throw nb::python_error();  // no UTF-8
+    OFL_TRY(SortKeyword(call, name, args[count + i]));
+  }
+  return Status::Ok();
+}
+
+Status TakeExtras(const Call& call, Arguments& arguments) {
+  const auto given = [](PyObject* o) { return o != nullptr && o != Py_None ? o : nullptr; };
+  arguments.placement = given(call.placement);
+  arguments.sbp = given(call.sbp);
+  OFL_ENSURE((arguments.placement == nullptr) == (arguments.sbp == nullptr), Code::kInvalidArgument)
+      << "[" << call.binding.name << "] got "
+      << (arguments.placement != nullptr ? "placement" : "sbp")
+      << " alone; expected both placement and sbp for a global tensor or neither";
+  arguments.out = given(call.out);
+  if (arguments.out != nullptr && TensorOf(arguments.out) == nullptr)
+    return Wrong(call, "argument 'out' must be Tensor, not " + TypeNameOf(arguments.out));
+  if (PyObject* flag = given(call.requires_grad); flag != nullptr) {
+    if (!PyBool_Check(flag)) return Wrong(call, "argument 'requires_grad' must be bool");
+    arguments.requires_grad = flag == Py_True;
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args, Py_ssize_t count,
+                                PyObject* keywords) {
+  Call call{binding};
+  OFL_TRY(SortAll(call, args, count, keywords));
+  Arguments arguments;
+  arguments.def = binding.def;
+  OFL_TRY(TakeExtras(call, arguments));
+  if (const PyObject* number = LoneNumber(call); number != nullptr) {
+    const bool left = call.given[0] == number;
+    OFL_ASSIGN(NumberCall resolved,
+               ResolveNumber(*binding.def, TensorOf(call.given[left ? 1 : 0])->value,
+                             call.given[left ? 0 : 1], left));
+    arguments.def = resolved.def;
+    arguments.inputs.assign(resolved.inputs.begin(), resolved.inputs.end());
+    arguments.attrs = std::move(resolved.attrs);
+    return arguments;
+  }
+  arguments.attrs = *binding.preset;
+  OFL_TRY(CollectInputs(call, arguments.inputs));
+  OFL_TRY(CollectAttrs(call, arguments.attrs));
+  return arguments;
+}
+
+}  // namespace ofl::python

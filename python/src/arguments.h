@@ -1,0 +1,33 @@
+// The arguments of a Python call, sorted to an operator's operands and attributes.
+#pragma once
+
+#include <Python.h>
+
+#include <string_view>
+
+#include "oneflow_like/op/def/op_def.h"
+#include "python/src/module.h"
+#include "python/src/signature.h"
+
+namespace ofl::python {
+
+// A Python object as an attribute of this type; false when it has another type. What the object
+// itself raises goes on as an exception.
+bool AttrFrom(op::AttrType type, PyObject* object, AttrValue* out);
+
+// What a call asks for, when its arguments fit an overload.
+struct Arguments {
+  const op::OpDef* def = nullptr;  // the operator, or its form for a number
+  op::Values inputs;
+  Attrs attrs;
+  PyObject* placement = nullptr;  // of operators that make tensors
+  PyObject* sbp = nullptr;
+  PyObject* out = nullptr;  // the target, null: a new tensor
+  bool requires_grad = false;
+};
+
+// kTypeMismatch or kInvalidArgument says why they do not fit: another overload may.
+Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args, Py_ssize_t count,
+                                PyObject* keywords);
+
+}  // namespace ofl::python

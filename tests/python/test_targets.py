@@ -1,5 +1,7 @@
 """Results that go into memory that exists: in-place forms and out=."""
 
+import textwrap
+
 import numpy as np
 import pytest
 from jobs import run_text
@@ -95,8 +97,8 @@ def test_the_tape_sees_in_place_forms():
     np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp(2) * np.ones(3), rtol=1e-6)
 
 
-def test_a_global_target_keeps_its_layout():
-    run_text("""
+def test_a_global_target_keeps_its_layout(tmp_path):
+    run_text(tmp_path, 2, textwrap.dedent("""
         import numpy as np
         import oneflow_like as flow
 
@@ -117,4 +119,4 @@ def test_a_global_target_keeps_its_layout():
             assert "both local or both global" in str(error)
         else:
             raise AssertionError("a local target of a global result")
-    """, ranks=2)
+    """))

@@ -139,7 +139,7 @@ class Lowering {
     note->set_bytes(bytes);
     note->set_flops(node.op->Flops(inputs, outputs, node.attrs));
     note->set_signature(node.signature->ToString());
-    note->set_cost_ps(node.choice_cost_ps);
+    note->set_cost_ps(node.charged_ps);
     for (const ir::Choice& choice : node.losing) {
       proto::LosingChoice* losing = note->add_losing();
       losing->set_signature(choice.signature);

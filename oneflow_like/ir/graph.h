@@ -39,7 +39,7 @@ struct Location {
   std::string module_path;
 };
 
-// A signature that was considered, with what its input conversions would cost.
+// A signature that was considered, with all that it was charged.
 struct Choice {
   std::string signature;
   int64_t cost_ps = 0;
@@ -67,7 +67,8 @@ struct Node {
                                               // last are finished; -1: at its own position
   std::optional<sbp::NdSignature> signature;  // kOp, once chosen
   std::vector<Choice> losing;                 // kOp: what was not chosen
-  int64_t choice_cost_ps = 0;
+  int64_t charged_ps = 0;                     // kOp: all that the choice was charged
+  int64_t choice_cost_ps = 0;                 // kOp: of it, the conversions of operands
 };
 
 struct Value {
@@ -78,6 +79,7 @@ struct Value {
   Placement placement;
   std::optional<sbp::NdSbp> nd_sbp;  // fixed for inputs and variables, else once chosen
   bool requires_grad = false;
+  bool pinned = false;  // a user has read `nd_sbp`: the plan keeps exactly it
   sbp::Layout layout() const { return {placement, *nd_sbp}; }
 };
 

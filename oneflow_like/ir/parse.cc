@@ -136,6 +136,7 @@ Status Parser::ReadOutputs(LineReader& in) {
     OFL_ASSIGN(value.meta, in.ReadType());
     if (in.Next("{")) {
       OFL_ASSIGN(value.nd_sbp, in.Symbols("{", "}"));
+      value.pinned = in.Accept("pinned");
     }
     value.requires_grad = in.Accept("grad");
     value.output_index = static_cast<int>(outputs_.size());

@@ -5,9 +5,9 @@
 //   %1: float32[4,3]{S(0)} = relu_1(%0) as (S(0))->(S(0)) @placement(...) forward at 'a.py':3 'fc'
 //
 // One line a node, in execution order. A value is "%id: type", with its layout in braces once it
-// has one, and "grad" when it requires a gradient. A node is stem_id: the stem names an operator or
-// is input, variable, to_global, boxing, accumulate or output. After its operands stand, where they
-// apply, in this order:
+// has one, "pinned" when the program has read that layout, and "grad" when it requires a gradient.
+// A node is stem_id: the stem names an operator or is input, variable, to_global, boxing,
+// accumulate or output. After its operands stand, where they apply, in this order:
 //   {name=value, ...}              attributes
 //   'name'                         of an input's argument or a variable
 //   #n                             position among the arguments or results
@@ -20,7 +20,8 @@
 //   @placement segment             where and in which part of an iteration it runs
 //   at 'file':line 'module'        where the user's program says so
 // Ids that no line has stay free ("nodes" and "values" count them too), so that passes number what
-// they add as they would for the original. Not in the text: the losing choices of `explain`.
+// they add as they would for the original. Not in the text: what `explain` shows of
+// the choices, all that they were charged and the losing ones.
 #pragma once
 
 #include <string_view>

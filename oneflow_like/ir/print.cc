@@ -28,7 +28,7 @@ std::string TypeText(const Value& value) {
       text += (i > 0 ? "," : "") + (*value.nd_sbp)[i].ToString();
     text += "}";
   }
-  return text + (value.requires_grad ? " grad" : "");
+  return text + (value.pinned ? " pinned" : "") + (value.requires_grad ? " grad" : "");
 }
 
 std::string StepText(const sbp::BoxingStep& step) {

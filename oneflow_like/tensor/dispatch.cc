@@ -4,13 +4,13 @@
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
+#include "oneflow_like/op/def/layout_choice.h"
 #include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/op/kernel/kernel.h"
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/boxing.h"
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
-#include "oneflow_like/tensor/signature.h"
 #include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 
@@ -119,22 +119,19 @@ Status PlanShards(const op::OpDef& def, std::span<const op::Value> inputs,
 }
 
 Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
-  std::vector<const sbp::Layout*> layouts;
-  for (const op::Value& v : inputs) layouts.push_back(v->layout());
-  const Placement& placement = layouts[0]->placement;
-  OFL_ASSIGN(SignatureChoice choice,
-             ChooseSignature(def, plan.inputs, layouts, plan.outputs, plan.attrs));
-  if (def.decompose != nullptr && choice.bytes > 0) {
-    auto composed = DecompositionCost(def, plan.inputs, layouts, plan.attrs);
-    if (composed.ok() && *composed < choice.cost_ps) {
-      plan.decompose = true;
-      return Status::Ok();
-    }
+  std::vector<op::LaidOperand> operands;
+  for (const op::Value& v : inputs) operands.push_back({v->meta(), &v->layout()->nd_sbp});
+  const Placement& placement = inputs[0]->layout()->placement;
+  OFL_ASSIGN(op::LayoutChoice choice,
+             op::LayoutChooser().Choose({def, plan.attrs, operands, plan.outputs, placement}));
+  if (choice.composed) {
+    plan.decompose = true;
+    return Status::Ok();
   }
   bool any = false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     RecipeRef recipe;
-    if (!(choice.signature.inputs[i] == layouts[i]->nd_sbp)) {
+    if (!(choice.signature.inputs[i] == *operands[i].nd_sbp)) {
       auto target =
           std::make_shared<const sbp::Layout>(sbp::Layout{placement, choice.signature.inputs[i]});
       OFL_ASSIGN(recipe, RecipeFor(plan.inputs[i], AsTensor(inputs[i])->layout_ref(), target));

@@ -89,12 +89,22 @@ class GraphConfig:
 class GraphModule:
     """The graph's view of a module: `module.to(flow.nn.graph.GraphModule)`."""
 
+    __slots__ = ("_module", "_stage_id", "_stage_placement")
+
     def __init__(self, module):
         if not isinstance(module, Module):
             raise TypeError(f"[GraphModule] got {type(module).__name__}; expected an nn.Module")
         self._module = module
-        self.stage_id = None
-        self.stage_placement = None
+        self._stage_id = None
+        self._stage_placement = None
+
+    @property
+    def stage_id(self):
+        return self._stage_id
+
+    @property
+    def stage_placement(self):
+        return self._stage_placement
 
     def set_stage(self, stage_id, placement=None):
         """Makes the module a pipeline stage: its inputs are moved to `placement`."""
@@ -107,8 +117,8 @@ class GraphModule:
         fields = self._module.__dict__
         if "_stage_hook" in fields:
             fields.pop("_stage_hook").remove()
-        self.stage_id = stage_id
-        self.stage_placement = placement
+        self._stage_id = stage_id
+        self._stage_placement = placement
         if placement is not None:  # a new hook each time: graphs compiled before trace anew
             fields["_stage_hook"] = self._module.register_forward_pre_hook(
                 lambda _module, args: _moved(args, placement))

@@ -4,6 +4,7 @@ While a Recorder is open, attribute reads of modules and graphs pass through it;
 are as before, so that eager calls pay nothing.
 """
 
+import threading
 import types
 
 from ... import _C
@@ -20,6 +21,7 @@ _UNWATCHED = {"_scope_name", "_graph_module", "_non_persistent", "_stage_hook", 
               "__class__", "_holds_only", "_state"}
 _owners = []  # the classes whose reads are recorded: Module, Graph
 _open = 0  # recorders that are open now, in all threads
+_opening = threading.Lock()
 
 
 class _Object:
@@ -175,19 +177,21 @@ class Recorder:
     def __enter__(self):
         global _open
         reading.recorder = self
-        if _open == 0:
-            for owner in _owners:
-                owner.__getattribute__ = _recorded
-        _open += 1
+        with _opening:
+            if _open == 0:
+                for owner in _owners:
+                    owner.__getattribute__ = _recorded
+            _open += 1
         return self
 
     def __exit__(self, *_):
         global _open
         reading.recorder = None
-        _open -= 1
-        if _open == 0:
-            for owner in _owners:
-                del owner.__getattribute__
+        with _opening:
+            _open -= 1
+            if _open == 0:
+                for owner in _owners:
+                    del owner.__getattribute__
 
     def note(self, owner, name):
         if (id(owner), name) in self._reads or name in _UNWATCHED:

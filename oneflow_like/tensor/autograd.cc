@@ -1,7 +1,9 @@
 #include "oneflow_like/tensor/autograd.h"
 
+#include <algorithm>
 #include <boost/container/small_vector.hpp>
 #include <map>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -53,15 +55,16 @@ class OpNode final : public Node {
   }
 
   op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    const op::Values outputs = Context::grad_enabled() ? RecordedOutputs() : outputs_;
     std::vector<EagerBuilder::Saved> saved;
     for (size_t i = 0; i < inputs_.size(); ++i) saved.push_back({inputs_[i].get(), versions_[i]});
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      saved.push_back({outputs_[i].get(), versions_[inputs_.size() + i]});
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      saved.push_back({outputs[i].get(), versions_[inputs_.size() + i]});
     }
     builder.Guard(name(), std::move(saved));
     boost::container::small_vector<bool, 8> needs;
     for (const Edge& e : edges) needs.push_back(e.needed());
-    op::GradContext context(builder, inputs_, outputs_, grads, attrs_,
+    op::GradContext context(builder, inputs_, outputs, grads, attrs_,
                             {needs.data(), needs.size()});
     def_.grad(context);
     return std::move(context.input_grads);
@@ -74,6 +77,18 @@ class OpNode final : public Node {
   }
 
  private:
+  // The outputs with their history, for a backward that is recorded itself. Made for one walk:
+  // kept, they would own this node in a circle.
+  op::Values RecordedOutputs() {
+    op::Values outputs;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      TensorRef output = AsTensor(outputs_[i])->Detach();
+      if (IsDifferentiable(output->meta().dtype)) output->SetGradFn(NodeRef(this), static_cast<int>(i));
+      outputs.emplace_back(std::move(output));
+    }
+    return outputs;
+  }
+
   const op::OpDef& def_;
   Attrs attrs_;
   op::Values inputs_;
@@ -81,21 +96,39 @@ class OpNode final : public Node {
   std::vector<uint64_t> versions_;  // inputs, then outputs
 };
 
-// The walk of one backward call.
+// The walk of one backward call, or of one call of grad(): then only what leads to `wanted` is
+// walked, and their gradients are handed out instead of being accumulated.
 class Walk {
  public:
-  explicit Walk(bool retain) : retain_(retain) {}
+  Walk(bool retain, bool create_graph) : retain_(retain), create_graph_(create_graph) {}
 
-  Status Run(const TensorRef& root, op::Value grad) {
-    OFL_TRY(Add(EdgeOf(root), std::move(grad)));
+  // Before the roots are added.
+  void Want(std::span<const TensorRef> wanted, std::span<const TensorRef> roots) {
+    captured_.resize(wanted.size());
+    all_ = false;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const Edge edge = EdgeOf(op::Value(wanted[i]));
+      if (edge.node != nullptr) wanted_outputs_[{edge.node->number(), edge.output}].push_back(i);
+      if (edge.leaf != nullptr) wanted_leaves_[edge.leaf.get()].push_back(i);
+    }
+    FindNeeded(roots);
+  }
+
+  Status AddRoot(const TensorRef& root, op::Value grad) {
+    return Add(EdgeOf(op::Value(root)), std::move(grad));
+  }
+
+  Status Run() {
     while (!ready_.empty()) {
       auto last = std::prev(ready_.end());
       Pending pending = std::move(last->second);
       ready_.erase(last);
       OFL_TRY(Step(pending));
     }
-    return FinishLeaves();
+    return all_ ? FinishLeaves() : Status::Ok();
   }
+
+  op::Values& captured() { return captured_; }
 
  private:
   struct Pending {
@@ -103,8 +136,43 @@ class Walk {
     op::Values grads;
   };
 
+  // Nodes are numbered as they were recorded: what a node leads to has lower numbers.
+  void FindNeeded(std::span<const TensorRef> roots) {
+    std::map<uint64_t, const Node*> reachable;
+    std::vector<const Node*> stack;
+    for (const TensorRef& root : roots)
+      if (root->grad_fn() != nullptr) stack.push_back(root->grad_fn().get());
+    while (!stack.empty()) {
+      const Node* node = stack.back();
+      stack.pop_back();
+      if (!reachable.emplace(node->number(), node).second) continue;
+      for (const Edge& edge : node->edges)
+        if (edge.node != nullptr) stack.push_back(edge.node.get());
+    }
+    for (const auto& [number, node] : reachable) {
+      bool needed = std::ranges::any_of(node->edges, [&](const Edge& e) { return Leads(e); });
+      for (int k = 0; k < node->num_outputs() && !needed; ++k)
+        needed = wanted_outputs_.contains({number, k});
+      if (needed) needed_.insert(number);
+    }
+  }
+
+  // Whether a gradient along this edge is asked for.
+  bool Leads(const Edge& edge) const {
+    if (all_) return edge.needed();
+    if (edge.leaf != nullptr) return wanted_leaves_.contains(edge.leaf.get());
+    return edge.node != nullptr && needed_.contains(edge.node->number());
+  }
+
   Status Step(Pending& pending) {
     Node& node = *pending.node;
+    for (int k = 0; k < node.num_outputs(); ++k) {
+      const auto at = wanted_outputs_.find({node.number(), k});
+      if (at == wanted_outputs_.end()) continue;
+      for (size_t i : at->second) captured_[i] = pending.grads[static_cast<size_t>(k)];
+    }
+    if (std::ranges::none_of(node.edges, [&](const Edge& e) { return Leads(e); }) && !all_)
+      return Status::Ok();
     OFL_ENSURE(!node.released(), Code::kFailedPrecondition)
         << "[backward] the graph was already freed at " << node.name()
         << ": got a second backward through it; expected one; use backward(retain_graph=True) "
@@ -116,9 +184,7 @@ class Walk {
     std::vector<Edge> edges = node.edges;
     if (!retain_) node.Release();
     for (size_t i = 0; i < edges.size(); ++i) {
-      if (grads[i] != nullptr && edges[i].needed()) {
-        OFL_TRY(Add(edges[i], std::move(grads[i])));
-      }
+      if (grads[i] != nullptr && Leads(edges[i])) OFL_TRY(Add(edges[i], std::move(grads[i])));
     }
     return Status::Ok();
   }
@@ -134,6 +200,12 @@ class Walk {
 
   Status Add(const Edge& edge, op::Value grad) {
     if (edge.leaf != nullptr) {
+      if (!all_) {
+        const auto at = wanted_leaves_.find(edge.leaf.get());
+        if (at == wanted_leaves_.end()) return Status::Ok();
+        for (size_t i : at->second) OFL_TRY(Accumulate(captured_[i], grad));
+        return Status::Ok();
+      }
       auto [at, fresh] = leaf_index_.try_emplace(edge.leaf.get(), leaves_.size());
       if (fresh) leaves_.push_back({edge.leaf, nullptr});
       return Accumulate(leaves_[at->second].second, std::move(grad));
@@ -160,7 +232,12 @@ class Walk {
       } else if (done->has_data() && (done->storage().use_count() > 1 ||
                                       !given_out.insert(done->storage().get()).second)) {
         // A gradient that shares memory with another tensor would change with it.
-        OFL_ASSIGN(done, CopyOf(done));
+        if (create_graph_) {
+          OFL_ASSIGN(op::Value own, CallOp("identity", {op::Value(done)}));
+          done = TensorRef(AsTensor(own));
+        } else {
+          OFL_ASSIGN(done, CopyOf(done));
+        }
       }
       leaf->set_grad(std::move(done));
     }
@@ -168,10 +245,39 @@ class Walk {
   }
 
   bool retain_;
+  bool create_graph_;
+  bool all_ = true;  // every leaf is wanted, by way of its grad
   std::map<uint64_t, Pending> ready_;
   std::unordered_map<const TensorImpl*, size_t> leaf_index_;
   std::vector<std::pair<TensorRef, op::Value>> leaves_;  // in order of meeting them
+  // Of grad(): which of the wanted tensors a node's output or a leaf is, and their gradients.
+  std::map<std::pair<uint64_t, int>, std::vector<size_t>> wanted_outputs_;
+  std::unordered_map<const TensorImpl*, std::vector<size_t>> wanted_leaves_;
+  std::unordered_set<uint64_t> needed_;
+  op::Values captured_;
 };
+
+// What flows into the root: the caller's gradient, or 1 where the root has one element.
+Result<op::Value> Seed(const TensorRef& root, const TensorRef& grad, const char* who) {
+  OFL_ENSURE(root->requires_grad(), Code::kFailedPrecondition)
+      << "[" << who << "] the tensor does not require grad and has no grad_fn: got "
+      << Describe(*root) << "; expected a result of tensors with requires_grad=True";
+  if (grad == nullptr) {
+    OFL_ENSURE(root->meta().shape.numel() == 1, Code::kInvalidArgument)
+        << "[" << who << "] grad can be implicitly created only for scalar outputs: got "
+        << Describe(*root) << "; expected one element; pass "
+        << (who == std::string_view("grad") ? "grad_outputs" : "backward(gradient)");
+    OFL_ASSIGN(TensorRef one, OnesLike(root));
+    return op::Value(one);
+  }
+  OFL_ENSURE(grad->meta() == root->meta(), Code::kInvalidArgument)
+      << "[" << who << "] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
+      << Describe(*root) << "; expected the same shape and dtype";
+  OFL_ENSURE(grad->is_global() == root->is_global(), Code::kInvalidArgument)
+      << "[" << who << "] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
+      << Describe(*root) << "; expected both local or both global";
+  return op::Value(grad);
+}
 
 }  // namespace
 
@@ -264,29 +370,34 @@ void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Valu
 
 void RecordNode(NodeRef node, const TensorRef& output) { output->SetGradFn(std::move(node), 0); }
 
-Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph) {
-  OFL_ENSURE(root->requires_grad(), Code::kFailedPrecondition)
-      << "[backward] the tensor does not require grad and has no grad_fn: got " << Describe(*root)
-      << "; expected a result of tensors with requires_grad=True";
-  GradModeGuard no_grad(false);
-  op::Value seed;
-  if (grad != nullptr) {
-    OFL_ENSURE(grad->meta() == root->meta(), Code::kInvalidArgument)
-        << "[backward] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
-        << Describe(*root) << "; expected the same shape and dtype";
-    OFL_ENSURE(grad->is_global() == root->is_global(), Code::kInvalidArgument)
-        << "[backward] the gradient does not fit: got gradient: " << Describe(*grad) << " for "
-        << Describe(*root) << "; expected both local or both global";
-    seed = grad;
-  } else {
-    OFL_ENSURE(root->meta().shape.numel() == 1, Code::kInvalidArgument)
-        << "[backward] grad can be implicitly created only for scalar outputs: got "
-        << Describe(*root) << "; expected one element; pass backward(gradient)";
-    OFL_ASSIGN(TensorRef one, OnesLike(root));
-    seed = one;
+Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
+                bool create_graph) {
+  GradModeGuard mode(create_graph);
+  OFL_ASSIGN(op::Value seed, Seed(root, grad, "backward"));
+  Walk walk(retain_graph, create_graph);
+  OFL_TRY(walk.AddRoot(root, std::move(seed)));
+  return walk.Run();
+}
+
+Result<op::Values> Gradients(std::span<const TensorRef> roots, std::span<const TensorRef> grads,
+                             std::span<const TensorRef> inputs, bool retain_graph,
+                             bool create_graph) {
+  GradModeGuard mode(create_graph);
+  Walk walk(retain_graph, create_graph);
+  walk.Want(inputs, roots);
+  for (size_t i = 0; i < roots.size(); ++i) {
+    OFL_ASSIGN(op::Value seed, Seed(roots[i], grads[i], "grad"));
+    OFL_TRY(walk.AddRoot(roots[i], std::move(seed)));
   }
-  Walk walk(retain_graph);
-  return walk.Run(root, std::move(seed));
+  OFL_TRY(walk.Run());
+  op::Values results = std::move(walk.captured());
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i] == nullptr || !inputs[i]->is_global()) continue;
+    OFL_ASSIGN(TensorRef laid_out, GradToLayout(TensorRef(AsTensor(results[i])),
+                                                inputs[i]->layout_ref(), false, "grad"));
+    results[i] = op::Value(laid_out);
+  }
+  return results;
 }
 
 }  // namespace ofl::tensor

@@ -86,7 +86,16 @@ void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Valu
 void RecordNode(NodeRef node, const TensorRef& output);
 
 // Accumulates d(root)/d(leaf) into every leaf's grad. `grad` null: root has one element, 1.
-// Gradients of global leaves are boxed to their leaf's layout (P becomes B) at the end.
-Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph);
+// Gradients of global leaves are boxed to their leaf's layout (P becomes B) at the end. With
+// `create_graph` the walk is recorded itself, so that its results can be differentiated again.
+Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
+                bool create_graph = false);
+
+// d(sum over roots)/d(input) for each input, leaf or not; null where none of the roots depends on
+// it. No tensor's grad changes, and nodes that lead to no input are not run. `grads` as in
+// Backward, one for each root.
+Result<op::Values> Gradients(std::span<const TensorRef> roots, std::span<const TensorRef> grads,
+                             std::span<const TensorRef> inputs, bool retain_graph,
+                             bool create_graph);
 
 }  // namespace ofl::tensor

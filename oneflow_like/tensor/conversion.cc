@@ -345,6 +345,11 @@ Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool 
       symbol = grad->layout()->nd_sbp[k];
     }
   }
+  if (Context::grad_enabled() && grad->requires_grad() && !(*target == *grad->layout())) {
+    // A backward that is recorded: so is this conversion.
+    OFL_ASSIGN(op::Value moved, ToGlobal(op::Value(grad), target->placement, target->nd_sbp));
+    return TensorRef(AsTensor(moved));
+  }
   return GlobalToGlobal(grad, target, why);
 }
 

@@ -1,7 +1,9 @@
-"""Gradient mode: no_grad, enable_grad, set_grad_enabled as contexts and decorators."""
+"""Gradients as values, and the gradient mode: no_grad, enable_grad, set_grad_enabled."""
 
 import contextlib
 import threading
+
+import numpy as np
 
 from . import _C
 
@@ -70,3 +72,133 @@ class set_grad_enabled(_GradMode):
             self._entered = False
             self.__exit__()
         return _GradMode(self._mode)(function)
+
+
+def _tuple_of(value):
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
+         allow_unused=None, materialize_grads=False):
+    """The gradients of the outputs' sum with respect to each input, as a tuple of tensors.
+
+    No tensor's `grad` changes. With `create_graph` the gradients can be differentiated again.
+    An input that no output depends on is an error, unless `allow_unused` (then None) or
+    `materialize_grads` (then zeros) says otherwise.
+    """
+    outputs, inputs = _tuple_of(outputs), _tuple_of(inputs)
+    given = (None,) * len(outputs) if grad_outputs is None else _tuple_of(grad_outputs)
+    if allow_unused is False and materialize_grads:
+        raise ValueError("[grad] got allow_unused=False and materialize_grads=True; expected "
+                         "allow_unused to be True or None with materialize_grads")
+    for number, tensor in enumerate(inputs):
+        if isinstance(tensor, _C.Tensor) and not tensor.requires_grad:
+            raise RuntimeError(f"[grad] One of the differentiated Tensors does not require grad: "
+                               f"got inputs[{number}] of shape {tuple(tensor.shape)}; expected "
+                               "requires_grad=True")
+    results = _C.gradients(outputs, inputs, given,
+                           create_graph if retain_graph is None else bool(retain_graph),
+                           bool(create_graph))
+    if materialize_grads:
+        return tuple(_C.zeros_like(x.detach()) if g is None else g
+                     for g, x in zip(results, inputs, strict=True))
+    if not allow_unused and any(g is None for g in results):
+        number = next(i for i, g in enumerate(results) if g is None)
+        raise RuntimeError("[grad] One of the differentiated Tensors appears to not have been "
+                           f"used in the graph: got inputs[{number}]; expected it in the history "
+                           "of outputs; set allow_unused=True if this is the desired behavior")
+    return results
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False):
+    """Accumulates the gradients of the tensors' sum into the leaves' `grad`."""
+    tensors = _tuple_of(tensors)
+    given = (None,) * len(tensors) if grad_tensors is None else _tuple_of(grad_tensors)
+    if len(given) != len(tensors):
+        raise ValueError(f"[backward] got {len(tensors)} tensors and {len(given)} grad_tensors; "
+                         "expected one gradient (or None) for each")
+    keep = create_graph if retain_graph is None else retain_graph
+    for number, (tensor, gradient) in enumerate(zip(tensors, given, strict=True)):
+        last = number == len(tensors) - 1  # they may share a part of the history
+        tensor.backward(gradient, retain_graph=keep or not last, create_graph=create_graph)
+
+
+def _weighted(results, weights):
+    total = None
+    for result, weight in zip(results, weights, strict=True):
+        part = (result * weight).sum()
+        total = part if total is None else total + part
+    return total
+
+
+def _weights_like(results):
+    """Fixed numbers without symmetry, so that no error cancels in their sum."""
+    made = []
+    for number, result in enumerate(results):
+        count = result.numel()
+        values = np.cos(np.arange(count) * 0.7 + number) + 1.5
+        made.append(_C.from_numpy(values.astype(result.dtype.name).reshape(tuple(result.shape))))
+    return made
+
+
+def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+    """Whether func's gradients are those of central differences (float64 inputs are advised).
+
+    `func` maps local tensors to one tensor or a tuple; inputs that require grad are varied.
+    """
+    inputs = _tuple_of(inputs)
+    results = [r for r in _tuple_of(func(*inputs)) if r.requires_grad]
+    weights = _weights_like(results)
+
+    def value():
+        with no_grad():
+            kept = [r for r in _tuple_of(func(*inputs)) if r.dtype.is_floating_point]
+            return float(_weighted(kept, weights).item())
+
+    if len(results) != len([r for r in _tuple_of(func(*inputs)) if r.dtype.is_floating_point]):
+        raise ValueError("[gradcheck] some floating results do not require grad: expected all to "
+                         "depend on an input with requires_grad=True")
+    varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
+    found = grad(_weighted(results, weights), varied, materialize_grads=True)
+    for number, (x, g) in enumerate(zip(varied, found, strict=True)):
+        memory = x.detach().numpy()
+        slopes = np.zeros(memory.shape)
+        for at in np.ndindex(*memory.shape):
+            kept = memory[at].copy()
+            memory[at] = kept + eps
+            above = value()
+            memory[at] = kept - eps
+            below = value()
+            memory[at] = kept
+            slopes[at] = (above - below) / (2 * eps)
+        if not np.allclose(g.detach().numpy(), slopes, rtol=rtol, atol=atol, equal_nan=True):
+            if raise_exception:
+                raise RuntimeError(f"[gradcheck] the gradient of input {number} is not that of "
+                                   f"differences: got\n{g.detach().numpy()}\nexpected\n{slopes}")
+            return False
+    return True
+
+
+def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+    """gradcheck of func's gradients: whether they can be differentiated again, rightly."""
+    inputs = _tuple_of(inputs)
+    varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
+
+    def gradients(*given):
+        with enable_grad():
+            results = [r for r in _tuple_of(func(*given)) if r.requires_grad]
+            total = _weighted(results, _weights_like(results))
+            return grad(total, varied, create_graph=True, materialize_grads=True)
+
+    def recorded(*given):
+        return tuple(g for g in gradients(*given) if g.requires_grad)
+
+    if not recorded(*inputs):
+        return True  # linear: the gradients do not depend on the inputs
+    kept = [g.requires_grad for g in gradients(*inputs)]
+
+    def chosen(*given):
+        return tuple(g for g, keep in zip(gradients(*given), kept, strict=True) if keep)
+
+    return gradcheck(chosen, inputs, eps=eps, atol=atol, rtol=rtol,
+                     raise_exception=raise_exception)

@@ -74,6 +74,8 @@ nb::dict Schema(const op::OpDef& def) {
   schema["rule"] = def.rule_text;
   schema["version"] = def.version;
   schema["composite"] = def.composite;
+  schema["gradient"] = def.grad != nullptr;
+  schema["random"] = def.Has(op::Trait::kRandom);
   schema["oracle"] = def.oracle;
   schema["promotion"] = PromotionName(def.promotion);
   schema["autocast"] = AutocastName(def.autocast);

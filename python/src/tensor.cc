@@ -245,7 +245,9 @@ nb::object GradFnOf(const PyTensor& self) {
 
 // --- methods --------------------------------------------------------------------------------
 
-void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient, bool retain_graph) {
+void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient,
+                std::optional<bool> retain_given, bool create_graph) {
+  const bool retain_graph = retain_given.value_or(create_graph);
   if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
     TellTracer();
     if (gradient && !gradient->is_none()) {
@@ -261,6 +263,12 @@ void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient, bool r
             << tensor::Describe(*self.value)
             << "; expected retain_graph=False; add the losses and call backward() once");
     }
+    if (create_graph) {
+      Throw(Error(Code::kUnimplemented)
+            << "[backward] create_graph=True inside build() of a graph: got "
+            << tensor::Describe(*self.value)
+            << "; expected create_graph=False; differentiate twice outside graphs");
+    }
     Unwrap(tracer->Backward(self.value));
     return;
   }
@@ -271,9 +279,10 @@ void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient, bool r
       Throw(Error(Code::kTypeMismatch) << "[backward] argument 'gradient' must be Tensor, not "
                                        << TypeNameOf(gradient->ptr()));
     }
-    grad = Eager(*given)->Detach();
+    grad = Eager(*given);
+    if (!create_graph) grad = grad->Detach();
   }
-  Unwrap(tensor::Backward(Eager(self), grad, retain_graph));
+  Unwrap(tensor::Backward(Eager(self), grad, retain_graph, create_graph));
 }
 
 nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
@@ -399,7 +408,7 @@ void BindTensor(nb::module_& m) {
   BindProperties(c);
   c.def("numel", [](const PyTensor& t) { return t.value->meta().shape.numel(); })
       .def("backward", &BackwardOf, nb::arg("gradient") = nb::none(),
-           nb::arg("retain_graph") = false)
+           nb::arg("retain_graph") = nb::none(), nb::arg("create_graph") = false)
       .def("detach",
            [](const PyTensor& t) {
              if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {

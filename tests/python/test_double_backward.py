@@ -1,0 +1,156 @@
+"""Gradients that are differentiated again: grad(), create_graph, and every operator's rule."""
+
+import textwrap
+import zlib
+
+import numpy as np
+import pytest
+from jobs import run_text
+from test_ops_reference import draw
+
+import oneflow_like as flow
+from oneflow_like import _C
+from oneflow_like.autograd import grad, gradcheck, gradgradcheck
+
+RULES = [schema for schema in _C.op_schemas() if schema["gradient"]]
+
+
+def leaf(*values):
+    return flow.tensor(list(values), dtype=flow.float64, requires_grad=True)
+
+
+def test_derivatives_of_every_order():
+    x = leaf(0.5, -1.0, 2.0)
+    y, order = x ** 4, 0
+    for factor, power in ((4, 3), (12, 2), (24, 1), (24, 0)):
+        y, = grad(y.sum(), x, create_graph=True)
+        order += 1
+        np.testing.assert_allclose(y.detach().numpy(), factor * x.detach().numpy() ** power,
+                                   err_msg=f"order {order}")
+    assert x.grad is None
+
+
+def test_a_gradient_penalty_trains_through_backward():
+    w, x = leaf(1.5, -0.5), leaf(2.0, 3.0)
+    slope, = grad((x.tanh() * w).sum(), x, create_graph=True)
+    (slope * slope).sum().backward()
+    sech2 = 1 - np.tanh(x.detach().numpy()) ** 2
+    np.testing.assert_allclose(w.grad.numpy(), 2 * w.detach().numpy() * sech2 ** 2)
+
+
+def test_backward_with_create_graph_keeps_the_history_of_grad():
+    x = leaf(3.0)
+    (x ** 3).sum().backward(create_graph=True)
+    first = x.grad
+    assert first.requires_grad
+    x.grad = None
+    first.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 6 * 3.0)
+
+
+def test_grad_of_inner_values_and_of_several_roots():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    z = y.exp()
+    dy, dx = grad([z.sum(), (y * y).sum()], [y, x])
+    np.testing.assert_allclose(dy.numpy(), np.exp([3.0, 6.0]) + 2 * np.array([3.0, 6.0]))
+    np.testing.assert_allclose(dx.numpy(), 3 * dy.numpy())
+    assert x.grad is None
+
+
+def test_grad_runs_only_what_leads_to_its_inputs():
+    x, other = leaf(1.0), leaf(-1.0)
+    y = x * 2
+    # `sign` has no gradient, and nobody asks for one along it.
+    total = (y * other.sign()).sum()
+    assert grad(total, y, retain_graph=True)[0].tolist() == [-1.0]
+    with pytest.raises(NotImplementedError, match="sign"):
+        total.backward()
+
+
+def test_grad_says_what_is_wrong():
+    x, unused = leaf(1.0), leaf(1.0)
+    y = (x * 2).sum()
+    with pytest.raises(RuntimeError, match=r"not have been used in the graph: got inputs\[1\]"):
+        grad(y, [x, unused], retain_graph=True)
+    assert grad(y, [x, unused], retain_graph=True, allow_unused=True)[1] is None
+    assert grad(y, [x, unused], retain_graph=True, materialize_grads=True)[1].tolist() == [0.0]
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        grad(y, flow.ones(1))
+    with pytest.raises(ValueError, match="scalar outputs.*pass grad_outputs"):
+        grad(leaf(1.0, 2.0) * 2, x)
+    with pytest.raises(ValueError, match="differ in number"):
+        grad(y, x, grad_outputs=[None, None])
+    with pytest.raises(TypeError, match="outputs must hold Tensors, not int"):
+        grad(3, x)
+    assert grad(y, x)[0].tolist() == [2.0]
+    with pytest.raises(RuntimeError, match="already freed"):
+        grad(y, x)
+
+
+def test_the_checks_can_fail():
+    x = leaf(0.3, 0.7)
+    assert gradcheck(lambda x: x.sin() if hasattr(x, "sin") else x.tanh(), x)
+    # A result that hides a part of its dependence from the tape.
+    with pytest.raises(RuntimeError, match=r"\[gradcheck\]"):
+        gradcheck(lambda x: x * x.detach(), x)
+    assert not gradcheck(lambda x: x * x.detach(), x, raise_exception=False)
+    assert not gradgradcheck(lambda x: x * x * x.detach(), x, raise_exception=False)
+
+
+def cases():
+    for schema in RULES:
+        for index, sample in enumerate(_C.op_samples(schema["name"])):
+            if any(d.is_floating_point for d, _ in sample["inputs"]):
+                yield schema["name"], index
+
+
+@pytest.mark.parametrize(("name", "index"), list(cases()))
+def test_every_rule_can_be_differentiated_again(name, index):
+    sample = _C.op_samples(name)[index]
+    arrays = draw(sample["inputs"], sample["low"], sample["high"],
+                  zlib.crc32(f"twice {name} {index}".encode()))
+    inputs = [flow.tensor(a, dtype=flow.float64, requires_grad=True) if a.dtype.kind == "f"
+              else flow.tensor(a) for a in arrays]
+    if sum(x.numel() for x in inputs) > 200:
+        return  # differences of each element take too long; smaller samples tell the same
+    attrs = dict(sample["attrs"])
+    if attrs.get("dtype") is flow.float32:
+        attrs["dtype"] = flow.float64
+
+    def call(*given):
+        return tuple(y for y in _C.call_op(name, list(given), attrs) if y.requires_grad)
+
+    if not call(*inputs):
+        return
+    assert gradgradcheck(call, inputs, atol=1e-4, rtol=1e-4)
+
+
+def test_global_tensors_and_their_conversions(tmp_path):
+    run_text(tmp_path, 2, textwrap.dedent("""
+        import numpy as np
+        import oneflow_like as flow
+        from oneflow_like.autograd import grad
+
+        P = flow.placement.all("cpu")
+        S0, S1, B = flow.sbp.split(0), flow.sbp.split(1), flow.sbp.broadcast
+        x0 = np.linspace(-1, 1, 12).reshape(4, 3)
+        w0 = np.linspace(0.5, 2, 6).reshape(3, 2)
+
+        def second(x, w, convert):
+            y = convert(x @ w).tanh()
+            slope, = grad((y * y).sum(), x, create_graph=True)
+            (slope * slope).sum().backward()
+            return x.grad, w.grad
+
+        def made(layouts):
+            options = [{} if s is None else {"placement": P, "sbp": s} for s in layouts]
+            return [flow.tensor(a, dtype=flow.float64, requires_grad=True, **o)
+                    for a, o in zip((x0, w0), options)]
+
+        want = [g.numpy() for g in second(*made((None, None)), lambda t: t)]
+        for layouts, middle in (((S0, B), B), ((B, S1), S0), ((S1, S0), B), ((B, B), S1)):
+            got = second(*made(layouts), lambda t: t.to_global(sbp=middle))
+            for g, w in zip(got, want):
+                np.testing.assert_allclose(g.numpy(), w, rtol=1e-9, atol=1e-12)
+    """))

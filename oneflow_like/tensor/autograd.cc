@@ -35,6 +35,13 @@ void FreeEdges(std::vector<Edge>& edges) {
   dying_edges = nullptr;
 }
 
+// The same value under a handle of its own: where a walk shall end.
+class AliasNode final : public Node {
+ public:
+  explicit AliasNode(const TensorRef& x) : Node("alias") { edges.push_back(EdgeOf(op::Value(x))); }
+  op::Values Apply(EagerBuilder&, std::span<const op::Value> grads) override { return {grads[0]}; }
+};
+
 class OpNode final : public Node {
  public:
   OpNode(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
@@ -55,6 +62,12 @@ class OpNode final : public Node {
   }
 
   op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    if (Context::grad_enabled() && def_.decompose != nullptr) {
+      auto through = ThroughComposition(grads);
+      if (through.ok()) return std::move(through).value();
+      builder.Report(through.status());
+      return op::Values(edges.size());
+    }
     const op::Values outputs = Context::grad_enabled() ? RecordedOutputs() : outputs_;
     std::vector<EagerBuilder::Saved> saved;
     for (size_t i = 0; i < inputs_.size(); ++i) saved.push_back({inputs_[i].get(), versions_[i]});
@@ -64,8 +77,7 @@ class OpNode final : public Node {
     builder.Guard(name(), std::move(saved));
     boost::container::small_vector<bool, 8> needs;
     for (const Edge& e : edges) needs.push_back(e.needed());
-    op::GradContext context(builder, inputs_, outputs, grads, attrs_,
-                            {needs.data(), needs.size()});
+    op::GradContext context(builder, inputs_, outputs, grads, attrs_, {needs.data(), needs.size()});
     def_.grad(context);
     return std::move(context.input_grads);
   }
@@ -83,10 +95,44 @@ class OpNode final : public Node {
     op::Values outputs;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       TensorRef output = AsTensor(outputs_[i])->Detach();
-      if (IsDifferentiable(output->meta().dtype)) output->SetGradFn(NodeRef(this), static_cast<int>(i));
+      if (IsDifferentiable(output->meta().dtype))
+        output->SetGradFn(NodeRef(this), static_cast<int>(i));
       outputs.emplace_back(std::move(output));
     }
     return outputs;
+  }
+
+  // A backward that is recorded differentiates the composition, whose parts can all be
+  // differentiated again: a fused gradient kernel cannot.
+  Result<op::Values> ThroughComposition(std::span<const op::Value> grads) {
+    EagerBuilder builder;
+    std::vector<EagerBuilder::Saved> saved;
+    for (size_t i = 0; i < inputs_.size(); ++i) saved.push_back({inputs_[i].get(), versions_[i]});
+    builder.Guard(name(), saved);
+    OFL_TRY(builder.CheckSaved());
+    op::Values inputs = inputs_;
+    std::vector<TensorRef> wanted;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!edges[i].needed()) continue;
+      const TensorRef x(AsTensor(inputs_[i]));
+      const TensorRef alias = x->Detach();
+      alias->SetGradFn(NodeRef(new AliasNode(x)), 0);
+      inputs[i] = op::Value(alias);
+      wanted.push_back(alias);
+    }
+    const op::Values outputs = def_.decompose(builder, inputs, attrs_);
+    OFL_TRY(builder.status());
+    std::vector<TensorRef> roots, seeds;
+    for (size_t k = 0; k < outputs.size(); ++k) {
+      if (grads[k] == nullptr || !AsTensor(outputs[k])->requires_grad()) continue;
+      roots.emplace_back(AsTensor(outputs[k]));
+      seeds.emplace_back(AsTensor(grads[k]));
+    }
+    OFL_ASSIGN(op::Values found, Gradients(roots, seeds, wanted, true, true));
+    op::Values results(inputs.size());
+    for (size_t i = 0, at = 0; i < inputs.size(); ++i)
+      if (edges[i].needed()) results[i] = found[at++];
+    return results;
   }
 
   const op::OpDef& def_;
@@ -291,6 +337,20 @@ void intrusive_ptr_release(const Node* node) {
   if (node->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete node;
 }
 
+Status EagerBuilder::CheckSaved(const Saved& saved) const {
+  const auto* x = static_cast<const TensorImpl*>(saved.value);
+  OFL_ENSURE(x->version() == saved.version, Code::kFailedPrecondition)
+      << "[" << guarded_op_ << "] a tensor needed for backward was changed in place: got "
+      << Describe(*x) << " at version " << x->version() << "; expected version " << saved.version
+      << "; change a copy instead";
+  return Status::Ok();
+}
+
+Status EagerBuilder::CheckSaved() const {
+  for (const Saved& saved : saved_) OFL_TRY(CheckSaved(saved));
+  return Status::Ok();
+}
+
 op::Values EagerBuilder::Apply(const op::OpDef& op, op::Values inputs, const Attrs& attrs) {
   op::Values none(op.outputs.size());
   if (!status_.ok()) return none;
@@ -300,11 +360,9 @@ op::Values EagerBuilder::Apply(const op::OpDef& op, op::Values inputs, const Att
       return none;
     }
     for (const Saved& saved : saved_) {
-      if (saved.value == v.get() && AsTensor(v)->version() != saved.version) {
-        Fail(Error(Code::kFailedPrecondition)
-             << "[" << guarded_op_ << "] a tensor needed for backward was changed in place: got "
-             << Describe(*v) << " at version " << AsTensor(v)->version() << "; expected version "
-             << saved.version << "; change a copy instead");
+      if (saved.value != v.get()) continue;
+      if (Status same = CheckSaved(saved); !same.ok()) {
+        Fail(std::move(same));
         return none;
       }
     }
@@ -351,6 +409,7 @@ class RefusingNode final : public Node {
 
 void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
               std::span<const op::Value> outputs) {
+  if (def.Has(op::Trait::kIgnoresValues)) return;
   bool floating = false;
   for (const op::Value& y : outputs) floating |= IsFloating(y->meta().dtype);
   if (!floating) return;

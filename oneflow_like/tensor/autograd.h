@@ -70,9 +70,12 @@ class EagerBuilder final : public op::Builder {
     guarded_op_ = std::move(op);
     saved_ = std::move(saved);
   }
+  // kFailedPrecondition when one of them was changed since.
+  Status CheckSaved() const;
   void Report(Status status) { Fail(std::move(status)); }
 
  private:
+  Status CheckSaved(const Saved& saved) const;
   std::string guarded_op_;
   std::vector<Saved> saved_;
 };

@@ -20,9 +20,9 @@ std::vector<TensorRef> TensorsOf(const nb::tuple& items, const char* name, bool 
     }
     const PyTensor* tensor = TensorOf(item.ptr());
     if (tensor == nullptr) {
-      Throw(Error(Code::kTypeMismatch) << "[grad] " << name << " must hold Tensors, not "
-                                       << TypeNameOf(item.ptr()) << "; expected for example ("
-                                       << name << "=x)");
+      Throw(Error(Code::kTypeMismatch)
+            << "[grad] " << name << " must hold Tensors, not " << TypeNameOf(item.ptr())
+            << "; expected for example (" << name << "=x)");
     }
     tensors.push_back(Unwrap(tensor::RequireTensor(tensor->value)));
   }

@@ -170,11 +170,12 @@ struct ErrorSample {
 };
 
 enum class Trait {
-  kElementwise,  // output i depends on input elements i alone (after broadcasting)
-  kRandom,       // draws from the counter-based generator
-  kSource,       // no tensor inputs: full, arange, normal
-  kUpdate,       // mutates a variable; runs once in a step
-  kInexactGrad,  // gradient check is meaningless (piecewise constant) or needs wider bounds
+  kElementwise,    // output i depends on input elements i alone (after broadcasting)
+  kRandom,         // draws from the counter-based generator
+  kSource,         // no tensor inputs: full, arange, normal
+  kUpdate,         // mutates a variable; runs once in a step
+  kIgnoresValues,  // results do not depend on the inputs' values (zeros_like): nothing is recorded
+  kInexactGrad,    // gradient check is meaningless (piecewise constant) or needs wider bounds
 };
 
 // One way Python calls an operator. Bindings of one name, of one or several operators, are its

@@ -254,7 +254,9 @@ OFL_OP(abs) {
 
 OFL_OP(sign) {
   NumberUnary<SignFn>(op, "-1, 0 or 1 by the sign of input; NaN stays.", "; monotone 0");
-  op.NotDifferentiable("sign is piecewise constant").Py("sign(input, /)").Method("sign");
+  op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("zeros_like", {c.grads[0]})); })
+      .Py("sign(input, /)")
+      .Method("sign");
 }
 
 OFL_OP(tanh) {

@@ -117,7 +117,7 @@ op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear
       .Out("output")
       .Sbp(std::string("(...)->(...)") + linear)
       .NotDifferentiable("the result does not depend on the input's values")
-      .Traits({op::Trait::kElementwise})
+      .Traits({op::Trait::kElementwise, op::Trait::kIgnoresValues})
       .InPlace(0, 0)
       .Unclaimed("P->B", "values of the input are not read; S and B suffice")
       .Unclaimed("P(max)->B", "values of the input are not read; S and B suffice")

@@ -28,8 +28,9 @@ def write(root: Path, name: str, text: str = "#pragma once\n") -> None:
 def tree(tmp_path):
     for header in ("oneflow_like/base/status.h", "oneflow_like/core/shape.h", "sbp/sbp.h",
                    "device/device.h", "compiler/compiler.h", "actor/actor.h",
-                   "actor/core/core.h", "actor/drivers/instance.h", "oneflow_like/ops/nn/row_math.h",
-                   "oneflow_like/op/def/op_def.h", "oneflow_like/op/kernel/kernel.h",
+                   "actor/core/core.h", "actor/drivers/instance.h",
+                   "oneflow_like/ops/nn/row_math.h", "oneflow_like/op/def/op_def.h",
+                   "oneflow_like/op/kernel/kernel.h",
                    "sbp/table_internal.h", "transport/transport.h"):
         write(tmp_path, header)
     return tmp_path
@@ -54,6 +55,17 @@ def test_allowed(tree, source, include):
     assert load("check_includes").check_tree(tree) == []
 
 
+def test_what_a_folder_reaches_by_way_of_others_counts(tree):
+    write(tree, "oneflow_like/op/def/op_def.h", '#include "oneflow_like/core/shape.h"\n')
+    write(tree, "compiler/a.cc", '#include "oneflow_like/op/def/op_def.h"\n')
+    assert load("check_includes").check_tree(tree) == []
+    write(tree, "oneflow_like/core/shape.h", '#include "device/device.h"\n')
+    problems = load("check_includes").check_reach(tree)
+    assert any(p.startswith("compiler/a.cc: reaches device/device.h: device/device.h <- "
+                            "oneflow_like/core/shape.h <- oneflow_like/op/def/op_def.h; ")
+               for p in problems)
+
+
 @pytest.mark.parametrize(("source", "include"), [
     ("actor/a.cc", '"compiler/compiler.h"'),
     ("actor/a.cc", '"sbp/sbp.h"'),
@@ -63,6 +75,7 @@ def test_allowed(tree, source, include):
     ("compiler/a.cc", '"device/device.h"'),
     ("compiler/a.cc", '"transport/transport.h"'),
     ("compiler/a.cc", '"oneflow_like/op/kernel/kernel.h"'),
+    ("oneflow_like/op/def/a.cc", '"oneflow_like/op/kernel/kernel.h"'),
     ("transport/a.cc", '"sbp/sbp.h"'),
     ("oneflow_like/base/a.cc", '"oneflow_like/core/shape.h"'),
     ("oneflow_like/tensor/a.cc", '"oneflow_like/ops/nn/row_math.h"'),

@@ -37,7 +37,8 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
 
   Status Open();
   void Close();
-  Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);
+  Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
+                const LaunchDraws& draws);
   // Greets the peers once.
   Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
@@ -414,7 +415,7 @@ Status Instance::Impl::DeadlineError() const {
 // --- launches -----------------------------------------------------------------------------------
 
 Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
-                              std::span<const op::TensorView> outputs) {
+                              std::span<const op::TensorView> outputs, const LaunchDraws& draws) {
   OFL_ENSURE(!launching_.exchange(true), Code::kFailedPrecondition)
       << "[launch] this graph is being launched by another thread";
   struct Leave {
@@ -424,7 +425,7 @@ Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
   if (!closed_by_.ok())
     return closed_by_.WithNote("an earlier launch failed; variables are undefined since launch " +
                                std::to_string(launches_));
-  OFL_TRY(runner_->Bind(inputs, outputs));
+  OFL_TRY(runner_->Bind(inputs, outputs, draws));
   WatchPeers();
   Status status = Connect();
   if (status.ok()) {
@@ -513,8 +514,8 @@ Result<std::unique_ptr<Instance>> Instance::Create(Program program, InstanceOpti
 
 Instance::~Instance() { impl_->Close(); }
 Status Instance::Launch(std::span<const op::TensorView> inputs,
-                        std::span<const op::TensorView> outputs) {
-  return impl_->Launch(inputs, outputs);
+                        std::span<const op::TensorView> outputs, const LaunchDraws& draws) {
+  return impl_->Launch(inputs, outputs, draws);
 }
 Status Instance::Connect() { return impl_->Connect(); }
 bool Instance::closed() const { return impl_->closed(); }

@@ -26,6 +26,12 @@ namespace ofl::actor {
 
 inline constexpr int kTaskKinds = 8;
 
+// Where the random numbers of a launch start: added to seed and offset of the plan's operators.
+struct LaunchDraws {
+  uint64_t seed = 0;
+  int64_t offset = 0;
+};
+
 struct InstanceOptions {
   transport::Transport* transport = nullptr;  // must outlive the instance; null: no remote edges
   device::Device* device = nullptr;           // must outlive the instance
@@ -67,7 +73,9 @@ class Instance {
   Status Connect();
   // Runs one iteration. inputs[i] and outputs[i] are what tasks with binding i read and write: all
   // micro-batches one behind another. Arguments that do not fit are refused before anything runs.
-  Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);
+  // `draws` must be equal on all ranks; launches with equal ones draw the same random numbers.
+  Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
+                const LaunchDraws& draws = {});
   // Closes the instance from any thread; a launch under way ends with this cause.
   void Fail(Status cause);
 

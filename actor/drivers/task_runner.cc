@@ -181,13 +181,14 @@ Status TaskRunner::CheckBinding(const TaskDesc& task, std::span<const op::Tensor
 }
 
 Status TaskRunner::Bind(std::span<const op::TensorView> inputs,
-                        std::span<const op::TensorView> outputs) {
+                        std::span<const op::TensorView> outputs, const LaunchDraws& draws) {
   for (const TaskDesc& task : program_.tasks) {
     if (task.kind == TaskKind::kInput) OFL_TRY(CheckBinding(task, inputs, task.outputs[0]));
     if (task.kind == TaskKind::kOutput) OFL_TRY(CheckBinding(task, outputs, task.inputs[0]));
   }
   inputs_ = inputs;
   outputs_ = outputs;
+  draws_ = draws;
   return Status::Ok();
 }
 
@@ -249,7 +250,8 @@ Status TaskRunner::RunKernel(const TaskDesc& task, int64_t piece, Prepared& p,
   context.logical_outputs = task.logical_outputs;
   context.input_offsets = task.input_offsets;
   context.output_offsets = task.output_offsets;
-  context.draw = core_.iteration() << 32;
+  context.seed = draws_.seed;
+  context.draw = draws_.offset;
   context.piece = piece;
   context.pieces = task.firings;
   return p.kernel.Run(context);

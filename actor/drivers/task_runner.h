@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "actor/core/core.h"
+#include "actor/drivers/instance.h"
 #include "device/cpu/box.h"
 #include "oneflow_like/op/kernel/kernel.h"
 
@@ -27,7 +28,8 @@ class TaskRunner {
 
   // The arguments of the next launch; they must stay until it has ended. kInvalidArgument names
   // the argument that does not fit.
-  Status Bind(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs);
+  Status Bind(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
+              const LaunchDraws& draws);
   Status Run(int task, int64_t piece, device::Stream* stream);
   // An instance of a register; null when it has no bytes.
   std::byte* Data(int reg, int slot) const { return pointers_[root_[reg]][slot]; }
@@ -71,6 +73,7 @@ class TaskRunner {
   std::vector<std::vector<std::byte*>> pointers_;  // of roots, by instance
   std::vector<Prepared> tasks_;
   std::span<const op::TensorView> inputs_, outputs_;  // of the current launch
+  LaunchDraws draws_;                                 // likewise
 };
 
 }  // namespace ofl::actor

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: oneflow-like-exec --plan FILE --variables DIR --inputs DIR --outputs DIR\n"
-    "                         [--launches N]\n"
+    "                         [--launches N] [--seed N]\n"
     "Runs one rank of a saved plan on <name>.npy files. Several ranks:\n"
     "  oneflow-like-run --no-python --nproc-per-node 2 oneflow-like-exec --plan ...\n";
 
@@ -45,6 +45,10 @@ bool Parse(int argc, char** argv, ofl::runtime::RunFiles* files) {
     } else if (flag == "--launches") {
       const char* end = value.data() + value.size();
       const auto [at, error] = std::from_chars(value.data(), end, files->launches);
+      if (error != std::errc() || at != end) return false;
+    } else if (flag == "--seed") {
+      const char* end = value.data() + value.size();
+      const auto [at, error] = std::from_chars(value.data(), end, files->seed);
       if (error != std::errc() || at != end) return false;
     } else {
       return false;

@@ -1,6 +1,7 @@
 #include "oneflow_like/runtime/graph_session.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -11,8 +12,10 @@
 #include "compiler/plan_codec.h"
 #include "oneflow_like/base/check.h"
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/runtime/plan_runner.h"
 #include "oneflow_like/runtime/plan_starts.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/exchange.h"
 #include "transport/exchange.h"
 
 namespace ofl::runtime {
@@ -57,6 +60,25 @@ std::string FirstDifference(const std::string& ours, const std::string& theirs) 
     return "the first operator that differs is " + line_a.substr(9) + " here and " +
            line_b.substr(9) + " there";
   }
+}
+
+// A rank's draws beside its plan's hash: digest, number, the last calls; a line each.
+std::string TextOf(const tensor::DrawHistory::Summary& draws) {
+  return std::to_string(draws.digest) + '\n' + std::to_string(draws.count) + '\n' + draws.recent;
+}
+
+Result<tensor::DrawHistory::Summary> DrawsFrom(std::string_view text) {
+  tensor::DrawHistory::Summary draws;
+  const auto number = [&text](auto* out) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out);
+    const bool read = error == std::errc() && end != text.data() + text.size() && *end == '\n';
+    if (read) text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
+    return read;
+  };
+  OFL_ENSURE(number(&draws.digest) && number(&draws.count), Code::kDataLoss)
+      << "[nn.Graph] a rank sent no digest of its random numbers beside its plan's hash";
+  draws.recent = std::string(text);
+  return draws;
 }
 
 }  // namespace
@@ -169,22 +191,40 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
                          : &steps_[std::stoul(number.name.substr(std::strlen("step.")))];
     fed_.push_back({number.binding, {const_cast<void*>(at), number.meta}});
   }
+  OFL_ASSIGN(draws_, DrawsOf(plan_));
   compiled_ = true;
   return Status::Ok();
 }
 
 Status GraphSession::CompareHashes(transport::Transport& transport) {
   const auto interrupted = tensor::Context::Get().hooks().interrupted;
-  auto gathered = PlanStarts::Of(transport_)->Exchange(plan_.hash(), interrupted);
+  const tensor::DrawHistory::Summary draws = tensor::Context::Get().draws().summary();
+  auto gathered =
+      PlanStarts::Of(transport_)->Exchange(plan_.hash() + TextOf(draws), interrupted);
   if (!gathered.ok())
     return gathered.status().WithNote(
         "while comparing the plans of graph " + plan_.graph_name() +
         ": every rank must trace its graphs alike, in the same calls");
-  const std::vector<std::string>& hashes = *gathered;
+  std::vector<std::string>& hashes = *gathered;
+  std::vector<tensor::DrawHistory::Summary> all_draws;
+  for (std::string& text : hashes) {
+    OFL_ENSURE(text.size() >= plan_.hash().size(), Code::kDataLoss)
+        << "[nn.Graph] a rank sent " << text.size() << " bytes instead of a plan's hash";
+    OFL_ASSIGN(auto theirs, DrawsFrom(std::string_view(text).substr(plan_.hash().size())));
+    all_draws.push_back(std::move(theirs));
+    text.resize(plan_.hash().size());
+  }
   int differs = -1;
   for (size_t r = 0; r < hashes.size(); ++r)
     if (hashes[r] != hashes[0] && differs < 0) differs = static_cast<int>(r);
-  if (differs < 0) return Status::Ok();
+  if (differs < 0) {
+    for (size_t r = 0; r < all_draws.size(); ++r) {
+      if (all_draws[r].digest == draws.digest) continue;
+      return tensor::DrawsDiffer(static_cast<int>(r), all_draws[r], draws,
+                                 "the first call of graph " + plan_.graph_name());
+    }
+    return Status::Ok();
+  }
   const std::string ours = Digests(plan_.semantics());
   OFL_ASSIGN(auto all,
              transport::AllGatherText(transport, kPlanChannel, tensor::Context::Get().NextPlan(),
@@ -281,6 +321,13 @@ Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
   return tensor::EmptyGlobal(output.meta, output.layout);
 }
 
+actor::LaunchDraws GraphSession::TakeDraws() {
+  if (draws_ == 0) return {};
+  const tensor::RandomState first =
+      tensor::Context::Get().Draw(!tracer_->local(), draws_, plan_.graph_name());
+  return {first.seed, first.offset};
+}
+
 Status GraphSession::Ready(std::span<const tensor::TensorRef> inputs) {
   if (!failure_.ok())
     return failure_.WithNote("in an earlier call, which closed graph " + plan_.graph_name() +
@@ -353,7 +400,7 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   OFL_TRY(Bind(inputs, outputs));
   const transport::Counters before = transport_->counters();
   const auto begin = std::chrono::steady_clock::now();
-  const Status launched = instance_->Launch(input_views_, output_views_);
+  const Status launched = instance_->Launch(input_views_, output_views_, TakeDraws());
   plan_time_ += std::chrono::steady_clock::now() - begin;
   dense_.clear();
   if (instance_->closed()) failure_ = launched;

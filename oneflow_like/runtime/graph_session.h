@@ -47,6 +47,9 @@ class GraphSession {
   // Ends tracing. `dump_dir`: where the graph after each pass is written; empty: nowhere.
   Status Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir);
   const proto::Plan& plan() const { return plan_; }
+  // Random numbers that a launch takes from the job's generator, or on local tensors from this
+  // rank's: one for each random operator, whatever its size, layout and micro-batches.
+  int64_t draws() const { return draws_; }
 
   // Whether these are arguments as at tracing: number, shapes, dtypes, layouts.
   bool Fits(std::span<const tensor::TensorRef> inputs) const;
@@ -74,6 +77,8 @@ class GraphSession {
   // Starts at the first launch; refuses what cannot run.
   Status Ready(std::span<const tensor::TensorRef> inputs);
   Status Bind(std::span<const tensor::TensorRef> inputs, std::vector<tensor::TensorRef>& outputs);
+  // The next draws of the generator that this graph uses.
+  actor::LaunchDraws TakeDraws();
   Result<tensor::TensorRef> NewOutput(int index) const;
 
   // A launch argument or result as the plan describes it, decoded once.
@@ -86,6 +91,7 @@ class GraphSession {
   int threads_;
   bool compiled_ = false;
   proto::Plan plan_;
+  int64_t draws_ = 0;
   std::shared_ptr<transport::Transport> transport_;  // the world's, or one of its own
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;

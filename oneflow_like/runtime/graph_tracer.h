@@ -43,6 +43,7 @@ class GraphTracer final : public tensor::Tracer {
   op::Value ToLayout(const op::Value& x, const sbp::Layout& layout) override;
   Status Backward(const op::Value& loss) override;
   void SetScope(tensor::SourceScope scope) override;
+  int64_t NextDraw() override { return next_draw_++; }
   op::Value Lift(const op::Value& eager) override;
   op::Value Detach(const op::Value& x) override;
   bool RequiresGrad(const op::Value& x) override;
@@ -82,6 +83,7 @@ class GraphTracer final : public tensor::Tracer {
   bool local_ = false;
   bool global_ = false;
   int loss_ = -1;
+  int64_t next_draw_ = 0;
   int num_inputs_ = 0;
   int num_outputs_ = 0;
   // By tensor; held, so that build() may drop one and no other comes to its address.

@@ -1,7 +1,9 @@
 #include "oneflow_like/runtime/plan_runner.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
+#include <variant>
 
 #include "actor/drivers/instance.h"
 #include "compiler/compiler.h"
@@ -9,11 +11,14 @@
 #include "compiler/plan_codec.h"
 #include "compiler/verify/verify.h"
 #include "device/cpu/box.h"
+#include "oneflow_like/op/def/op_def.h"
 #include "oneflow_like/runtime/npy.h"
 #include "oneflow_like/runtime/world.h"
 
 namespace ofl::runtime {
 namespace {
+
+constexpr int64_t kMaxDraws = int64_t{1} << 32;  // of one launch
 
 // One rank's part of a tensor of the plan, with the logical tensor it belongs to.
 struct Shard {
@@ -127,7 +132,10 @@ class Runner {
     std::vector<op::TensorView> inputs, outputs;
     for (const Shard& shard : inputs_) inputs.push_back(View(shard));
     for (const Shard& shard : outputs_) outputs.push_back(View(shard));
-    for (int i = 0; i < files_.launches; ++i) OFL_TRY(instance->Launch(inputs, outputs));
+    OFL_ASSIGN(const int64_t draws, DrawsOf(plan_));
+    for (int64_t i = 0; i < files_.launches; ++i) {
+      OFL_TRY(instance->Launch(inputs, outputs, {files_.seed, i * draws}));
+    }
     return Status::Ok();
   }
 
@@ -163,6 +171,23 @@ class Runner {
 };
 
 }  // namespace
+
+Result<int64_t> DrawsOf(const proto::Plan& plan) {
+  int64_t draws = 0;
+  for (const proto::OpDef& op : plan.semantics().ops()) {
+    const op::OpDef* def = op::OpRegistry::Get().Find(op.type());
+    if (def == nullptr || !def->Has(op::Trait::kRandom)) continue;
+    OFL_ASSIGN(const Attrs attrs, compiler::ReadAttrs(op));
+    const AttrValue* offset = attrs.Find("offset");
+    const int64_t* number = offset == nullptr ? nullptr : std::get_if<int64_t>(offset);
+    OFL_ENSURE(number != nullptr && *number >= 0 && *number < kMaxDraws, Code::kDataLoss)
+        << "[plan] " << op.name() << " draws random numbers: got offset "
+        << (offset == nullptr ? "nothing" : AttrToString(*offset)) << "; expected one from 0 to "
+        << kMaxDraws - 1;
+    draws = std::max(draws, *number + 1);
+  }
+  return draws;
+}
 
 Status RunPlan(const RunFiles& files) {
   OFL_ASSIGN(auto context, MakeContext());

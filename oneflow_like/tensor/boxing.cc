@@ -96,7 +96,9 @@ class StepRun {
                        recipe_.from->ToString() + " to " + recipe_.to->ToString();
     const uint64_t hash = HashText(site) ^ HashText(what);
     if (!site.empty()) what += " at " + site;
-    return Exchange(peers_, hash, what);
+    Stamp stamp = CollectiveStamp();
+    if (x_->has_data()) stamp.claim = x_->claim();
+    return Exchange(peers_, hash, what, &stamp);
   }
 
   struct Source {
@@ -203,6 +205,8 @@ Result<TensorRef> RunBoxing(const BoxingRecipe& recipe, const TensorRef& x, std:
     StepRun run(recipe, i, current, stream);
     OFL_ASSIGN(current, run.Run(why));
   }
+  // Whatever moved was compared on its way.
+  if (recipe.total_bytes == 0) current->set_claim(x->claim());
   return current;
 }
 

@@ -71,6 +71,16 @@ bool SameLayout(const sbp::Layout* a, const sbp::Layout* b) {
 
 }  // namespace
 
+uint64_t ClaimOf(const op::OpDef& def, const Attrs& attrs) {
+  uint64_t h = std::hash<std::string_view>()(def.name);
+  for (const auto& [name, value] : attrs) {
+    h = HashAttr(Mix(h, std::hash<std::string_view>()(name)), value);
+  }
+  return h;
+}
+
+uint64_t JoinClaims(uint64_t claim, uint64_t operand) { return Mix(claim, operand); }
+
 uint64_t CallCache::HashOf(const Query& query) {
   uint64_t h = reinterpret_cast<uintptr_t>(query.def);
   for (const op::Value& input : query.inputs) {

@@ -28,8 +28,14 @@ struct BoxingRecipe {
 };
 using RecipeRef = std::shared_ptr<const BoxingRecipe>;  // shared by the cache and call plans
 
+// Digest of an operator with its attributes, equal on all ranks that call it alike.
+uint64_t ClaimOf(const op::OpDef& def, const Attrs& attrs);
+// The same, with that of an operand.
+uint64_t JoinClaims(uint64_t claim, uint64_t operand);
+
 struct CallPlan {
-  Attrs attrs;  // completed
+  Attrs attrs;         // completed
+  uint64_t claim = 0;  // of the call without its operands; of global calls
   std::vector<TensorMeta> inputs;
   std::vector<TensorMeta> outputs;
   bool decompose = false;  // the operator is run as its decomposition; nothing below is set

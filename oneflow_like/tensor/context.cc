@@ -87,6 +87,18 @@ Result<device::Stream*> Context::StreamOf(DeviceKind kind) {
   return stream.get();
 }
 
+void Context::Seed(uint64_t seed) {
+  job_generator_.Restore({seed, 0});
+  local_generator_.Restore({seed, 0});
+}
+
+RandomState Context::Draw(bool global, int64_t count, std::string_view op) {
+  if (!global) return local_generator_.Take(count);
+  const RandomState first = job_generator_.Take(count);
+  draws_.Add(first, count, op, hooks_.call_site != nullptr ? hooks_.call_site() : std::string());
+  return first;
+}
+
 uint64_t Context::NextSequence(int peer) { return sequences_[static_cast<size_t>(peer)]++; }
 
 }  // namespace ofl::tensor

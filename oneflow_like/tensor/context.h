@@ -16,18 +16,12 @@
 #include "device/device.h"
 #include "oneflow_like/base/status.h"
 #include "oneflow_like/core/placement.h"
+#include "oneflow_like/tensor/generator.h"
 #include "transport/transport.h"
 
 namespace ofl::tensor {
 
 class CallCache;
-
-// Counter-based random numbers: value = f(seed, offset, logical index). Every random call takes
-// one offset, whatever its size or layout.
-struct Generator {
-  uint64_t seed = 0;
-  int64_t next_offset = 0;
-};
 
 struct ContextOptions {
   int rank = 0;
@@ -77,7 +71,14 @@ class Context {
   // Whether this thread records gradients; a new thread does.
   static bool grad_enabled() { return grad_mode_; }
   static void set_grad_enabled(bool on) { grad_mode_ = on; }
-  Generator& generator() { return generator_; }
+  // Starts both generators anew.
+  void Seed(uint64_t seed);
+  Generator& job_generator() { return job_generator_; }      // of global tensors
+  Generator& local_generator() { return local_generator_; }  // of local ones
+  // `count` draws of `op`, for global tensors or for local ones; returns the first. The job's
+  // draws are noted with the caller's line for collectives to compare.
+  RandomState Draw(bool global, int64_t count, std::string_view op);
+  const DrawHistory& draws() const { return draws_; }
   CallCache& cache() { return *cache_; }
 
   // Number of the next eager exchange with a peer; both ends count alike.
@@ -105,7 +106,8 @@ class Context {
   std::unique_ptr<CallCache> cache_;
   std::vector<uint64_t> sequences_;  // by peer
   uint64_t next_plan_ = 0;
-  Generator generator_;
+  Generator job_generator_, local_generator_;
+  DrawHistory draws_;  // of the job's
   Hooks hooks_;
 
   static constinit thread_local bool grad_mode_;

@@ -94,6 +94,7 @@ Status PlanShards(const op::OpDef& def, std::span<const op::Value> inputs,
     plan.output_layouts.push_back(
         std::make_shared<const sbp::Layout>(sbp::Layout{placement, signature.outputs[i]}));
   }
+  plan.claim = ClaimOf(def, plan.attrs);
   plan.device = placement.kind();
   const int index = placement.IndexOf(Context::Get().rank());
   plan.member = index >= 0;
@@ -245,6 +246,17 @@ void FinishMutated(const op::OpDef& def, std::span<const op::Value> inputs,
   }
 }
 
+// What the results of a global call were made of.
+void SetClaims(const op::OpDef& def, const CallPlan& plan, std::span<const op::Value> inputs,
+               std::span<const TensorRef> ready, std::span<const op::Value> outputs) {
+  uint64_t claim = plan.claim;
+  for (const TensorRef& x : ready) claim = JoinClaims(claim, x->claim());
+  for (const op::Value& y : outputs) AsTensor(y)->set_claim(claim);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (def.InputMutated(static_cast<int>(i))) AsTensor(inputs[i])->set_claim(claim);
+  }
+}
+
 bool AnyMutated(const op::OpDef& def) {
   for (const op::Operand& operand : def.inputs) {
     if (operand.mutated) return true;
@@ -285,6 +297,9 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}));
   }
   if (mutates) FinishMutated(def, inputs, {ready.data(), ready.size()});
+  if (!plan.output_layouts.empty()) {
+    SetClaims(def, plan, inputs, {ready.data(), ready.size()}, outputs);
+  }
   if (record) RecordOp(def, plan.attrs, inputs, outputs);
   return outputs;
 }
@@ -347,13 +362,16 @@ Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value>
   return outputs;
 }
 
-Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs) {
+// Global tensors draw from the job's generator, local ones from this rank's. In a graph draws are
+// numbered: every launch says where they start (Instance::Launch).
+Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs, bool global) {
   Attrs drawn = attrs;
-  if (!drawn.Has("seed") && !drawn.Has("offset")) {
-    Generator& generator = Context::Get().generator();
-    drawn.Set("seed", static_cast<int64_t>(generator.seed));
-    drawn.Set("offset", generator.next_offset++);
-  }
+  if (drawn.Has("seed") || drawn.Has("offset")) return drawn;
+  Tracer* tracer = CurrentTracer();
+  const RandomState draw = tracer != nullptr ? RandomState{0, tracer->NextDraw()}
+                                             : Context::Get().Draw(global, 1, def.name);
+  drawn.Set("seed", static_cast<int64_t>(draw.seed));
+  drawn.Set("offset", draw.offset);
   return drawn;
 }
 
@@ -396,14 +414,15 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
   if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
   const bool random = def.Has(op::Trait::kRandom);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
-    return Trace(*tracer, def, inputs, random ? WithRandomState(def, given) : given);
+    return Trace(*tracer, def, inputs, random ? WithRandomState(def, given, false) : given);
   }
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic()) [[unlikely]]
       OFL_TRY(RequireTensor(v).status());
   }
   if (random) {  // never the same attributes twice: nothing to remember
-    OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, WithRandomState(def, given)));
+    const bool global = !inputs.empty() && inputs[0]->layout() != nullptr;
+    OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, WithRandomState(def, given, global)));
     return RunPlan(def, *plan, inputs);
   }
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
@@ -444,7 +463,7 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
       << "[" << def.name << "] takes no placement: got placement " << layout->placement.ToString()
       << "; expected an operator that makes a tensor";
   CallPlan plan;
-  const Attrs& drawn = def.Has(op::Trait::kRandom) ? WithRandomState(def, given) : given;
+  const Attrs& drawn = def.Has(op::Trait::kRandom) ? WithRandomState(def, given, true) : given;
   OFL_ASSIGN(plan.attrs, def.CompleteAttrs(drawn));
   OFL_ASSIGN(plan.outputs, def.Infer({}, plan.attrs));
   const TensorMeta meta = plan.outputs[0];
@@ -474,6 +493,7 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
     const auto views = ViewsOf(outputs);
     OFL_TRY(RunKernel(plan, {}, {views.data(), views.size()}));
   }
+  SetClaims(def, plan, {}, {}, outputs);
   if (made == layout->nd_sbp) return outputs[0];
   TensorRef made_tensor(AsTensor(outputs[0]));
   OFL_ASSIGN(RecipeRef recipe, RecipeFor(meta, made_tensor->layout_ref(), layout));

@@ -12,9 +12,9 @@ namespace ofl::tensor {
 //
 // Inputs: all local or all global on one placement; global ones are boxed to the signature of
 // least cost (the first of equals). Operands of an elementwise operator are promoted to one dtype
-// as torch does. Attributes may be incomplete. Random operators take seed and offset from the
-// context's generator unless given. Optional trailing inputs may be left out.
-// Errors carry "[op]"; after a failed collective the world is not usable.
+// as torch does. Attributes may be incomplete. Random operators take seed and offset from one of
+// the context's generators unless given. Optional trailing inputs may be left out. Errors carry
+// "[op]"; after a failed collective the world is not usable.
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& attrs);
 

@@ -55,6 +55,7 @@ TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t o
   view->strides_ = strides;
   view->offset_bytes_ = offset_bytes;
   view->dense_ = IsDense(shape, strides);
+  view->claim_ = claim_;
   return view;
 }
 
@@ -66,6 +67,7 @@ void TensorImpl::AdoptMemory(const TensorImpl& other) {
   strides_ = other.strides_;
   offset_bytes_ = other.offset_bytes_;
   dense_ = other.dense_;
+  claim_ = other.claim_;
 }
 
 void TensorImpl::SetGradFn(NodeRef node, int output_index) {
@@ -123,6 +125,7 @@ Result<TensorRef> Contiguous(const TensorRef& x) {
   if (x->dense() || !x->has_data()) return x;
   OFL_ASSIGN(StorageRef storage, AllocateStorage(x->device_kind(), x->local_meta().bytes()));
   TensorRef out(new TensorImpl(x->meta(), x->local_shape(), x->layout_ref(), storage));
+  out->set_claim(x->claim());
   CopyStrided(x->data(), x->local_shape(), x->strides(), DTypeSize(x->meta().dtype), out->data(),
               true);
   return out;

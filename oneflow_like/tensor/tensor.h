@@ -61,6 +61,11 @@ class TensorImpl final : public op::ValueBase {
     if (storage_) ++storage_->version;
   }
   DeviceKind device_kind() const { return layout_ ? layout_->placement.kind() : DeviceKind::kCpu; }
+  // Digest of the operators, numbers and attributes that made a global tensor from what other
+  // ranks have seen: equal on all ranks that run the same program. Collectives compare it, since
+  // values that nobody sent are equal only if they were computed alike. 0: nothing to compare.
+  uint64_t claim() const { return claim_; }
+  void set_claim(uint64_t claim) { claim_ = claim; }
   // What kernels take.
   op::TensorView view() const {
     op::TensorView view(local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_},
@@ -92,6 +97,7 @@ class TensorImpl final : public op::ValueBase {
   LayoutRef layout_;
   StorageRef storage_;
   int64_t offset_bytes_ = 0;
+  uint64_t claim_ = 0;
   int output_index_ = 0;
   bool dense_ = true;
   bool requires_grad_ = false;

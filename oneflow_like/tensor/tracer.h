@@ -20,6 +20,8 @@ class Tracer : public op::Builder {
   // loss.backward() inside build(): differentiates when the graph is complete.
   virtual Status Backward(const op::Value& loss) = 0;
   virtual void SetScope(SourceScope scope) = 0;
+  // Numbers the graph's draws of random numbers.
+  virtual int64_t NextDraw() = 0;
   // The graph's value that stands for an eager tensor (a captured parameter or constant).
   virtual op::Value Lift(const op::Value& eager) = 0;
   // The value without its history: no gradient flows through the result.

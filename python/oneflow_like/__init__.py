@@ -20,6 +20,7 @@ from ._creation import (arange, empty, empty_like, from_numpy, full, full_like, 
                         rand, rand_like, randint, randn, randn_like, tensor, zeros, zeros_like)
 from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
+from ._random import get_rng_state, set_rng_state
 from ._serialization import load, save
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from . import distributed  # noqa: E402  (after comm and env)
@@ -39,10 +40,10 @@ __version__ = getattr(_C, "__version__", "0.1.0")
 
 __all__ = ["Size", "Tensor", "arange", "autograd", "bool", "comm", "distributed", "dtype", "empty",
            "empty_like", "enable_grad", "env", "float32", "float64", "from_numpy", "full",
-           "full_like", "int32", "int64", "int8", "is_grad_enabled", "load", "manual_seed", "nn",
-           "no_grad", "ones", "ones_like", "optim", "placement", "rand", "rand_like", "randint",
-           "randn", "randn_like", "save", "sbp", "set_grad_enabled", "tensor", "uint8", "zeros",
-           "zeros_like"]
+           "full_like", "get_rng_state", "int32", "int64", "int8", "is_grad_enabled", "load",
+           "manual_seed", "nn", "no_grad", "ones", "ones_like", "optim", "placement", "rand",
+           "rand_like", "randint", "randn", "randn_like", "save", "sbp", "set_grad_enabled",
+           "set_rng_state", "tensor", "uint8", "zeros", "zeros_like"]
 __all__.extend(_function_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):

@@ -203,6 +203,7 @@ void BindSession(nb::module_& m) {
                named[name.c_str()] = Wrap(tensor);
              return named;
            })
+      .def("draws", &GraphSession::draws)
       .def("has_loss", [](GraphSession& s) { return s.tracer().loss() >= 0; })
       .def("set_numbers", &GraphSession::SetNumbers)
       .def("gradients_as_traced", [](GraphSession& s) { return s.tracer().GradientsAsTraced(); })
@@ -247,6 +248,10 @@ void EnterCompileWorld(int size) {
   options.imaginary = true;
   auto inner = std::make_unique<ImaginaryWorld>();
   inner->context = std::make_unique<tensor::Context>(std::move(options));
+  // Local tensors are real in there too, and take their random numbers from where they always do.
+  tensor::Context& real = tensor::Context::Get();
+  inner->context->job_generator().Restore(real.job_generator().state());
+  inner->context->local_generator().Restore(real.local_generator().state());
   inner->outer.reset(imaginary_world);
   imaginary_world = inner.release();
   tensor::Context::BindThread(imaginary_world->context.get());
@@ -260,6 +265,7 @@ void LeaveCompileWorld() {
   imaginary_world = left->outer.release();
   tensor::Context::BindThread(imaginary_world == nullptr ? nullptr
                                                          : imaginary_world->context.get());
+  tensor::Context::Get().local_generator().Restore(left->context->local_generator().state());
 }
 
 }  // namespace

@@ -1,8 +1,14 @@
 #include "oneflow_like/runtime/world.h"
 
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 
+#include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
@@ -19,6 +25,7 @@ void EnterLock(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(s
 
 // The last part of the path alone: hosts may keep the program in different directories.
 std::string CallSite() {
+  nb::gil_scoped_acquire lock;  // a launch asks without it
   const UserLine at = FindUserLine();
   if (at.file.empty()) return {};
   return at.file.substr(at.file.rfind('/') + 1) + ":" + std::to_string(at.line);
@@ -80,6 +87,30 @@ void CheckPeer(const char* op, int peer) {
   }
 }
 
+using States = std::tuple<uint64_t, int64_t, uint64_t, int64_t>;
+
+// The job's state and this rank's own, each as (seed, offset of the next draw).
+void BindRandom(nb::module_& m) {
+  m.def(
+      "manual_seed", [](int64_t seed) { Context::Get().Seed(static_cast<uint64_t>(seed)); },
+      nb::arg("seed"),
+      "Restarts both generators. Global tensors draw from the job's: give it one seed on all "
+      "ranks. Local tensors draw from this rank's own.");
+  m.def("random_states", [] {
+    const tensor::RandomState job = Context::Get().job_generator().state();
+    const tensor::RandomState local = Context::Get().local_generator().state();
+    return States{job.seed, job.offset, local.seed, local.offset};
+  });
+  m.def(
+      "restore_random_states",
+      [](std::optional<std::pair<uint64_t, int64_t>> job,
+         std::optional<std::pair<uint64_t, int64_t>> local) {
+        if (job) Context::Get().job_generator().Restore({job->first, job->second});
+        if (local) Context::Get().local_generator().Restore({local->first, local->second});
+      },
+      nb::arg("job").none(), nb::arg("local").none());
+}
+
 }  // namespace
 
 void BindWorld(nb::module_& m) {
@@ -103,11 +134,7 @@ void BindWorld(nb::module_& m) {
       "is_grad_enabled", [] { return Context::grad_enabled(); },
       "Whether this thread records gradients.");
   m.def("set_grad_enabled", [](bool on) { Context::set_grad_enabled(on); }, nb::arg("mode"));
-  m.def(
-      "manual_seed",
-      [](int64_t seed) { Context::Get().generator() = {static_cast<uint64_t>(seed), 0}; },
-      nb::arg("seed"), "Restarts the generator; call it with the same seed on all ranks.");
-  m.def("initial_seed", [] { return Context::Get().generator().seed; });
+  BindRandom(m);
   m.def(
       "send",
       [](const PyTensor& x, int dst) {

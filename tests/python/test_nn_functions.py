@@ -33,7 +33,8 @@ def test_same_seed_same_values_in_any_layout():
     flow.manual_seed(11)
     split = flow.randn(5, 3, placement=placement, sbp=flow.sbp.split(1)).numpy()
     np.testing.assert_array_equal(local, split)
-    assert not np.array_equal(local, flow.randn(5, 3).numpy())
+    again = flow.randn(5, 3, placement=placement, sbp=flow.sbp.split(1)).numpy()
+    assert not np.array_equal(local, again)
 
 
 def test_composed_functions():

@@ -65,8 +65,9 @@ struct KernelContext {
   std::span<const TensorMeta> logical_outputs;
   std::span<const Shape> input_offsets;
   std::span<const Shape> output_offsets;
-  // Added to a random operator's stream offset: which launch of a plan this is, so that a plan
-  // draws anew in each. 0 outside plans.
+  // Added to the seed and the offset of a random operator: where the draws of this launch of a plan
+  // start. 0 outside plans.
+  uint64_t seed = 0;
   int64_t draw = 0;
   // Which micro-batch this is, of how many: a slice along axis 0 of every rank's shard.
   int64_t piece = 0, pieces = 1;

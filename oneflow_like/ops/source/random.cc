@@ -15,8 +15,8 @@ struct Key {
 };
 
 Key KeyOf(const op::KernelContext& c) {
-  return {static_cast<uint64_t>(c.attr<int64_t>("seed")),
-          static_cast<uint64_t>(c.attr<int64_t>("offset") + c.draw)};
+  return {static_cast<uint64_t>(c.attr<int64_t>("seed")) + c.seed,
+          static_cast<uint64_t>(c.attr<int64_t>("offset")) + static_cast<uint64_t>(c.draw)};
 }
 
 // The logical tensor of all micro-batches, and where this one's shard starts in it: micro-batch k

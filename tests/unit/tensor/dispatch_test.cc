@@ -77,13 +77,13 @@ TEST(Dispatch, RandomValuesDoNotDependOnTheLayout) {
   const Attrs attrs{{"shape", std::vector<int64_t>{5, 3}}};
   Context solo({});
   Context::BindThread(&solo);
-  solo.generator() = {42, 0};
+  solo.Seed(42);
   op::Value whole = Must(Dispatch(*normal, {}, attrs))[0];
   const auto expected = FloatsOf(TensorRef(AsTensor(whole)));
   Context::BindThread(nullptr);
   RunWorld(2, [&](int) {
     for (Sbp s : {Sbp::Split(0), Sbp::Split(1), Sbp::Broadcast(), Sbp::Partial()}) {
-      Context::Get().generator() = {42, 0};
+      Context::Get().Seed(42);
       op::Value x = Must(DispatchSource(*normal, attrs, MakeLayout({0, 1}, {s})));
       EXPECT_EQ(FloatsOf(Must(WholeValue(TensorRef(AsTensor(x)), "t"))), expected) << s.ToString();
     }

@@ -12,6 +12,7 @@ import threading
 import numpy
 
 from ... import _C, env
+from ..._random import pack_rng_state, set_rng_state
 from .._watch import touch
 from ..module import Module
 from ._frames import map_tensors, taken_apart
@@ -147,6 +148,9 @@ class _Tracing(threading.local):
 _tracing = _Tracing()
 
 
+_RNG_STATE = "rng_state"  # the entry of a graph's state beside its modules
+
+
 class Plan:
     """The compiled plan of a graph."""
 
@@ -206,6 +210,9 @@ class Graph:
             if isinstance(value, Module):
                 raise AttributeError("call super().__init__() before assigning a module to a graph")
         elif isinstance(value, Module):
+            if name == _RNG_STATE:
+                raise AttributeError(f"a module of a graph cannot be called {name}: its state_dict() "
+                                     "has the random generators under that name")
             self._modules[name] = value
         else:
             self._modules.pop(name, None)
@@ -350,18 +357,28 @@ class Graph:
                     numpy.save(os.path.join(directory, f"{name}.npy"), value)
 
     def state_dict(self):
-        """The state of the graph's modules, under their attribute names."""
+        """The state of the graph's modules, under their attribute names, and "rng_state".
+
+        The latter is that of the job's random generator, from which a graph on global tensors
+        draws; on local ones this rank's own is in it too. All else of the process that draws shares
+        them, as in eager mode.
+        """
         state = {}
         for name, module in self._modules.items():
             state[name] = module.state_dict()
+        on_global = any(x.is_global for part in state.values() for x in part.values())
+        state[_RNG_STATE] = pack_rng_state(local=not on_global)
         return state
 
     def load_state_dict(self, state, strict=True):
+        """Loads what state_dict() gave; without "rng_state" the generators stay as they are."""
         for name, module in self._modules.items():
             if name in state:
                 module.load_state_dict(state[name], strict=strict)
             elif strict:
                 raise KeyError(f"the state has no module {name!r} of graph {self.name}")
+        if _RNG_STATE in state:
+            set_rng_state(state[_RNG_STATE])
 
     def _require_compiled(self):
         if not self.is_compiled:

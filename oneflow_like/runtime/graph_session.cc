@@ -199,8 +199,7 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
 Status GraphSession::CompareHashes(transport::Transport& transport) {
   const auto interrupted = tensor::Context::Get().hooks().interrupted;
   const tensor::DrawHistory::Summary draws = tensor::Context::Get().draws().summary();
-  auto gathered =
-      PlanStarts::Of(transport_)->Exchange(plan_.hash() + TextOf(draws), interrupted);
+  auto gathered = PlanStarts::Of(transport_)->Exchange(plan_.hash() + TextOf(draws), interrupted);
   if (!gathered.ok())
     return gathered.status().WithNote(
         "while comparing the plans of graph " + plan_.graph_name() +

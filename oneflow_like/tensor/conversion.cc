@@ -7,6 +7,7 @@
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/boxing.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/conversion_gradients.h"
 #include "oneflow_like/tensor/dispatch.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "oneflow_like/tensor/tracer.h"
@@ -14,85 +15,8 @@
 namespace ofl::tensor {
 namespace {
 
-// Gradient of a change of layout: the same logical values, back where the input lies.
-class LayoutNode final : public Node {
- public:
-  explicit LayoutNode(LayoutRef input) : Node("to_global"), input_(std::move(input)) {}
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
-    auto grad = GradToLayout(TensorRef(AsTensor(grads[0])), input_, true, "to_global");
-    if (grad.ok()) return {op::Value(*grad)};
-    builder.Report(grad.status());
-    return {nullptr};
-  }
-
- private:
-  LayoutRef input_;
-};
-
-// Gradient of local -> global: this rank's shard of it.
-class FromLocalNode final : public Node {
- public:
-  FromLocalNode(LayoutRef layout, TensorMeta local)
-      : Node("local_to_global"), layout_(std::move(layout)), local_(local) {}
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
-    auto grad = Try(TensorRef(AsTensor(grads[0])));
-    if (grad.ok()) return {op::Value(*grad)};
-    builder.Report(grad.status());
-    return {nullptr};
-  }
-
- private:
-  Result<TensorRef> Try(const TensorRef& grad) {
-    OFL_ASSIGN(TensorRef dual, GradToLayout(grad, layout_, false, "local_to_global"));
-    if (dual->has_data()) return ToLocal(dual);
-    OFL_ASSIGN(op::Value zeros,
-               CallOp("full", {},
-                      {{"shape", std::vector<int64_t>(local_.shape.begin(), local_.shape.end())},
-                       {"value", 0.0},
-                       {"dtype", local_.dtype}}));
-    return TensorRef(AsTensor(zeros));
-  }
-  LayoutRef layout_;
-  TensorMeta local_;
-};
-
-LayoutRef DualOf(const LayoutRef& layout) {
-  auto dual = std::make_shared<sbp::Layout>(*layout);
-  for (int i = 0; i < dual->nd_sbp.rank(); ++i) {
-    if (dual->nd_sbp[i].is_partial()) dual->nd_sbp[i] = sbp::Sbp::Broadcast();
-  }
-  return dual;
-}
-
-// Gradient of global -> local: every rank's gradient is its shard of the dual layout.
-class ToLocalNode final : public Node {
- public:
-  ToLocalNode(TensorMeta meta, LayoutRef layout)
-      : Node("to_local"), meta_(meta), layout_(DualOf(layout)) {}
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
-    TensorImpl* local = AsTensor(grads[0]);
-    const int index = layout_->placement.IndexOf(Context::Get().rank());
-    const Shape shard = index < 0 ? Shape({0}) : local->meta().shape;
-    auto contiguous = Contiguous(TensorRef(local));
-    if (!contiguous.ok()) {
-      builder.Report(contiguous.status());
-      return {nullptr};
-    }
-    TensorRef global(
-        new TensorImpl(meta_, shard, layout_, index < 0 ? nullptr : (*contiguous)->storage()));
-    if (index >= 0) {
-      global = global->View(shard, ContiguousStrides(shard), (*contiguous)->offset_bytes());
-    }
-    return {op::Value(global)};
-  }
-
- private:
-  TensorMeta meta_;
-  LayoutRef layout_;
-};
-
 bool Records(const TensorRef& x) {
-  return Context::Get().grad_enabled() && x->requires_grad() && IsFloating(x->meta().dtype);
+  return Context::grad_enabled() && x->requires_grad() && IsFloating(x->meta().dtype);
 }
 
 void Record(NodeRef node, const TensorRef& input, const TensorRef& output) {
@@ -181,7 +105,8 @@ Result<TensorMeta> AgreeOnMeta(const TensorRef& x, const sbp::Layout& layout) {
   std::string what = "[to_global] local tensor to " + layout.ToString();
   const uint64_t hash = HashText(what) ^ HashText(site);
   if (!site.empty()) what += " at " + site;
-  OFL_ASSIGN(auto texts, ExchangeTexts(peers, EncodeMeta(x->meta()), hash, what));
+  const Stamp stamp = CollectiveStamp();
+  OFL_ASSIGN(auto texts, ExchangeTexts(peers, EncodeMeta(x->meta()), hash, what, &stamp));
   auto meta_of = [&](int rank) -> Result<TensorMeta> {
     if (rank == self) return x->meta();
     for (size_t i = 0; i < peers.size(); ++i) {
@@ -235,13 +160,6 @@ Result<LayoutRef> FirstHolders(const sbp::Layout& layout) {
   return LayoutRef(std::make_shared<const sbp::Layout>(sbp::Layout{holders, layout.nd_sbp}));
 }
 
-bool HasBroadcastOver(const sbp::Layout& layout) {
-  for (int k = 0; k < layout.nd_sbp.rank(); ++k) {
-    if (layout.nd_sbp[k].is_broadcast() && layout.placement.hierarchy()[k] > 1) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 Status CheckTarget(std::string_view what, const TensorMeta& meta, const sbp::Layout& layout) {
@@ -254,20 +172,34 @@ Status CheckTarget(std::string_view what, const TensorMeta& meta, const sbp::Lay
   return sbp::CheckLayout("the result of " + std::string(what), meta.dtype, meta.shape, layout);
 }
 
-Result<TensorRef> GlobalToGlobal(const TensorRef& x, const LayoutRef& to, std::string_view why) {
-  if (*x->layout() == *to) return x;
+Result<TensorRef> GlobalToGlobal(const TensorRef& x, const LayoutRef& to, std::string_view why,
+                                 const GradSbp& grad_sbp) {
+  const bool same = *x->layout() == *to;
+  if (same && !grad_sbp) return x;
   OFL_TRY(CheckTarget(why, x->meta(), *to));
-  OFL_ASSIGN(RecipeRef recipe, RecipeFor(x->meta(), x->layout_ref(), to));
-  OFL_ASSIGN(TensorRef y, RunBoxing(*recipe, x, why));
-  if (Records(x)) Record(new LayoutNode(x->layout_ref()), x, y);
+  LayoutRef grad_layout;
+  if (grad_sbp) {
+    grad_layout = std::make_shared<const sbp::Layout>(sbp::Layout{to->placement, *grad_sbp});
+    OFL_TRY(CheckGradSymbols(why, *grad_sbp));
+    OFL_TRY(CheckTarget(std::string(why) + "(grad_sbp=...)", x->meta(), *grad_layout));
+  }
+  TensorRef y;
+  if (same) {
+    y = x->Detach();
+  } else {
+    OFL_ASSIGN(RecipeRef recipe, RecipeFor(x->meta(), x->layout_ref(), to));
+    OFL_ASSIGN(y, RunBoxing(*recipe, x, why));
+  }
+  if (Records(x)) Record(LayoutGradient(x->layout_ref(), grad_layout), x, y);
   return y;
 }
 
-Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to) {
+Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to, const GradSbp& grad_sbp) {
   OFL_TRY(CheckTarget("to_global", x->meta(),
                       {to->placement, sbp::NdSbp::Broadcast(to->nd_sbp.rank())}));
   OFL_ASSIGN(TensorMeta meta, AgreeOnMeta(x, *to));
   OFL_TRY(CheckTarget("to_global", meta, *to));
+  OFL_ASSIGN(LayoutRef grad_layout, GradLayout("to_global", meta, to, grad_sbp));
   OFL_ASSIGN(TensorRef dense, Contiguous(x));
   LayoutRef from = to;
   if (HasBroadcastOver(*to)) {
@@ -289,14 +221,15 @@ Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to) {
       OFL_ASSIGN(y, EmptyGlobal(meta, to));
     }
   }
-  if (Records(x)) Record(new FromLocalNode(to, x->meta()), x, y);
+  if (Records(x)) Record(FromLocalGradient(grad_layout, x->meta()), x, y);
   return y;
 }
 
-Result<TensorRef> ToLocal(const TensorRef& x) {
+Result<TensorRef> ToLocal(const TensorRef& x, const GradSbp& grad_sbp) {
   OFL_ENSURE(x->is_global(), Code::kInvalidArgument)
       << "[to_local] Expected global tensor for to_local but got local tensor: got " << Describe(*x)
       << "; expected a global tensor";
+  OFL_ASSIGN(LayoutRef grad_layout, GradLayout("to_local", x->meta(), x->layout_ref(), grad_sbp));
   TensorRef y;
   if (!x->has_data()) {
     Shape nothing = x->meta().shape;
@@ -307,7 +240,7 @@ Result<TensorRef> ToLocal(const TensorRef& x) {
     TensorRef whole(new TensorImpl(x->local_meta(), x->local_shape(), nullptr, x->storage()));
     y = whole->View(x->local_shape(), x->strides(), x->offset_bytes());
   }
-  if (Records(x)) Record(new ToLocalNode(x->meta(), x->layout_ref()), x, y);
+  if (Records(x)) Record(ToLocalGradient(x->meta(), grad_layout), x, y);
   return y;
 }
 
@@ -354,7 +287,7 @@ Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool 
 }
 
 Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& placement,
-                           const std::optional<sbp::NdSbp>& nd_sbp) {
+                           const std::optional<sbp::NdSbp>& nd_sbp, const GradSbp& grad_sbp) {
   sbp::Layout target;
   if (x->layout() != nullptr) target = *x->layout();
   Tracer* tracer = CurrentTracer();
@@ -366,6 +299,9 @@ Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& p
   if (placement) target.placement = *placement;
   if (nd_sbp) target.nd_sbp = *nd_sbp;
   if (tracer != nullptr) {
+    OFL_ENSURE(!grad_sbp, Code::kUnimplemented)
+        << "[to_global] a graph chooses the layouts of gradients itself: got grad_sbp "
+        << grad_sbp->ToString() << " inside build(); expected none";
     op::Value lifted = x->is_symbolic() ? x : tracer->Lift(x);
     OFL_TRY(tracer->status());
     if (!target.placement.defined()) target.placement = tracer->PlacementOf(lifted);
@@ -381,8 +317,8 @@ Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& p
   }
   OFL_ASSIGN(TensorRef eager, RequireTensor(x));
   auto layout = std::make_shared<const sbp::Layout>(std::move(target));
-  OFL_ASSIGN(TensorRef y, eager->is_global() ? GlobalToGlobal(eager, layout, "to_global")
-                                             : LocalToGlobal(eager, layout));
+  OFL_ASSIGN(TensorRef y, eager->is_global() ? GlobalToGlobal(eager, layout, "to_global", grad_sbp)
+                                             : LocalToGlobal(eager, layout, grad_sbp));
   return op::Value(y);
 }
 
@@ -392,6 +328,7 @@ Result<TensorRef> CopyOf(const TensorRef& x) {
   if (dense != x) return dense;
   OFL_ASSIGN(StorageRef storage, AllocateStorage(x->device_kind(), x->local_meta().bytes()));
   TensorRef copy(new TensorImpl(x->meta(), x->local_shape(), x->layout_ref(), storage));
+  copy->set_claim(x->claim());
   if (x->local_meta().bytes() > 0 && copy->device_kind() != DeviceKind::kNull) {
     std::memcpy(copy->data(), x->data(), static_cast<size_t>(x->local_meta().bytes()));
   }

@@ -6,6 +6,8 @@
 namespace ofl::tensor {
 namespace {
 
+constexpr size_t kMaxText = 200;  // of a call
+
 uint64_t Mix(uint64_t h, uint64_t v) {
   h = (h ^ v) * 0x9E3779B97F4A7C15ull;  // 2^64 / golden ratio: spreads the low bits
   return h ^ (h >> 29);
@@ -42,6 +44,7 @@ void DrawHistory::Add(const RandomState& first, int64_t count, std::string_view 
   call.seed = first.seed;
   call.text = "[" + std::string(op) + "]";
   if (!call_site.empty()) call.text += " at " + std::move(call_site);
+  if (call.text.size() > kMaxText) call.text.resize(kMaxText);
 }
 
 DrawHistory::Summary DrawHistory::summary() const {

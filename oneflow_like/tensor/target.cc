@@ -90,6 +90,7 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
     OFL_ASSIGN(TensorRef dense, shares ? CopyOf(value) : Contiguous(value));
     CopyIntoView(*dense, *target);
   }
+  target->set_claim(value->claim());
   target->BumpVersion();
   return Status::Ok();
 }

@@ -596,14 +596,14 @@ def new_ones(self, *shape, dtype=None):
 
 
 @_method
-def local_to_global(self, placement, sbp):
+def local_to_global(self, placement=None, sbp=None, *, grad_sbp=None, copy=False):
     if self.is_global:
         raise ValueError("[local_to_global] got a global tensor; use x.to_global(...)")
-    return self.to_global(placement, sbp)
+    return self.to_global(placement, sbp, grad_sbp=grad_sbp, copy=copy)
 
 
 @_method
-def global_to_global(self, placement=None, sbp=None):
+def global_to_global(self, placement=None, sbp=None, *, grad_sbp=None, copy=False):
     if not self.is_global:
         raise ValueError("[global_to_global] got a local tensor; use x.to_global(...)")
-    return self.to_global(placement, sbp)
+    return self.to_global(placement, sbp, grad_sbp=grad_sbp, copy=copy)

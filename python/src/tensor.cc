@@ -233,6 +233,14 @@ void SetGrad(PyTensor& self, std::optional<nb::object> grad) {
           << "[grad] the gradient does not fit: got " << tensor::Describe(*g) << " for "
           << tensor::Describe(*x) << "; expected the same shape and dtype");
   }
+  const bool placed_alike = x->is_global() == g->is_global() &&
+                            (!x->is_global() || x->layout()->placement == g->layout()->placement);
+  if (!placed_alike) {
+    Throw(Error(Code::kInvalidArgument)
+          << "[grad] the gradient lies elsewhere: got " << tensor::Describe(*g) << " for "
+          << tensor::Describe(*x)
+          << "; expected both local, or both global on one placement; use to_global(...)");
+  }
   x->set_grad(g->Detach());
 }
 
@@ -285,18 +293,34 @@ void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient,
   Unwrap(tensor::Backward(Eager(self), grad, retain_graph, create_graph));
 }
 
+std::optional<sbp::NdSbp> OptionalSbp(const std::optional<nb::object>& given) {
+  if (!given || given->is_none()) return std::nullopt;
+  return Unwrap(NdSbpFrom(given->ptr()));
+}
+
+// The same value in fresh memory; what needs a gradient stays in the tape.
+op::Value Cloned(const op::Value& value) {
+  if (!value->is_symbolic() && !tensor::AsTensor(value)->requires_grad()) {
+    return op::Value(Unwrap(tensor::CopyOf(TensorRef(tensor::AsTensor(value)))));
+  }
+  return Unwrap(tensor::CallOp("identity", {value}));
+}
+
 nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
-                      std::optional<nb::object> sbp, bool copy) {
+                      std::optional<nb::object> sbp, std::optional<nb::object> grad_sbp,
+                      bool copy) {
   std::optional<Placement> where;
-  std::optional<sbp::NdSbp> how;
   if (placement && !placement->is_none()) where = Unwrap(PlacementFrom(placement->ptr()));
-  if (sbp && !sbp->is_none()) how = Unwrap(NdSbpFrom(sbp->ptr()));
   TellTracer();
   PyTensor* x = TensorOf(self.ptr());
-  op::Value y = Unwrap(tensor::ToGlobal(x->value, where, how));
+  op::Value y = Unwrap(tensor::ToGlobal(x->value, where, OptionalSbp(sbp), OptionalSbp(grad_sbp)));
   if (y == x->value && !copy) return self;
-  if (y == x->value) y = Unwrap(tensor::CopyOf(TensorRef(tensor::AsTensor(y))));
-  return Wrapped(std::move(y));
+  return Wrapped(copy ? Cloned(y) : std::move(y));
+}
+
+nb::object ToLocalOf(const PyTensor& self, std::optional<nb::object> grad_sbp, bool copy) {
+  op::Value y(Unwrap(tensor::ToLocal(Eager(self), OptionalSbp(grad_sbp))));
+  return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
 template <PyObject* (*F)(PyObject*, PyObject*)>
@@ -427,9 +451,14 @@ void BindTensor(nb::module_& m) {
       .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")
       .def("item", &Item, "The only element; of a global tensor collective.")
       .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),
-           nb::kw_only(), nb::arg("copy") = false)
-      .def("to_local",
-           [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::ToLocal(Eager(t))))); })
+           nb::kw_only(), nb::arg("grad_sbp") = nb::none(), nb::arg("copy") = false,
+           "This tensor under a layout. Its ranks' local tensors are the parts of it; under B the "
+           "first rank's are sent to the others. The result's gradient is laid out as grad_sbp.")
+      .def("to_local", &ToLocalOf, nb::arg("grad_sbp") = nb::none(), nb::kw_only(),
+           nb::arg("copy") = false,
+           "This rank's part, sharing memory. The ranks' local gradients are the parts of the "
+           "gradient under grad_sbp, or else under this tensor's sbp: where that is B they must be "
+           "equal.")
       .def("_rebind", &Rebind, nb::arg("other"))
       .def("_describe", [](const PyTensor& t) { return tensor::Describe(*t.value); });
   m.def("from_numpy", &FromNumpy, nb::arg("array"), "A tensor that shares a NumPy array's memory.");

@@ -211,8 +211,8 @@ class Graph:
                 raise AttributeError("call super().__init__() before assigning a module to a graph")
         elif isinstance(value, Module):
             if name == _RNG_STATE:
-                raise AttributeError(f"a module of a graph cannot be called {name}: its state_dict() "
-                                     "has the random generators under that name")
+                raise AttributeError(f"a module of a graph cannot be called {name}: that is where "
+                                     "its state_dict() has the random generators")
             self._modules[name] = value
         else:
             self._modules.pop(name, None)

@@ -1,0 +1,221 @@
+#include "oneflow_like/tensor/conversion_gradients.h"
+
+#include <cstring>
+#include <utility>
+
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/exchange.h"
+
+namespace ofl::tensor {
+namespace {
+
+class LayoutNode final : public Node {
+ public:
+  LayoutNode(LayoutRef input, LayoutRef grad)
+      : Node("to_global"), input_(std::move(input)), grad_(std::move(grad)) {}
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    auto grad = Try(TensorRef(AsTensor(grads[0])));
+    if (grad.ok()) return {op::Value(*grad)};
+    builder.Report(grad.status());
+    return {nullptr};
+  }
+
+ private:
+  Result<TensorRef> Try(TensorRef grad) {
+    if (grad_ != nullptr) {
+      OFL_ASSIGN(grad, GlobalToGlobal(grad, grad_, "to_global"));
+    }
+    return GradToLayout(grad, input_, true, "to_global");
+  }
+  LayoutRef input_;
+  LayoutRef grad_;
+};
+
+class FromLocalNode final : public Node {
+ public:
+  FromLocalNode(LayoutRef grad, TensorMeta local)
+      : Node("local_to_global"), grad_(std::move(grad)), local_(local) {}
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    auto grad = Try(TensorRef(AsTensor(grads[0])));
+    if (grad.ok()) return {op::Value(*grad)};
+    builder.Report(grad.status());
+    return {nullptr};
+  }
+
+ private:
+  Result<TensorRef> Try(const TensorRef& grad) {
+    OFL_ASSIGN(TensorRef parts, GlobalToGlobal(grad, grad_, "local_to_global"));
+    if (parts->has_data()) return ToLocal(parts);
+    OFL_ASSIGN(op::Value zeros,
+               CallOp("full", {},
+                      {{"shape", std::vector<int64_t>(local_.shape.begin(), local_.shape.end())},
+                       {"value", 0.0},
+                       {"dtype", local_.dtype}}));
+    return TensorRef(AsTensor(zeros));
+  }
+  LayoutRef grad_;
+  TensorMeta local_;
+};
+
+std::string CallSite() {
+  const auto& hooks = Context::Get().hooks();
+  return hooks.call_site != nullptr ? hooks.call_site() : std::string();
+}
+
+// Two rounds over the bytes with different seeds: a match by chance is out of the question.
+std::string DigestOf(const TensorImpl& dense) {
+  const auto* at = dense.data();
+  const size_t bytes = static_cast<size_t>(dense.local_meta().bytes());
+  uint64_t lanes[2] = {0x243F6A8885A308D3ull, 0x13198A2E03707344ull};
+  for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+    uint64_t word = 0;
+    std::memcpy(&word, at + i, std::min(sizeof word, bytes - i));
+    lanes[0] = (lanes[0] ^ word) * 0x9E3779B97F4A7C15ull;
+    lanes[0] ^= lanes[0] >> 32;
+    lanes[1] = (lanes[1] + word) * 0xD6E8FEB86659FD93ull;
+    lanes[1] ^= lanes[1] >> 29;
+  }
+  return dense.local_meta().ToString() + " " + std::to_string(lanes[0]) + " " +
+         std::to_string(lanes[1]);
+}
+
+// The first two members that should hold the same part and do not, or -1 twice.
+std::pair<int, int> FirstDifference(const sbp::Layout& layout,
+                                    const std::vector<std::string>& digests) {
+  const Placement& placement = layout.placement;
+  std::vector<std::vector<int>> parts;  // coordinates on the axes that are not B
+  for (int i = 0; i < placement.size(); ++i) {
+    std::vector<int> part;
+    const std::vector<int> at = placement.Coordinates(i);
+    for (int k = 0; k < layout.nd_sbp.rank(); ++k) {
+      if (!layout.nd_sbp[k].is_broadcast()) part.push_back(at[static_cast<size_t>(k)]);
+    }
+    for (size_t j = 0; j < parts.size(); ++j) {
+      if (parts[j] == part && digests[j] != digests[static_cast<size_t>(i)]) {
+        return {placement.ranks()[j], placement.ranks()[static_cast<size_t>(i)]};
+      }
+    }
+    parts.push_back(std::move(part));
+  }
+  return {-1, -1};
+}
+
+class ToLocalNode final : public Node {
+ public:
+  ToLocalNode(const TensorMeta& meta, LayoutRef grad)
+      : Node("to_local"), meta_(meta), grad_(std::move(grad)) {
+    if (HasBroadcastOver(*grad_)) call_site_ = CallSite();
+  }
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    auto grad = Try(TensorRef(AsTensor(grads[0])));
+    if (grad.ok()) return {op::Value(*grad)};
+    builder.Report(grad.status());
+    return {nullptr};
+  }
+
+ private:
+  Result<TensorRef> Try(const TensorRef& local) {
+    const Context& world = Context::Get();
+    const int index = grad_->placement.IndexOf(world.rank());
+    if (index < 0 || world.imaginary()) return EmptyGlobal(meta_, grad_);
+    OFL_ASSIGN(TensorRef dense, Contiguous(local));
+    if (HasBroadcastOver(*grad_)) OFL_TRY(Compare(*dense, index));
+    const Shape& shard = dense->meta().shape;
+    TensorRef parts(new TensorImpl(meta_, shard, grad_, dense->storage()));
+    TensorRef global = parts->View(shard, ContiguousStrides(shard), dense->offset_bytes());
+    if (Context::grad_enabled() && local->requires_grad()) {  // a backward that is recorded
+      OFL_ASSIGN(LayoutRef dual, GradLayout("to_local", meta_, grad_, {}));
+      NodeRef node = FromLocalGradient(std::move(dual), local->meta());
+      node->edges.push_back(EdgeOf(op::Value(local)));
+      RecordNode(std::move(node), global);
+    }
+    return global;
+  }
+
+  // Collective over the placement, so that all of it hears of a difference.
+  Status Compare(const TensorImpl& dense, int index) const {
+    const Placement& placement = grad_->placement;
+    std::string made = "to_local of " + meta_.ToString() + " with gradient in " + grad_->ToString();
+    if (!call_site_.empty()) made += " at " + call_site_;
+    const std::string what = "[backward] " + made;
+    std::vector<int> peers;
+    for (int rank : placement.ranks()) {
+      if (rank != Context::Get().rank()) peers.push_back(rank);
+    }
+    const std::string mine = DigestOf(dense);
+    const Stamp stamp = CollectiveStamp();
+    OFL_ASSIGN(auto texts, ExchangeTexts(peers, mine, HashText(what), what, &stamp));
+    texts.insert(texts.begin() + index, mine);
+    const auto [a, b] = FirstDifference(*grad_, texts);
+    OFL_ENSURE(a < 0, Code::kFailedPrecondition)
+        << "[to_local] the local gradients of a broadcast tensor differ between ranks: got other "
+           "values on rank "
+        << a << " than on rank " << b << " in backward of " << made
+        << "; expected equal bits, as the gradient's sbp B says; where each rank has a share of "
+           "the "
+           "gradient that is to be added up, use x.to_local(grad_sbp=flow.sbp.partial_sum)";
+    return Status::Ok();
+  }
+
+  TensorMeta meta_;
+  LayoutRef grad_;
+  std::string call_site_;
+};
+
+}  // namespace
+
+bool HasBroadcastOver(const sbp::Layout& layout) {
+  for (int k = 0; k < layout.nd_sbp.rank(); ++k) {
+    if (layout.nd_sbp[k].is_broadcast() && layout.placement.hierarchy()[k] > 1) return true;
+  }
+  return false;
+}
+
+Status CheckGradSymbols(std::string_view op, const sbp::NdSbp& grad_sbp) {
+  for (int k = 0; k < grad_sbp.rank(); ++k) {
+    OFL_ENSURE(!grad_sbp[k].is_partial() || grad_sbp[k].reduce_op() == sbp::ReduceOp::kSum,
+               Code::kInvalidArgument)
+        << "[" << op << "] a gradient is a sum: got grad_sbp " << grad_sbp.ToString()
+        << "; expected split, broadcast or partial_sum";
+  }
+  return Status::Ok();
+}
+
+Result<LayoutRef> GradLayout(std::string_view op, const TensorMeta& meta, const LayoutRef& layout,
+                             const GradSbp& grad_sbp) {
+  auto grad = std::make_shared<sbp::Layout>(*layout);
+  if (!grad_sbp) {
+    if (!layout->nd_sbp.HasPartial()) return layout;
+    for (int k = 0; k < grad->nd_sbp.rank(); ++k) {
+      if (grad->nd_sbp[k].is_partial()) grad->nd_sbp[k] = sbp::Sbp::Broadcast();
+    }
+    return LayoutRef(std::move(grad));
+  }
+  grad->nd_sbp = *grad_sbp;
+  OFL_TRY(CheckGradSymbols(op, *grad_sbp));
+  OFL_TRY(CheckTarget(std::string(op) + "(grad_sbp=...)", meta, *grad));
+  for (int i = 0; i < layout->placement.size(); ++i) {
+    const sbp::Box part = sbp::LocalBox(meta.shape, *grad, i);
+    const sbp::Box held = sbp::LocalBox(meta.shape, *layout, i);
+    OFL_ENSURE(part.begin == held.begin && part.end == held.end, Code::kInvalidArgument)
+        << "[" << op << "] grad_sbp does not fit the local tensors: got " << grad_sbp->ToString()
+        << ", of which rank " << layout->placement.ranks()[static_cast<size_t>(i)] << " holds "
+        << part.Extent() << ", for sbp " << layout->nd_sbp.ToString() << ", where it holds "
+        << held.Extent()
+        << "; expected the same splits, and broadcast or partial_sum on the other mesh axes";
+  }
+  return LayoutRef(std::move(grad));
+}
+
+NodeRef LayoutGradient(LayoutRef input, LayoutRef grad) {
+  return new LayoutNode(std::move(input), std::move(grad));
+}
+NodeRef FromLocalGradient(LayoutRef grad, const TensorMeta& local) {
+  return new FromLocalNode(std::move(grad), local);
+}
+NodeRef ToLocalGradient(const TensorMeta& meta, LayoutRef grad) {
+  return new ToLocalNode(meta, std::move(grad));
+}
+
+}  // namespace ofl::tensor

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "compiler/compiler.h"
+#include "oneflow_like/ir/duals.h"
 #include "oneflow_like/ir/graph_builder.h"
 #include "oneflow_like/op/def/layout_choice.h"
 
@@ -16,16 +17,6 @@ namespace {
 
 constexpr size_t kMaxLosingChoices = 8;  // kept for `explain`; more would swell the plan
 constexpr int kMaxFreeChain = 32;        // operators in a row that a later reader's wish can lay
-
-// Partial turns into broadcast, everything else stays: where a gradient of a value belongs, and
-// what a value keeps when it moves. A mesh of another rank takes it whole.
-sbp::NdSbp DualOf(const sbp::NdSbp& nd_sbp, const Placement& placement) {
-  if (nd_sbp.rank() != placement.hierarchy().rank())
-    return sbp::NdSbp::Broadcast(placement.hierarchy().rank());
-  sbp::NdSbp dual;
-  for (sbp::Sbp s : nd_sbp) dual.push_back(s.is_partial() ? sbp::Sbp::Broadcast() : s);
-  return dual;
-}
 
 class LayoutPass {
  public:
@@ -80,7 +71,8 @@ class LayoutPass {
     if (node.target) {
       result.nd_sbp = *node.target;
     } else if (!result.pinned) {
-      result.nd_sbp = DualOf(*graph_.values[node.dual_of].nd_sbp, node.placement);
+      const sbp::NdSbp& followed = *graph_.values[node.dual_of].nd_sbp;
+      result.nd_sbp = ir::StaysPut(graph_, node) ? followed : ir::DualOf(followed, node.placement);
     }
     const ir::Value& from = graph_.values[node.inputs[0]];
     Fix(from.id, from.placement == node.placement ? *result.nd_sbp : WholeOn(from.producer));

@@ -181,6 +181,8 @@ Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produ
         << node.name << " does not own its output %" << v;
     produced[v] = true;
     const Value& value = graph.values[v];
+    OFL_ENSURE(!value.pinned || value.nd_sbp, Code::kInternal)
+        << node.name << " pins %" << v << " to no layout";
     if (value.nd_sbp)
       OFL_TRY(sbp::CheckLayout(node.name, value.meta.dtype, value.meta.shape, value.layout()));
   }

@@ -163,6 +163,7 @@ Result<compiler::TrainingSpec> GraphSession::TrainingOf(const std::vector<Update
 
 Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir) {
   OFL_TRY(tracer_->status());
+  OFL_TRY(tracer_->Finish());
   OFL_ASSIGN(compiler::TrainingSpec training, TrainingOf(updates));
   compiler::Options options;
   options.threads = threads_;
@@ -316,7 +317,7 @@ Status GraphSession::DecodeArguments() {
 
 Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
   const Argument& output = outputs_[index];
-  if (tracer_->local()) return tensor::EmptyLocal(output.meta);
+  if (tracer_->OutputIsLocal(index)) return tensor::EmptyLocal(output.meta);
   return tensor::EmptyGlobal(output.meta, output.layout);
 }
 

@@ -1,11 +1,13 @@
 #include "oneflow_like/runtime/graph_tracer.h"
 
+#include <numeric>
+
 #include "oneflow_like/tensor/context.h"
 
 namespace ofl::runtime {
 
 GraphTracer::GraphTracer(std::string name, int world_size, int micro_batches)
-    : recorder_(&graph_, this) {
+    : recorder_(&graph_, this), layouts_(graph_) {
   graph_.name = std::move(name);
   graph_.world_size = world_size;
   graph_.micro_batches = micro_batches;
@@ -19,14 +21,19 @@ int GraphTracer::Recorder::IdOf(const op::Value& value) {
   return GraphBuilder::IdOf(value);
 }
 
-Result<sbp::Layout> GraphTracer::LayoutOf(const tensor::TensorImpl& eager) {
-  (eager.is_global() ? global_ : local_) = true;
+Status GraphTracer::Claim(bool global, const std::string& what) {
+  (global ? global_ : local_) = true;
   OFL_ENSURE(!(local_ && global_), Code::kInvalidArgument)
-      << "[nn.Graph] graph " << graph_.name << " mixes local and global tensors: got "
-      << tensor::Describe(eager) << "; expected all local or all global; convert the local ones "
-      << "with to_global(placement=..., sbp=...)";
+      << "[nn.Graph] graph " << graph_.name << " mixes local and global tensors: got " << what
+      << "; expected all local or all global; convert the local ones with "
+      << "to_global(placement=..., sbp=...) before the call";
+  if (local_) graph_.world_size = 1;
+  return Status::Ok();
+}
+
+Result<sbp::Layout> GraphTracer::LayoutOf(const tensor::TensorImpl& eager) {
+  OFL_TRY(Claim(eager.is_global(), tensor::Describe(eager)));
   if (eager.is_global()) return *eager.layout();
-  graph_.world_size = 1;
   OFL_ASSIGN(Placement here, Placement::Make(DeviceKind::kCpu, Shape{1}, {0}));
   return sbp::Layout{here, sbp::NdSbp::Broadcast(1)};
 }
@@ -123,10 +130,90 @@ Status GraphTracer::AddOutput(const op::Value& value) {
   ir::Node& node =
       graph_.AddNode(ir::NodeKind::kOutput, "output", {id}, {}, graph_.values[id].placement);
   node.binding = num_outputs_++;
+  local_outputs_.push_back(layouts_.IsLocal(id));
   return Status::Ok();
 }
 
+Status GraphTracer::Finish() {
+  if (!global_) OFL_TRY(Claim(false, "constants"));
+  if (local_) return Status::Ok();
+  std::vector<int> outputs;
+  std::erase_if(graph_.order, [&](int id) {
+    const bool output = graph_.nodes[id].kind == ir::NodeKind::kOutput;
+    if (output) outputs.push_back(id);
+    return output;
+  });
+  std::vector<int> ranks(static_cast<size_t>(graph_.world_size));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  OFL_ASSIGN(const Placement all,
+             Placement::Make(DeviceKind::kCpu, Shape{graph_.world_size}, std::move(ranks)));
+  for (int id : outputs) {
+    if (!local_outputs_[graph_.nodes[id].binding]) continue;
+    int value = graph_.nodes[id].inputs[0];  // every rank gets its own, whole
+    if (graph_.values[value].placement.size() != all.size()) value = Rehome(value, all);
+    OFL_TRY(recorder_.status());
+    const Placement placement = graph_.values[value].placement;
+    Pin(value, sbp::NdSbp::Broadcast(placement.hierarchy().rank()));
+    graph_.nodes[id].inputs[0] = value;
+    graph_.nodes[id].placement = placement;
+  }
+  graph_.order.insert(graph_.order.end(), outputs.begin(), outputs.end());
+  return Status::Ok();
+}
+
+void GraphTracer::Pin(int value, const sbp::NdSbp& nd_sbp) {
+  const ir::NodeKind kind = graph_.producer(value).kind;
+  if (kind == ir::NodeKind::kInput || kind == ir::NodeKind::kVariable) return;  // fixed anyway
+  graph_.values[value].nd_sbp = nd_sbp;
+  graph_.values[value].pinned = true;
+}
+
+int GraphTracer::Rehome(int value, const Placement& placement) {
+  if (graph_.values[value].placement == placement) return value;
+  for (const auto& [from, to] : homes_)
+    if (from.first == value && from.second == placement) return to;
+  const ir::Node node = graph_.producer(value);
+  op::Value made;
+  if (node.kind != ir::NodeKind::kOp) {  // a rank's own copy of a global tensor: it travels
+    made = recorder_.ToPlacement(recorder_.Handle(value), placement);
+  } else if (node.inputs.empty()) {
+    made = recorder_.ApplySource(node.op->name, node.attrs, placement);
+  } else {
+    op::Values inputs;
+    for (int v : node.inputs) inputs.push_back(recorder_.Handle(Rehome(v, placement)));
+    made =
+        recorder_.Apply(*node.op, std::move(inputs), node.attrs)[graph_.values[value].output_index];
+  }
+  if (!made) return value;  // the recorder has the error
+  const int id = recorder_.IdOf(made);
+  graph_.values[id].requires_grad = graph_.values[value].requires_grad;
+  homes_.push_back({{value, placement}, id});
+  return id;
+}
+
+Status GraphTracer::GatherOperands(op::Values& inputs) {
+  Placement placement;
+  bool apart = false;
+  for (const op::Value& input : inputs) {
+    const int id = recorder_.IdOf(input);
+    OFL_TRY(recorder_.status());
+    apart |= !(graph_.values[id].placement == graph_.values[recorder_.IdOf(inputs[0])].placement);
+    if (!layouts_.IsLocal(id) && !placement.defined()) placement = graph_.values[id].placement;
+  }
+  if (!apart) return Status::Ok();
+  for (op::Value& input : inputs) {
+    const int id = recorder_.IdOf(input);
+    if (!layouts_.IsLocal(id)) continue;
+    // Local ones alone meet where the first is.
+    if (!placement.defined()) placement = graph_.values[id].placement;
+    input = recorder_.Handle(Rehome(id, placement));
+  }
+  return recorder_.status();
+}
+
 op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Attrs& attrs) {
+  if (Status gathered = GatherOperands(inputs); !gathered.ok())
+    return Fail(gathered), op::Values(def.outputs.size());
   op::Values results = recorder_.Apply(def, std::move(inputs), attrs);
   if (!recorder_.status().ok()) Fail(recorder_.status());
   for (op::Value& result : results) result = ByGradMode(std::move(result));
@@ -153,7 +240,122 @@ bool GraphTracer::RequiresGrad(const op::Value& x) {
   return id >= 0 && graph_.values[id].requires_grad;
 }
 
+// --- what values answer
+// ---------------------------------------------------------------------------
+
+Result<int> GraphTracer::Own(const op::Value& value) const {
+  const auto* symbolic = static_cast<const ir::GraphValue*>(value.get());
+  OFL_ENSURE(symbolic->graph_serial() == graph_.serial, Code::kFailedPrecondition)
+      << "[nn.Graph] a tensor of another graph was asked in build() of " << graph_.name << ": got "
+      << symbolic->meta().ToString() << "; expected a value of this build(); pass it as an input";
+  return symbolic->id();
+}
+
+Result<bool> GraphTracer::IsGlobal(const op::Value& value) {
+  OFL_ASSIGN(const int id, Own(value));
+  return !local_ && !layouts_.IsLocal(id);
+}
+
+Result<sbp::Layout> GraphTracer::LikelyLayout(const op::Value& value) {
+  OFL_ASSIGN(const int id, Own(value));
+  OFL_ASSIGN(sbp::NdSbp nd_sbp, layouts_.LayoutOf(id));
+  return sbp::Layout{graph_.values[id].placement, nd_sbp};
+}
+
+Result<sbp::Layout> GraphTracer::PinnedLayout(const op::Value& value) {
+  OFL_ASSIGN(sbp::Layout layout, LikelyLayout(value));
+  OFL_ASSIGN(const int id, Own(value));
+  Pin(id, layout.nd_sbp);
+  return layout;
+}
+
+Result<op::Value> GraphTracer::ToLocal(const op::Value& value) {
+  OFL_ASSIGN(const bool global, IsGlobal(value));
+  OFL_ENSURE(global, Code::kInvalidArgument)
+      << "[to_local] Expected global tensor for to_local but got local tensor: got "
+      << tensor::Describe(*value) << "; expected a global tensor";
+  OFL_ASSIGN(const sbp::Layout layout, LikelyLayout(value));
+  bool whole = layout.placement.size() == graph_.world_size;
+  for (int k = 0; k < layout.nd_sbp.rank(); ++k)
+    whole &= layout.nd_sbp[k].is_broadcast() || layout.placement.hierarchy()[k] == 1;
+  OFL_ENSURE(whole, Code::kUnimplemented)
+      << "[to_local] each rank would hold another tensor, and a graph is one program for all: got "
+      << value->meta().ToString() << " in " << layout.ToString() << " in build() of " << graph_.name
+      << "; expected flow.sbp.broadcast on all " << graph_.world_size
+      << " ranks; stay with the global tensor, use x.to_global(placement=..., sbp=...) first, or "
+         "return it and call to_local() on the result";
+  OFL_ASSIGN(const int id, Own(value));
+  Pin(id, layout.nd_sbp);
+  op::Value result = ToLayout(value, layout);
+  OFL_TRY(status());
+  layouts_.Mark(recorder_.IdOf(result), true);
+  return result;
+}
+
+Result<op::Value> GraphTracer::Source(const op::OpDef& op, const Attrs& attrs,
+                                      const sbp::Layout& layout) {
+  OFL_TRY(Claim(true, "the result of " + op.name + " on " + layout.placement.ToString()));
+  op::Value made = recorder_.ApplySource(op.name, attrs, layout.placement);
+  OFL_TRY(recorder_.status());
+  const int id = recorder_.IdOf(made);
+  layouts_.Mark(id, false);
+  const TensorMeta outputs[] = {made->meta()};
+  OFL_ASSIGN(auto signatures, op.Signatures({}, outputs, attrs, layout.placement.hierarchy()));
+  for (const sbp::NdSignature& signature : signatures) {
+    if (!(signature.outputs[0] == layout.nd_sbp)) continue;
+    Pin(id, layout.nd_sbp);
+    return made;
+  }
+  made = ToLayout(made, layout);  // a partial layout is reached from the whole
+  OFL_TRY(status());
+  return made;
+}
+
+Result<op::Value> GraphTracer::LaidLike(const op::Value& value, const op::Value& other) {
+  OFL_ASSIGN(const int made, Own(value));
+  OFL_ASSIGN(const int model, Own(other));
+  const int id = Rehome(made, graph_.values[model].placement);
+  OFL_TRY(recorder_.status());
+  layouts_.Mark(id, false);
+  layouts_.LieLike(id, model);
+  return recorder_.Handle(id);
+}
+
+Result<op::Value> GraphTracer::InPlace(const op::Value& target, const op::Value& value) {
+  op::Value result = value->is_symbolic() ? value : Lift(value);
+  OFL_TRY(status());
+  OFL_ASSIGN(const bool was_global, IsGlobal(target));
+  OFL_ASSIGN(const bool is_global, IsGlobal(result));
+  const DType from = result->meta().dtype, to = target->meta().dtype;
+  OFL_ENSURE(result->meta().shape == target->meta().shape && (is_global || !was_global),
+             Code::kInvalidArgument)
+      << "[in-place] the result does not fit: got " << result->meta().ToString()
+      << (is_global ? " global" : " local") << " for " << target->meta().ToString()
+      << (was_global ? " global" : " local") << "; expected the same shape, and a global tensor "
+      << "for a global one";
+  OFL_ENSURE(CategoryOf(from) <= CategoryOf(to), Code::kTypeMismatch)
+      << "[in-place] result type " << DTypeName(from)
+      << " can't be cast to the desired output type " << DTypeName(to) << ": got "
+      << result->meta().ToString() << " for " << target->meta().ToString() << "; use a target of "
+      << DTypeName(from);
+  if (from != to) {
+    OFL_ASSIGN(const op::OpDef* cast, op::OpRegistry::Get().Require("cast"));
+    OFL_ASSIGN(Attrs attrs, cast->CompleteAttrs({{"dtype", to}}));
+    result = Apply(*cast, {result}, attrs)[0];
+    OFL_TRY(status());
+  }
+  if (!was_global || !is_global) return result;
+  OFL_ASSIGN(const sbp::Layout was, LikelyLayout(target));
+  OFL_ASSIGN(const sbp::Layout is, LikelyLayout(result));
+  if (was == is) return result;
+  result = ToLayout(result, was);
+  OFL_TRY(status());
+  return result;
+}
+
 op::Value GraphTracer::ToLayout(const op::Value& x, const sbp::Layout& layout) {
+  if (Status claimed = Claim(true, "a conversion to " + layout.ToString()); !claimed.ok())
+    return Fail(claimed), nullptr;
   op::Value result = recorder_.ToLayout(x, layout);
   if (!recorder_.status().ok()) Fail(recorder_.status());
   return ByGradMode(std::move(result));

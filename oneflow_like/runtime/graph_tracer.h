@@ -10,6 +10,7 @@
 
 #include "compiler/compiler.h"
 #include "oneflow_like/ir/graph_builder.h"
+#include "oneflow_like/runtime/traced_layouts.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "oneflow_like/tensor/tracer.h"
 
@@ -47,12 +48,24 @@ class GraphTracer final : public tensor::Tracer {
   op::Value Lift(const op::Value& eager) override;
   op::Value Detach(const op::Value& x) override;
   bool RequiresGrad(const op::Value& x) override;
+  Result<bool> IsGlobal(const op::Value& value) override;
+  Result<sbp::Layout> LikelyLayout(const op::Value& value) override;
+  Result<sbp::Layout> PinnedLayout(const op::Value& value) override;
+  Result<op::Value> ToLocal(const op::Value& value) override;
+  Result<op::Value> Source(const op::OpDef& op, const Attrs& attrs,
+                           const sbp::Layout& layout) override;
+  Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) override;
+  Result<op::Value> InPlace(const op::Value& target, const op::Value& value) override;
   Placement PlacementOf(const op::Value& value) override;
   op::Value ToPlacement(const op::Value& x, const Placement& placement) override;
 
   // True when the graph was traced on local tensors: it runs in a world of its own.
   bool local() const { return local_; }
   int loss() const { return loss_; }
+  // Ends tracing, before anything is asked of the graph.
+  Status Finish();
+  // Whether a result comes back as the rank's own tensor.
+  bool OutputIsLocal(int index) const { return local_ || local_outputs_[index]; }
   ir::Graph& graph() { return graph_; }
   const std::map<std::string, tensor::TensorRef>& variables() const { return variables_; }
   const std::vector<Number>& numbers() const { return numbers_; }
@@ -74,18 +87,29 @@ class GraphTracer final : public tensor::Tracer {
   // Under no_grad() a recorded result has no history.
   op::Value ByGradMode(op::Value result);
   Result<sbp::Layout> LayoutOf(const tensor::TensorImpl& eager);
+  // A graph is all on local tensors, or on global ones.
+  Status Claim(bool global, const std::string& what);
+  Result<int> Own(const op::Value& value) const;
+  // Local operands where the global ones are.
+  Status GatherOperands(op::Values& inputs);
+  void Pin(int value, const sbp::NdSbp& nd_sbp);
+  // A local value on another placement: made there anew.
+  int Rehome(int value, const Placement& placement);
   Result<int> AddVariable(const tensor::TensorRef& eager);
   int AddSource(ir::NodeKind kind, const std::string& stem, const TensorMeta& meta,
                 const sbp::Layout& layout);
 
   ir::Graph graph_;
   Recorder recorder_;
+  TracedLayouts layouts_;
   bool local_ = false;
   bool global_ = false;
   int loss_ = -1;
   int64_t next_draw_ = 0;
   int num_inputs_ = 0;
   int num_outputs_ = 0;
+  std::vector<bool> local_outputs_;
+  std::vector<std::pair<std::pair<int, Placement>, int>> homes_;  // what Rehome has made
   // By tensor; held, so that build() may drop one and no other comes to its address.
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
   std::map<const void*, int> lifted_;  // by tensor, which variables_ holds

@@ -286,39 +286,88 @@ Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool 
   return GlobalToGlobal(grad, target, why);
 }
 
-Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& placement,
-                           const std::optional<sbp::NdSbp>& nd_sbp, const GradSbp& grad_sbp) {
-  sbp::Layout target;
-  if (x->layout() != nullptr) target = *x->layout();
-  Tracer* tracer = CurrentTracer();
-  OFL_ENSURE(x->layout() != nullptr || tracer != nullptr || (placement && nd_sbp),
-             Code::kInvalidArgument)
+namespace {
+
+Status BothWanted(const op::Value& x, bool placement, bool nd_sbp) {
+  OFL_ENSURE(placement && nd_sbp, Code::kInvalidArgument)
       << "[to_global] a local tensor needs both placement and sbp: got " << Describe(*x)
       << (placement ? " without sbp" : " without placement")
       << "; expected x.to_global(placement=..., sbp=...)";
-  if (placement) target.placement = *placement;
-  if (nd_sbp) target.nd_sbp = *nd_sbp;
-  if (tracer != nullptr) {
-    OFL_ENSURE(!grad_sbp, Code::kUnimplemented)
-        << "[to_global] a graph chooses the layouts of gradients itself: got grad_sbp "
-        << grad_sbp->ToString() << " inside build(); expected none";
-    op::Value lifted = x->is_symbolic() ? x : tracer->Lift(x);
-    OFL_TRY(tracer->status());
-    if (!target.placement.defined()) target.placement = tracer->PlacementOf(lifted);
-    op::Value y;
-    if (nd_sbp || x->layout() != nullptr) {
-      OFL_TRY(CheckTarget("to_global", x->meta(), target));
-      y = tracer->ToLayout(lifted, target);
-    } else {
-      y = tracer->ToPlacement(lifted, target.placement);
-    }
-    OFL_TRY(tracer->status());
-    return y;
+  return Status::Ok();
+}
+
+Status RefuseGradSbp(std::string_view op, const GradSbp& grad_sbp) {
+  OFL_ENSURE(!grad_sbp, Code::kUnimplemented)
+      << "[" << op << "] a graph chooses the layouts of gradients itself: got grad_sbp "
+      << grad_sbp->ToString() << " inside build(); expected none";
+  return Status::Ok();
+}
+
+// All ranks trace one program, so a local value is the same on each. Side by side, or added up, it
+// would be another tensor than the value.
+Status CheckWhole(const op::Value& x, const sbp::Layout& target) {
+  for (int k = 0; k < target.nd_sbp.rank(); ++k) {
+    OFL_ENSURE(target.nd_sbp[k].is_broadcast() || target.placement.hierarchy()[k] == 1,
+               Code::kInvalidArgument)
+        << "[to_global] a local tensor made in build() of a graph is the same on every rank: got "
+        << Describe(*x) << " to " << target.nd_sbp.ToString()
+        << ", which would put the ranks' tensors together; expected flow.sbp.broadcast; make it "
+           "with placement= and sbp=, or convert the broadcast one once more";
+  }
+  return Status::Ok();
+}
+
+Result<op::Value> TracedToGlobal(Tracer& tracer, const op::Value& x,
+                                 const std::optional<Placement>& placement,
+                                 const std::optional<sbp::NdSbp>& nd_sbp, const GradSbp& grad_sbp) {
+  OFL_TRY(RefuseGradSbp("to_global", grad_sbp));
+  op::Value lifted = x->is_symbolic() ? x : tracer.Lift(x);
+  OFL_TRY(tracer.status());
+  OFL_ASSIGN(const bool global, tracer.IsGlobal(lifted));
+  if (!global) OFL_TRY(BothWanted(x, placement.has_value(), nd_sbp.has_value()));
+  sbp::Layout target;
+  target.placement = placement ? *placement : tracer.PlacementOf(lifted);
+  if (nd_sbp) {
+    target.nd_sbp = *nd_sbp;
+  } else {
+    OFL_ASSIGN(const sbp::Layout lies, tracer.LikelyLayout(lifted));
+    target.nd_sbp = lies.nd_sbp;
+  }
+  OFL_TRY(CheckTarget("to_global", x->meta(), target));
+  if (!global) OFL_TRY(CheckWhole(x, target));
+  op::Value y = tracer.ToLayout(lifted, target);
+  OFL_TRY(tracer.status());
+  return y;
+}
+
+}  // namespace
+
+Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& placement,
+                           const std::optional<sbp::NdSbp>& nd_sbp, const GradSbp& grad_sbp) {
+  if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
+    return TracedToGlobal(*tracer, x, placement, nd_sbp, grad_sbp);
   }
   OFL_ASSIGN(TensorRef eager, RequireTensor(x));
+  if (!eager->is_global()) OFL_TRY(BothWanted(x, placement.has_value(), nd_sbp.has_value()));
+  sbp::Layout target;
+  if (eager->is_global()) target = *eager->layout();
+  if (placement) target.placement = *placement;
+  if (nd_sbp) target.nd_sbp = *nd_sbp;
   auto layout = std::make_shared<const sbp::Layout>(std::move(target));
   OFL_ASSIGN(TensorRef y, eager->is_global() ? GlobalToGlobal(eager, layout, "to_global", grad_sbp)
                                              : LocalToGlobal(eager, layout, grad_sbp));
+  return op::Value(y);
+}
+
+Result<op::Value> ToLocal(const op::Value& x, const GradSbp& grad_sbp) {
+  if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
+    OFL_TRY(RefuseGradSbp("to_local", grad_sbp));
+    op::Value lifted = x->is_symbolic() ? x : tracer->Lift(x);
+    OFL_TRY(tracer->status());
+    return tracer->ToLocal(lifted);
+  }
+  OFL_ASSIGN(TensorRef eager, RequireTensor(x));
+  OFL_ASSIGN(TensorRef y, ToLocal(eager, grad_sbp));
   return op::Value(y);
 }
 

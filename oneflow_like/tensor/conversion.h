@@ -46,6 +46,9 @@ Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool 
 Result<op::Value> ToGlobal(const op::Value& x, const std::optional<Placement>& placement,
                            const std::optional<sbp::NdSbp>& nd_sbp, const GradSbp& grad_sbp = {});
 
+// What Python's to_local does, eager or traced.
+Result<op::Value> ToLocal(const op::Value& x, const GradSbp& grad_sbp);
+
 Result<TensorRef> OnesLike(const TensorRef& x);
 // A dense copy in fresh memory, outside the tape.
 Result<TensorRef> CopyOf(const TensorRef& x);

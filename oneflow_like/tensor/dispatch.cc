@@ -480,10 +480,7 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
     if (made[i].is_partial()) made[i] = sbp::Sbp::Broadcast();
   }
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
-    OFL_ASSIGN(op::Values traced, Trace(*tracer, def, {}, plan.attrs));
-    op::Value placed = tracer->ToLayout(traced[0], *layout);
-    OFL_TRY(tracer->status());
-    return placed;
+    return tracer->Source(def, plan.attrs, *layout);
   }
   OFL_TRY(PlanShards(def, {}, layout->placement, sbp::NdSignature{{}, {made}}, plan));
   auto allocated = AllocateOutputs(plan);

@@ -28,6 +28,22 @@ class Tracer : public op::Builder {
   virtual op::Value Detach(const op::Value& x) = 0;
   // Whether a gradient would flow into this symbolic value.
   virtual bool RequiresGrad(const op::Value& x) = 0;
+  // Whether a value's eager twin is a global tensor. kFailedPrecondition for a value of another
+  // graph, also below.
+  virtual Result<bool> IsGlobal(const op::Value& value) = 0;
+  // The layout that an eager call would give a global value; the plan may choose another,
+  virtual Result<sbp::Layout> LikelyLayout(const op::Value& value) = 0;
+  // or keeps it.
+  virtual Result<sbp::Layout> PinnedLayout(const op::Value& value) = 0;
+  // The rank's own tensor of a value that every rank holds whole; others are refused.
+  virtual Result<op::Value> ToLocal(const op::Value& value) = 0;
+  // What an operator without operands makes, as a global tensor.
+  virtual Result<op::Value> Source(const op::OpDef& op, const Attrs& attrs,
+                                   const sbp::Layout& layout) = 0;
+  // A local `value`, just made, as a global one that lies like `other`.
+  virtual Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) = 0;
+  // What an in-place operator that computes `value` leaves in `target`: in the layout of that.
+  virtual Result<op::Value> InPlace(const op::Value& target, const op::Value& value) = 0;
   // Where a value lives; results have a placement long before they have a layout.
   virtual Placement PlacementOf(const op::Value& value) = 0;
   // Moves a value to a placement; it keeps its symbols, partial becomes broadcast.

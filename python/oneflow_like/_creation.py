@@ -1,6 +1,7 @@
 """Functions that make tensors. Each accepts placement= and sbp= together for a global tensor."""
 
 import numbers
+from functools import partial
 
 import numpy as np
 
@@ -65,14 +66,18 @@ def empty(*size, dtype=None, placement=None, sbp=None, requires_grad=False):
                 sbp=sbp, requires_grad=requires_grad)
 
 
-def _like(input, dtype, placement, sbp):
-    kwargs = {"dtype": dtype or input.dtype}
+def _like(input, dtype, placement, sbp, make):
+    """What `make` makes with the dtype and layout of `input`, or those given."""
+    dtype = dtype or input.dtype
+    if placement is None and sbp is None and input.is_symbolic and input.is_global:
+        return make(dtype=dtype)._laid_like(input)  # pins nothing
+    kwargs = {}
     if input.is_global:
-        kwargs |= {"placement": placement or input.placement,
-                   "sbp": sbp if sbp is not None else _without_partial(input.sbp)}
+        kwargs = {"placement": placement or input.placement,
+                  "sbp": sbp if sbp is not None else _without_partial(input.sbp)}
     elif placement is not None or sbp is not None:
-        kwargs |= {"placement": placement, "sbp": sbp}
-    return kwargs
+        kwargs = {"placement": placement, "sbp": sbp}
+    return make(dtype=dtype, **kwargs)
 
 
 def _without_partial(sbp):
@@ -81,8 +86,8 @@ def _without_partial(sbp):
 
 def full_like(input, fill_value, *, dtype=None, placement=None, sbp=None, requires_grad=False):
     """full with the shape, dtype and layout of `input`."""
-    return full(tuple(input.shape), fill_value, requires_grad=requires_grad,
-                **_like(input, dtype, placement, sbp))
+    return _like(input, dtype, placement, sbp,
+                 partial(full, tuple(input.shape), fill_value, requires_grad=requires_grad))
 
 
 def zeros_like(input, **kwargs):
@@ -148,12 +153,12 @@ def randint(low, high=None, size=None, *, dtype=None, placement=None, sbp=None):
 
 def randn_like(input, *, dtype=None, placement=None, sbp=None):
     """randn with the shape, dtype and layout of `input`."""
-    return randn(tuple(input.shape), **_like(input, dtype, placement, sbp))
+    return _like(input, dtype, placement, sbp, partial(randn, tuple(input.shape)))
 
 
 def rand_like(input, *, dtype=None, placement=None, sbp=None):
     """rand with the shape, dtype and layout of `input`."""
-    return rand(tuple(input.shape), **_like(input, dtype, placement, sbp))
+    return _like(input, dtype, placement, sbp, partial(rand, tuple(input.shape)))
 
 
 def _to_array(data, dtype):

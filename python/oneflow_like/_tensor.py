@@ -137,17 +137,26 @@ def _values_text(array):
         return np.array2string(array, separator=", ", prefix="tensor(")
 
 
+def _symbolic_place(self):
+    """Without the sbp, which would pin it; nothing once build() has ended."""
+    try:
+        return f", placement={self.placement}" if self.is_global else ""
+    except RuntimeError:
+        return ""
+
+
 @_method
 def __repr__(self):
     """Values only where that needs no communication: printing never waits for other ranks."""
     if self.is_symbolic or self.is_global:
         shape = tuple(self.shape)
-        layout = ""
-        if self.is_global:
-            if self.placement.ranks == [_C.rank()] and not self.is_symbolic:
-                return (f"tensor({_values_text(self._peek())}, "
-                        + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
-                                     *_suffixes(self)]) + ")")
+        if self.is_symbolic:
+            layout = _symbolic_place(self)
+        elif self.placement.ranks == [_C.rank()]:
+            return (f"tensor({_values_text(self._peek())}, "
+                    + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
+                                 *_suffixes(self)]) + ")")
+        else:
             layout = f", placement={self.placement}, sbp={self.sbp}"
         kind = "symbolic" if self.is_symbolic else "global"
         extra = "".join(f", {s}" for s in _suffixes(self) if not s.startswith("dtype"))

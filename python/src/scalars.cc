@@ -41,9 +41,7 @@ Result<op::Value> MakeScalar(DType dtype, const Scalar& value, const op::Value& 
         std::make_shared<const sbp::Layout>(
             sbp::Layout{layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank())}));
   }
-  OFL_ASSIGN(op::Value scalar, tensor::CallOp("full", {}, attrs));
-  if (layout == nullptr) return scalar;
-  return tensor::ToGlobal(scalar, layout->placement, sbp::NdSbp::Broadcast(layout->nd_sbp.rank()));
+  return tensor::CallOp("full", {}, attrs);  // in a graph it meets local and global ones
 }
 
 Result<op::Value> CachedScalar(DType dtype, const Scalar& number, const op::Value& beside) {

@@ -163,22 +163,53 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
 
 // --- properties -----------------------------------------------------------------------------
 
-nb::object PlacementOf(const PyTensor& self) {
-  if (self.value->layout() == nullptr) {
+// Who answers for a graph's value while its build() runs.
+tensor::Tracer& TracerOf(const PyTensor& self, std::string_view what) {
+  tensor::Tracer* tracer = tensor::CurrentTracer();
+  if (tracer == nullptr) {
     Throw(Error(Code::kFailedPrecondition)
-          << "[placement] a local tensor has no placement: got " << tensor::Describe(*self.value)
-          << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
+          << "[" << what << "] a value of a graph was kept from build(): got "
+          << tensor::Describe(*self.value)
+          << "; expected a tensor; return it from build() and use the result");
   }
-  return nb::cast(self.value->layout()->placement);
+  return *tracer;
+}
+
+bool IsGlobal(const PyTensor& self) {
+  if (!self.value->is_symbolic()) return self.value->layout() != nullptr;
+  return Unwrap(TracerOf(self, "is_global").IsGlobal(self.value));
+}
+
+void RequireGlobal(const PyTensor& self, std::string_view what) {
+  if (IsGlobal(self)) return;
+  Throw(Error(Code::kFailedPrecondition)
+        << "[" << what << "] a local tensor has no " << what << ": got "
+        << tensor::Describe(*self.value)
+        << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
+}
+
+nb::object PlacementOf(const PyTensor& self) {
+  RequireGlobal(self, "placement");
+  if (!self.value->is_symbolic()) return nb::cast(self.value->layout()->placement);
+  return nb::cast(TracerOf(self, "placement").PlacementOf(self.value));
 }
 
 nb::object SbpOf(const PyTensor& self) {
-  if (self.value->layout() == nullptr) {
-    Throw(Error(Code::kFailedPrecondition)
-          << "[sbp] a local tensor has no sbp: got " << tensor::Describe(*self.value)
-          << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
-  }
-  return SbpTuple(self.value->layout()->nd_sbp);
+  RequireGlobal(self, "sbp");
+  if (!self.value->is_symbolic()) return SbpTuple(self.value->layout()->nd_sbp);
+  return SbpTuple(Unwrap(TracerOf(self, "sbp").PinnedLayout(self.value)).nd_sbp);
+}
+
+std::string DeviceOf(const PyTensor& self) {
+  if (!IsGlobal(self)) return "cpu";
+  return DeviceKindName(self.value->is_symbolic()
+                            ? TracerOf(self, "device").PlacementOf(self.value).kind()
+                            : self.value->layout()->placement.kind());
+}
+
+// A local tensor just made in build() as a global one like `other`, which it does not pin.
+nb::object LaidLike(const PyTensor& self, const PyTensor& other) {
+  return Wrapped(Unwrap(TracerOf(self, "like").LaidLike(self.value, other.value)));
 }
 
 bool RequiresGrad(const PyTensor& self) {
@@ -319,7 +350,8 @@ nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
 }
 
 nb::object ToLocalOf(const PyTensor& self, std::optional<nb::object> grad_sbp, bool copy) {
-  op::Value y(Unwrap(tensor::ToLocal(Eager(self), OptionalSbp(grad_sbp))));
+  TellTracer();
+  op::Value y = Unwrap(tensor::ToLocal(self.value, OptionalSbp(grad_sbp)));
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
@@ -341,17 +373,12 @@ void BindProperties(nb::class_<PyTensor>& c) {
   c.def_prop_ro("shape", [](const PyTensor& t) { return SizeObject(t.value->meta().shape); })
       .def_prop_ro("dtype", [](const PyTensor& t) { return DTypeObject(t.value->meta().dtype); })
       .def_prop_ro("ndim", [](const PyTensor& t) { return t.value->meta().shape.rank(); })
-      .def_prop_ro("is_global", [](const PyTensor& t) { return t.value->layout() != nullptr; })
-      .def_prop_ro("is_local", [](const PyTensor& t) { return t.value->layout() == nullptr; })
+      .def_prop_ro("is_global", &IsGlobal)
+      .def_prop_ro("is_local", [](const PyTensor& t) { return !IsGlobal(t); })
       .def_prop_ro("is_symbolic", [](const PyTensor& t) { return t.value->is_symbolic(); })
       .def_prop_ro("placement", &PlacementOf)
       .def_prop_ro("sbp", &SbpOf)
-      .def_prop_ro("device",
-                   [](const PyTensor& t) {
-                     return std::string(t.value->layout() == nullptr
-                                            ? "cpu"
-                                            : DeviceKindName(t.value->layout()->placement.kind()));
-                   })
+      .def_prop_ro("device", &DeviceOf)
       .def_prop_rw("requires_grad", &RequiresGrad, &SetRequiresGrad)
       .def_prop_rw("grad", &GradOf, &SetGrad, nb::arg("grad").none())
       .def_prop_ro("grad_fn", &GradFnOf)
@@ -370,7 +397,7 @@ void BindProperties(nb::class_<PyTensor>& c) {
 
 void Rebind(PyTensor& self, const PyTensor& other) {
   if (self.value->is_symbolic()) {
-    self.value = other.value;
+    self.value = Unwrap(TracerOf(self, "in-place").InPlace(self.value, other.value));
     return;
   }
   if (other.value->is_symbolic()) {
@@ -459,6 +486,7 @@ void BindTensor(nb::module_& m) {
            "This rank's part, sharing memory. The ranks' local gradients are the parts of the "
            "gradient under grad_sbp, or else under this tensor's sbp: where that is B they must be "
            "equal.")
+      .def("_laid_like", &LaidLike, nb::arg("other"))
       .def("_rebind", &Rebind, nb::arg("other"))
       .def("_describe", [](const PyTensor& t) { return tensor::Describe(*t.value); });
   m.def("from_numpy", &FromNumpy, nb::arg("array"), "A tensor that shares a NumPy array's memory.");

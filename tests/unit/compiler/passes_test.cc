@@ -90,6 +90,59 @@ sgd_update_7(%1, %6, %2) @placement(cpu, ranks=[0]) update
   EXPECT_TRUE(ir::Verify(graph).ok()) << ir::Verify(graph).ToString();
 }
 
+// A layout that the program has read is kept, where the operator would give another and where a
+// composition takes its place; both cost a conversion.
+TEST(PassesFromText, PinnedLayoutsAreKept) {
+  const std::string text = R"(
+graph 'pinned' world 2 micro_batches 1 nodes 5 values 3
+%0: float32[64,1048576]{S(1)} = input_0() 'x' #0 @placement(cpu, ranks=[0, 1]) forward
+%1: float32[64,1048576]{B} pinned = relu_1(%0) @placement(cpu, ranks=[0, 1]) forward
+%2: float32[64,1048576]{B} pinned = softmax_2(%0) {dim=-1} @placement(cpu, ranks=[0, 1]) forward
+output_3(%1) #0 @placement(cpu, ranks=[0, 1]) forward
+output_4(%2) #1 @placement(cpu, ranks=[0, 1]) forward
+)";
+  ir::Graph graph = testing::Must(ir::Parse(text));
+  EXPECT_EQ("\n" + ir::Print(graph), text);
+  graph = testing::Must(RunLayout(std::move(graph), {}));
+  ASSERT_TRUE(ir::Verify(graph).ok()) << ir::Verify(graph).ToString();
+  const sbp::NdSbp whole{sbp::Sbp::Broadcast()};
+  for (int id : graph.order) {
+    const ir::Node& node = graph.nodes[id];
+    if (node.kind != ir::NodeKind::kOutput) continue;
+    EXPECT_TRUE(graph.values[node.inputs[0]].pinned) << node.name;
+    EXPECT_EQ(*graph.values[node.inputs[0]].nd_sbp, whole) << node.name;
+  }
+  EXPECT_EQ(ir::Print(testing::Must(ir::Parse(ir::Print(graph)))), ir::Print(graph));
+  graph = testing::Must(RunOrder(testing::Must(RunBoxing(std::move(graph), {}))));
+  ASSERT_TRUE(ir::Verify(graph).ok()) << ir::Verify(graph).ToString();
+  for (int id : graph.order) {
+    const ir::Node& node = graph.nodes[id];
+    if (node.kind == ir::NodeKind::kOutput) {
+      EXPECT_EQ(*graph.values[node.inputs[0]].nd_sbp, whole) << node.name;
+    }
+  }
+}
+
+// Which reader comes first, and in which layout, is all that lays a value without operands.
+TEST(PassesFromText, FreeValuesFollowTheirFirstReader) {
+  ir::Graph graph = testing::Must(ir::Parse(R"(
+graph 'free' world 2 micro_batches 1 nodes 7 values 6
+%0: float32[4,8]{S(0)} = input_0() 'x' #0 @placement(cpu, ranks=[0, 1]) forward
+%1: float32[4,8]{S(1)} = input_1() 'y' #1 @placement(cpu, ranks=[0, 1]) forward
+%2: float32[4,8] = full_2() {dtype=float32, shape=[4, 8], value=2.0} @placement(cpu, ranks=[0, 1]) forward
+%3: float32[4,8] = exp_3(%2) @placement(cpu, ranks=[0, 1]) forward
+%4: float32[4,8] = add_4(%1, %3) @placement(cpu, ranks=[0, 1]) forward
+%5: float32[4,8] = full_5() {dtype=float32, shape=[4, 8], value=2.0} @placement(cpu, ranks=[0, 1]) forward
+output_6(%4) #0 @placement(cpu, ranks=[0, 1]) forward
+)"));
+  graph = testing::Must(RunLayout(std::move(graph), {}));
+  ASSERT_TRUE(ir::Verify(graph).ok()) << ir::Verify(graph).ToString();
+  for (int value : {2, 3, 4}) {
+    EXPECT_EQ(graph.values[value].nd_sbp->ToString(), "(S(1))") << "%" << value;
+  }
+  EXPECT_EQ(graph.values[5].nd_sbp->ToString(), "(B)");
+}
+
 // What the compiler makes of a program does not depend on whether it came as text.
 TEST(PassesFromText, LowerToTheSamePlan) {
   for (const std::string program : {"dp2", "tp2", "pp2"}) {

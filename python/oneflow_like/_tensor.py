@@ -552,14 +552,16 @@ def __pos__(self):
     return self
 
 
+_clamp_numbers = Tensor.clamp
+
+
 @_method
 def clamp(self, min=None, max=None):
-    result = self
-    if min is not None:
-        result = _C.maximum(result, min)
-    if max is not None:
-        result = _C.minimum(result, max)
-    return result
+    """The elements, limited to bounds that are numbers or tensors."""
+    if not isinstance(min, Tensor) and not isinstance(max, Tensor):
+        return _clamp_numbers(self, min, max)
+    result = self if min is None else _C.maximum(self, min)
+    return result if max is None else _C.minimum(result, max)
 
 
 @_method

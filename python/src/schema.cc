@@ -60,7 +60,11 @@ nb::dict Schema(const op::OpDef& def) {
     entry["optional"] = attr.optional;
     attrs.append(entry);
   }
+  nb::list dtypes;  // of the first operand, where the CPU has a kernel
+  for (DType dtype : AllDTypes())
+    if (!def.Providers(DeviceKind::kCpu, dtype).empty()) dtypes.append(DTypeName(dtype));
   nb::dict schema;
+  schema["dtypes"] = dtypes;
   schema["name"] = def.name;
   schema["doc"] = def.doc;
   nb::list signatures;

@@ -101,7 +101,10 @@ def test_the_checks_can_fail():
 def cases():
     for schema in RULES:
         for index, sample in enumerate(_C.op_samples(schema["name"])):
-            if any(d.is_floating_point for d, _ in sample["inputs"]):
+            # Of a cast to a half type differences see the steps of its rounding.
+            rounds = sample["attrs"].get("dtype") in (flow.float16, flow.bfloat16,
+                                                      flow.float8_e4m3fn, flow.float8_e5m2)
+            if any(d.is_floating_point for d, _ in sample["inputs"]) and not rounds:
                 yield schema["name"], index
 
 

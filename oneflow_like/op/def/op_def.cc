@@ -260,8 +260,22 @@ Result<std::vector<sbp::NdSignature>> OpDef::Signatures(std::span<const TensorMe
   };
   const sbp::RuleOf rule_of = [&](std::span<const Shape> ins, std::span<const Shape> outs,
                                   int64_t parts) { return Rule(ins, outs, given, parts); };
-  return sbp::DeriveNdSignatures(rule_of, shapes_of(input_metas), shapes_of(output_metas),
-                                 hierarchy);
+  OFL_ASSIGN(auto all, sbp::DeriveNdSignatures(rule_of, shapes_of(input_metas),
+                                               shapes_of(output_metas), hierarchy));
+  // Rules see no dtypes. Narrow integers wrap in ordinary use, and what wraps keeps no order.
+  const auto loses_order = [&](const sbp::NdSignature& signature) {
+    for (size_t i = 0; i < input_metas.size(); ++i) {
+      const DType dtype = input_metas[i].dtype;
+      if (!IsInteger(dtype) || DTypeSize(dtype) >= sizeof(int32_t)) continue;
+      for (int axis = 0; axis < signature.inputs[i].rank(); ++axis) {
+        const sbp::Sbp symbol = signature.inputs[i][axis];
+        if (symbol.is_partial() && symbol.reduce_op() != sbp::ReduceOp::kSum) return true;
+      }
+    }
+    return false;
+  };
+  std::erase_if(all, loses_order);
+  return all;
 }
 
 }  // namespace ofl::op

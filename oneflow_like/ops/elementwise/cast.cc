@@ -1,25 +1,34 @@
 // cast: the same values in another dtype.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "oneflow_like/ops/elementwise/elementwise.h"
+#include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
 namespace {
 
 // Conversions the language leaves undefined (NaN or too large for an integer) get fixed values,
 // so that every rank and every vector width agree: NaN becomes 0, the rest the nearest bound.
-template <class In, class Out>
-struct CastFn {
-  OFL_INLINE Out operator()(In x) const {
-    if constexpr (std::is_same_v<Out, bool>) {
+// `low` and `high` are the bounds of the dtype that is stored, not of the one computed in.
+template <class Out>
+struct Convert {
+  Out low, high;
+
+  template <class In>
+  OFL_FN Out operator()(In x) const {
+    if constexpr (math::kIsComplex<In> && math::kIsComplex<Out>) {
+      return Out(x);
+    } else if constexpr (std::is_same_v<Out, bool>) {
       return x != In(0);
+    } else if constexpr (math::kIsComplex<In>) {
+      return operator()(x.real());
+    } else if constexpr (math::kIsComplex<Out>) {
+      return Out(static_cast<typename Out::value_type>(x));
     } else if constexpr (std::is_floating_point_v<In> && std::is_integral_v<Out>) {
-      constexpr In kLow = static_cast<In>(std::numeric_limits<Out>::min());
-      constexpr In kHigh = static_cast<In>(std::numeric_limits<Out>::max());
       if (x != x) return Out(0);
-      if (x <= kLow) return std::numeric_limits<Out>::min();
-      if (x >= kHigh) return std::numeric_limits<Out>::max();
+      if (x <= static_cast<In>(low)) return low;
+      if (x >= static_cast<In>(high)) return high;
       return static_cast<Out>(x);
     } else {
       return static_cast<Out>(x);
@@ -27,22 +36,70 @@ struct CastFn {
   }
 };
 
-template <class In>
-Status RunCast(op::KernelContext& c) {
-  switch (c.outputs[0].meta.dtype) {
-    case DType::kFloat32: return RunUnary<CastFn<In, float>, In, float>(c);
-    case DType::kFloat64: return RunUnary<CastFn<In, double>, In, double>(c);
-    case DType::kInt64: return RunUnary<CastFn<In, int64_t>, In, int64_t>(c);
-    case DType::kInt32: return RunUnary<CastFn<In, int32_t>, In, int32_t>(c);
-    case DType::kUInt8: return RunUnary<CastFn<In, uint8_t>, In, uint8_t>(c);
-    case DType::kInt8: return RunUnary<CastFn<In, int8_t>, In, int8_t>(c);
-    case DType::kBool: return RunUnary<CastFn<In, bool>, In, bool>(c);
-    default:
-      return Error(Code::kUnimplemented)
-             << "[cast] no cpu kernel from " << DTypeName(c.inputs[0].meta.dtype) << " to "
-             << DTypeName(c.outputs[0].meta.dtype);
+// Into float on the way to a half type: what float cannot hold is marked in its last bit, so that
+// the second rounding sees on which side of a tie the number lies.
+struct ToOdd {
+  OFL_FN float operator()(double x) const { return RoundToOdd(x); }
+  OFL_FN float operator()(int32_t x) const { return RoundToOdd(static_cast<double>(x)); }
+  OFL_FN float operator()(int64_t x) const {
+    // A double holds the upper 52 bits; one more says whether any below is set.
+    const bool large = x > (int64_t{1} << 52) || x < -(int64_t{1} << 52);
+    const int64_t marked = (x & ~int64_t{0xfff}) | ((x & 0xfff) != 0 ? 0x800 : 0);
+    return RoundToOdd(static_cast<double>(large ? marked : x));
+  }
+  OFL_FN float operator()(std::complex<double> x) const { return RoundToOdd(x.real()); }
+};
+
+template <class Out>
+Out BoundOf(DType stored, bool upper) {
+  const auto pick = [&](auto v) {
+    using L = std::numeric_limits<decltype(v)>;
+    return static_cast<Out>(upper ? L::max() : L::lowest());
+  };
+  switch (stored) {
+    case DType::kInt8: return pick(int8_t{});
+    case DType::kUInt8: return pick(uint8_t{});
+    case DType::kInt16: return pick(int16_t{});
+    case DType::kInt32: return pick(int32_t{});
+    case DType::kInt64: return pick(int64_t{});
+    default: return Out(0);
   }
 }
+
+template <class In, class Out>
+void RunConvert(device::Stream* stream, const op::TensorView& from, const op::TensorView& to) {
+  const RowInput input{&from};
+  const DType stored = to.meta.dtype;
+  constexpr bool kMayRoundTwice = std::is_same_v<In, double> || std::is_same_v<In, int32_t> ||
+                                  std::is_same_v<In, int64_t> ||
+                                  std::is_same_v<In, std::complex<double>>;
+  if constexpr (kMayRoundTwice && std::is_same_v<Out, float>) {
+    if (stored != DType::kFloat32) {
+      const ToOdd to_odd;
+      return RunRow(stream, kRowOf<ToOdd, In>, &to_odd, {&input, 1}, to);
+    }
+  }
+  const Convert<Out> convert{BoundOf<Out>(stored, false), BoundOf<Out>(stored, true)};
+  RunRow(stream, kRowOf<Convert<Out>, In>, &convert, {&input, 1}, to);
+}
+
+constexpr DTypeSet kEvery = kNumbers | kBools | kFloat8s;
+
+template <class In>
+Status ConvertFrom(device::Stream* stream, const op::TensorView& from, const op::TensorView& to) {
+  switch (ComputeTypeOf(to.meta.dtype)) {
+    case DType::kFloat32: RunConvert<In, float>(stream, from, to); break;
+    case DType::kFloat64: RunConvert<In, double>(stream, from, to); break;
+    case DType::kInt32: RunConvert<In, int32_t>(stream, from, to); break;
+    case DType::kInt64: RunConvert<In, int64_t>(stream, from, to); break;
+    case DType::kBool: RunConvert<In, bool>(stream, from, to); break;
+    case DType::kComplex64: RunConvert<In, std::complex<float>>(stream, from, to); break;
+    default: RunConvert<In, std::complex<double>>(stream, from, to); break;
+  }
+  return Status::Ok();
+}
+
+Status RunCast(op::KernelContext& c) { return CastElements(c.stream, c.inputs[0], c.outputs[0]); }
 
 Status InferCast(op::InferContext& c) {
   c.AddOutput({c.attr<DType>("dtype"), c.input(0).shape});
@@ -53,12 +110,13 @@ Status InferCast(op::InferContext& c) {
 // wraps each part. The order of values survives, except into bool and narrower integers.
 // The rule sees no dtypes of inputs; the gradient's cast back therefore boxes first.
 std::string CastRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
-  return IsFloating(attrs.Get<DType>("dtype")) ? "(...)->(...); monotone 0" : "(...)->(...)";
+  const DType to = attrs.Get<DType>("dtype");
+  return IsFloating(to) && !IsFloat8(to) ? "(...)->(...); monotone 0" : "(...)->(...)";
 }
 
 void GradCast(op::GradContext& c) {
   const DType from = c.inputs[0]->meta().dtype;
-  if (!IsFloating(from) || !IsFloating(c.attrs.Get<DType>("dtype"))) return;
+  if (!IsDifferentiable(from) || !IsDifferentiable(c.attrs.Get<DType>("dtype"))) return;
   c.Set(0, c.b.Call("cast", {c.grads[0]}, {{"dtype", from}}));
 }
 
@@ -77,16 +135,38 @@ std::vector<op::Sample> CastSamples() {
   add(DType::kBool, {5, 3}, DType::kFloat32);
   add(DType::kBool, {4}, DType::kInt64);
   add(DType::kUInt8, {4}, DType::kInt64);
+  for (DType d : ListOf(kEvery)) {
+    add(d, {7}, DType::kFloat32);
+    add(DType::kFloat64, {7}, d);
+  }
+  add(DType::kComplex64, {4}, DType::kComplex128);
+  add(DType::kBFloat16, {4}, DType::kFloat16);
   return samples;
 }
 
 }  // namespace
 
+Status CastElements(device::Stream* stream, const op::TensorView& from, const op::TensorView& to) {
+  if (from.meta.dtype == to.meta.dtype) {
+    CopyElements(stream, from, to);
+    return Status::Ok();
+  }
+  switch (ComputeTypeOf(from.meta.dtype)) {
+    case DType::kFloat32: return ConvertFrom<float>(stream, from, to);
+    case DType::kFloat64: return ConvertFrom<double>(stream, from, to);
+    case DType::kInt32: return ConvertFrom<int32_t>(stream, from, to);
+    case DType::kInt64: return ConvertFrom<int64_t>(stream, from, to);
+    case DType::kBool: return ConvertFrom<bool>(stream, from, to);
+    case DType::kComplex64: return ConvertFrom<std::complex<float>>(stream, from, to);
+    default: return ConvertFrom<std::complex<double>>(stream, from, to);
+  }
+}
+
 OFL_OP(cast) {
   op.Doc(
         "input converted to `dtype`. Floats into integers: towards zero, NaN to 0, too large\n"
         "values to the nearest bound; integers into narrower ones wrap. Into bool: whether it\n"
-        "differs from 0.")
+        "differs from 0. A half type is rounded once; of complex numbers the real part is left.")
       .In("input")
       .Out("output")
       .Attr("dtype", op::AttrType::kDType)
@@ -94,13 +174,8 @@ OFL_OP(cast) {
       .Sbp(CastRule)
       .Grad(GradCast)
       .Traits({op::Trait::kElementwise})
-      .Cpu(DType::kFloat32, RunCast<float>)
-      .Cpu(DType::kFloat64, RunCast<double>)
-      .Cpu(DType::kInt64, RunCast<int64_t>)
-      .Cpu(DType::kInt32, RunCast<int32_t>)
-      .Cpu(DType::kUInt8, RunCast<uint8_t>)
-      .Cpu(DType::kInt8, RunCast<int8_t>)
-      .Cpu(DType::kBool, RunCast<bool>)
+      .Strided()
+      .Oracle("cast(input, dtype)")
       .Py("cast(input, /, dtype)")
       .Samples(CastSamples)
       .Unclaimed("P->P", "only into a wider floating dtype, which the rule does not see")
@@ -113,6 +188,7 @@ OFL_OP(cast) {
             Code::kTypeMismatch,
             "attribute 'dtype' has the wrong type: got 1; expected a value of type "
             "dtype"}});
+  for (DType dtype : AllDTypes()) op.Cpu(dtype, RunCast);
 }
 
 }  // namespace ofl::ops

@@ -1,53 +1,48 @@
 // gelu and its gradient.
-#include <cmath>
-
-#include "device/cpu/simd_math.h"
-#include "oneflow_like/ops/elementwise/elementwise.h"
+#include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
 namespace {
-
-namespace simd = device::simd;
 
 constexpr double kInvSqrt2 = 0.70710678118654752440;
 constexpr double kInvSqrt2Pi = 0.39894228040143267794;
 constexpr double kSqrt2OverPi = 0.79788456080286535588;
 constexpr double kCubic = 0.044715;  // of the tanh form
 
-struct GeluFn {
+struct Gelu {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return T(0.5) * x * (T(1) + simd::Erf(x * T(kInvSqrt2)));
+  OFL_FN T operator()(T x) const {
+    return T(0.5) * x * (T(1) + math::Erf(x * T(kInvSqrt2)));
   }
 };
-struct GeluTanhFn {
+struct GeluTanh {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
+  OFL_FN T operator()(T x) const {
     const T u = T(kSqrt2OverPi) * x * (T(1) + T(kCubic) * x * x);
-    return T(0.5) * x * (T(1) + simd::Tanh(u));
+    return T(0.5) * x * (T(1) + math::Tanh(u));
   }
 };
 // Past it the density of both forms is 0 and the distribution function 0 or 1. Keeps NaN.
 template <class T>
-OFL_INLINE T Clamped(T x) {
+OFL_FN T Clamped(T x) {
   const T t = x > T(40) ? T(40) : x;
   return t < T(-40) ? T(-40) : t;
 }
-struct GeluGradFn {
+struct GeluSlope {
   template <class T>
-  OFL_INLINE T operator()(T dy, T input) const {
+  OFL_FN T operator()(T dy, T input) const {
     const T x = Clamped(input);
-    const T e = simd::ExpNegative(T(-0.5) * x * x);
-    const T cdf = T(0.5) * (T(1) + simd::ErfWithExp(x * T(kInvSqrt2), e));
+    const T e = math::ExpNegative(T(-0.5) * x * x);
+    const T cdf = T(0.5) * (T(1) + math::ErfWithExp(x * T(kInvSqrt2), e));
     return dy * (cdf + x * T(kInvSqrt2Pi) * e);
   }
 };
-struct GeluTanhGradFn {
+struct GeluTanhSlope {
   template <class T>
-  OFL_INLINE T operator()(T dy, T input) const {
+  OFL_FN T operator()(T dy, T input) const {
     const T x = Clamped(input);
     const T xx = x * x;
-    const T t = simd::Tanh(T(kSqrt2OverPi) * x * (T(1) + T(kCubic) * xx));
+    const T t = math::Tanh(T(kSqrt2OverPi) * x * (T(1) + T(kCubic) * xx));
     const T du = T(kSqrt2OverPi) * (T(1) + T(3 * kCubic) * xx);
     return dy * (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * du);
   }
@@ -56,7 +51,7 @@ struct GeluTanhGradFn {
 bool IsTanh(const Attrs& attrs) { return attrs.Get<std::string>("approximate") == "tanh"; }
 
 Status CheckForm(const op::InferContext& c) {
-  OFL_TRY(RequireNumbers(c, 0, Numbers::kFloat));
+  OFL_TRY(RequireIn(c, 0, kFloats));
   const std::string& form = c.attr<std::string>("approximate");
   OFL_ENSURE(form == "none" || form == "tanh", Code::kInvalidArgument)
       << "approximate is unknown; expected 'none' or 'tanh'";
@@ -79,12 +74,12 @@ Status InferGeluGrad(op::InferContext& c) {
 
 template <class T>
 Status RunGelu(op::KernelContext& c) {
-  return IsTanh(*c.attrs) ? RunUnary<GeluTanhFn, T, T>(c) : RunUnary<GeluFn, T, T>(c);
+  return IsTanh(*c.attrs) ? RunFunctor<GeluTanh, T>(c) : RunFunctor<Gelu, T>(c);
 }
 
 template <class T>
 Status RunGeluGrad(op::KernelContext& c) {
-  return IsTanh(*c.attrs) ? RunBinary<GeluTanhGradFn, T, T>(c) : RunBinary<GeluGradFn, T, T>(c);
+  return IsTanh(*c.attrs) ? RunFunctor<GeluTanhSlope, T, T>(c) : RunFunctor<GeluSlope, T, T>(c);
 }
 
 // The second derivative, as a composition: it is rare, so no kernel of its own.
@@ -114,6 +109,10 @@ std::vector<op::Sample> GeluSamples(int operands) {
       const std::vector<TensorMeta> inputs(operands, {DType::kFloat32, s});
       samples.push_back({inputs, {{"approximate", std::string(form)}}, -2, 2, form});
     }
+    for (DType d : {DType::kFloat64, DType::kFloat16, DType::kBFloat16}) {
+      const std::vector<TensorMeta> inputs(operands, {d, {7}});
+      samples.push_back({inputs, {{"approximate", std::string(form)}}, -2, 2, form});
+    }
   }
   return samples;
 }
@@ -134,8 +133,11 @@ OFL_OP(gelu) {
       })
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0)
-      .Cpu(DType::kFloat32, RunGelu<float>)
-      .Cpu(DType::kFloat64, RunGelu<double>)
+      .Promote(op::Promotion::kFloat)
+      .Strided()
+      .Oracle(
+          "0.5 * input * (1 + (np.tanh(0.7978845608028654 * (input + 0.044715 * input ** 3)) "
+          "if approximate == 'tanh' else erf(input / 2 ** 0.5)))")
       .Py("gelu(input, /, *, approximate='none')")
       .Samples([] { return GeluSamples(1); })
       .ErrorSamples({{{{DType::kFloat32, {2}}},
@@ -146,6 +148,7 @@ OFL_OP(gelu) {
                       {{"approximate", std::string("none")}},
                       Code::kTypeMismatch,
                       "not a floating dtype"}});
+  ForEachDType<kFloats>([&]<class T>(DType dtype) { op.Cpu(dtype, RunGelu<T>); });
 }
 
 OFL_OP(gelu_grad) {
@@ -166,14 +169,15 @@ OFL_OP(gelu_grad) {
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0)
       .InPlace(0, 1)
-      .Cpu(DType::kFloat32, RunGeluGrad<float>)
-      .Cpu(DType::kFloat64, RunGeluGrad<double>)
+      .Strided()
+      .Oracle("gelu_grad(grad, input, approximate)")
       .Py("gelu_grad(grad, input, /, *, approximate='none')")
       .Samples([] { return GeluSamples(2); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
                       {{"approximate", std::string("none")}},
                       Code::kInvalidArgument,
                       "expected one shape and dtype"}});
+  ForEachDType<kFloats>([&]<class T>(DType dtype) { op.Cpu(dtype, RunGeluGrad<T>); });
 }
 
 }  // namespace ofl::ops

@@ -1,339 +1,325 @@
 // Functions of one element.
-#include <cmath>
-
-#include "device/cpu/simd_math.h"
-#include "oneflow_like/ops/elementwise/elementwise.h"
+#include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
 namespace {
 
-namespace simd = device::simd;
-
-struct NegFn {
+struct Neg {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
+  OFL_FN T operator()(T x) const {
     return static_cast<T>(-x);
   }
 };
-struct ExpFn {
+struct Exp {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return simd::Exp(x);
+  OFL_FN T operator()(T x) const {
+    return math::Exp(x);
   }
 };
-struct LogFn {
+struct Log {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return simd::Log(x);
+  OFL_FN T operator()(T x) const {
+    return math::Log(x);
   }
 };
-struct SqrtFn {
+struct Sqrt {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return std::sqrt(x);
+  OFL_FN T operator()(T x) const {
+    return math::Sqrt(x);
   }
 };
-struct RsqrtFn {
+struct Rsqrt {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return T(1) / std::sqrt(x);
+  OFL_FN T operator()(T x) const {
+    return T(1) / math::Sqrt(x);
   }
 };
-struct SquareFn {
+struct Square {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return static_cast<T>(x * x);
+  OFL_FN T operator()(T x) const {
+    return math::Mul(x, x);
   }
 };
-struct AbsFn {
+struct Abs {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
-    return x < 0 ? static_cast<T>(-x) : x;
+  OFL_FN auto operator()(T x) const {
+    return math::Abs(x);
   }
 };
-struct SignFn {
+struct Sign {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
+  OFL_FN T operator()(T x) const {
     return x > T(0) ? T(1) : (x < T(0) ? T(-1) : (x == T(0) ? T(0) : x));
   }
 };
-struct TanhFn {
+struct Tanh {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return simd::Tanh(x);
+  OFL_FN T operator()(T x) const {
+    return math::Tanh(x);
   }
 };
-struct SigmoidFn {
+struct Sigmoid {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return simd::Sigmoid(x);
+  OFL_FN T operator()(T x) const {
+    return math::Sigmoid(x);
   }
 };
 // NaN stays, as in torch.
-struct ReluFn {
+struct Relu {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
+  OFL_FN T operator()(T x) const {
     return x < T(0) ? T(0) : x;
   }
 };
-struct NotFn {
-  OFL_INLINE bool operator()(bool x) const { return !x; }
+struct Not {
+  OFL_FN bool operator()(bool x) const { return !x; }
 };
-struct SameFn {
+struct Conjugate {
   template <class T>
-  OFL_INLINE T operator()(T x) const {
-    return x;
+  OFL_FN T operator()(T x) const {
+    return math::Conj(x);
   }
 };
-// Gradients that are one pass of their own: dy first, then what the forward kept.
-struct TanhGradFn {
+struct Real {
   template <class T>
-  OFL_INLINE T operator()(T dy, T y) const {
-    return dy * (T(1) - y * y);
+  OFL_FN auto operator()(T x) const {
+    return x.real();
   }
 };
-struct SigmoidGradFn {
+struct Imag {
   template <class T>
-  OFL_INLINE T operator()(T dy, T y) const {
-    return dy * y * (T(1) - y);
+  OFL_FN auto operator()(T x) const {
+    return x.imag();
+  }
+};
+struct TanhSlope {
+  template <class T>
+  OFL_FN T operator()(T dy, T y) const {
+    return math::Mul(dy, math::Conj(static_cast<T>(T(1) - math::Mul(y, y))));
+  }
+};
+struct SigmoidSlope {
+  template <class T>
+  OFL_FN T operator()(T dy, T y) const {
+    return math::Mul(math::Mul(dy, math::Conj(y)), math::Conj(static_cast<T>(T(1) - y)));
   }
 };
 // NaN of the output lets the gradient through, as in torch.
-struct ReluGradFn {
+struct ReluSlope {
   template <class T>
-  OFL_INLINE T operator()(T dy, T y) const {
+  OFL_FN T operator()(T dy, T y) const {
     return y <= T(0) ? T(0) : dy;
   }
 };
 
-template <Numbers kNumbers>
-Status InferSame(op::InferContext& c) {
-  OFL_TRY(RequireNumbers(c, 0, kNumbers));
-  c.AddOutput(c.input(0));
-  return Status::Ok();
-}
-
-Status InferGrad(op::InferContext& c) {
-  OFL_TRY(RequireNumbers(c, 0, Numbers::kFloat));
-  OFL_ENSURE(c.input(0) == c.input(1), Code::kInvalidArgument)
-      << "the operands differ; expected one shape and dtype";
-  c.AddOutput(c.input(0));
-  return Status::Ok();
-}
-
-op::OpDefBuilder& Unary(op::OpDefBuilder& op, const char* doc, const std::string& rule) {
-  return op.Doc(doc)
-      .In("input")
-      .Out("output")
-      .Sbp("(...)->(...)" + rule)
-      .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0);
-}
-
-template <class F>
-void FloatUnary(op::OpDefBuilder& op, const char* doc, const std::string& rule, double low = -2,
-                double high = 2) {
-  Unary(op, doc, rule)
-      .Infer(InferSame<Numbers::kFloat>)
-      .Cpu(DType::kFloat32, RunUnary<F, float, float>)
-      .Cpu(DType::kFloat64, RunUnary<F, double, double>)
-      .Samples([low, high] { return UnarySamples({DType::kFloat32, DType::kFloat64}, low, high); })
-      .ErrorSamples({{{{DType::kInt64, {2}}},
-                      {},
-                      Code::kTypeMismatch,
-                      "int64 is not a floating dtype: got input: int64[2]; expected float32"}});
-}
-
-template <class F>
-void NumberUnary(op::OpDefBuilder& op, const char* doc, const std::string& rule) {
-  Unary(op, doc, rule)
-      .Infer(InferSame<Numbers::kNumber>)
-      .Cpu(DType::kFloat32, RunUnary<F, float, float>)
-      .Cpu(DType::kFloat64, RunUnary<F, double, double>)
-      .Cpu(DType::kInt64, RunUnary<F, int64_t, int64_t>)
-      .Cpu(DType::kInt32, RunUnary<F, int32_t, int32_t>)
-      .Samples([] { return UnarySamples({DType::kFloat32, DType::kInt64}); })
-      .ErrorSamples({{{{DType::kBool, {2}}},
-                      {},
-                      Code::kTypeMismatch,
-                      "bool is not a number: got input: bool[2]"}});
-}
-
-template <class F>
-void GradKernel(op::OpDefBuilder& op, const char* doc) {
-  op.Doc(doc)
-      .In("grad")
-      .In("output")
-      .Out("input_grad")
-      .Infer(InferGrad)
-      .Sbp("(...),(...)->(...); linear 0")
-      .Traits({op::Trait::kElementwise})
-      .InPlace(0, 0)
-      .InPlace(0, 1)
-      .Unclaimed("P(max),B->P(max)", "a gradient is a sum and never an extreme")
-      .Unclaimed("P(min),B->P(min)", "a gradient is a sum and never an extreme")
-      .Cpu(DType::kFloat32, RunBinary<F, float, float>)
-      .Cpu(DType::kFloat64, RunBinary<F, double, double>)
-      .Samples([] {
-        std::vector<op::Sample> samples;
-        for (const Shape& s : {Shape{5, 3}, Shape{}, Shape{0, 2}})
-          samples.push_back({{{DType::kFloat32, s}, {DType::kFloat32, s}}, {}, -1, 1, ""});
-        return samples;
-      })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "expected one shape and dtype"}});
+// The way of |x|: its sign, or z / |z|, and 0 at 0.
+op::Value Direction(op::GradContext& c) {
+  const op::Value& x = c.inputs[0];
+  if (!IsComplex(x->meta().dtype)) return c.b.Call("sign", {x});
+  const op::Value size = CastTo(c.b, c.outputs[0], x->meta().dtype);
+  const op::Value none = c.b.Call("zeros_like", {x});
+  const op::Value one = c.b.Call("ones_like", {x});
+  const op::Value safe = c.b.Call("where", {c.b.Call("eq", {size, none}), one, size});
+  return c.b.Call("div", {x, safe});
 }
 
 op::Value CallOutputGrad(op::GradContext& c, const char* name) {
   return c.b.Call(name, {c.grads[0], c.outputs[0]});
 }
 
+// Of grad * conj(f(y)): the second factor takes part conjugated.
+void GradOfSlope(op::GradContext& c, const char* name, const op::Value& slope) {
+  if (c.Needs(0)) c.Set(0, c.b.Call(name, {c.grads[0], Conj(c.b, c.inputs[1])}));
+  if (!c.Needs(1)) return;
+  const op::Value both = Mul(c.b, Conj(c.b, c.grads[0]), c.inputs[0]);
+  c.Set(1, Mul(c.b, both, Conj(c.b, slope)));
+}
+
 }  // namespace
 
 OFL_OP(neg) {
-  NumberUnary<NegFn>(op, "The negative -input.", "; linear 0; antitone 0");
+  Unary<Neg, kNumbers>(op, "The negative -input.", "; linear 0; antitone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
+      .Oracle("-input")
       .Py("neg(input, /)")
       .Method("neg")
       .Dunder("__neg__");
 }
 
 OFL_OP(exp) {
-  FloatUnary<ExpFn>(op, "e to the power of input.", "; monotone 0");
-  op.Grad([](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], c.outputs[0])); })
+  Unary<Exp, kFloats | kComplexes>(op, "e to the power of input.", "; monotone 0");
+  op.Grad([](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, c.outputs[0]))); })
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("np.exp(input)")
       .Py("exp(input, /)")
       .Method("exp");
 }
 
 OFL_OP(log) {
-  FloatUnary<LogFn>(op, "The natural logarithm; -inf at 0, NaN below.", "; monotone 0", 1, 4);
-  op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], c.inputs[0]})); })
+  Unary<Log, kFloats | kComplexes>(op, "The natural logarithm; -inf at 0, NaN below.",
+                                   "; monotone 0", {1, 4});
+  op.Grad(
+        [](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[0])})); })
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("np.log(input)")
       .Py("log(input, /)")
       .Method("log");
 }
 
 OFL_OP(sqrt) {
-  FloatUnary<SqrtFn>(op, "The square root; NaN below 0.", "; monotone 0", 1, 4);
+  Unary<Sqrt, kFloats | kComplexes>(op, "The square root; NaN below 0.", "; monotone 0", {1, 4});
   op.Grad([](op::GradContext& c) {
-      c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), c.outputs[0]}));
+      c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), Conj(c.b, c.outputs[0])}));
     })
+      .Oracle("np.sqrt(input)")
       .Py("sqrt(input, /)")
       .Method("sqrt");
 }
 
 OFL_OP(rsqrt) {
-  FloatUnary<RsqrtFn>(op, "1 over the square root.", "; antitone 0", 1, 4);
+  Unary<Rsqrt, kFloats | kComplexes>(op, "1 over the square root.", "; antitone 0", {1, 4});
   op.Grad([](op::GradContext& c) {
       const op::Value cube = Mul(c.b, c.outputs[0], c.b.Call("square", {c.outputs[0]}));
-      c.Set(0, MulScalar(c.b, Mul(c.b, c.grads[0], cube), -0.5));
+      c.Set(0, MulScalar(c.b, Mul(c.b, c.grads[0], Conj(c.b, cube)), -0.5));
     })
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("1 / np.sqrt(input)")
       .Py("rsqrt(input, /)")
       .Method("rsqrt");
 }
 
 OFL_OP(square) {
-  NumberUnary<SquareFn>(op, "input times itself.", "");
+  Unary<Square, kNumbers>(op, "input times itself.");
   op.Grad([](op::GradContext& c) {
-      c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, c.inputs[0], 2.0)));
+      c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, Conj(c.b, c.inputs[0]), 2.0)));
     })
+      .Oracle("input * input")
       .Py("square(input, /)")
       .Method("square");
 }
 
 OFL_OP(abs) {
-  NumberUnary<AbsFn>(op, "The absolute value.", "");
-  op.Grad(
-        [](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], c.b.Call("sign", {c.inputs[0]}))); })
+  Unary<Abs, kNumbers>(op, "The absolute value; of complex numbers a real one.");
+  op.Grad([](op::GradContext& c) {
+      const op::Value grad = CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype);
+      c.Set(0, Mul(c.b, grad, Direction(c)));
+    })
+      .Oracle("np.abs(input)")
       .Py("abs(input, /)")
       .Method("abs")
       .Dunder("__abs__");
 }
 
 OFL_OP(sign) {
-  NumberUnary<SignFn>(op, "-1, 0 or 1 by the sign of input; NaN stays.", "; monotone 0");
+  Unary<Sign, kReals>(op, "-1, 0 or 1 by the sign of input; NaN stays.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("zeros_like", {c.grads[0]})); })
+      .Oracle("np.sign(input)")
       .Py("sign(input, /)")
       .Method("sign");
 }
 
 OFL_OP(tanh) {
-  FloatUnary<TanhFn>(op, "The hyperbolic tangent.", "; monotone 0");
+  Unary<Tanh, kFloats | kComplexes>(op, "The hyperbolic tangent.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "tanh_grad")); })
+      .Oracle("np.tanh(input)")
       .Py("tanh(input, /)")
       .Method("tanh");
 }
 
 OFL_OP(sigmoid) {
-  FloatUnary<SigmoidFn>(op, "1 / (1 + exp(-input)).", "; monotone 0");
+  Unary<Sigmoid, kFloats | kComplexes>(op, "1 / (1 + exp(-input)).", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "sigmoid_grad")); })
+      .Oracle("1 / (1 + np.exp(-input))")
       .Py("sigmoid(input, /)")
       .Method("sigmoid");
 }
 
 OFL_OP(relu) {
-  NumberUnary<ReluFn>(op, "input where it is positive, else 0; NaN stays.", "; monotone 0");
+  Unary<Relu, kReals>(op, "input where it is positive, else 0; NaN stays.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "relu_grad")); })
+      .Oracle("np.where(input < 0, input.dtype.type(0), input)")
       .Py("relu(input, /)")
       .Method("relu");
 }
 
 OFL_OP(logical_not) {
-  Unary(op, "True where input is false.", "; antitone 0")
-      .Infer(InferSame<Numbers::kBool>)
-      .NotDifferentiable("bool has no gradient")
-      .Cpu(DType::kBool, RunUnary<NotFn, bool, bool>)
-      .Samples([] { return UnarySamples({DType::kBool}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}}, {}, Code::kTypeMismatch, "is not bool"}})
+  Unary<Not, kBools>(op, "True where input is false.", "; antitone 0");
+  op.NotDifferentiable("bool has no gradient")
+      .Oracle("~input")
       .Py("logical_not(input, /)")
       .Method("logical_not")
       .Dunder("__invert__");
 }
 
+OFL_OP(conj) {
+  Unary<Conjugate, kNumbers>(op, "The complex conjugate; a copy of real numbers.", "; linear 0");
+  op.Grad([](op::GradContext& c) { c.Set(0, Conj(c.b, c.grads[0])); })
+      .Unclaimed("P(max)->P(max)", "of real numbers alone, which are not conjugated")
+      .Unclaimed("P(min)->P(min)", "of real numbers alone, which are not conjugated")
+      .Oracle("np.conj(input)")
+      .Py("conj(input, /)")
+      .Method("conj");
+}
+
+OFL_OP(real) {
+  Unary<Real, kComplexes>(op, "The real parts of complex numbers.", "; linear 0");
+  op.Grad([](op::GradContext& c) { c.Set(0, CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype)); })
+      .Oracle("input.real")
+      .Py("real(input, /)");
+}
+
+OFL_OP(imag) {
+  Unary<Imag, kComplexes>(op, "The imaginary parts of complex numbers.", "; linear 0");
+  op.Grad([](op::GradContext& c) {
+      const op::Value grad = CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype);
+      c.Set(0, MulScalar(c.b, grad, std::complex<double>(0, 1)));
+    })
+      .Oracle("input.imag")
+      .Py("imag(input, /)");
+}
+
 OFL_OP(identity) {
-  Unary(op, "A copy of input.", "; linear 0; monotone 0")
-      .Infer(InferSame<Numbers::kAny>)
+  constexpr DTypeSet kAny = kNumbers | kBools | kFloat8s;
+  DescribeUnary(op, kAny, "A copy of input.", "; linear 0; monotone 0", {});
+  op.Infer(InferUnaryOf<kAny, Gives::kSame>)
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
-      .Samples([] { return UnarySamples({DType::kFloat32, DType::kInt64, DType::kInt32}); })
+      .Oracle("input")
       .Py("clone(input, /)")
       .Method("clone");
-  CpuForAllTypes(op, [](op::KernelContext& c) {
-    c.stream->Copy(c.outputs[0].as<std::byte>(), c.inputs[0].as<std::byte>(),
-                   c.outputs[0].meta.bytes());
-    return Status::Ok();
-  });
+  for (DType dtype : AllDTypes()) {
+    op.Cpu(dtype, [](op::KernelContext& c) {
+      CopyElements(c.stream, c.inputs[0], c.outputs[0]);
+      return Status::Ok();
+    });
+  }
 }
 
 OFL_OP(tanh_grad) {
-  GradKernel<TanhGradFn>(op, "grad * (1 - output^2): the gradient of tanh.");
-  op.Grad([](op::GradContext& c) {
-      if (c.Needs(0)) c.Set(0, c.b.Call("tanh_grad", {c.grads[0], c.inputs[1]}));
-      if (c.Needs(1)) {
-        const op::Value both = Mul(c.b, c.grads[0], c.inputs[0]);
-        c.Set(1, Mul(c.b, both, MulScalar(c.b, c.inputs[1], -2.0)));
-      }
-    }).Py("tanh_grad(grad, output, /)");
+  GradKernel<TanhSlope, kFloats | kComplexes>(op, "grad * conj(1 - output^2): of tanh.");
+  op.Grad(
+        [](op::GradContext& c) { GradOfSlope(c, "tanh_grad", MulScalar(c.b, c.inputs[1], -2.0)); })
+      .Oracle("grad * np.conj(1 - output * output)")
+      .Py("tanh_grad(grad, output, /)");
 }
 
 OFL_OP(sigmoid_grad) {
-  GradKernel<SigmoidGradFn>(op, "grad * output * (1 - output): the gradient of sigmoid.");
+  GradKernel<SigmoidSlope, kFloats | kComplexes>(op,
+                                                 "grad * conj(output (1 - output)): of sigmoid.");
   op.Grad([](op::GradContext& c) {
-      if (c.Needs(0)) c.Set(0, c.b.Call("sigmoid_grad", {c.grads[0], c.inputs[1]}));
-      if (c.Needs(1)) {
-        const op::Value both = Mul(c.b, c.grads[0], c.inputs[0]);
-        c.Set(1, Mul(c.b, both, AddScalar(c.b, MulScalar(c.b, c.inputs[1], -2.0), 1.0)));
-      }
-    }).Py("sigmoid_grad(grad, output, /)");
+      GradOfSlope(c, "sigmoid_grad", AddScalar(c.b, MulScalar(c.b, c.inputs[1], -2.0), 1.0));
+    })
+      .Oracle("grad * np.conj(output * (1 - output))")
+      .Py("sigmoid_grad(grad, output, /)");
 }
 
 OFL_OP(relu_grad) {
-  GradKernel<ReluGradFn>(op, "grad where output is positive, else 0: the gradient of relu.");
+  GradKernel<ReluSlope, kFloats>(op, "grad where output is positive, else 0: of relu.");
   op.Grad([](op::GradContext& c) {
       // Piecewise constant in the output.
       if (c.Needs(0)) c.Set(0, c.b.Call("relu_grad", {c.grads[0], c.inputs[1]}));
-    }).Py("relu_grad(grad, output, /)");
+    })
+      .Oracle("np.where(output <= 0, 0, grad)")
+      .Py("relu_grad(grad, output, /)");
 }
 
 }  // namespace ofl::ops

@@ -1,54 +1,34 @@
 // where: a choice between two tensors.
-#include "oneflow_like/ops/elementwise/elementwise.h"
+#include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
 namespace {
 
-template <class T>
-OFL_SIMD void WhereRow(const bool* cond, const T* a, const T* b, T* y, int64_t n) {
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    const T x = a[i], z = b[i];
-    y[i] = cond[i] ? x : z;
+struct Choose {
+  template <class T>
+  OFL_FN T operator()(bool condition, T a, T b) const {
+    return condition ? a : b;
   }
-}
-
-template <class T>
-void WhereStrided(const bool* cond, const T* a, const T* b, T* y, int64_t n, int64_t sc, int64_t sa,
-                  int64_t sb) {
-  for (int64_t i = 0; i < n; ++i) y[i] = cond[i * sc] ? a[i * sa] : b[i * sb];
-}
+};
 
 // `T` is any type of the element's size: values only move.
 template <class T>
-void WhereAll(op::KernelContext& c) {
-  const auto loop = MakeBroadcastLoop<3>(
-      c.outputs[0].meta.shape,
-      {c.inputs[0].meta.shape, c.inputs[1].meta.shape, c.inputs[2].meta.shape});
-  const int inner = loop.rank - 1;
-  const int64_t sc = loop.stride[0][inner], sa = loop.stride[1][inner], sb = loop.stride[2][inner];
-  const bool* cond = c.inputs[0].as<bool>();
-  const T* a = c.inputs[1].as<T>();
-  const T* b = c.inputs[2].as<T>();
-  T* y = c.outputs[0].as<T>();
-  Parallel(c.stream, c.outputs[0].numel(), kElementGrain, [&](int64_t begin, int64_t end) {
-    ForRows(loop, begin, end, [&](int64_t out, const std::array<int64_t, 3>& in, int64_t n) {
-      if (sc == 1 && sa == 1 && sb == 1) {
-        WhereRow(cond + in[0], a + in[1], b + in[2], y + out, n);
-      } else {
-        WhereStrided(cond + in[0], a + in[1], b + in[2], y + out, n, sc, sa, sb);
-      }
-    });
-  });
+constexpr Row ChooseRow(DType bits) {
+  return {Row3<Choose, T, bool, T, T>, 3, bits, {DType::kBool, bits, bits}};
 }
 
 Status RunWhere(op::KernelContext& c) {
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  switch (DTypeSize(c.outputs[0].meta.dtype)) {
-    case 1: WhereAll<uint8_t>(c); break;
-    case 2: WhereAll<uint16_t>(c); break;
-    case 4: WhereAll<uint32_t>(c); break;
-    default: WhereAll<uint64_t>(c); break;
+  static const Row kRows[] = {ChooseRow<uint8_t>(DType::kUInt8), ChooseRow<uint16_t>(DType::kInt16),
+                              ChooseRow<uint32_t>(DType::kInt32),
+                              ChooseRow<uint64_t>(DType::kInt64),
+                              ChooseRow<std::complex<double>>(DType::kComplex128)};
+  const DType bits = BitsOf(c.outputs[0].meta.dtype);
+  const DType storage[] = {DType::kBool, bits, bits, bits};
+  const Choose choose;
+  for (const Row& row : kRows) {
+    if (row.out != bits) continue;
+    const RowInput inputs[] = {{&c.inputs[0]}, {&c.inputs[1]}, {&c.inputs[2]}};
+    RunRow(c.stream, row, &choose, inputs, c.outputs[0], storage);
   }
   return Status::Ok();
 }
@@ -86,7 +66,9 @@ std::vector<op::Sample> WhereSamples() {
           {{{kB, {}}, {kF, {4}}, {kF, {4}}}, {}},
           {{{kB, {0, 3}}, {kF, {0, 3}}, {kF, {3}}}, {}},
           {{{kB, {5, 3}}, {DType::kInt64, {5, 3}}, {DType::kInt64, {5, 3}}}, {}},
-          {{{kB, {5}}, {kB, {5}}, {kB, {5}}}, {}}};
+          {{{kB, {5}}, {kB, {5}}, {kB, {5}}}, {}},
+          {{{kB, {5}}, {DType::kBFloat16, {5}}, {DType::kBFloat16, {5}}}, {}},
+          {{{kB, {5}}, {DType::kComplex128, {5}}, {DType::kComplex128, {5}}}, {}}};
 }
 
 }  // namespace
@@ -104,7 +86,9 @@ OFL_OP(where) {
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 1)
       .InPlace(0, 2)
+      .Strided()
       .Cpu(DType::kBool, RunWhere)
+      .Oracle("np.where(condition, input, other)")
       .Py("where(condition, input, other, /)")
       .Samples(WhereSamples)
       .Unclaimed("B,P(max),P(max)->P(max)", "rules have no joint form of monotone yet")

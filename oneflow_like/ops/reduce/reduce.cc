@@ -71,9 +71,9 @@ Status CheckDims(const op::InferContext& c) {
   return Status::Ok();
 }
 
-template <Numbers kNumbers, bool kNonEmpty>
+template <DTypeSet kSet, bool kNonEmpty>
 Status InferReduce(op::InferContext& c) {
-  OFL_TRY(RequireNumbers(c, 0, kNumbers));
+  OFL_TRY(RequireIn(c, 0, kSet));
   OFL_TRY(CheckDims(c));
   const Shape& in = c.input(0).shape;
   const auto reduce = ReducedAxes(c.attrs(), in.rank());
@@ -183,7 +183,7 @@ std::array<bool, kMaxRank> SumToAxes(const Shape& in, const Shape& out) {
 }
 
 Status InferSumTo(op::InferContext& c) {
-  OFL_TRY(RequireNumbers(c, 0, Numbers::kNumber));
+  OFL_TRY(RequireIn(c, 0, kReals));
   OFL_ASSIGN(const Shape out, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
   const Shape& in = c.input(0).shape;
   const auto back = BroadcastShapes(in, out);
@@ -289,7 +289,7 @@ void NumberKernels(op::OpDefBuilder& op) {
 
 OFL_OP(sum) {
   Reduction(op, "The sum over the axes `dim` (none given: all). Of an empty axis: 0.")
-      .Infer(InferReduce<Numbers::kNumber, false>)
+      .Infer(InferReduce<kReals, false>)
       .Sbp(SumRule)
       .Grad(GradSum)
       .Py("sum(input, /, dim=None, *, keepdim=False)")
@@ -302,7 +302,7 @@ OFL_OP(sum) {
 
 OFL_OP(mean) {
   Reduction(op, "The mean over the axes `dim` (none given: all). Of an empty axis: NaN.")
-      .Infer(InferReduce<Numbers::kFloat, false>)
+      .Infer(InferReduce<kFloats, false>)
       .Sbp(SumRule)
       .Grad(GradMean)
       .Cpu(DType::kFloat32, RunMean<float>)
@@ -315,7 +315,7 @@ OFL_OP(mean) {
 
 OFL_OP(amax) {
   Reduction(op, "The largest value over the axes `dim` (none given: all); NaN where one is NaN.")
-      .Infer(InferReduce<Numbers::kNumber, true>)
+      .Infer(InferReduce<kReals, true>)
       .Sbp(MaxRule)
       .Grad(GradExtreme)
       .Py("amax(input, /, dim=None, *, keepdim=False)")
@@ -327,7 +327,7 @@ OFL_OP(amax) {
 
 OFL_OP(amin) {
   Reduction(op, "The smallest value over the axes `dim` (none given: all); NaN where one is NaN.")
-      .Infer(InferReduce<Numbers::kNumber, true>)
+      .Infer(InferReduce<kReals, true>)
       .Sbp(MinRule)
       .Grad(GradExtreme)
       .Py("amin(input, /, dim=None, *, keepdim=False)")

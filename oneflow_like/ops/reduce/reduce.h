@@ -4,9 +4,11 @@
 // runs in kLanes interleaved lanes, runs in row-major order. Floating sums are kept in double.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <limits>
 
-#include "oneflow_like/ops/elementwise/elementwise.h"
+#include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
 

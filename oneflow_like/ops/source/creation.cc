@@ -3,32 +3,19 @@
 #include <cmath>
 #include <cstdint>
 
-#include "oneflow_like/ops/elementwise/elementwise.h"
+#include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
 namespace {
 
-template <class T>
-OFL_SIMD void FillLoop(T* y, T value, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = value;
-}
-
-template <class T>
-Status FillWith(op::KernelContext& c, const Scalar& value) {
-  T* y = c.outputs[0].as<T>();
-  const T element = value.As<T>();
-  Parallel(c.stream, c.outputs[0].numel(), kElementGrain,
-           [&](int64_t begin, int64_t end) { FillLoop(y + begin, element, end - begin); });
+Status RunFill(op::KernelContext& c) {
+  FillElements(c.stream, c.number("value"), c.outputs[0]);
   return Status::Ok();
 }
-
-template <class T>
-Status RunFill(op::KernelContext& c) {
-  return FillWith<T>(c, c.number("value"));
-}
-template <class T, int kValue>
+template <int kValue>
 Status RunConstant(op::KernelContext& c) {
-  return FillWith<T>(c, kValue);
+  FillElements(c.stream, kValue, c.outputs[0]);
+  return Status::Ok();
 }
 
 // Whether integers of `dtype` hold the number as it is.
@@ -88,28 +75,9 @@ std::string SourceRule(std::span<const Shape>, std::span<const Shape> out, const
   return "->(" + Labels("a", out[0].rank()) + ")";
 }
 
-template <template <class> class Kernel>
-void AllTypes(op::OpDefBuilder& op) {
-  op.Cpu(DType::kFloat32, Kernel<float>::Run)
-      .Cpu(DType::kFloat64, Kernel<double>::Run)
-      .Cpu(DType::kInt64, Kernel<int64_t>::Run)
-      .Cpu(DType::kInt32, Kernel<int32_t>::Run)
-      .Cpu(DType::kUInt8, Kernel<uint8_t>::Run)
-      .Cpu(DType::kInt8, Kernel<int8_t>::Run)
-      .Cpu(DType::kBool, Kernel<bool>::Run);
+void AllTypes(op::OpDefBuilder& op, op::KernelFn fn) {
+  for (DType dtype : AllDTypes()) op.Cpu(dtype, fn);
 }
-template <class T>
-struct FillKernel {
-  static Status Run(op::KernelContext& c) { return RunFill<T>(c); }
-};
-template <class T>
-struct ZeroKernel {
-  static Status Run(op::KernelContext& c) { return RunConstant<T, 0>(c); }
-};
-template <class T>
-struct OneKernel {
-  static Status Run(op::KernelContext& c) { return RunConstant<T, 1>(c); }
-};
 
 op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear) {
   return op.Doc(doc)
@@ -227,31 +195,8 @@ std::string BroadcastRule(std::span<const Shape> in, std::span<const Shape> out,
   return "(" + from + ")->(" + Labels("a", out[0].rank()) + "); linear 0; monotone 0";
 }
 
-template <class T>
-void BroadcastAll(op::KernelContext& c) {
-  const T* x = c.inputs[0].as<T>();
-  T* y = c.outputs[0].as<T>();
-  const auto loop = MakeBroadcastLoop<1>(c.outputs[0].meta.shape, {c.inputs[0].meta.shape});
-  const bool repeats = loop.stride[0][loop.rank - 1] == 0;
-  Parallel(c.stream, c.outputs[0].numel(), kElementGrain, [&](int64_t begin, int64_t end) {
-    ForRows(loop, begin, end, [&](int64_t out, const std::array<int64_t, 1>& in, int64_t n) {
-      if (repeats) {
-        FillLoop(y + out, x[in[0]], n);
-      } else {
-        std::memcpy(y + out, x + in[0], n * sizeof(T));
-      }
-    });
-  });
-}
-
 Status RunBroadcast(op::KernelContext& c) {
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  switch (DTypeSize(c.outputs[0].meta.dtype)) {
-    case 1: BroadcastAll<uint8_t>(c); break;
-    case 2: BroadcastAll<uint16_t>(c); break;
-    case 4: BroadcastAll<uint32_t>(c); break;
-    default: BroadcastAll<uint64_t>(c); break;
-  }
+  CopyElements(c.stream, c.inputs[0], c.outputs[0]);
   return Status::Ok();
 }
 
@@ -283,7 +228,7 @@ OFL_OP(full) {
         return samples;
       })
       .ErrorSamples(ShapeErrors());
-  AllTypes<FillKernel>(op);
+  AllTypes(op, RunFill);
 }
 
 OFL_OP(arange) {
@@ -324,7 +269,7 @@ OFL_OP(zeros_like) {
       .Infer(InferLike)
       .Py("zeros_like(input, /)")
       .Samples(LikeSamples);
-  AllTypes<ZeroKernel>(op);
+  AllTypes(op, RunConstant<0>);
 }
 
 OFL_OP(ones_like) {
@@ -332,7 +277,7 @@ OFL_OP(ones_like) {
       .Infer(InferLike)
       .Py("ones_like(input, /)")
       .Samples(LikeSamples);
-  AllTypes<OneKernel>(op);
+  AllTypes(op, RunConstant<1>);
 }
 
 OFL_OP(full_like) {
@@ -345,7 +290,7 @@ OFL_OP(full_like) {
                       {{"value", 0.5}},
                       Code::kInvalidArgument,
                       "int64 cannot hold the value: got input: int64[2], value=0.5"}});
-  AllTypes<FillKernel>(op);
+  AllTypes(op, RunFill);
 }
 
 OFL_OP(broadcast_to) {
@@ -376,7 +321,8 @@ OFL_OP(broadcast_to) {
                       {{"shape", std::vector<int64_t>{5, 4}}},
                       Code::kInvalidArgument,
                       "does not broadcast to shape (5, 4): got input: float32[5,3]"}});
-  CpuForAllTypes(op, RunBroadcast);
+  op.Strided();
+  AllTypes(op, RunBroadcast);
 }
 
 }  // namespace ofl::ops

@@ -5,23 +5,48 @@
 #include <cstring>
 #include <limits>
 
+#include "oneflow_like/core/half.h"
+
 namespace ofl::op::testing {
 namespace {
 
-// Calls fn with a value of the dtype's C++ type.
+// Calls fn with a value of the type that holds the dtype's numbers; half types have float.
 template <class Fn>
 auto WithType(DType dtype, const Fn& fn) {
   switch (dtype) {
-    case DType::kFloat64: return fn(double{});
+    case DType::kFloat64:
+    case DType::kComplex128: return fn(double{});
     case DType::kInt64: return fn(int64_t{});
     case DType::kInt32: return fn(int32_t{});
+    case DType::kInt16: return fn(int16_t{});
     case DType::kUInt8: return fn(uint8_t{});
     case DType::kInt8: return fn(int8_t{});
     case DType::kBool: return fn(bool{});
-    default: break;
+    default: return fn(float{});
   }
-  OFL_CHECK(dtype == DType::kFloat32) << "tests do not read " << DTypeName(dtype);
-  return fn(float{});
+}
+
+// Reads or writes one number of a dtype that C++ has no type for; null where it has one.
+struct Narrow {
+  double (*get)(const std::byte* data, int64_t i);
+  void (*set)(std::byte* data, int64_t i, double value);
+};
+template <class F>
+constexpr Narrow kNarrow = {
+    [](const std::byte* data, int64_t i) {
+      return static_cast<double>(F::Widen(reinterpret_cast<const F*>(data)[i]));
+    },
+    [](std::byte* data, int64_t i, double value) {
+      reinterpret_cast<F*>(data)[i] = F::Round(static_cast<float>(value));
+    }};
+const Narrow* NarrowOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16: return &kNarrow<Float16>;
+    case DType::kBFloat16: return &kNarrow<BFloat16>;
+    case DType::kFloat8E4M3: return &kNarrow<Float8E4M3>;
+    case DType::kFloat8E5M2: return &kNarrow<Float8E5M2>;
+    default: return nullptr;
+  }
 }
 
 device::Device* Cpu() { return *device::GetDevice(DeviceKind::kCpu); }
@@ -64,8 +89,8 @@ void CopySlice(const Host& whole, const Host& part, int axis, int64_t begin, boo
 double Loser(double x, sbp::ReduceOp op, DType dtype, const Sample& sample, std::mt19937& random) {
   if (dtype == DType::kBool)
     return op == sbp::ReduceOp::kMax ? (random() % 2 && x) : (random() % 2 || x);
-  const double bound =
-      op == sbp::ReduceOp::kMax ? std::min(sample.low, x) : std::max(sample.high, x);
+  const double low = dtype == DType::kUInt8 ? 0.0 : sample.low;
+  const double bound = op == sbp::ReduceOp::kMax ? std::min(low, x) : std::max(sample.high, x);
   double y = x + (bound - x) * std::uniform_real_distribution<double>(0, 1)(random);
   if (std::floor(x) == x) y = op == sbp::ReduceOp::kMax ? std::ceil(y) : std::floor(y);
   return op == sbp::ReduceOp::kMax ? std::min(y, x) : std::max(y, x);
@@ -188,12 +213,14 @@ HostTensor::HostTensor(const TensorMeta& meta)
     : meta_(meta), buffer_(*Cpu()->Allocate(meta.bytes())) {}
 
 double HostTensor::Get(int64_t i) const {
+  if (const Narrow* narrow = NarrowOf(meta_.dtype)) return narrow->get(data(), i);
   return WithType(meta_.dtype, [&](auto v) {
     return static_cast<double>(reinterpret_cast<const decltype(v)*>(data())[i]);
   });
 }
 
 void HostTensor::Set(int64_t i, double value) {
+  if (const Narrow* narrow = NarrowOf(meta_.dtype)) return narrow->set(data(), i, value);
   WithType(meta_.dtype, [&](auto v) {
     using T = decltype(v);
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
@@ -226,13 +253,28 @@ bool SameBits(const Host& a, const Host& b) {
          (a->numel() == 0 || std::memcmp(a->data(), b->data(), a->meta().bytes()) == 0);
 }
 
+namespace {
+
+// Some units in the last place.
+double ToleranceOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+    case DType::kComplex128: return 1e-12;
+    case DType::kFloat32:
+    case DType::kComplex64: return 1e-5;
+    case DType::kFloat16: return 2e-3;
+    case DType::kBFloat16: return 1.6e-2;
+    default: return 0.0;
+  }
+}
+
+}  // namespace
+
 std::string Difference(const Host& got, const Host& want, double scale) {
   if (got->meta() != want->meta())
     return "got " + got->meta().ToString() + ", want " + want->meta().ToString();
   const DType dtype = got->meta().dtype;
-  const double tolerance = scale * (dtype == DType::kFloat32   ? 1e-5
-                                    : dtype == DType::kFloat64 ? 1e-12
-                                                               : 0.0);
+  const double tolerance = scale * ToleranceOf(dtype);
   double magnitude = 1;  // cancellation leaves errors of the size of the largest element
   for (int64_t i = 0; i < want->numel(); ++i)
     if (std::isfinite(want->Get(i))) magnitude = std::max(magnitude, std::fabs(want->Get(i)));
@@ -253,9 +295,10 @@ std::vector<TensorMeta> MetasOf(std::span<const Host> tensors) {
 
 Host Draw(const TensorMeta& meta, const Sample& sample, bool whole, std::mt19937& random) {
   Host x = Make(meta);
-  const double first = std::ceil(sample.low);
+  const double low = meta.dtype == DType::kUInt8 ? std::max(sample.low, 0.0) : sample.low;
+  const double first = std::ceil(low);
   const double last = std::ceil(sample.high) - 1;
-  const bool integer = !IsFloating(meta.dtype) || (whole && last > first);
+  const bool integer = !IsDifferentiable(meta.dtype) || (whole && last > first);
   const int64_t choices = std::max<int64_t>(static_cast<int64_t>(last - first) + 1, 1);
   for (int64_t i = 0; i < x->numel(); ++i) {
     if (meta.dtype == DType::kBool) {

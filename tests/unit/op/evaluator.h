@@ -23,7 +23,8 @@ class HostTensor final : public ValueBase {
 
   TensorView view() const { return {data(), meta_}; }
   std::byte* data() const { return buffer_->data(); }
-  int64_t numel() const { return meta_.shape.numel(); }
+  // Real numbers: a complex element is two, its real and its imaginary part.
+  int64_t numel() const { return meta_.shape.numel() * (IsComplex(meta_.dtype) ? 2 : 1); }
   double Get(int64_t i) const;
   void Set(int64_t i, double value);  // converts as the dtype does
 

@@ -86,13 +86,14 @@ TEST(Kernels, AreFoundByDTypeOfTheFirstOperand) {
 }
 
 TEST(Kernels, SayWhatExistsWhenOneIsMissing) {
-  const auto inputs = DenseViews(std::vector<TensorMeta>{{DType::kFloat16, {2}}});
+  const auto inputs = DenseViews(std::vector<TensorMeta>{{DType::kFloat8E4M3, {2}}});
   const auto missing = FindKernel("exp", DeviceKind::kCpu, inputs, inputs, {}, 1);
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.status().code(), Code::kUnimplemented);
-  EXPECT_EQ(missing.status().message(),
-            "[exp] no cpu kernel for float16: got float16[2]; expected one of: float32, float64; "
-            "cast the input first");
+  EXPECT_EQ(
+      missing.status().message(),
+      "[exp] no cpu kernel for float8_e4m3fn: got float8_e4m3fn[2]; expected one of: float32, "
+      "float16, bfloat16, float64, complex64, complex128; cast the input first");
   EXPECT_EQ(FindKernel("exp", DeviceKind::kCuda, inputs, inputs, {}, 1).status().code(),
             Code::kUnimplemented);
   EXPECT_EQ(FindKernel("no_such", DeviceKind::kCpu, inputs, inputs, {}, 1).status().code(),

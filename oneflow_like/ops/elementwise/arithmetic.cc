@@ -1,0 +1,179 @@
+// Sums, differences, products and quotients of two tensors, or of a tensor and a number.
+#include "oneflow_like/ops/elementwise/family.h"
+
+namespace ofl::ops {
+namespace {
+
+struct Plus {
+  template <class T>
+  OFL_FN T operator()(T a, T b) const {
+    return static_cast<T>(a + b);
+  }
+};
+struct Minus {
+  template <class T>
+  OFL_FN T operator()(T a, T b) const {
+    return static_cast<T>(a - b);
+  }
+};
+struct Times {
+  template <class T>
+  OFL_FN T operator()(T a, T b) const {
+    return math::Mul(a, b);
+  }
+};
+struct Over {
+  template <class T>
+  OFL_FN T operator()(T a, T b) const {
+    return a / b;
+  }
+};
+
+constexpr DTypeSet kFields = kFloats | kComplexes;  // what can be divided
+
+Scalar ConjOf(const Scalar& s) {
+  if (s.category() != DTypeCategory::kComplex) return s;
+  return std::conj(s.As<std::complex<double>>());
+}
+
+void GradAdd(op::GradContext& c) {
+  for (int i = 0; i < 2; ++i)
+    if (c.Needs(i)) c.Set(i, ReduceTo(c.b, c.grads[0], c.inputs[i]->meta().shape));
+}
+
+void GradSub(op::GradContext& c) {
+  if (c.Needs(0)) c.Set(0, ReduceTo(c.b, c.grads[0], c.inputs[0]->meta().shape));
+  if (c.Needs(1)) {
+    const op::Value dy = ReduceTo(c.b, c.grads[0], c.inputs[1]->meta().shape);
+    c.Set(1, c.b.Call("neg", {dy}));
+  }
+}
+
+void GradMul(op::GradContext& c) {
+  for (int i = 0; i < 2; ++i) {
+    if (!c.Needs(i)) continue;
+    const op::Value dx = Mul(c.b, c.grads[0], Conj(c.b, c.inputs[1 - i]));
+    c.Set(i, ReduceTo(c.b, dx, c.inputs[i]->meta().shape));
+  }
+}
+
+void GradDiv(op::GradContext& c) {
+  const op::Value scaled = c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[1])});
+  if (c.Needs(0)) c.Set(0, ReduceTo(c.b, scaled, c.inputs[0]->meta().shape));
+  if (c.Needs(1)) {
+    const op::Value db = c.b.Call("neg", {Mul(c.b, scaled, Conj(c.b, c.outputs[0]))});
+    c.Set(1, ReduceTo(c.b, db, c.inputs[1]->meta().shape));
+  }
+}
+
+// Scaling is monotone in the direction of the factor's sign.
+std::string ScaleRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
+  const Scalar scalar = attrs.Number("scalar");
+  if (scalar.category() == DTypeCategory::kComplex) return "(...)->(...); linear 0";
+  const bool up = scalar.As<double>() >= 0;
+  return std::string("(...)->(...); linear 0; ") + (up ? "monotone 0" : "antitone 0");
+}
+
+}  // namespace
+
+OFL_OP(add) {
+  Binary<Plus, kNumbers>(op, "The sum input + other, with NumPy broadcasting.",
+                         "; linear jointly 0 1; monotone 0 1");
+  op.Numbers({"add_scalar", "add_scalar"})
+      .Grad(GradAdd)
+      .Oracle("input + other")
+      .Py("add(input, other, /)")
+      .Method("add")
+      .Dunder("__add__");
+}
+
+OFL_OP(add_scalar) {
+  WithNumber<Plus, kNumbers>(op, "input + scalar.");
+  op.Sbp("(...)->(...); monotone 0")
+      .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
+      .Oracle("input + input.dtype.type(scalar)")
+      .Py("add_scalar(input, /, scalar)");
+}
+
+OFL_OP(sub) {
+  Binary<Minus, kNumbers>(op, "The difference input - other, with NumPy broadcasting.",
+                          "; linear jointly 0 1; monotone 0; antitone 1");
+  op.Numbers({"add_scalar", "rsub_scalar", true})
+      .Grad(GradSub)
+      .Oracle("input - other")
+      .Py("sub(input, other, /)")
+      .Method("sub")
+      .Dunder("__sub__");
+}
+
+OFL_OP(rsub_scalar) {
+  WithNumber<Minus, kNumbers, true>(op, "scalar - input.");
+  op.Sbp("(...)->(...); antitone 0")
+      .Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
+      .Oracle("input.dtype.type(scalar) - input")
+      .Py("rsub_scalar(input, /, scalar)");
+}
+
+OFL_OP(mul) {
+  Binary<Times, kNumbers>(op, "The product input * other, with NumPy broadcasting.",
+                          "; linear 0 1");
+  op.Numbers({"mul_scalar", "mul_scalar"})
+      .Grad(GradMul)
+      .Oracle("input * other")
+      .Py("mul(input, other, /)")
+      .Method("mul")
+      .Dunder("__mul__");
+}
+
+OFL_OP(mul_scalar) {
+  WithNumber<Times, kNumbers>(op, "input * scalar.");
+  op.Sbp(ScaleRule)
+      .Grad([](op::GradContext& c) {
+        c.Set(0, MulScalar(c.b, c.grads[0], ConjOf(c.attrs.Number("scalar"))));
+      })
+      .Oracle("input * input.dtype.type(scalar)")
+      .Py("mul_scalar(input, /, scalar)");
+}
+
+OFL_OP(div) {
+  Binary<Over, kFields>(op, "The quotient input / other, with NumPy broadcasting.", "; linear 0",
+                        {1, 3});
+  op.Numbers({"div_scalar", "rdiv_scalar"})
+      .Grad(GradDiv)
+      .Unclaimed("P(max),B->P(max)", "holds for positive divisors only")
+      .Unclaimed("P(min),B->P(min)", "holds for positive divisors only")
+      .Unclaimed("B,P(max)->P(min)", "holds for positive operands only")
+      .Unclaimed("B,P(min)->P(max)", "holds for positive operands only")
+      .Oracle("input / other")
+      .Py("div(input, other, /)")
+      .Method("div")
+      .Dunder("__truediv__");
+}
+
+OFL_OP(div_scalar) {
+  WithNumber<Over, kFields>(op, "input / scalar.", {3.0, -2.0}, {1, 3});
+  op.Sbp(ScaleRule)
+      .Grad([](op::GradContext& c) {
+        c.Set(0,
+              c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", ConjOf(c.attrs.Number("scalar"))}}));
+      })
+      .Oracle("input / scalar")
+      .Py("div_scalar(input, /, scalar)");
+}
+
+OFL_OP(rdiv_scalar) {
+  WithNumber<Over, kFields, true>(op, "scalar / input.", {3.0, -2.0}, {1, 3});
+  op.Sbp("(...)->(...)")
+      .Grad([](op::GradContext& c) {
+        const op::Value slope = c.b.Call("div", {c.outputs[0], c.inputs[0]});
+        c.Set(0, c.b.Call("neg", {Mul(c.b, c.grads[0], Conj(c.b, slope))}));
+      })
+      .Unclaimed("P(max)->P(min)", "turns with the sign of the input")
+      .Unclaimed("P(min)->P(max)", "turns with the sign of the input")
+      .Unclaimed("P(max)->P(max)", "turns with the sign of the input")
+      .Unclaimed("P(min)->P(min)", "turns with the sign of the input")
+      .Oracle("scalar / input")
+      .Py("rdiv_scalar(input, /, scalar)");
+}
+
+}  // namespace ofl::ops

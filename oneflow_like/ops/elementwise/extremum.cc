@@ -1,0 +1,187 @@
+// The larger and the smaller of two elements, and clamp.
+#include <limits>
+
+#include "oneflow_like/op/def/promotion.h"
+#include "oneflow_like/ops/elementwise/family.h"
+
+namespace ofl::ops {
+namespace {
+
+// NaN of either side wins, as in torch.
+struct Larger {
+  template <class T>
+  OFL_FN T operator()(T a, T b) const {
+    return (a > b) | (a != a) ? a : b;
+  }
+};
+struct Smaller {
+  template <class T>
+  OFL_FN T operator()(T a, T b) const {
+    return (a < b) | (a != a) ? a : b;
+  }
+};
+struct Clamp {
+  template <class T>
+  OFL_FN T operator()(T x, T low, T high) const {
+    return Smaller{}(Larger{}(x, low), high);
+  }
+};
+
+// The larger input takes the gradient; equal ones share it.
+void GradExtremum(op::GradContext& c, const char* compare) {
+  const op::Value& a = c.inputs[0];
+  const op::Value& b = c.inputs[1];
+  const op::Value none = c.b.Call("zeros_like", {c.grads[0]});
+  const op::Value half = MulScalar(c.b, c.grads[0], 0.5);
+  const op::Value tie = c.b.Call("where", {c.b.Call("eq", {a, b}), half, none});
+  for (int i = 0; i < 2; ++i) {
+    if (!c.Needs(i)) continue;
+    const op::Value wins = c.b.Call(compare, {c.inputs[i], c.inputs[1 - i]});
+    c.Set(i, ReduceTo(c.b, c.b.Call("where", {wins, c.grads[0], tie}), c.inputs[i]->meta().shape));
+  }
+}
+
+std::optional<Scalar> Bound(const Attrs& attrs, const char* name) {
+  const AttrValue* value = attrs.Find(name);
+  if (value == nullptr || std::holds_alternative<NoValue>(*value)) return std::nullopt;
+  return Scalar::Of(*value);
+}
+
+// A bound beyond what a narrow integer holds is the end of its range.
+template <class T>
+T BoundAs(const Scalar& bound, DType dtype) {
+  if constexpr (std::is_integral_v<T>) {
+    const int64_t whole = bound.As<int64_t>();
+    const auto within = [&](auto end) {
+      using L = std::numeric_limits<decltype(end)>;
+      return static_cast<T>(std::clamp<int64_t>(whole, L::min(), L::max()));
+    };
+    switch (dtype) {
+      case DType::kInt8: return within(int8_t{});
+      case DType::kUInt8: return within(uint8_t{});
+      case DType::kInt16: return within(int16_t{});
+      case DType::kInt32: return within(int32_t{});
+      default: return static_cast<T>(whole);
+    }
+  } else {
+    return bound.As<T>();
+  }
+}
+
+Status InferClamp(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kReals));
+  op::TypedOperand typed[3] = {op::TypedOf(c.input(0))};
+  size_t count = 1;
+  for (const char* name : {"min", "max"}) {
+    const auto bound = Bound(c.attrs(), name);
+    if (!bound) continue;
+    OFL_ENSURE(bound->category() != DTypeCategory::kComplex, Code::kTypeMismatch)
+        << "a bound is complex, and complex numbers have no order; expected real numbers";
+    typed[count++] = {bound->dtype(), op::TypedOperand::Weight::kNumber};
+  }
+  OFL_ENSURE(count > 1, Code::kInvalidArgument)
+      << "neither min nor max is given; expected at least one of them";
+  OFL_ASSIGN(const DType dtype, op::ResultType({typed, count}));
+  c.AddOutput({dtype, c.input(0).shape});
+  return Status::Ok();
+}
+
+template <class T>
+Status ClampInto(op::KernelContext& c) {
+  using L = std::numeric_limits<T>;
+  const op::TensorView& out = c.outputs[0];
+  const op::TensorView* from = &c.inputs[0];
+  if (from->meta.dtype != out.meta.dtype) {  // integers beside a bound that is none
+    OFL_TRY(CastElements(c.stream, *from, out));
+    from = &out;
+  }
+  T low = L::has_infinity ? -L::infinity() : L::lowest();
+  T high = L::has_infinity ? L::infinity() : L::max();
+  if (const auto bound = Bound(*c.attrs, "min")) low = BoundAs<T>(*bound, out.meta.dtype);
+  if (const auto bound = Bound(*c.attrs, "max")) high = BoundAs<T>(*bound, out.meta.dtype);
+  const Clamp clamp;
+  const RowInput inputs[] = {{from}, {nullptr, &low}, {nullptr, &high}};
+  RunRow(c.stream, kRowOf<Clamp, T, T, T>, &clamp, inputs, out);
+  return Status::Ok();
+}
+
+Status RunClamp(op::KernelContext& c) {
+  switch (ComputeTypeOf(c.outputs[0].meta.dtype)) {
+    case DType::kFloat32: return ClampInto<float>(c);
+    case DType::kFloat64: return ClampInto<double>(c);
+    case DType::kInt32: return ClampInto<int32_t>(c);
+    default: return ClampInto<int64_t>(c);
+  }
+}
+
+// Elements inside the bounds, the ends included.
+void GradClamp(op::GradContext& c) {
+  if (!c.Needs(0)) return;
+  const op::Value& x = c.inputs[0];
+  const op::Value none = c.b.Call("zeros_like", {c.grads[0]});
+  const auto low = Bound(c.attrs, "min"), high = Bound(c.attrs, "max");
+  if (low && high && low->As<double>() > high->As<double>()) {
+    c.Set(0, none);
+    return;
+  }
+  c.Set(0, c.b.Call("where", {c.b.Call("eq", {c.outputs[0], x}), c.grads[0], none}));
+}
+
+std::vector<op::Sample> ClampSamples() {
+  auto samples = UnarySamples(ListOf(kReals), -4, 4, {{"min", Scalar(-1)}, {"max", Scalar(2)}});
+  constexpr DType kF = DType::kFloat32;
+  samples.push_back({{{kF, {5, 3}}}, {{"min", Scalar(0.5)}}, -2, 2, "below"});
+  samples.push_back({{{kF, {5, 3}}}, {{"max", Scalar(0.5)}}, -2, 2, "above"});
+  samples.push_back({{{DType::kInt64, {5}}}, {{"min", Scalar(0.5)}}, -4, 4, "promotes"});
+  return samples;
+}
+
+}  // namespace
+
+OFL_OP(maximum) {
+  Binary<Larger, kReals>(op, "The larger of input and other, elementwise; NaN where either is NaN.",
+                         "; monotone 0 1");
+  op.Grad([](op::GradContext& c) { GradExtremum(c, "gt"); })
+      .Unclaimed("P(max),P(max)->P(max)", "rules have no joint form of monotone yet")
+      .Oracle("np.maximum(input, other)")
+      .Py("maximum(input, other, /)")
+      .Method("maximum");
+}
+
+OFL_OP(minimum) {
+  Binary<Smaller, kReals>(op,
+                          "The smaller of input and other, elementwise; NaN where either is NaN.",
+                          "; monotone 0 1");
+  op.Grad([](op::GradContext& c) { GradExtremum(c, "lt"); })
+      .Unclaimed("P(min),P(min)->P(min)", "rules have no joint form of monotone yet")
+      .Oracle("np.minimum(input, other)")
+      .Py("minimum(input, other, /)")
+      .Method("minimum");
+}
+
+OFL_OP(clamp) {
+  DescribeUnary(
+      op, kReals,
+      "The elements, limited to [min, max]; where the bounds cross, max. NaN stays. Either "
+      "bound may be left out; integers beside a bound that is none become floating.",
+      "; monotone 0", {})
+      .OptionalAttr("min", op::AttrType::kScalar)
+      .OptionalAttr("max", op::AttrType::kScalar)
+      .Infer(InferClamp)
+      .Grad(GradClamp)
+      .Samples(ClampSamples)
+      .ErrorSamples({{{{DType::kFloat32, {2}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "neither min nor max is given: got input: float32[2]"},
+                     {{{DType::kComplex64, {2}}},
+                      {{"min", Scalar(0)}},
+                      Code::kTypeMismatch,
+                      "complex64 is not real and has no order"}})
+      .Oracle("np.clip(input, min, max)")
+      .Py("clamp(input, /, min=None, max=None)")
+      .Method("clamp");
+  for (DType dtype : ListOf(kReals)) op.Cpu(dtype, RunClamp);
+}
+
+}  // namespace ofl::ops

@@ -1,0 +1,87 @@
+// The loops of elementwise operators, compiled once for all of them.
+//
+// An operator brings a row: its functor over dense runs of the types it computes in. Everything
+// else happens here, without templates: broadcasting, strides of every operand, dtypes that are
+// stored in another type than they are computed in, threads.
+#pragma once
+
+#include <span>
+
+#include "device/cpu/simd.h"
+#include "oneflow_like/op/kernel/kernel.h"
+#include "oneflow_like/ops/elementwise/convert.h"
+
+namespace ofl::ops {
+
+// Elements that are worth a thread: a short loop ends before another core wakes up.
+inline constexpr int64_t kElementGrain = 16384;
+inline constexpr int kMaxRowInputs = 3;
+
+// `in` and `out` are dense runs of `n` elements in compute dtypes; `out` may be one of `in`.
+using RowFn = void (*)(const void* functor, const void* const* in, void* out, int64_t n);
+struct Row {
+  RowFn fn;
+  int arity;
+  DType out;
+  DType in[kMaxRowInputs];
+};
+
+// An input: a view that broadcasts to the output, or one value in its compute dtype, which repeats.
+struct RowInput {
+  const op::TensorView* view = nullptr;
+  const void* number = nullptr;
+};
+
+// Output element i from the elements i of the inputs, whatever their strides. An output may share
+// memory with an input of the same strides. `storage`, where given, replaces the operands' dtypes:
+// kernels that only move values see them by their size.
+void RunRow(device::Stream* stream, const Row& row, const void* functor,
+            std::span<const RowInput> inputs, const op::TensorView& output,
+            const DType* storage = nullptr);
+// The same over all inputs of a call.
+Status RunRow(op::KernelContext& c, const Row& row, const void* functor);
+
+// Rows of a functor. Each iteration reads and writes its own element only, which `ivdep` states.
+template <class F, class Out, class A>
+OFL_SIMD void Row1(const void* functor, const void* const* in, void* out, int64_t n) {
+  const F f = *static_cast<const F*>(functor);
+  const A* a = static_cast<const A*>(in[0]);
+  Out* y = static_cast<Out*>(out);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i]);
+}
+template <class F, class Out, class A, class B>
+OFL_SIMD void Row2(const void* functor, const void* const* in, void* out, int64_t n) {
+  const F f = *static_cast<const F*>(functor);
+  const A* a = static_cast<const A*>(in[0]);
+  const B* b = static_cast<const B*>(in[1]);
+  Out* y = static_cast<Out*>(out);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+}
+template <class F, class Out, class A, class B, class C>
+OFL_SIMD void Row3(const void* functor, const void* const* in, void* out, int64_t n) {
+  const F f = *static_cast<const F*>(functor);
+  const A* a = static_cast<const A*>(in[0]);
+  const B* b = static_cast<const B*>(in[1]);
+  const C* c = static_cast<const C*>(in[2]);
+  Out* y = static_cast<Out*>(out);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i], c[i]);
+}
+
+template <class F, class Out, class... In>
+inline constexpr Row kRow = {nullptr, 0, DTypeOf<Out>::value, {}};
+template <class F, class Out, class A>
+inline const Row kRow<F, Out, A> = {Row1<F, Out, A>, 1, DTypeOf<Out>::value, {DTypeOf<A>::value}};
+template <class F, class Out, class A, class B>
+inline const Row kRow<F, Out, A, B> = {
+    Row2<F, Out, A, B>, 2, DTypeOf<Out>::value, {DTypeOf<A>::value, DTypeOf<B>::value}};
+template <class F, class Out, class A, class B, class C>
+inline const Row kRow<F, Out, A, B, C> = {
+    Row3<F, Out, A, B, C>,
+    3,
+    DTypeOf<Out>::value,
+    {DTypeOf<A>::value, DTypeOf<B>::value, DTypeOf<C>::value}};
+
+}  // namespace ofl::ops

@@ -1,0 +1,133 @@
+// Powers of two tensors, or of a tensor and a number.
+#include <cmath>
+
+#include "oneflow_like/ops/elementwise/family.h"
+
+namespace ofl::ops {
+namespace {
+
+// A whole power wraps as products do; a negative one is what division towards zero leaves of it.
+struct Power {
+  template <class T>
+  OFL_FN T operator()(T x, T e) const {
+    if constexpr (std::is_integral_v<T>) {
+      if (e < 0) return x == 1 ? T(1) : x == -1 ? (e % 2 == 0 ? T(1) : T(-1)) : T(0);
+      T result = 1;
+      for (; e != 0; e >>= 1) {
+        if (e & 1) result = static_cast<T>(result * x);
+        x = static_cast<T>(x * x);
+      }
+      return result;
+    } else {
+      return math::Pow(x, e);
+    }
+  }
+};
+struct Square {
+  template <class T>
+  OFL_FN T operator()(T x) const {
+    return math::Mul(x, x);
+  }
+};
+struct Cube {
+  template <class T>
+  OFL_FN T operator()(T x) const {
+    return math::Mul(math::Mul(x, x), x);
+  }
+};
+
+Scalar Plus(const Scalar& s, int64_t n) {
+  switch (s.category()) {
+    case DTypeCategory::kComplex: return s.As<std::complex<double>>() + static_cast<double>(n);
+    case DTypeCategory::kFloating: return s.As<double>() + static_cast<double>(n);
+    default: return s.As<int64_t>() + n;
+  }
+}
+
+void GradPow(op::GradContext& c) {
+  const op::Value& x = c.inputs[0];
+  const op::Value& e = c.inputs[1];
+  if (c.Needs(0)) {
+    const op::Value lower = c.b.Call("pow", {x, AddScalar(c.b, e, -1.0)});
+    const op::Value slope = Conj(c.b, Mul(c.b, e, lower));
+    c.Set(0, ReduceTo(c.b, Mul(c.b, c.grads[0], slope), x->meta().shape));
+  }
+  if (c.Needs(1)) {
+    // 0^e is constant in e > 0, where log 0 would make a NaN.
+    const op::Value slope = Mul(c.b, c.outputs[0], c.b.Call("log", {x}));
+    const op::Value flat = c.b.Call("eq", {c.outputs[0], c.b.Call("zeros_like", {c.outputs[0]})});
+    const op::Value safe = c.b.Call("where", {flat, c.b.Call("zeros_like", {slope}), slope});
+    c.Set(1, ReduceTo(c.b, Mul(c.b, c.grads[0], Conj(c.b, safe)), e->meta().shape));
+  }
+}
+
+void GradPowScalar(op::GradContext& c) {
+  const Scalar e = c.attrs.Number("scalar");
+  const op::Value lower = c.b.Call("pow_scalar", {c.inputs[0]}, {{"scalar", Plus(e, -1)}});
+  c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, MulScalar(c.b, lower, e))));
+}
+
+Status InferPowScalar(op::InferContext& c) {
+  OFL_TRY(InferNumber(c, kNumbers));
+  const bool whole = IsInteger(c.input(0).dtype);
+  OFL_ENSURE(!whole || c.number("scalar").As<int64_t>() >= 0, Code::kInvalidArgument)
+      << "a whole number to a negative power is not whole; expected scalar >= 0; convert with "
+      << ".to(flow.float32)";
+  return Status::Ok();
+}
+
+// Kernels that are powers by multiplication, which is also what gradients of squares see.
+template <class T>
+Status RunPowScalar(op::KernelContext& c) {
+  const Scalar e = c.number("scalar");
+  if (e.category() != DTypeCategory::kComplex) {
+    if (e.As<double>() == 2.0) return RunFunctor<Square, T>(c);
+    if (e.As<double>() == 3.0) return RunFunctor<Cube, T>(c);
+  }
+  return RunFunctorWithNumber<Power, T, false>(c);
+}
+
+std::string PowRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
+  const Scalar scalar = attrs.Number("scalar");
+  if (scalar.category() == DTypeCategory::kComplex) return "(...)->(...)";
+  const double e = scalar.As<double>();
+  const bool odd = std::fmod(std::fabs(e), 2.0) == 1.0;
+  // Even powers turn at 0; the others either rise everywhere or live above 0 alone.
+  if (e > 0 && (odd || std::floor(e) != e)) return "(...)->(...); monotone 0";
+  if (e < 0 && std::floor(e) != e) return "(...)->(...); antitone 0";
+  return "(...)->(...)";
+}
+
+}  // namespace
+
+OFL_OP(pow) {
+  Binary<Power, kNumbers>(op, "input to the power of other, elementwise.", "", {1, 4});
+  op.Numbers({"pow_scalar", ""})
+      .Grad(GradPow)
+      .Autocast(op::Autocast::kFloat32)
+      .Unclaimed("P(max),B->P(max)", "holds for positive exponents only")
+      .Unclaimed("P(min),B->P(min)", "holds for positive exponents only")
+      .Unclaimed("B,P(max)->P(max)", "holds for bases above 1 only")
+      .Unclaimed("B,P(min)->P(min)", "holds for bases above 1 only")
+      .Oracle("np.power(input, other)")
+      .Py("pow(input, other, /)")
+      .Method("pow")
+      .Dunder("__pow__");
+}
+
+OFL_OP(pow_scalar) {
+  DescribeNumber(op, kNumbers, "input to the power of scalar.", {2.0, 3.0, 0.5, -1.5, -1.0}, {1, 4})
+      .Infer(InferPowScalar)
+      .Sbp(PowRule)
+      .Grad(GradPowScalar)
+      .Autocast(op::Autocast::kFloat32)
+      .Unclaimed("P(max)->P(max)", "an even power is monotone above 0 only")
+      .Unclaimed("P(min)->P(min)", "an even power is monotone above 0 only")
+      .Unclaimed("P(max)->P(min)", "a negative whole power is antitone above 0 only")
+      .Unclaimed("P(min)->P(max)", "a negative whole power is antitone above 0 only")
+      .Oracle("np.power(input, input.dtype.type(scalar))")
+      .Py("pow_scalar(input, /, scalar)");
+  ForEachDType<kNumbers>([&]<class T>(DType dtype) { op.Cpu(dtype, RunPowScalar<T>); });
+}
+
+}  // namespace ofl::ops

@@ -1,0 +1,260 @@
+// Operators whose operands take strides: however the memory of inputs and outputs lies, the result
+// has the bits of the dense call.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <set>
+
+#include "tests/unit/op/evaluator.h"
+
+namespace ofl::op::testing {
+namespace {
+
+// How a tensor lies in a larger buffer.
+struct Lie {
+  const char* name;
+  // Byte-free geometry of a shape: strides in elements and the first element's place.
+  std::function<ViewGeometry(const Shape&)> of;
+};
+
+int64_t BufferSize(const ViewGeometry& g) {
+  int64_t last = g.offset;
+  for (int i = 0; i < g.shape.rank(); ++i) {
+    if (g.shape[i] == 0) return 1;
+    last += g.strides[i] > 0 ? (g.shape[i] - 1) * g.strides[i] : 0;
+  }
+  return last + 1;
+}
+
+ViewGeometry Transposed(const Shape& shape) {
+  ViewGeometry g{shape, shape, 0};
+  int64_t step = 1;
+  for (int i = 0; i < shape.rank(); ++i) {
+    g.strides[i] = step;
+    step *= std::max<int64_t>(shape[i], 1);
+  }
+  return g;
+}
+ViewGeometry Stepped(const Shape& shape) {
+  ViewGeometry g{shape, ContiguousStrides(shape), 1};
+  for (int i = 0; i < shape.rank(); ++i) g.strides[i] *= 2;
+  return g;
+}
+ViewGeometry Reversed(const Shape& shape) {
+  ViewGeometry g{shape, ContiguousStrides(shape), 0};
+  for (int i = 0; i < shape.rank(); ++i) {
+    g.offset += std::max<int64_t>(shape[i] - 1, 0) * g.strides[i];
+    g.strides[i] = -g.strides[i];
+  }
+  return g;
+}
+const std::vector<Lie> kLies = {
+    {"transposed", Transposed}, {"stepped", Stepped}, {"reversed", Reversed}};
+
+// Calls fn(place of the element in the buffer) for the elements in row-major order.
+void ForElements(const ViewGeometry& g, const std::function<void(int64_t)>& fn) {
+  for (int64_t n = 0; n < g.shape.numel(); ++n) {
+    int64_t rest = n, at = g.offset;
+    for (int i = g.shape.rank() - 1; i >= 0; --i) {
+      at += rest % g.shape[i] * g.strides[i];
+      rest /= g.shape[i];
+    }
+    fn(at);
+  }
+}
+
+struct Laid {
+  std::vector<std::byte> buffer;
+  TensorView view;
+};
+Laid LayOut(const TensorMeta& meta, const ViewGeometry& g) {
+  Laid laid;
+  const auto size = static_cast<int64_t>(DTypeSize(meta.dtype));
+  laid.buffer.assign(static_cast<size_t>((BufferSize(g) + 1) * size), std::byte{1});
+  laid.view = TensorView(meta.shape.numel() == 0 ? nullptr : laid.buffer.data() + g.offset * size,
+                         meta, g.strides);
+  return laid;
+}
+Laid Scattered(const Host& x, const ViewGeometry& g) {
+  Laid laid = LayOut(x->meta(), g);
+  const size_t size = DTypeSize(x->meta().dtype);
+  int64_t n = 0;
+  ForElements(g, [&](int64_t at) {
+    std::memcpy(laid.buffer.data() + at * size, x->data() + n++ * size, size);
+  });
+  return laid;
+}
+Host Gathered(const Laid& laid, const ViewGeometry& g) {
+  Host x = Make(laid.view.meta);
+  const size_t size = DTypeSize(x->meta().dtype);
+  int64_t n = 0;
+  ForElements(g, [&](int64_t at) {
+    std::memcpy(x->data() + n++ * size, laid.buffer.data() + at * size, size);
+  });
+  return x;
+}
+
+bool TakesStrides(const OpDef& def) {
+  if (def.inputs.empty() || def.Has(Trait::kUpdate)) return false;
+  for (const Operand& operand : def.inputs)
+    if (operand.access != Access::kStrided) return false;
+  for (const Output& output : def.outputs)
+    if (output.access != Access::kStrided) return false;
+  return true;
+}
+
+std::vector<const OpDef*> StridedOps() {
+  std::vector<const OpDef*> ops;
+  for (const OpDef* def : OpRegistry::Get().all())
+    if (TakesStrides(*def)) ops.push_back(def);
+  return ops;
+}
+
+class EveryStridedOp : public ::testing::TestWithParam<const OpDef*> {
+ protected:
+  const OpDef& def() const { return *GetParam(); }
+
+  // Runs on views; zero offsets: the call is local.
+  Result<Hosts> RunOn(std::span<const TensorView> inputs, const std::vector<TensorMeta>& outputs,
+                      const std::vector<ViewGeometry>& lies, const Attrs& attrs, int threads) {
+    std::vector<Laid> laid;
+    std::vector<TensorView> views;
+    std::vector<TensorMeta> in_metas;
+    std::vector<Shape> in_offsets, out_offsets;
+    const auto zeros = [](Shape shape) {
+      for (int i = 0; i < shape.rank(); ++i) shape[i] = 0;
+      return shape;
+    };
+    for (const TensorView& view : inputs) {
+      in_metas.push_back(view.meta);
+      in_offsets.push_back(zeros(view.meta.shape));
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      laid.push_back(LayOut(outputs[i], lies[i]));
+      views.push_back(laid.back().view);
+      out_offsets.push_back(zeros(outputs[i].shape));
+    }
+    OFL_ASSIGN(const Kernel kernel,
+               FindKernel(def().name, DeviceKind::kCpu, inputs, views, attrs, threads));
+    OFL_ASSIGN(device::Device * cpu, device::GetDevice(DeviceKind::kCpu));
+    const auto stream = cpu->NewStream(threads);
+    OFL_ASSIGN(const device::BufferRef scratch, cpu->Allocate(kernel.scratch_bytes));
+    KernelContext context;
+    context.inputs = inputs;
+    context.outputs = views;
+    context.attrs = &attrs;
+    context.stream = stream.get();
+    context.workspace = {scratch->data(), static_cast<size_t>(kernel.scratch_bytes)};
+    context.logical_inputs = in_metas;
+    context.logical_outputs = outputs;
+    context.input_offsets = in_offsets;
+    context.output_offsets = out_offsets;
+    OFL_TRY(kernel.Run(context));
+    Hosts results;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      results.push_back(Gathered(laid[i], lies[i]));
+      // Bytes between the elements are nobody's to write.
+      int64_t written = 0;
+      const auto size = static_cast<int64_t>(DTypeSize(outputs[i].dtype));
+      std::vector<bool> mine(laid[i].buffer.size());
+      ForElements(lies[i], [&](int64_t at) {
+        for (int64_t b = 0; b < size; ++b) mine[static_cast<size_t>(at * size + b)] = true;
+      });
+      for (size_t b = 0; b < mine.size(); ++b)
+        written += !mine[b] && laid[i].buffer[b] != std::byte{1};
+      EXPECT_EQ(written, 0) << def().name << " writes between the elements of its output";
+    }
+    return results;
+  }
+};
+
+TEST_P(EveryStridedOp, GivesTheBitsOfTheDenseCall) {
+  std::mt19937 random(21);
+  for (const Sample& sample : def().samples()) {
+    const auto attrs = def().CompleteAttrs(sample.attrs);
+    ASSERT_TRUE(attrs.ok());
+    const Hosts inputs = DrawInputs(sample, false, random);
+    const auto metas = def().Infer(sample.inputs, *attrs);
+    ASSERT_TRUE(metas.ok());
+    const auto want = RunWhole(def(), inputs, *attrs);
+    ASSERT_TRUE(want.ok());
+    for (size_t kind = 0; kind < kLies.size(); ++kind) {
+      // Every operand in another way.
+      std::vector<Laid> laid;
+      std::vector<TensorView> views;
+      std::string what = def().name;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        const Lie& lie = kLies[(kind + i) % kLies.size()];
+        laid.push_back(Scattered(inputs[i], lie.of(inputs[i]->meta().shape)));
+        views.push_back(laid.back().view);
+        what += " " + inputs[i]->meta().ToString() + " " + lie.name;
+      }
+      for (size_t out = 0; out <= kLies.size(); ++out) {
+        std::vector<ViewGeometry> lies;
+        for (const TensorMeta& meta : *metas) {
+          lies.push_back(out == kLies.size()
+                             ? ViewGeometry{meta.shape, ContiguousStrides(meta.shape), 0}
+                             : kLies[out].of(meta.shape));
+        }
+        const auto got = RunOn(views, *metas, lies, *attrs, 1);
+        ASSERT_TRUE(got.ok()) << what << "\n" << got.status().ToString();
+        for (size_t i = 0; i < got->size(); ++i)
+          EXPECT_TRUE(SameBits((*got)[i], (*want)[i]))
+              << what << " into " << (out == kLies.size() ? "dense" : kLies[out].name) << "\n"
+              << Difference((*got)[i], (*want)[i]);
+      }
+    }
+  }
+}
+
+// A view of stride 0 is what broadcasting makes; many elements, so that tiles and threads end
+// within rows.
+TEST_P(EveryStridedOp, TakesExpandedInputsOfManyElements) {
+  constexpr int64_t kRows = 130, kColumns = 400;
+  std::mt19937 random(22);
+  std::set<std::string> seen;
+  for (const Sample& sample : def().samples()) {
+    std::string key = sample.attrs.ToString();
+    for (const TensorMeta& meta : sample.inputs) key += DTypeName(meta.dtype);
+    if (!seen.insert(key).second) continue;
+    const auto attrs = def().CompleteAttrs(sample.attrs);
+    ASSERT_TRUE(attrs.ok());
+    Sample large = sample;
+    for (TensorMeta& meta : large.inputs) meta.shape = {kRows, kColumns};
+    const auto metas = def().Infer(large.inputs, *attrs);
+    if (!metas.ok()) continue;  // its attributes say the shape
+    Hosts parts, dense;
+    std::vector<TensorView> views;
+    for (size_t i = 0; i < large.inputs.size(); ++i) {
+      const bool by_row = i % 2 == 0;  // one value a row, or one row for all
+      const TensorMeta part{large.inputs[i].dtype, {by_row ? kRows : kColumns}};
+      parts.push_back(Draw(part, sample, false, random));
+      views.emplace_back(parts.back()->data(), large.inputs[i],
+                         by_row ? Strides{1, 0} : Strides{0, 1});
+      dense.push_back(Make(large.inputs[i]));
+      const size_t size = DTypeSize(part.dtype);
+      for (int64_t r = 0; r < kRows; ++r)
+        for (int64_t k = 0; k < kColumns; ++k)
+          std::memcpy(dense.back()->data() + (r * kColumns + k) * size,
+                      parts.back()->data() + (by_row ? r : k) * size, size);
+    }
+    const auto want = RunWhole(def(), dense, *attrs);
+    ASSERT_TRUE(want.ok());
+    std::vector<ViewGeometry> lies;
+    for (const TensorMeta& meta : *metas) lies.push_back(Transposed(meta.shape));
+    for (int threads : {1, 3}) {
+      const auto got = RunOn(views, *metas, lies, *attrs, threads);
+      ASSERT_TRUE(got.ok()) << got.status().ToString();
+      for (size_t i = 0; i < got->size(); ++i)
+        EXPECT_TRUE(SameBits((*got)[i], (*want)[i])) << def().name << " " << key << "\n"
+                                                     << Difference((*got)[i], (*want)[i]);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, EveryStridedOp, ::testing::ValuesIn(StridedOps()),
+                         [](const auto& info) { return info.param->name; });
+
+}  // namespace
+}  // namespace ofl::op::testing

@@ -30,20 +30,28 @@ _lifecycle.install()
 
 float32 = float = _C.float32
 float64 = double = _C.float64
+float16 = half = _C.float16
+bfloat16 = _C.bfloat16
+float8_e4m3fn = _C.float8_e4m3fn
+float8_e5m2 = _C.float8_e5m2
+complex64 = cfloat = _C.complex64
+complex128 = cdouble = _C.complex128
 int32 = int = _C.int32
 int64 = long = _C.int64
+int16 = short = _C.int16
 int8 = _C.int8
 uint8 = _C.uint8
 bool = _C.bool
 
 __version__ = getattr(_C, "__version__", "0.1.0")
 
-__all__ = ["Size", "Tensor", "arange", "autograd", "bool", "comm", "distributed", "dtype", "empty",
-           "empty_like", "enable_grad", "env", "float32", "float64", "from_numpy", "full",
-           "full_like", "get_rng_state", "int32", "int64", "int8", "is_grad_enabled", "load",
-           "manual_seed", "nn", "no_grad", "ones", "ones_like", "optim", "placement", "rand",
-           "rand_like", "randint", "randn", "randn_like", "save", "sbp", "set_grad_enabled",
-           "set_rng_state", "tensor", "uint8", "zeros", "zeros_like"]
+__all__ = ["Size", "Tensor", "arange", "autograd", "bfloat16", "bool", "comm", "complex128",
+           "complex64", "distributed", "dtype", "empty", "empty_like", "enable_grad", "env",
+           "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy", "full",
+           "full_like", "get_rng_state", "int16", "int32", "int64", "int8", "is_grad_enabled",
+           "load", "manual_seed", "nn", "no_grad", "ones", "ones_like", "optim", "placement",
+           "rand", "rand_like", "randint", "randn", "randn_like", "save", "sbp",
+           "set_grad_enabled", "set_rng_state", "tensor", "uint8", "zeros", "zeros_like"]
 __all__.extend(_function_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):

@@ -7,7 +7,8 @@ import numpy as np
 
 from . import _C
 
-_NUMPY_NAMES = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64", "bool"}
+_NUMPY_NAMES = {"float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool",
+                "complex64", "complex128"}
 
 
 def _shape_of(op, size):
@@ -174,9 +175,10 @@ def _to_array(data, dtype):
         if not isinstance(dtype, _C.dtype):
             raise TypeError(f"[tensor] argument 'dtype' must be oneflow_like.dtype, not "
                             f"{type(dtype).__name__}; expected for example flow.float32")
-        return array.astype(dtype.name)
-    if from_python and array.dtype == np.float64:
-        array = array.astype(np.float32)  # Python's floats take the default dtype, as in torch
+        return array.astype(dtype.name if dtype.name in _NUMPY_NAMES else np.float64)
+    if from_python and array.dtype in (np.float64, np.complex128):
+        # Python's floats take the default dtype, as in torch; its complex numbers hold two.
+        array = array.astype(np.float32 if array.dtype == np.float64 else np.complex64)
     if array.dtype.name not in _NUMPY_NAMES:
         raise TypeError(f"[tensor] got data of NumPy dtype {array.dtype}; expected one of "
                         f"{', '.join(sorted(_NUMPY_NAMES))}")
@@ -190,6 +192,8 @@ def tensor(data, *, dtype=None, placement=None, sbp=None, requires_grad=False):
     """
     layout = check_layout("tensor", placement, sbp)
     value = _C.from_numpy(np.array(_to_array(data, dtype), order="C"))
+    if dtype is not None and value.dtype != dtype:  # NumPy has no such dtype
+        value = value.to(dtype)
     if layout:
         ndim = len(layout["sbp"])
         value = value.to_global(placement=layout["placement"], sbp=[_C.sbp.broadcast] * ndim)

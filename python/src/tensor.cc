@@ -42,30 +42,26 @@ void RefuseInBuild(const char* op, const char* what, const op::ValueBase& got, c
 
 // --- host memory ----------------------------------------------------------------------------
 
+bool NumPyHas(DType dtype) { return dtype != DType::kBFloat16 && !IsFloat8(dtype); }
+
 nb::dlpack::dtype HostDType(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32: return nb::dtype<float>();
-    case DType::kFloat64: return nb::dtype<double>();
-    case DType::kInt8: return nb::dtype<int8_t>();
-    case DType::kUInt8: return nb::dtype<uint8_t>();
-    case DType::kInt32: return nb::dtype<int32_t>();
-    case DType::kInt64: return nb::dtype<int64_t>();
-    case DType::kBool: return nb::dtype<bool>();
-    case DType::kFloat16: return {static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
-    default:
-      Throw(Error(Code::kTypeMismatch) << "[numpy] NumPy has no dtype " << DTypeName(dtype)
-                                       << "; expected another; use x.to(flow.float32)");
+  if (!NumPyHas(dtype)) {
+    Throw(Error(Code::kTypeMismatch) << "[numpy] NumPy has no dtype " << DTypeName(dtype)
+                                     << "; expected another; use x.to(flow.float32)");
   }
+  return {InfoOf(dtype).dlpack_code, static_cast<uint8_t>(8 * DTypeSize(dtype)), 1};
 }
 
 DType DTypeOfHost(nb::dlpack::dtype d) {
-  for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kInt8,
-                      DType::kUInt8, DType::kInt32, DType::kInt64, DType::kBool}) {
+  std::string names;
+  for (DType dtype : AllDTypes()) {
+    if (!NumPyHas(dtype)) continue;
     if (HostDType(dtype) == d) return dtype;
+    names += (names.empty() ? "" : ", ") + std::string(DTypeName(dtype));
   }
   Throw(Error(Code::kTypeMismatch)
         << "[from_numpy] no dtype for these elements: got a NumPy dtype of " << int{d.bits}
-        << " bits; expected float32, float64, float16, int8, uint8, int32, int64 or bool");
+        << " bits; expected one of " << names);
 }
 
 // A NumPy array of a local tensor's memory, which it keeps alive.

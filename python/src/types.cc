@@ -12,9 +12,6 @@
 namespace ofl::python {
 namespace {
 
-constexpr DType kDTypes[] = {DType::kFloat32,  DType::kFloat64, DType::kFloat16,
-                             DType::kBFloat16, DType::kInt8,    DType::kUInt8,
-                             DType::kInt32,    DType::kInt64,   DType::kBool};
 PyObject* dtype_objects[16] = {};
 PyObject* size_type = nullptr;
 PyObject* sbp_type = nullptr;
@@ -120,7 +117,7 @@ void BindDTypes(nb::module_& m) {
       .def_prop_ro("itemsize", [](const PyDType& d) { return DTypeSize(d.dtype); })
       .def_prop_ro("is_floating_point", [](const PyDType& d) { return IsFloating(d.dtype); })
       .def("__reduce__", [](const PyDType& d) { return std::string(DTypeName(d.dtype)); });
-  for (DType d : kDTypes) {
+  for (DType d : AllDTypes()) {
     nb::object object = nb::cast(PyDType{d});
     dtype_objects[static_cast<int>(d)] = object.inc_ref().ptr();
     m.attr(DTypeName(d)) = object;

@@ -149,10 +149,11 @@ TEST(LayoutChoice, PinsAreKept) {
 }
 
 TEST(LayoutChoice, MutatedOperandsAreNotConverted) {
-  const auto refused = Choose({"sgd_update", {{{8}, "(P)"}, {{8}, "(S(0))"}, {{}, "(B)"}}});
+  const Operand kHyper{{2}, "(B)", {}, DType::kFloat64};  // learning rate, weight decay
+  const auto refused = Choose({"sgd_update", {{{8}, "(P)"}, {{8}, "(S(0))"}, kHyper}});
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.status().message(), HasSubstr("no signature takes these layouts"));
-  const auto choice = Must(Choose({"sgd_update", {{{8}, "(S(0))"}, {{8}, "(B)"}, {{}, "(B)"}}}));
+  const auto choice = Must(Choose({"sgd_update", {{{8}, "(S(0))"}, {{8}, "(B)"}, kHyper}}));
   EXPECT_EQ(choice.signature.inputs[0], Nd("(S(0))"));
 }
 

@@ -25,9 +25,9 @@ Result<int64_t> IntOf(const char* name, int64_t otherwise, int64_t low, int64_t 
 }  // namespace
 
 Result<transport::WorldConfig> WorldFromEnvironment() {
-  constexpr int64_t kMaxWorld = 65536, kMaxSeconds = 1'000'000;
+  constexpr int64_t kMaxSeconds = 1'000'000;
   transport::WorldConfig config;
-  OFL_ASSIGN(int64_t world, IntOf("WORLD_SIZE", 1, 1, kMaxWorld));
+  OFL_ASSIGN(int64_t world, IntOf("WORLD_SIZE", 1, 1, kMaxWorldSize));
   OFL_ASSIGN(int64_t rank, IntOf("RANK", 0, 0, world - 1));
   OFL_ASSIGN(int64_t local, IntOf("LOCAL_WORLD_SIZE", world, 1, world));
   OFL_ASSIGN(int64_t port, IntOf("MASTER_PORT", 0, 0, 65535));

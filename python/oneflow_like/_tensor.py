@@ -9,6 +9,7 @@ from . import _C
 from ._C import Size, Tensor
 
 _PRINT_THRESHOLD = 1000
+_MAX_PARTS = 1 << 20  # of one split: each is a tensor, and an axis without elements may be huge
 
 
 def _method(function):
@@ -352,6 +353,12 @@ def split(self, split_size_or_sections, dim=0):
     dim = _axis(dim, self.ndim)
     extent = self.shape[dim]
     sizes = split_size_or_sections
+    if not isinstance(sizes, (int, tuple, list)):
+        raise TypeError(f"[split] split_size_or_sections: got {type(sizes).__name__}; expected an "
+                        "int or a list of ints")
+    if isinstance(sizes, int) and extent > _MAX_PARTS * max(sizes, 1):
+        raise ValueError(f"[split] got parts of {sizes} of an axis of size {extent}; expected at "
+                         f"most {_MAX_PARTS} parts")
     if isinstance(sizes, int):
         if sizes < 1 and extent > 0:
             raise ValueError(f"[split] split_size: got {sizes}; expected an int of at least 1")

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "python/src/convert.h"
 #include "python/src/scalars.h"
 
 namespace ofl::python {
@@ -12,38 +13,6 @@ namespace {
 constexpr size_t kMaxParams = 24;
 
 // --- attributes -----------------------------------------------------------------------------
-
-// An error that says "not this type" is an answer; any other is the object's own and goes on.
-bool NotThisType() {
-  if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_OverflowError))
-    throw nb::python_error();
-  PyErr_Clear();
-  return false;
-}
-
-bool IntFrom(PyObject* o, int64_t* out) {
-  if (PyFloat_Check(o) || !PyIndex_Check(o)) return false;
-  const nb::object index = nb::steal(PyNumber_Index(o));
-  if (!index.is_valid()) return NotThisType();
-  *out = PyLong_AsLongLong(index.ptr());
-  return *out != -1 || !PyErr_Occurred() || NotThisType();
-}
-
-bool IntsFrom(PyObject* o, std::vector<int64_t>* out) {
-  int64_t one = 0;
-  if (IntFrom(o, &one)) {
-    out->push_back(one);
-    return true;
-  }
-  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
-  const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
-  if (!items.is_valid()) throw nb::python_error();
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
-    if (!IntFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
-    out->push_back(one);
-  }
-  return true;
-}
 
 const char* TypeText(op::AttrType type) {
   switch (type) {
@@ -54,16 +23,9 @@ const char* TypeText(op::AttrType type) {
   }
 }
 
-bool FloatFrom(PyObject* o, double* out) {
-  if (TensorOf(o) != nullptr) return false;
-  *out = PyFloat_AsDouble(o);
-  return *out != -1.0 || !PyErr_Occurred() || NotThisType();
-}
-
 bool FloatsFrom(PyObject* o, std::vector<double>* out) {
   if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
-  const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
-  if (!items.is_valid()) throw nb::python_error();
+  const nb::object items = ItemsOf(o);
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
     double one = 0;
     if (!FloatFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
@@ -213,6 +175,7 @@ Status AddOperand(const Call& call, size_t i, PyObject* o, op::Values& inputs,
 Status CollectInputs(const Call& call, op::Values& inputs) {
   const op::OpDef& def = *call.binding.def;
   boost::container::small_vector<std::pair<size_t, PyObject*>, 2> numbers;
+  nb::object held;  // the last operand's items: `numbers` points to some of them
   bool left_out = false;
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
     const Param& p = call.binding.params[i];
@@ -231,10 +194,9 @@ Status CollectInputs(const Call& call, op::Values& inputs) {
     }
     if (def.inputs[static_cast<size_t>(p.operand)].variadic &&
         (PyTuple_Check(o) || PyList_Check(o))) {
-      const nb::object items = nb::steal(PySequence_Tuple(o));  // nobody changes it meanwhile
-      if (!items.is_valid()) throw nb::python_error();
-      for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(items.ptr()); ++j) {
-        OFL_TRY(AddOperand(call, i, PyTuple_GET_ITEM(items.ptr(), j), inputs, numbers));
+      held = ItemsOf(o);
+      for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(held.ptr()); ++j) {
+        OFL_TRY(AddOperand(call, i, PyTuple_GET_ITEM(held.ptr(), j), inputs, numbers));
       }
       continue;
     }
@@ -270,7 +232,7 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     AttrValue value = NoValue{};
     if (!(o == Py_None && p.attr->optional) && !AttrFrom(p.attr->type, o, &value)) {
       return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
-                             TypeNameOf(o));
+                             GotOf(o));
     }
     attrs.Set(p.name, std::move(value));
   }
@@ -293,9 +255,7 @@ Status SortAll(Call& call, PyObject* const* args, Py_ssize_t count, PyObject* ke
   OFL_TRY(SortPositional(call, args, count));
   const Py_ssize_t n = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
   for (Py_ssize_t i = 0; i < n; ++i) {
-    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(keywords, i));
-    if (name == nullptr) throw nb::python_error();  // no UTF-8
-    OFL_TRY(SortKeyword(call, name, args[count + i]));
+    OFL_TRY(SortKeyword(call, TextOf(PyTuple_GET_ITEM(keywords, i)), args[count + i]));
   }
   return Status::Ok();
 }

@@ -1,9 +1,8 @@
 #include "python/src/module.h"
 
-#include <frameobject.h>
-#include <nanobind/stl/string.h>
+#include "python/src/convert.h"
 
-#include <string_view>
+#include <frameobject.h>
 
 namespace ofl::python {
 namespace {
@@ -42,7 +41,7 @@ const std::string& PackageDirectory() {
       PyErr_Clear();
       return found;
     }
-    *found = nb::cast<std::string>(package);
+    *found = TextOf(package.ptr());
     found->resize(found->rfind('/') + 1);
     return found;
   }();
@@ -58,11 +57,9 @@ UserLine FindUserLine() {
   UserLine found;
   while (frame != nullptr) {
     PyCodeObject* code = PyFrame_GetCode(frame);
-    const char* file = PyUnicode_AsUTF8(code->co_filename);
-    const bool ours =
-        file != nullptr && !inside.empty() && std::string_view(file).starts_with(inside);
-    if (file != nullptr && !ours) {
-      found.file = file;
+    std::string file = TextOf(code->co_filename);
+    if (inside.empty() || !file.starts_with(inside)) {
+      found.file = std::move(file);
       found.line = PyFrame_GetLineNumber(frame);
       Py_DECREF(code);
       Py_DECREF(frame);
@@ -82,7 +79,10 @@ void SetError(const Status& status) {
   for (const std::string& note : status.notes()) text += "\n  " + note;
   const UserLine at = FindUserLine();
   if (!at.file.empty()) text += "\n  at " + at.file + ":" + std::to_string(at.line);
-  PyErr_SetString(ExceptionOf(status.code()), text.c_str());
+  // Texts hold names from outside, cut to a length: not all of it is UTF-8.
+  const nb::object message = nb::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
+  if (message.is_valid()) PyErr_SetObject(ExceptionOf(status.code()), message.ptr());
 }
 
 void Throw(const Status& status) {
@@ -91,6 +91,14 @@ void Throw(const Status& status) {
 }
 
 void BindErrors(nb::module_& m) {
+  // A value that nb::cast could not convert.
+  nb::register_exception_translator([](const std::exception_ptr& error, void*) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const nb::cast_error&) {
+      SetError(Error(Code::kTypeMismatch) << "an argument, or a value in it, has the wrong type");
+    }
+  });
   nb::object value_error = nb::borrow(PyExc_ValueError);
   nb::object runtime_error = nb::borrow(PyExc_RuntimeError);
   invalid_argument =

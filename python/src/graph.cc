@@ -14,6 +14,7 @@
 #include "compiler/verify/verify.h"
 #include "oneflow_like/runtime/graph_session.h"
 #include "oneflow_like/tensor/context.h"
+#include "python/src/convert.h"
 #include "python/src/module.h"
 #include "python/src/scalars.h"
 
@@ -108,7 +109,8 @@ Inputs InputsFrom(nb::list given) {
 }
 
 // None when the tensors are not what the graph was traced for.
-nb::object Launch(GraphSession& session, nb::list given) {
+nb::object Launch(Made<GraphSession> made, nb::list given) {
+  GraphSession& session = *made;
   const Inputs inputs = InputsFrom(given);
   if (!session.closed() && !session.Fits({inputs.data(), inputs.size()})) return nb::none();
   Result<std::vector<tensor::TensorRef>> outputs = Status(Code::kInternal, "not launched");
@@ -154,80 +156,90 @@ void BindSession(nb::module_& m) {
   nb::class_<GraphSession>(m, "GraphSession", "A graph being traced, compiled or run.")
       .def("__init__",
            [](GraphSession* self, const std::string& name, int micro_batches) {
+             if (micro_batches < 1)
+               Throw(Error(Code::kInvalidArgument) << "[nn.Graph] micro-batches: got "
+                                                   << micro_batches << "; expected at least 1");
              new (self) GraphSession(name, micro_batches, tensor::Context::Get().threads());
            })
       .def("add_input",
-           [](GraphSession& s, nb::handle example, const std::string& name) {
-             return Wrap(Unwrap(s.tracer().AddInput(EagerOf(example), name)));
+           [](Made<GraphSession> s, nb::handle example, const std::string& name) {
+             return Wrap(Unwrap(s->tracer().AddInput(EagerOf(example), name)));
            })
       .def("name_variable",
-           [](GraphSession& s, nb::handle tensor, const std::string& name) {
-             s.tracer().NameVariable(EagerOf(tensor), name);
+           [](Made<GraphSession> s, nb::handle tensor, const std::string& name) {
+             s->tracer().NameVariable(EagerOf(tensor), name);
            })
       .def("trace",
-           [](GraphSession& s, nb::callable build) {
-             TracingScope scope(s);
+           [](Made<GraphSession> s, nb::callable build) {
+             TracingScope scope(*s);
              nb::object result = build();
-             Unwrap(s.tracer().status());
+             Unwrap(s->tracer().status());
              return result;
            })
       .def("add_output",
-           [](GraphSession& s, nb::handle tensor) {
+           [](Made<GraphSession> s, nb::handle tensor) {
              PyTensor* output = TensorOf(tensor.ptr());
              if (output == nullptr)
                Throw(Error(Code::kTypeMismatch) << "[nn.Graph] build() returned "
                                                 << TypeNameOf(tensor.ptr()) << ", not a Tensor");
-             Unwrap(s.tracer().AddOutput(output->value));
+             Unwrap(s->tracer().AddOutput(output->value));
            })
       .def("to_placement",
-           [](GraphSession& s, nb::handle tensor, const Placement& placement) {
+           [](Made<GraphSession> s, nb::handle tensor, Made<Placement> placement) {
              PyTensor* x = TensorOf(tensor.ptr());
              if (x == nullptr)
                Throw(Error(Code::kTypeMismatch)
                      << "[nn.Graph] expected a Tensor, got " << TypeNameOf(tensor.ptr()));
-             op::Value moved = s.tracer().ToPlacement(x->value, placement);
-             Unwrap(s.tracer().status());
+             op::Value moved = s->tracer().ToPlacement(x->value, *placement);
+             Unwrap(s->tracer().status());
              return Wrap(std::move(moved));
            })
       .def("compile",
-           [](GraphSession& s, nb::list updates, const std::string& dump_dir) {
+           [](Made<GraphSession> s, nb::list updates, const std::string& dump_dir) {
              std::vector<UpdateSpec> specs;
              for (nb::handle update : updates)
                specs.push_back(SpecFrom(nb::cast<nb::dict>(update)));
-             Unwrap(s.Compile(specs, dump_dir));
+             Unwrap(s->Compile(specs, dump_dir));
            })
       .def("variables",
-           [](GraphSession& s) {
+           [](Made<GraphSession> s) {
              nb::dict named;
-             for (const auto& [name, tensor] : s.tracer().variables())
+             for (const auto& [name, tensor] : s->tracer().variables())
                named[name.c_str()] = Wrap(tensor);
              return named;
            })
-      .def("draws", &GraphSession::draws)
-      .def("has_loss", [](GraphSession& s) { return s.tracer().loss() >= 0; })
-      .def("set_numbers", &GraphSession::SetNumbers)
-      .def("gradients_as_traced", [](GraphSession& s) { return s.tracer().GradientsAsTraced(); })
-      .def("updates", [](GraphSession& s, nb::handle param) { return s.Updates(EagerOf(param)); })
-      .def("misfit",
-           [](GraphSession& s, nb::list given) {
-             const Inputs inputs = InputsFrom(given);
-             return s.Misfit({inputs.data(), inputs.size()});
+      .def("draws", [](Made<GraphSession> s) { return s->draws(); })
+      .def("has_loss", [](Made<GraphSession> s) { return s->tracer().loss() >= 0; })
+      .def("set_numbers",
+           [](Made<GraphSession> s, const std::string& name, std::vector<double> values) {
+             s->SetNumbers(name, std::move(values));
            })
-      .def("closed", &GraphSession::closed)
+      .def("gradients_as_traced",
+           [](Made<GraphSession> s) { return s->tracer().GradientsAsTraced(); })
+      .def("updates",
+           [](Made<GraphSession> s, nb::handle param) { return s->Updates(EagerOf(param)); })
+      .def("misfit",
+           [](Made<GraphSession> s, nb::list given) {
+             const Inputs inputs = InputsFrom(given);
+             return s->Misfit({inputs.data(), inputs.size()});
+           })
+      .def("closed", [](Made<GraphSession> s) { return s->closed(); })
       .def("launch", &Launch)
       .def("counters",  // empty before the first launch
-           [](GraphSession& s) {
-             return s.launched() ? Unwrap(s.Counters()) : std::map<std::string, int64_t>();
+           [](Made<GraphSession> s) {
+             return s->launched() ? Unwrap(s->Counters()) : std::map<std::string, int64_t>();
            })
       .def("plan_bytes",
-           [](GraphSession& s) {
-             const std::string bytes = s.plan().SerializeAsString();
+           [](Made<GraphSession> s) {
+             const std::string bytes = s->plan().SerializeAsString();
              return nb::bytes(bytes.data(), bytes.size());
            })
-      .def("save_plan", [](GraphSession& s,
-                           const std::string& path) { Unwrap(compiler::SavePlan(s.plan(), path)); })
-      .def("plan_hash", [](GraphSession& s) { return s.plan().hash(); })
-      .def("plan_summary", [](GraphSession& s) { return compiler::Summary(s.plan()); });
+      .def("save_plan",
+           [](Made<GraphSession> s, const std::string& path) {
+             Unwrap(compiler::SavePlan(s->plan(), path));
+           })
+      .def("plan_hash", [](Made<GraphSession> s) { return s->plan().hash(); })
+      .def("plan_summary", [](Made<GraphSession> s) { return compiler::Summary(s->plan()); });
 }
 
 // A world of n ranks none of which exists: every global tensor is a shell, graphs compile and
@@ -239,8 +251,9 @@ struct ImaginaryWorld {
 thread_local ImaginaryWorld* imaginary_world = nullptr;  // the innermost
 
 void EnterCompileWorld(int size) {
-  if (size < 1)
-    Throw(Error(Code::kInvalidArgument) << "compile_world needs at least one rank, got " << size);
+  if (size < 1 || size > kMaxWorldSize)
+    Throw(Error(Code::kInvalidArgument)
+          << "[compile_world] a world of " << size << " ranks; expected 1 to " << kMaxWorldSize);
   tensor::ContextOptions options;
   options.rank = -1;
   options.world_size = size;

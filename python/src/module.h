@@ -57,7 +57,7 @@ struct UserLine {
 UserLine FindUserLine();
 
 // --- values ---------------------------------------------------------------------------------
-// The tensor in `object`, or null when it is none.
+// The tensor in `object`, or null when it is none; throws for a half-made one.
 PyTensor* TensorOf(PyObject* object);
 // A new Python Tensor; null with an exception set when memory ran out.
 PyObject* WrapTensor(op::Value value);

@@ -111,6 +111,8 @@ PyObject* Caught(F&& body) {
     return body();
   } catch (nb::python_error& error) {
     error.restore();
+  } catch (const nb::cast_error&) {
+    PyErr_SetString(PyExc_TypeError, "an argument has the wrong type");
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }
@@ -125,9 +127,16 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
     return nullptr;
   }
   PyObject* into = call->out;
-  if (function.in_place) into = args[0];
+  if (function.in_place) into = n > 0 ? args[0] : Py_None;
   TellTracer();
   if (into != nullptr) {
+    if (TensorOf(into) == nullptr) {
+      SetError(Error(Code::kTypeMismatch)
+               << "[" << function.name << "] the result has no tensor to go into: got "
+               << TypeNameOf(into) << "; expected the tensor first: x." << function.name
+               << "(...)");
+      return nullptr;
+    }
     if (Status done = RunInto(function, *call, *TensorOf(into)); !done.ok()) {
       SetError(done);
       return nullptr;
@@ -161,14 +170,14 @@ Result<op::Values> RunBinary(const op::OpDef& def, PyObject* a, PyObject* b, PyT
 
 template <int kSlot>
 PyObject* BinarySlot(PyObject* a, PyObject* b) {
-  PyTensor* x = TensorOf(a);
-  PyTensor* y = TensorOf(b);
-  const bool numbers_allowed = kSlot != 4;
-  if ((x == nullptr && !(numbers_allowed && IsNumber(a))) ||
-      (y == nullptr && !(numbers_allowed && IsNumber(b)))) {
-    Py_RETURN_NOTIMPLEMENTED;
-  }
-  return Caught([&] {
+  return Caught([&]() -> PyObject* {
+    PyTensor* x = TensorOf(a);
+    PyTensor* y = TensorOf(b);
+    const bool numbers_allowed = kSlot != 4;
+    if ((x == nullptr && !(numbers_allowed && IsNumber(a))) ||
+        (y == nullptr && !(numbers_allowed && IsNumber(b)))) {
+      Py_RETURN_NOTIMPLEMENTED;
+    }
     TellTracer();
     return WrapResults(RunBinary(*slot_defs[kSlot], a, b, x, y), nullptr);
   });

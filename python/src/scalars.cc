@@ -9,6 +9,7 @@
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
 #include "oneflow_like/tensor/tracer.h"
+#include "python/src/convert.h"
 
 namespace ofl::python {
 namespace {
@@ -26,7 +27,7 @@ Result<Scalar> NumberOf(PyObject* object, std::string_view op) {
   AttrValue value;
   if (NumberFrom(object, &value)) return Scalar::Of(value);
   return Error(Code::kTypeMismatch)
-         << "[" << op << "] an operand has the wrong type: got " << TypeNameOf(object)
+         << "[" << op << "] an operand has the wrong type: got " << GotOf(object)
          << "; expected a Tensor or a number of at most 64 bits; flow.from_numpy(array) makes a "
          << "Tensor";
 }
@@ -79,35 +80,34 @@ Scalar Negated(const Scalar& s) {
 }  // namespace
 
 bool IsNumber(PyObject* o) {
-  return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) ||
-         (PyNumber_Check(o) && !TensorOf(o) && PyObject_HasAttrString(o, "dtype") &&
-          PyObject_HasAttrString(o, "item"));
+  if (PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o)) return true;
+  return PyNumber_Check(o) && !TensorOf(o) && HasAttr(o, "dtype") && HasAttr(o, "item");
 }
 
 bool NumberFrom(PyObject* o, AttrValue* out) {
   if (PyBool_Check(o)) return *out = o == Py_True, true;
+  if (PyFloat_Check(o)) return *out = PyFloat_AS_DOUBLE(o), true;
   if (PyComplex_Check(o)) {
     const Py_complex c = PyComplex_AsCComplex(o);
     return *out = std::complex<double>(c.real, c.imag), true;
   }
-  if (PyFloat_Check(o)) return *out = PyFloat_AS_DOUBLE(o), true;
-  if (TensorOf(o) != nullptr || !IsNumber(o)) return false;
-  nb::object plain = nb::borrow(o);
-  if (!PyLong_Check(o)) {  // NumPy's scalars: their own word for what they are
-    const nb::object axes = nb::steal(PyObject_GetAttrString(o, "ndim"));
-    if (!axes.is_valid()) PyErr_Clear();
-    if (axes.is_valid() && !(PyLong_Check(axes.ptr()) && PyLong_AsLong(axes.ptr()) == 0))
-      return false;
-    plain = nb::steal(PyObject_CallMethod(o, "item", nullptr));
-    if (!plain.is_valid()) throw nb::python_error();
-    if (!PyLong_Check(plain.ptr())) return plain.ptr() != o && NumberFrom(plain.ptr(), out);
-    if (PyBool_Check(plain.ptr())) return *out = plain.ptr() == Py_True, true;
+  if (PyLong_Check(o)) {
+    int overflow = 0;
+    const int64_t whole = PyLong_AsLongLongAndOverflow(o, &overflow);
+    return *out = whole, overflow == 0;
   }
-  int overflow = 0;
-  const int64_t whole = PyLong_AsLongLongAndOverflow(plain.ptr(), &overflow);
-  if (whole == -1 && PyErr_Occurred()) throw nb::python_error();
-  if (overflow != 0) return false;
-  return *out = whole, true;
+  if (!IsNumber(o)) return false;
+  if (HasAttr(o, "ndim")) {
+    const nb::object axes = nb::steal(PyObject_GetAttrString(o, "ndim"));
+    if (!axes.is_valid()) throw nb::python_error();
+    if (!PyLong_Check(axes.ptr()) || PyObject_IsTrue(axes.ptr()) != 0) return false;
+  }
+  // NumPy's scalars: their own word for what they are, if it is a plain number.
+  const nb::object plain = nb::steal(PyObject_CallMethod(o, "item", nullptr));
+  if (!plain.is_valid()) throw nb::python_error();
+  PyObject* number = plain.ptr();
+  const bool known = PyLong_Check(number) || PyFloat_Check(number) || PyComplex_Check(number);
+  return known && NumberFrom(number, out);
 }
 
 Result<op::Value> ScalarOperand(const op::Value& other, PyObject* object, std::string_view op) {

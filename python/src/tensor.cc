@@ -13,6 +13,7 @@
 #include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/arith.h"
+#include "python/src/convert.h"
 #include "python/src/module.h"
 
 namespace ofl::python {
@@ -20,6 +21,8 @@ namespace {
 
 using tensor::TensorImpl;
 using tensor::TensorRef;
+
+using Self = Made<PyTensor>;
 
 PyTypeObject* tensor_type = nullptr;
 
@@ -82,8 +85,8 @@ nb::object HostArray(const TensorRef& x) {
   return nb::cast(array);
 }
 
-nb::object Numpy(const PyTensor& self) {
-  TensorRef x = Eager(self);
+nb::object Numpy(Self self) {
+  TensorRef x = Eager(*self);
   RefuseInBuild("numpy", "a value was read, which later calls would not read again,", *x,
                 "read it before or after the call");
   if (x->requires_grad()) {
@@ -111,8 +114,8 @@ PyObject* ScalarOf(DType dtype, const std::byte* at) {
   }
 }
 
-nb::object Item(const PyTensor& self) {
-  TensorRef x = Eager(self);
+nb::object Item(Self self) {
+  TensorRef x = Eager(*self);
   RefuseInBuild("item", "a value was read, which later calls would not read again,", *x,
                 "read it before or after the call; flow.where(...) chooses by a value");
   if (x->meta().shape.numel() != 1) {
@@ -160,64 +163,64 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
 // --- properties -----------------------------------------------------------------------------
 
 // Who answers for a graph's value while its build() runs.
-tensor::Tracer& TracerOf(const PyTensor& self, std::string_view what) {
+tensor::Tracer& TracerOf(Self self, std::string_view what) {
   tensor::Tracer* tracer = tensor::CurrentTracer();
   if (tracer == nullptr) {
     Throw(Error(Code::kFailedPrecondition)
           << "[" << what << "] a value of a graph was kept from build(): got "
-          << tensor::Describe(*self.value)
+          << tensor::Describe(*self->value)
           << "; expected a tensor; return it from build() and use the result");
   }
   return *tracer;
 }
 
-bool IsGlobal(const PyTensor& self) {
-  if (!self.value->is_symbolic()) return self.value->layout() != nullptr;
-  return Unwrap(TracerOf(self, "is_global").IsGlobal(self.value));
+bool IsGlobal(Self self) {
+  if (!self->value->is_symbolic()) return self->value->layout() != nullptr;
+  return Unwrap(TracerOf(self, "is_global").IsGlobal(self->value));
 }
 
-void RequireGlobal(const PyTensor& self, std::string_view what) {
+void RequireGlobal(Self self, std::string_view what) {
   if (IsGlobal(self)) return;
   Throw(Error(Code::kFailedPrecondition)
         << "[" << what << "] a local tensor has no " << what << ": got "
-        << tensor::Describe(*self.value)
+        << tensor::Describe(*self->value)
         << "; expected a global tensor; use x.to_global(placement=..., sbp=...)");
 }
 
-nb::object PlacementOf(const PyTensor& self) {
+nb::object PlacementOf(Self self) {
   RequireGlobal(self, "placement");
-  if (!self.value->is_symbolic()) return nb::cast(self.value->layout()->placement);
-  return nb::cast(TracerOf(self, "placement").PlacementOf(self.value));
+  if (!self->value->is_symbolic()) return nb::cast(self->value->layout()->placement);
+  return nb::cast(TracerOf(self, "placement").PlacementOf(self->value));
 }
 
-nb::object SbpOf(const PyTensor& self) {
+nb::object SbpOf(Self self) {
   RequireGlobal(self, "sbp");
-  if (!self.value->is_symbolic()) return SbpTuple(self.value->layout()->nd_sbp);
-  return SbpTuple(Unwrap(TracerOf(self, "sbp").PinnedLayout(self.value)).nd_sbp);
+  if (!self->value->is_symbolic()) return SbpTuple(self->value->layout()->nd_sbp);
+  return SbpTuple(Unwrap(TracerOf(self, "sbp").PinnedLayout(self->value)).nd_sbp);
 }
 
-std::string DeviceOf(const PyTensor& self) {
+std::string DeviceOf(Self self) {
   if (!IsGlobal(self)) return "cpu";
-  return DeviceKindName(self.value->is_symbolic()
-                            ? TracerOf(self, "device").PlacementOf(self.value).kind()
-                            : self.value->layout()->placement.kind());
+  return DeviceKindName(self->value->is_symbolic()
+                            ? TracerOf(self, "device").PlacementOf(self->value).kind()
+                            : self->value->layout()->placement.kind());
 }
 
 // A local tensor just made in build() as a global one like `other`, which it does not pin.
-nb::object LaidLike(const PyTensor& self, const PyTensor& other) {
-  return Wrapped(Unwrap(TracerOf(self, "like").LaidLike(self.value, other.value)));
+nb::object LaidLike(Self self, Self other) {
+  return Wrapped(Unwrap(TracerOf(self, "like").LaidLike(self->value, other->value)));
 }
 
-bool RequiresGrad(const PyTensor& self) {
-  if (!self.value->is_symbolic()) return tensor::AsTensor(self.value)->requires_grad();
+bool RequiresGrad(Self self) {
+  if (!self->value->is_symbolic()) return tensor::AsTensor(self->value)->requires_grad();
   tensor::Tracer* tracer = tensor::CurrentTracer();
-  return tracer != nullptr && tracer->RequiresGrad(self.value);
+  return tracer != nullptr && tracer->RequiresGrad(self->value);
 }
 
-void SetRequiresGrad(PyTensor& self, bool on) {
-  RefuseInBuild("requires_grad", "requires_grad was set", *self.value,
+void SetRequiresGrad(Self self, bool on) {
+  RefuseInBuild("requires_grad", "requires_grad was set", *self->value,
                 "set it before or after the call: the graph then traces anew");
-  TensorRef x = Eager(self);
+  TensorRef x = Eager(*self);
   if (on && !IsFloating(x->meta().dtype)) {
     Throw(Error(Code::kInvalidArgument)
           << "[requires_grad] only floating tensors can require gradients: got "
@@ -232,19 +235,19 @@ void SetRequiresGrad(PyTensor& self, bool on) {
   x->set_requires_grad(on);
 }
 
-nb::object GradOf(const PyTensor& self) {
-  RefuseInBuild("grad", "a gradient was read", *self.value,
+nb::object GradOf(Self self) {
+  RefuseInBuild("grad", "a gradient was read", *self->value,
                 "gradients belong to the plan: use add_optimizer and clip_grad_max_norm");
-  if (self.value->is_symbolic()) return nb::none();
-  const TensorRef& grad = tensor::AsTensor(self.value)->grad();
+  if (self->value->is_symbolic()) return nb::none();
+  const TensorRef& grad = tensor::AsTensor(self->value)->grad();
   if (grad == nullptr) return nb::none();
   return Wrapped(op::Value(grad));
 }
 
-void SetGrad(PyTensor& self, std::optional<nb::object> grad) {
-  RefuseInBuild("grad", "a gradient was set", *self.value,
+void SetGrad(Self self, std::optional<nb::object> grad) {
+  RefuseInBuild("grad", "a gradient was set", *self->value,
                 "gradients start at zero in every call: leave it out");
-  TensorRef x = Eager(self);
+  TensorRef x = Eager(*self);
   if (!grad || grad->is_none()) {
     x->set_grad(nullptr);
     return;
@@ -271,40 +274,40 @@ void SetGrad(PyTensor& self, std::optional<nb::object> grad) {
   x->set_grad(g->Detach());
 }
 
-nb::object GradFnOf(const PyTensor& self) {
-  if (self.value->is_symbolic()) return nb::none();
-  const auto& node = tensor::AsTensor(self.value)->grad_fn();
+nb::object GradFnOf(Self self) {
+  if (self->value->is_symbolic()) return nb::none();
+  const auto& node = tensor::AsTensor(self->value)->grad_fn();
   if (node == nullptr) return nb::none();
   return nb::cast("<" + node->name() + ">");
 }
 
 // --- methods --------------------------------------------------------------------------------
 
-void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient,
-                std::optional<bool> retain_given, bool create_graph) {
+void BackwardOf(Self self, std::optional<nb::object> gradient, std::optional<bool> retain_given,
+                bool create_graph) {
   const bool retain_graph = retain_given.value_or(create_graph);
   if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
     TellTracer();
     if (gradient && !gradient->is_none()) {
       Throw(Error(Code::kUnimplemented)
             << "[backward] gradient= inside build() of a graph: got a "
-            << TypeNameOf(gradient->ptr()) << " for " << tensor::Describe(*self.value)
+            << TypeNameOf(gradient->ptr()) << " for " << tensor::Describe(*self->value)
             << "; expected a loss of one element; call (y * gradient).sum().backward()");
     }
     if (retain_graph) {
       Throw(Error(Code::kUnimplemented)
             << "[backward] retain_graph=True inside build() of a graph, which allows one "
                "backward(): got "
-            << tensor::Describe(*self.value)
+            << tensor::Describe(*self->value)
             << "; expected retain_graph=False; add the losses and call backward() once");
     }
     if (create_graph) {
       Throw(Error(Code::kUnimplemented)
             << "[backward] create_graph=True inside build() of a graph: got "
-            << tensor::Describe(*self.value)
+            << tensor::Describe(*self->value)
             << "; expected create_graph=False; differentiate twice outside graphs");
     }
-    Unwrap(tracer->Backward(self.value));
+    Unwrap(tracer->Backward(self->value));
     return;
   }
   TensorRef grad;
@@ -317,7 +320,7 @@ void BackwardOf(const PyTensor& self, std::optional<nb::object> gradient,
     grad = Eager(*given);
     if (!create_graph) grad = grad->Detach();
   }
-  Unwrap(tensor::Backward(Eager(self), grad, retain_graph, create_graph));
+  Unwrap(tensor::Backward(Eager(*self), grad, retain_graph, create_graph));
 }
 
 std::optional<sbp::NdSbp> OptionalSbp(const std::optional<nb::object>& given) {
@@ -340,14 +343,18 @@ nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
   if (placement && !placement->is_none()) where = Unwrap(PlacementFrom(placement->ptr()));
   TellTracer();
   PyTensor* x = TensorOf(self.ptr());
+  if (x == nullptr) {
+    Throw(Error(Code::kTypeMismatch)
+          << "[to_global] a Tensor is expected, not " << TypeNameOf(self.ptr()));
+  }
   op::Value y = Unwrap(tensor::ToGlobal(x->value, where, OptionalSbp(sbp), OptionalSbp(grad_sbp)));
   if (y == x->value && !copy) return self;
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
-nb::object ToLocalOf(const PyTensor& self, std::optional<nb::object> grad_sbp, bool copy) {
+nb::object ToLocalOf(Self self, std::optional<nb::object> grad_sbp, bool copy) {
   TellTracer();
-  op::Value y = Unwrap(tensor::ToLocal(self.value, OptionalSbp(grad_sbp)));
+  op::Value y = Unwrap(tensor::ToLocal(self->value, OptionalSbp(grad_sbp)));
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
@@ -366,12 +373,12 @@ PyType_Slot tensor_slots[] = {
 };
 
 void BindProperties(nb::class_<PyTensor>& c) {
-  c.def_prop_ro("shape", [](const PyTensor& t) { return SizeObject(t.value->meta().shape); })
-      .def_prop_ro("dtype", [](const PyTensor& t) { return DTypeObject(t.value->meta().dtype); })
-      .def_prop_ro("ndim", [](const PyTensor& t) { return t.value->meta().shape.rank(); })
+  c.def_prop_ro("shape", [](Self t) { return SizeObject(t->value->meta().shape); })
+      .def_prop_ro("dtype", [](Self t) { return DTypeObject(t->value->meta().dtype); })
+      .def_prop_ro("ndim", [](Self t) { return t->value->meta().shape.rank(); })
       .def_prop_ro("is_global", &IsGlobal)
-      .def_prop_ro("is_local", [](const PyTensor& t) { return !IsGlobal(t); })
-      .def_prop_ro("is_symbolic", [](const PyTensor& t) { return t.value->is_symbolic(); })
+      .def_prop_ro("is_local", [](Self t) { return !IsGlobal(t); })
+      .def_prop_ro("is_symbolic", [](Self t) { return t->value->is_symbolic(); })
       .def_prop_ro("placement", &PlacementOf)
       .def_prop_ro("sbp", &SbpOf)
       .def_prop_ro("device", &DeviceOf)
@@ -379,13 +386,13 @@ void BindProperties(nb::class_<PyTensor>& c) {
       .def_prop_rw("grad", &GradOf, &SetGrad, nb::arg("grad").none())
       .def_prop_ro("grad_fn", &GradFnOf)
       .def_prop_ro("is_leaf",
-                   [](const PyTensor& t) {
-                     return t.value->is_symbolic() ? !RequiresGrad(t)
-                                                   : tensor::AsTensor(t.value)->is_leaf();
+                   [](Self t) {
+                     return t->value->is_symbolic() ? !RequiresGrad(t)
+                                                    : tensor::AsTensor(t->value)->is_leaf();
                    })
-      .def_prop_ro("_version", [](const PyTensor& t) { return Eager(t)->version(); })
-      .def_prop_ro("_has_data", [](const PyTensor& t) {
-        return !t.value->is_symbolic() && tensor::AsTensor(t.value)->has_data();
+      .def_prop_ro("_version", [](Self t) { return Eager(*t)->version(); })
+      .def_prop_ro("_has_data", [](Self t) {
+        return !t->value->is_symbolic() && tensor::AsTensor(t->value)->has_data();
       });
 }
 
@@ -438,6 +445,7 @@ void Rebind(PyTensor& self, const PyTensor& other) {
 
 PyTensor* TensorOf(PyObject* object) {
   if (!PyObject_TypeCheck(object, tensor_type)) return nullptr;
+  if (!nb::inst_ready(nb::handle(object))) ThrowHalfMade(object);
   return nb::inst_ptr<PyTensor>(nb::handle(object));
 }
 
@@ -450,27 +458,27 @@ void BindTensor(nb::module_& m) {
                          "An n-dimensional array, local or global.");
   tensor_type = reinterpret_cast<PyTypeObject*>(c.ptr());
   c.def(
-      "__init__", [](PyTensor* self, const PyTensor& other) { new (self) PyTensor(other); },
+      "__init__", [](PyTensor* self, Self other) { new (self) PyTensor(*other); },
       nb::arg("other"));
   BindProperties(c);
-  c.def("numel", [](const PyTensor& t) { return t.value->meta().shape.numel(); })
+  c.def("numel", [](Self t) { return t->value->meta().shape.numel(); })
       .def("backward", &BackwardOf, nb::arg("gradient") = nb::none(),
            nb::arg("retain_graph") = nb::none(), nb::arg("create_graph") = false)
       .def("detach",
-           [](const PyTensor& t) {
+           [](Self t) {
              if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
                TellTracer();
-               op::Value detached = tracer->Detach(t.value);
+               op::Value detached = tracer->Detach(t->value);
                Unwrap(tracer->status());
                return Wrapped(std::move(detached));
              }
-             return Wrapped(op::Value(Eager(t)->Detach()));
+             return Wrapped(op::Value(Eager(*t)->Detach()));
            })
       .def(
-          "_peek", [](const PyTensor& t) { return HostArray(Eager(t)); },
+          "_peek", [](Self t) { return HostArray(Eager(*t)); },
           "The local part's memory as an array, for printing: inside build() too.")
       .def("clone_memory",
-           [](const PyTensor& t) { return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(t))))); })
+           [](Self t) { return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(*t))))); })
       .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")
       .def("item", &Item, "The only element; of a global tensor collective.")
       .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),
@@ -483,8 +491,9 @@ void BindTensor(nb::module_& m) {
            "gradient under grad_sbp, or else under this tensor's sbp: where that is B they must be "
            "equal.")
       .def("_laid_like", &LaidLike, nb::arg("other"))
-      .def("_rebind", &Rebind, nb::arg("other"))
-      .def("_describe", [](const PyTensor& t) { return tensor::Describe(*t.value); });
+      .def(
+          "_rebind", [](Self self, Self other) { Rebind(*self, *other); }, nb::arg("other"))
+      .def("_describe", [](Self t) { return tensor::Describe(*t->value); });
   m.def("from_numpy", &FromNumpy, nb::arg("array"), "A tensor that shares a NumPy array's memory.");
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "oneflow_like/tensor/context.h"
+#include "python/src/convert.h"
 #include "python/src/module.h"
 
 namespace ofl::python {
@@ -25,15 +26,21 @@ Status FlattenRanks(PyObject* object, int depth, Shape& hierarchy, std::vector<i
   };
   if (PyLong_Check(object)) {
     if (depth != hierarchy.rank()) return wrong("are nested unevenly: got a number inside a list");
-    const long rank = PyLong_AsLong(object);
-    if (rank == -1 && PyErr_Occurred()) PyErr_Clear();
-    ranks.push_back(static_cast<int>(std::clamp<long>(rank, -1, INT32_MAX)));
+    int overflow = 0;
+    int64_t rank = PyLong_AsLongLongAndOverflow(object, &overflow);
+    if (overflow != 0) rank = overflow < 0 ? -1 : INT32_MAX;
+    ranks.push_back(static_cast<int>(std::clamp<int64_t>(rank, -1, INT32_MAX)));
     return Status::Ok();
   }
   if (!PyList_Check(object) && !PyTuple_Check(object) && !PyRange_Check(object)) {
     return wrong("have the wrong type: got " + TypeNameOf(object));
   }
   const Py_ssize_t n = PySequence_Size(object);
+  if (n < 0) throw nb::python_error();
+  // range(2**62) is a list of ranks too: what no world can hold is not read to its end.
+  OFL_ENSURE(n <= kMaxWorldSize - static_cast<int64_t>(ranks.size()), Code::kInvalidArgument)
+      << "[placement] more ranks than a world may have: got a list of " << n
+      << "; expected each rank once, at most " << kMaxWorldSize;
   if (ranks.empty() && depth == hierarchy.rank()) {
     if (depth >= kMaxMeshRank) return wrong("have too many axes: got more than 4");
     hierarchy.push_back(n);
@@ -51,7 +58,7 @@ Status FlattenRanks(PyObject* object, int depth, Shape& hierarchy, std::vector<i
 Result<Placement> MakePlacement(const std::string& type, nb::object ranks,
                                 std::vector<std::string> axis_names) {
   OFL_ASSIGN(DeviceKind kind, DeviceKindFromName(type));
-  if (nb::hasattr(ranks, "tolist")) ranks = ranks.attr("tolist")();
+  if (HasAttr(ranks.ptr(), "tolist")) ranks = ranks.attr("tolist")();
   Shape hierarchy;
   std::vector<int> flat;
   if (PyLong_Check(ranks.ptr())) {
@@ -59,8 +66,8 @@ Result<Placement> MakePlacement(const std::string& type, nb::object ranks,
     one.append(ranks);
     ranks = std::move(one);
   }
-  OFL_TRY(FlattenRanks(ranks.ptr(), 0, hierarchy, flat));
   const int world = tensor::Context::Get().world_size();
+  OFL_TRY(FlattenRanks(ranks.ptr(), 0, hierarchy, flat));
   for (int rank : flat) {
     OFL_ENSURE(rank >= 0 && rank < world, Code::kInvalidArgument)
         << "[placement] a rank is outside the world: got ranks=" << nb::repr(ranks).c_str()
@@ -112,11 +119,11 @@ std::string SbpRepr(const sbp::Sbp& s) {
 void BindDTypes(nb::module_& m) {
   nb::class_<PyDType>(m, "dtype", "The element type of a tensor.")
       .def("__repr__",
-           [](const PyDType& d) { return std::string("oneflow_like.") + DTypeName(d.dtype); })
-      .def_prop_ro("name", [](const PyDType& d) { return std::string(DTypeName(d.dtype)); })
-      .def_prop_ro("itemsize", [](const PyDType& d) { return DTypeSize(d.dtype); })
-      .def_prop_ro("is_floating_point", [](const PyDType& d) { return IsFloating(d.dtype); })
-      .def("__reduce__", [](const PyDType& d) { return std::string(DTypeName(d.dtype)); });
+           [](Made<PyDType> d) { return std::string("oneflow_like.") + DTypeName(d->dtype); })
+      .def_prop_ro("name", [](Made<PyDType> d) { return std::string(DTypeName(d->dtype)); })
+      .def_prop_ro("itemsize", [](Made<PyDType> d) { return DTypeSize(d->dtype); })
+      .def_prop_ro("is_floating_point", [](Made<PyDType> d) { return IsFloating(d->dtype); })
+      .def("__reduce__", [](Made<PyDType> d) { return std::string(DTypeName(d->dtype)); });
   for (DType d : AllDTypes()) {
     nb::object object = nb::cast(PyDType{d});
     dtype_objects[static_cast<int>(d)] = object.inc_ref().ptr();
@@ -127,22 +134,23 @@ void BindDTypes(nb::module_& m) {
 void BindSbp(nb::module_& m) {
   nb::module_ sub = m.def_submodule("sbp", "How a global tensor lies on one axis of its mesh.");
   nb::class_<sbp::Sbp> type(sub, "sbp", "One symbol: split(dim), broadcast, partial_sum.");
-  type.def("__repr__", &SbpRepr)
-      .def("__str__", &SbpRepr)
+  type.def("__repr__", [](Made<sbp::Sbp> s) { return SbpRepr(*s); })
+      .def("__str__", [](Made<sbp::Sbp> s) { return SbpRepr(*s); })
       .def("__eq__",
-           [](const sbp::Sbp& a, nb::object b) {
-             return nb::isinstance<sbp::Sbp>(b) && a == nb::cast<sbp::Sbp>(b);
+           [](Made<sbp::Sbp> a, nb::handle b) {
+             const sbp::Sbp* other = ValueOf<sbp::Sbp>(b);
+             return other != nullptr && *a == *other;
            })
       .def("__hash__",
-           [](const sbp::Sbp& s) {
-             return static_cast<int64_t>(s.kind()) * 1000 + s.axis() * 10 +
-                    static_cast<int64_t>(s.reduce_op());
+           [](Made<sbp::Sbp> s) {
+             return static_cast<int64_t>(s->kind()) * 1000 + s->axis() * 10 +
+                    static_cast<int64_t>(s->reduce_op());
            })
-      .def("is_split", [](const sbp::Sbp& s) { return s.is_split(); })
-      .def("is_broadcast", [](const sbp::Sbp& s) { return s.is_broadcast(); })
-      .def("is_partial", [](const sbp::Sbp& s) { return s.is_partial(); })
-      .def_prop_ro("dim", [](const sbp::Sbp& s) { return s.is_split() ? s.axis() : -1; })
-      .def("__getstate__", [](const sbp::Sbp& s) { return s.ToString(); })
+      .def("is_split", [](Made<sbp::Sbp> s) { return s->is_split(); })
+      .def("is_broadcast", [](Made<sbp::Sbp> s) { return s->is_broadcast(); })
+      .def("is_partial", [](Made<sbp::Sbp> s) { return s->is_partial(); })
+      .def_prop_ro("dim", [](Made<sbp::Sbp> s) { return s->is_split() ? s->axis() : -1; })
+      .def("__getstate__", [](Made<sbp::Sbp> s) { return s->ToString(); })
       .def("__setstate__", [](sbp::Sbp& s, const std::string& text) {
         new (&s) sbp::Sbp(Unwrap(sbp::Sbp::Parse(text)));
       });
@@ -192,23 +200,24 @@ void BindPlacement(nb::module_& m) {
             return Unwrap(Placement::Make(kind, Shape({n}), std::move(ranks)));
           },
           nb::arg("type"), "All ranks of the job in one axis.")
-      .def_prop_ro("type", [](const Placement& p) { return std::string(DeviceKindName(p.kind())); })
-      .def_prop_ro("ranks", &RanksOf)
-      .def_prop_ro("hierarchy", [](const Placement& p) { return SizeObject(p.hierarchy()); })
-      .def_prop_ro("axis_names", &Placement::axis_names)
+      .def_prop_ro("type", [](Made<Placement> p) { return std::string(DeviceKindName(p->kind())); })
+      .def_prop_ro("ranks", [](Made<Placement> p) { return RanksOf(*p); })
+      .def_prop_ro("hierarchy", [](Made<Placement> p) { return SizeObject(p->hierarchy()); })
+      .def_prop_ro("axis_names", [](Made<Placement> p) { return p->axis_names(); })
       .def("__eq__",
-           [](const Placement& a, nb::object b) {
-             return nb::isinstance<Placement>(b) && a == nb::cast<Placement>(b);
+           [](Made<Placement> a, nb::handle b) {
+             const Placement* other = ValueOf<Placement>(b);
+             return other != nullptr && *a == *other;
            })
       .def("__hash__",
-           [](const Placement& p) {
-             return static_cast<int64_t>(std::hash<std::string>()(p.ToString()) >> 1);
+           [](Made<Placement> p) {
+             return static_cast<int64_t>(std::hash<std::string>()(p->ToString()) >> 1);
            })
-      .def("__repr__", &PlacementRepr)
-      .def("__str__", &PlacementRepr)
-      .def("__reduce__", [](nb::object self) {
-        const Placement p = nb::cast<Placement>(self);
-        return nb::make_tuple(self.type(), nb::make_tuple(DeviceKindName(p.kind()), RanksOf(p)));
+      .def("__repr__", [](Made<Placement> p) { return PlacementRepr(*p); })
+      .def("__str__", [](Made<Placement> p) { return PlacementRepr(*p); })
+      .def("__reduce__", [](Made<Placement> p) {
+        return nb::make_tuple(p.object.type(),
+                              nb::make_tuple(DeviceKindName(p->kind()), RanksOf(*p)));
       });
 }
 
@@ -217,8 +226,8 @@ void BindPlacement(nb::module_& m) {
 nb::object DTypeObject(DType dtype) { return nb::borrow(dtype_objects[static_cast<int>(dtype)]); }
 
 bool DTypeFrom(PyObject* object, DType* out) {
-  if (nb::isinstance<PyDType>(nb::handle(object))) {
-    *out = nb::inst_ptr<PyDType>(nb::handle(object))->dtype;
+  if (const PyDType* made = ValueOf<PyDType>(object)) {
+    *out = made->dtype;
     return true;
   }
   if (object == reinterpret_cast<PyObject*>(&PyFloat_Type))
@@ -262,7 +271,7 @@ Result<sbp::NdSbp> NdSbpFrom(PyObject* object) {
   };
   sbp::NdSbp out;
   if (is_symbol(object)) {
-    out.push_back(*nb::inst_ptr<sbp::Sbp>(nb::handle(object)));
+    out.push_back(*Made<sbp::Sbp>{object});
     return out;
   }
   if (!PyTuple_Check(object) && !PyList_Check(object)) return wrong(object);
@@ -273,16 +282,17 @@ Result<sbp::NdSbp> NdSbpFrom(PyObject* object) {
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(object, i);
     if (!is_symbol(item)) return wrong(item);
-    out.push_back(*nb::inst_ptr<sbp::Sbp>(nb::handle(item)));
+    out.push_back(*Made<sbp::Sbp>{item});
   }
   return out;
 }
 
 Result<Placement> PlacementFrom(PyObject* object) {
-  OFL_ENSURE(nb::isinstance<Placement>(nb::handle(object)), Code::kTypeMismatch)
+  const Placement* placement = ValueOf<Placement>(object);
+  OFL_ENSURE(placement != nullptr, Code::kTypeMismatch)
       << "[placement] argument 'placement' must be placement, not " << TypeNameOf(object)
       << "; expected flow.placement(\"cpu\", ranks=[0])";
-  return *nb::inst_ptr<Placement>(nb::handle(object));
+  return *placement;
 }
 
 std::string TypeNameOf(PyObject* object) { return Py_TYPE(object)->tp_name; }

@@ -13,6 +13,7 @@
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "oneflow_like/tensor/tensor.h"
+#include "python/src/convert.h"
 #include "python/src/module.h"
 
 namespace ofl::python {
@@ -137,16 +138,16 @@ void BindWorld(nb::module_& m) {
   BindRandom(m);
   m.def(
       "send",
-      [](const PyTensor& x, int dst) {
+      [](Made<PyTensor> x, int dst) {
         CheckPeer("send", dst);
-        SendTo(x, dst);
+        SendTo(*x, dst);
       },
       nb::arg("tensor"), nb::arg("dst"), "Sends a local tensor; rank dst calls recv.");
   m.def(
       "recv",
-      [](const PyTensor& x, int src) {
+      [](Made<PyTensor> x, int src) {
         CheckPeer("recv", src);
-        RecvFrom(x, src);
+        RecvFrom(*x, src);
       },
       nb::arg("tensor"), nb::arg("src"), "Fills a local tensor with what rank src sends.");
 }

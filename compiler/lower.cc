@@ -11,6 +11,9 @@
 namespace ofl::compiler {
 namespace {
 
+// Bytes of one rank: the verifier refuses more.
+constexpr int64_t kMaxMemory = int64_t{1} << 46;
+
 class Lowering {
  public:
   Lowering(const ir::Graph& graph, const Options& options)
@@ -28,7 +31,7 @@ class Lowering {
       op_index_[graph_.order[i]] = static_cast<int>(i);
     for (int v : value_order_) OFL_TRY(WriteValue(v));
     for (int id : graph_.order) OFL_TRY(WriteOp(graph_.nodes[id]));
-    WriteClasses();
+    OFL_TRY(WriteClasses());
     plan_.set_hash(HashOf(s));
     return std::move(plan_);
   }
@@ -257,7 +260,7 @@ class Lowering {
   }
 
   // Groups ranks by membership in the plan's placements; each class gets one memory map.
-  void WriteClasses() {
+  Status WriteClasses() {
     std::map<std::vector<bool>, std::vector<int>> classes;
     for (int rank = 0; rank < graph_.world_size; ++rank) {
       std::vector<bool> member;
@@ -267,10 +270,11 @@ class Lowering {
     std::vector<std::vector<int>> ordered;
     for (auto& [member, ranks] : classes) ordered.push_back(ranks);
     std::sort(ordered.begin(), ordered.end());
-    for (const std::vector<int>& ranks : ordered) WriteClass(ranks);
+    for (const std::vector<int>& ranks : ordered) OFL_TRY(WriteClass(ranks));
+    return Status::Ok();
   }
 
-  void WriteClass(const std::vector<int>& ranks) {
+  Status WriteClass(const std::vector<int>& ranks) {
     const int rank = ranks.front();
     proto::RankClass* out = plan_.mutable_semantics()->add_classes();
     for (int r : ranks) out->add_ranks(r);
@@ -283,7 +287,8 @@ class Lowering {
       const Lifetime& life = lifetimes_.values[v];
       values.push_back(value_index_[v]);
       const proto::ValueDef& def = s.values(value_index_[v]);
-      blocks.push_back({AlignUp(def.bound()) * def.instances(), life.first, life.last});
+      const int64_t bytes = SaturatingMul(AlignUp(def.bound()), def.instances());
+      blocks.push_back({bytes, life.first, life.last});
     }
     for (int id : graph_.order) {
       const ir::Node& node = graph_.nodes[id];
@@ -294,6 +299,12 @@ class Lowering {
       blocks.push_back({bytes, staging ? 0 : lifetimes_.position[id],
                         staging ? lifetimes_.end : lifetimes_.position[id]});
     }
+    // Sizes are bounded each, but a graph may hold thousands: what follows adds them up.
+    int64_t total = 0;
+    for (const Block& block : blocks) total = SaturatingAdd(total, block.bytes);
+    OFL_ENSURE(total <= kMaxMemory, Code::kResourceExhausted)
+        << "[nn.Graph] the values of graph " << graph_.name << " fit no machine: got more than "
+        << kMaxMemory << " bytes on rank " << rank << "; expected smaller shapes";
     out->set_arena_bytes(PackIntervals(blocks, kMemoryAlignment));
     proto::MemoryNote* note = plan_.mutable_notes()->add_classes();
     for (size_t i = 0; i < values.size(); ++i) {
@@ -309,6 +320,7 @@ class Lowering {
       note->add_scratch_first(block.first);
       note->add_scratch_last(block.last);
     }
+    return Status::Ok();
   }
 
   int64_t ScratchBytes(const ir::Node& node, int rank) const {
@@ -318,7 +330,7 @@ class Lowering {
     int64_t bytes = 0;
     bool member = false;
     for (int i = 0; i < op.steps_size(); ++i) {
-      bytes += StepScratch(op.steps(i)) * StagingInstances(op);
+      bytes = SaturatingAdd(bytes, SaturatingMul(StepScratch(op.steps(i)), StagingInstances(op)));
       member |=
           node.steps[i].from.placement.Contains(rank) || node.steps[i].to.placement.Contains(rank);
     }

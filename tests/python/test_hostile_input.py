@@ -49,8 +49,9 @@ HALF_MADE = {
     "a failed __init__": failed_init,
 }
 USES = {
-    "repr": repr, "shape": lambda x: x.shape, "grad": lambda x: x.grad, "numpy": lambda x: x.numpy(),
-    "item": lambda x: x.item(), "x + 1": lambda x: x + 1, "1 + x": lambda x: 1 + x,
+    "repr": repr, "shape": lambda x: x.shape, "grad": lambda x: x.grad,
+    "numpy": lambda x: x.numpy(), "item": lambda x: x.item(), "x + 1": lambda x: x + 1,
+    "1 + x": lambda x: 1 + x,
     "y + x": lambda x: flow.ones(2) + x, "y @ x": lambda x: flow.ones(2, 2) @ x,
     "x += 1": lambda x: x.add_(1), "y += x": lambda x: flow.ones(2).add_(x),
     "relu": lambda x: flow.relu(x), "cat": lambda x: flow.cat([x, x]), "sum": lambda x: x.sum(),
@@ -165,8 +166,9 @@ class ClearsAsNumber:
 
 @pytest.mark.parametrize("call", [
     lambda: flow.ones(2, 2, 2).permute([Raises(), 0, 1]), lambda: F.softmax(flow.ones(2), Raises()),
-    lambda: _C.full(shape=(2,), value=Raises(), dtype=flow.float32), lambda: flow.sbp.split(Raises()),
-    lambda: flow.ones(2)[Raises()], lambda: flow.tensor([Raises()], dtype=flow.float32),
+    lambda: _C.full(shape=(2,), value=Raises(), dtype=flow.float32),
+    lambda: flow.sbp.split(Raises()), lambda: flow.ones(2)[Raises()],
+    lambda: flow.tensor([Raises()], dtype=flow.float32),
     lambda: flow.ones(2) + RaisesFromAttribute()],
     ids=["list of axes", "axis", "value", "sbp", "index", "data", "operand"])
 def test_what_an_object_raises_is_raised(call):
@@ -290,6 +292,16 @@ def test_gradients_of_sizes_that_fit_no_memory():
         y = p.expand(2**46).sum()
     with pytest.raises(RuntimeError):
         y.item()
+
+
+def test_a_graph_whose_values_fit_no_machine():
+    class Program(nn.Graph):
+        def build(self):
+            parts = [flow.zeros(2**45) for _ in range(3)]
+            return (parts[0] + parts[1] * parts[2]).sum()
+
+    with pytest.raises(RuntimeError, match="fit no machine|memory|bytes"):
+        Program()()
 
 
 def test_numbers_at_the_ends_of_their_range():

@@ -435,12 +435,8 @@ def cpu(self):
 
 @_method
 def contiguous(self):
-    return self
-
-
-@_method
-def is_contiguous(self):
-    return True
+    """The tensor itself where its memory is row-major without gaps, else a copy that is."""
+    return self if self.is_contiguous() else self.clone()
 
 
 # --- history and in-place --------------------------------------------------------------------

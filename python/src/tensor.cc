@@ -358,6 +358,29 @@ nb::object ToLocalOf(Self self, std::optional<nb::object> grad_sbp, bool copy) {
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
+// --- memory ---------------------------------------------------------------------------------
+
+// A value of a graph has no memory yet; plans lay it out densely.
+bool IsContiguous(Self self) {
+  return self->value->is_symbolic() || tensor::AsTensor(self->value)->dense();
+}
+
+nb::object StrideOf(Self self, std::optional<int64_t> dim) {
+  const Strides strides = self->value->is_symbolic() ? ContiguousStrides(self->value->meta().shape)
+                                                     : tensor::AsTensor(self->value)->strides();
+  if (dim) return nb::int_(strides[Unwrap(NormalizeAxis(*dim, strides.rank()))]);
+  nb::list list;
+  for (int64_t step : strides) list.append(step);
+  return nb::tuple(list);
+}
+
+int64_t StorageOffset(Self self) {
+  const TensorRef x = Eager(*self);
+  return x->offset_bytes() / static_cast<int64_t>(DTypeSize(x->meta().dtype));
+}
+
+uintptr_t DataPointer(Self self) { return reinterpret_cast<uintptr_t>(Eager(*self)->data()); }
+
 template <PyObject* (*F)(PyObject*, PyObject*)>
 void* Slot() {
   return reinterpret_cast<void*>(F);
@@ -491,6 +514,12 @@ void BindTensor(nb::module_& m) {
            "gradient under grad_sbp, or else under this tensor's sbp: where that is B they must be "
            "equal.")
       .def("_laid_like", &LaidLike, nb::arg("other"))
+      .def("is_contiguous", &IsContiguous, "Whether the memory is row-major without gaps.")
+      .def("stride", &StrideOf, nb::arg("dim") = nb::none(),
+           "Elements from one index to the next: of every axis, or of one. A global tensor's are "
+           "those of its shard here.")
+      .def("storage_offset", &StorageOffset, "Elements before the first one in its memory.")
+      .def("data_ptr", &DataPointer, "The address of the first element here; 0 without elements.")
       .def(
           "_rebind", [](Self self, Self other) { Rebind(*self, *other); }, nb::arg("other"))
       .def("_describe", [](Self t) { return tensor::Describe(*t->value); });

@@ -225,3 +225,21 @@ def test_true_division_of_whole_numbers_is_the_default_float():
         x = flow.ones(3, dtype=dtype)
         assert (x / x).dtype is flow.float32
         assert (x / 2).tolist() == [0.5] * 3
+
+
+def test_strides_tell_what_is_contiguous():
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    dense, turned = flow._C.from_numpy(array), flow._C.from_numpy(array.T)
+    assert dense.is_contiguous() and dense.contiguous() is dense
+    assert dense.stride() == (4, 1) and dense.stride(0) == dense.stride(-2) == 4
+    assert dense.data_ptr() == turned.data_ptr() == array.ctypes.data
+    assert dense.storage_offset() == 0
+    assert not turned.is_contiguous() and turned.stride() == (1, 4)
+    copy = turned.contiguous()
+    assert copy.is_contiguous() and copy.stride() == (3, 1) and copy.tolist() == array.T.tolist()
+    assert copy.data_ptr() not in (0, turned.data_ptr())
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        dense.stride(2)
+    assert flow.ones(()).stride() == () and flow.zeros(0, 3).data_ptr() == 0
+    assert not flow._C.from_numpy(array[:, ::2]).is_contiguous()
+    assert flow._C.from_numpy(array[:1].T).stride() == (1, 4)  # an axis of size 1 may have any

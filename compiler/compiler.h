@@ -38,6 +38,7 @@ struct TrainingSpec {
 
 struct Options {
   int threads = 1;
+  std::string arithmetic;  // what equal bits depend on besides the plan; recorded and hashed
   sbp::LinkModel link;
   // Called with the graph's text after each pass ("03_layout").
   std::function<void(const std::string& pass, const std::string& text)> dump;

@@ -99,6 +99,7 @@ class Walk {
     Int(s.world_size());
     Int(s.micro_batches());
     Int(s.threads());
+    Text(s.arithmetic());
     Int(s.placements_size());
     for (const auto& p : s.placements()) {
       Int(p.device_kind());

@@ -26,6 +26,7 @@ class Lowering {
     s.set_world_size(graph_.world_size);
     s.set_micro_batches(graph_.micro_batches);
     s.set_threads(options_.threads);
+    s.set_arithmetic(options_.arithmetic);
     NumberValues();
     for (size_t i = 0; i < graph_.order.size(); ++i)
       op_index_[graph_.order[i]] = static_cast<int>(i);

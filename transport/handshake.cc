@@ -26,11 +26,7 @@ bool NamesRank(const std::string& text) {
 
 std::string HelloOf(const Identity& self) {
   proto::Hello hello;
-  hello.set_job_id(self.job_id);
-  hello.set_epoch(self.epoch);
-  hello.set_rank(self.rank);
-  hello.set_world_size(self.world_size);
-  hello.set_build_id(self.build_id);
+  ToProto(self, &hello);
   return hello.SerializeAsString();
 }
 
@@ -68,6 +64,43 @@ Status CheckSameJob(const Identity& mine, const Identity& theirs) {
   return {};
 }
 
+Status CheckSameArithmetic(const Identity& mine, const Identity& theirs) {
+  // Both ends say the same, whichever of them looks.
+  const bool lower = mine.rank < theirs.rank;
+  const Identity& a = lower ? mine : theirs;
+  const Identity& b = lower ? theirs : mine;
+  OFL_ENSURE(a.mixed == b.mixed, Code::kFailedPrecondition)
+      << "[handshake] rank " << (a.mixed ? a : b).rank << " has OFL_MIXED_CPUS=1 and rank "
+      << (a.mixed ? b : a).rank << " has not; set it on every rank or on none";
+  OFL_ENSURE(a.mixed || a.arithmetic == b.arithmetic, Code::kFailedPrecondition)
+      << "[handshake] the ranks do not compute alike: rank " << a.rank << " has "
+      << Printable(a.arithmetic) << ", rank " << b.rank << " has " << Printable(b.arithmetic)
+      << "; expected equal ones, or equal sums differ in bits; start every rank with one "
+         "OFL_CPU_LEVEL (v4, v3 or base) that all processors have, which pins both, and with one "
+         "OPENBLAS_CORETYPE or none; or do without equal bits with OFL_MIXED_CPUS=1 on every rank";
+  return {};
+}
+
+void ToProto(const Identity& self, proto::Hello* hello) {
+  hello->set_job_id(self.job_id);
+  hello->set_epoch(self.epoch);
+  hello->set_rank(self.rank);
+  hello->set_world_size(self.world_size);
+  hello->set_build_id(self.build_id);
+  hello->set_arithmetic(self.arithmetic);
+  hello->set_mixed(self.mixed);
+}
+
+Identity FromProto(const proto::Hello& hello) {
+  return {.job_id = hello.job_id(),
+          .epoch = hello.epoch(),
+          .rank = hello.rank(),
+          .world_size = hello.world_size(),
+          .build_id = hello.build_id(),
+          .arithmetic = hello.arithmetic(),
+          .mixed = hello.mixed()};
+}
+
 Connection::Connection(ConnectionOptions options, TimePoint now)
     : options_(std::move(options)),
       job_(JobHash(options_.self.job_id)),
@@ -89,12 +122,9 @@ Status Connection::OnHello() {
   proto::Hello hello;
   OFL_ENSURE(hello.ParseFromString(incoming_), Code::kDataLoss)
       << "[handshake] the hello cannot be read";
-  const Identity theirs{.job_id = hello.job_id(),
-                        .epoch = hello.epoch(),
-                        .rank = hello.rank(),
-                        .world_size = hello.world_size(),
-                        .build_id = hello.build_id()};
+  const Identity theirs = FromProto(hello);
   OFL_TRY(CheckSameJob(options_.self, theirs));
+  OFL_TRY(CheckSameArithmetic(options_.self, theirs));
   OFL_ENSURE(header_.job == job_ && header_.epoch == options_.self.epoch &&
                  header_.source == static_cast<uint32_t>(theirs.rank),
              Code::kDataLoss)

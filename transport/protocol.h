@@ -22,6 +22,10 @@
 #include "transport/frame.h"
 #include "transport/transport.h"
 
+namespace ofl::proto {
+class Hello;
+}
+
 namespace ofl::transport {
 
 using TimePoint = std::chrono::steady_clock::time_point;
@@ -56,11 +60,20 @@ struct Identity {
   int rank = 0;
   int world_size = 1;
   std::string build_id;
+  // What equal bits depend on besides the build ("CPU level v4, BLAS core SkylakeX"): compared,
+  // unless `mixed` says that the job does without equal bits. The job decides: `mixed` is compared.
+  std::string arithmetic;
+  bool mixed = false;
 };
 // Changes with anything that must be equal on all ranks of a job.
 std::string BuildId();
 // kFailedPrecondition names the first difference and how to mend it.
 Status CheckSameJob(const Identity& mine, const Identity& theirs);
+// The same for members of one job whose results would differ. No member can mend it by coming
+// again, so it ends the job.
+Status CheckSameArithmetic(const Identity& mine, const Identity& theirs);
+void ToProto(const Identity& self, proto::Hello* hello);
+Identity FromProto(const proto::Hello& hello);
 
 struct ConnectionOptions {
   Identity self;

@@ -47,12 +47,7 @@ std::string EncodeControl(FrameType type, const Identity& self, std::string_view
 
 std::string EncodeJoin(const JoinRequest& join) {
   proto::Join message;
-  proto::Hello& hello = *message.mutable_hello();
-  hello.set_job_id(join.who.job_id);
-  hello.set_epoch(join.who.epoch);
-  hello.set_rank(join.who.rank);
-  hello.set_world_size(join.who.world_size);
-  hello.set_build_id(join.who.build_id);
+  ToProto(join.who, message.mutable_hello());
   message.set_host(join.endpoint.host);
   message.set_port(join.endpoint.port);
   return message.SerializeAsString();
@@ -65,11 +60,7 @@ Result<JoinRequest> DecodeJoin(std::string_view payload) {
              Code::kDataLoss)
       << "[rendezvous] a join request cannot be read";
   JoinRequest join;
-  join.who = {.job_id = message.hello().job_id(),
-              .epoch = message.hello().epoch(),
-              .rank = message.hello().rank(),
-              .world_size = message.hello().world_size(),
-              .build_id = message.hello().build_id()};
+  join.who = FromProto(message.hello());
   join.endpoint = {message.host(), static_cast<uint16_t>(message.port())};
   return join;
 }
@@ -138,6 +129,10 @@ void RendezvousServer::OnJoin(int connection, const JoinRequest& join, Step* ste
     return;
   }
   members_.emplace(join.who.rank, Member{connection, join.endpoint});
+  if (failure_ = CheckSameArithmetic(self_, join.who); !failure_.ok()) {
+    RefuseAll(step);
+    return;
+  }
   if (members_.size() < static_cast<size_t>(self_.world_size)) return;
   table_.emplace();
   for (const auto& [rank, member] : members_) table_->push_back(member.endpoint);
@@ -145,6 +140,13 @@ void RendezvousServer::OnJoin(int connection, const JoinRequest& join, Step* ste
   for (const auto& [rank, member] : members_) {
     if (rank != self_.rank)
       step->replies.push_back({member.connection, FrameType::kTable, payload});
+  }
+}
+
+void RendezvousServer::RefuseAll(Step* step) const {
+  for (const auto& [rank, member] : members_) {
+    if (rank == self_.rank) continue;
+    step->replies.push_back({member.connection, FrameType::kRefusal, EncodeRefusal(failure_)});
   }
 }
 
@@ -170,10 +172,7 @@ void RendezvousServer::OnTimer(TimePoint now, Step* step) {
                << "[rendezvous] timed out after " << Seconds(timeout_) << ": " << Missing()
                << " never came; start every rank with the same MASTER_ADDR, MASTER_PORT and "
                   "WORLD_SIZE, or look whether one of them failed before";
-    for (const auto& [rank, member] : members_) {
-      if (rank == self_.rank) continue;
-      step->replies.push_back({member.connection, FrameType::kRefusal, EncodeRefusal(failure_)});
-    }
+    RefuseAll(step);
   } else if (now >= next_progress_) {
     next_progress_ += kProgressEvery;
     step->progress.push_back("waiting for " + Missing() + " (" + std::to_string(members_.size()) +

@@ -3,7 +3,8 @@
 //
 //   rank r --- join (identity, endpoint) ---> rank 0      each on a connection of its own
 //   rank r <-- table (all endpoints) -------- rank 0      once all have come
-//   rank r <-- refusal (why) ---------------- rank 0      duplicate, other job, deadline
+//   rank r <-- refusal (why) ---------------- rank 0      duplicate, other job, deadline, or ranks
+//                                                         that do not compute alike
 //
 // Threads: none; the driver serialises the calls. Deadlines come as OnTimer with an injected clock.
 #pragma once
@@ -64,6 +65,8 @@ class RendezvousServer {
 
  private:
   std::string Missing() const;
+  // The failure, to every rank that has come.
+  void RefuseAll(Step* step) const;
 
   struct Member {
     int connection;

@@ -24,6 +24,8 @@
 
 namespace ofl::transport {
 
+inline constexpr int kMaxWorldSize = 65536;  // ranks of a job
+
 using Done = std::function<void(Status)>;
 
 // Names a tagged message. Both ends must agree; kinds keep eager traffic, handshakes and
@@ -119,6 +121,8 @@ struct WorldConfig {
   std::string job_id;
   uint64_t epoch = 0;
   bool checksum_payload = false;
+  std::string arithmetic;   // what equal bits depend on; ranks that differ are refused,
+  bool mixed_cpus = false;  // unless all of them say this
   std::chrono::milliseconds rendezvous_timeout{60'000};
   std::chrono::milliseconds operation_timeout{300'000};
   std::function<bool()> interrupted;  // asked while meeting: should the wait end? (Ctrl-C)

@@ -1,9 +1,13 @@
 // oneflow-like-exec: runs a saved plan on .npy files, without Python.
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "oneflow_like/base/check.h"
 #include "oneflow_like/runtime/plan_runner.h"
@@ -58,6 +62,20 @@ bool Parse(int argc, char** argv, ofl::runtime::RunFiles* files) {
          files->launches >= 1;
 }
 
+// The BLAS library reads its variable when it is loaded, before main: to pin it together with our
+// own loops, as the Python package does, the program starts once more.
+void PinBlasCore(char** argv) {
+  const char* level = std::getenv("OFL_CPU_LEVEL");
+  if (level == nullptr || std::getenv("OPENBLAS_CORETYPE") != nullptr) return;
+  constexpr std::pair<const char*, const char*> kCores[] = {
+      {"v4", "SkylakeX"}, {"v3", "Haswell"}, {"base", "Prescott"}};
+  for (const auto& [ours, core] : kCores) {
+    if (std::strcmp(level, ours) != 0) continue;
+    setenv("OPENBLAS_CORETYPE", core, 1);
+    execv("/proc/self/exe", argv);  // only a failure returns: then the ranks compare what they have
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,6 +83,7 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
+  PinBlasCore(argv);
   ofl::InitLogging(argv[0]);
   ofl::runtime::RunFiles files;
   if (!Parse(argc, argv, &files)) {

@@ -12,7 +12,6 @@
 namespace ofl {
 
 inline constexpr int kMaxMeshRank = 4;
-inline constexpr int kMaxWorldSize = 65536;  // ranks of a job
 
 enum class DeviceKind : uint8_t { kCpu = 1, kCuda = 2, kNull = 3 };
 const char* DeviceKindName(DeviceKind kind);

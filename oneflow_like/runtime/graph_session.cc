@@ -167,6 +167,7 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
   OFL_ASSIGN(compiler::TrainingSpec training, TrainingOf(updates));
   compiler::Options options;
   options.threads = threads_;
+  options.arithmetic = tensor::Context::Get().arithmetic();
   if (!dump_dir.empty()) {
     std::error_code ignored;
     std::filesystem::create_directories(dump_dir, ignored);

@@ -50,6 +50,13 @@ class Runner {
     OFL_ENSURE(s.world_size() == context_.world_size(), Code::kInvalidArgument)
         << "the plan is for " << s.world_size() << " ranks, this job has " << context_.world_size()
         << "; start it with oneflow-like-run --nproc-per-node " << s.world_size();
+    OFL_ENSURE(s.arithmetic().empty() || s.arithmetic() == context_.arithmetic() ||
+                   s.arithmetic() == tensor::kMixedArithmetic || !context_.equal_bits(),
+               Code::kFailedPrecondition)
+        << "the plan was compiled for another arithmetic: got " << s.arithmetic() << "; expected "
+        << context_.arithmetic()
+        << ", which this process has; start it with the plan's OFL_CPU_LEVEL, or do without equal "
+           "bits with OFL_MIXED_CPUS=1";
     OFL_ASSIGN(placements_, compiler::PlacementTable::Read(s));
     OFL_ASSIGN(device_, context_.DeviceOf(DeviceKind::kCpu));
     OFL_ASSIGN(stream_, context_.StreamOf(DeviceKind::kCpu));

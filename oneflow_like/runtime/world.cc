@@ -5,6 +5,9 @@
 #include <string_view>
 #include <thread>
 
+#include "device/cpu/cpu_level.h"
+#include "oneflow_like/op/kernel/blas_core.h"
+
 namespace ofl::runtime {
 namespace {
 
@@ -27,7 +30,7 @@ Result<int64_t> IntOf(const char* name, int64_t otherwise, int64_t low, int64_t 
 Result<transport::WorldConfig> WorldFromEnvironment() {
   constexpr int64_t kMaxSeconds = 1'000'000;
   transport::WorldConfig config;
-  OFL_ASSIGN(int64_t world, IntOf("WORLD_SIZE", 1, 1, kMaxWorldSize));
+  OFL_ASSIGN(int64_t world, IntOf("WORLD_SIZE", 1, 1, transport::kMaxWorldSize));
   OFL_ASSIGN(int64_t rank, IntOf("RANK", 0, 0, world - 1));
   OFL_ASSIGN(int64_t local, IntOf("LOCAL_WORLD_SIZE", world, 1, world));
   OFL_ASSIGN(int64_t port, IntOf("MASTER_PORT", 0, 0, 65535));
@@ -35,6 +38,7 @@ Result<transport::WorldConfig> WorldFromEnvironment() {
   OFL_ASSIGN(int64_t meet, IntOf("OFL_RENDEZVOUS_TIMEOUT_S", 60, 1, kMaxSeconds));
   OFL_ASSIGN(int64_t wait, IntOf("OFL_OPERATION_TIMEOUT_S", 300, 1, kMaxSeconds));
   OFL_ASSIGN(int64_t checksum, IntOf("OFL_CHECKSUM", 0, 0, 1));
+  OFL_ASSIGN(int64_t mixed, IntOf("OFL_MIXED_CPUS", 0, 0, 1));
   config.rank = static_cast<int>(rank);
   config.world_size = static_cast<int>(world);
   config.local_world_size = static_cast<int>(local);
@@ -43,6 +47,8 @@ Result<transport::WorldConfig> WorldFromEnvironment() {
   config.rendezvous_timeout = std::chrono::seconds(meet);
   config.operation_timeout = std::chrono::seconds(wait);
   config.checksum_payload = checksum != 0;
+  config.arithmetic = Arithmetic();
+  config.mixed_cpus = mixed != 0;
   if (const char* addr = std::getenv("MASTER_ADDR"); addr != nullptr && *addr != '\0') {
     config.master_addr = addr;
   }
@@ -53,7 +59,12 @@ Result<transport::WorldConfig> WorldFromEnvironment() {
   return config;
 }
 
+std::string Arithmetic() {
+  return std::string("CPU level ") + device::CpuLevel() + ", BLAS core " + op::BlasCore();
+}
+
 Result<std::unique_ptr<tensor::Context>> MakeContext() {
+  OFL_TRY(device::CheckCpuLevel());
   OFL_ASSIGN(transport::WorldConfig config, WorldFromEnvironment());
   const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
   OFL_ASSIGN(int64_t threads, IntOf("OMP_NUM_THREADS", cores, 1, 4096));
@@ -65,6 +76,8 @@ Result<std::unique_ptr<tensor::Context>> MakeContext() {
   options.local_rank = static_cast<int>(local_rank);
   options.local_world_size = config.local_world_size;
   options.threads = static_cast<int>(threads);
+  options.arithmetic =
+      config.mixed_cpus ? std::string(tensor::kMixedArithmetic) : config.arithmetic;
   options.operation_timeout = config.operation_timeout;
   if (config.world_size > 1) {
     options.connect = [config]() mutable {

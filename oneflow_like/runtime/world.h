@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "oneflow_like/base/status.h"
 #include "oneflow_like/tensor/context.h"
@@ -10,12 +11,15 @@
 namespace ofl::runtime {
 
 // RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT, OFL_JOB_ID,
-// OFL_EPOCH, OFL_RENDEZVOUS_TIMEOUT_S, OFL_OPERATION_TIMEOUT_S, OFL_CHECKSUM. Without WORLD_SIZE:
-// a world of one. kInvalidArgument names the variable that is wrong.
+// OFL_EPOCH, OFL_RENDEZVOUS_TIMEOUT_S, OFL_OPERATION_TIMEOUT_S, OFL_CHECKSUM, OFL_MIXED_CPUS.
+// Without WORLD_SIZE: a world of one. kInvalidArgument names the variable that is wrong.
 Result<transport::WorldConfig> WorldFromEnvironment();
 
+// "CPU level v4, BLAS core SkylakeX": what equal bits depend on besides the build.
+std::string Arithmetic();
+
 // A context for that world; it connects at its first communication. Kernels use OMP_NUM_THREADS
-// threads, or all of the machine's cores when unset.
+// threads, or all of the machine's cores when unset; OFL_CPU_LEVEL is checked.
 Result<std::unique_ptr<tensor::Context>> MakeContext();
 
 }  // namespace ofl::runtime

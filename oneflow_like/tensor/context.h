@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "device/device.h"
@@ -23,6 +24,8 @@ namespace ofl::tensor {
 
 class CallCache;
 
+inline constexpr std::string_view kMixedArithmetic = "mixed";
+
 struct ContextOptions {
   int rank = 0;
   int world_size = 1;
@@ -33,6 +36,9 @@ struct ContextOptions {
   std::chrono::milliseconds operation_timeout{300'000};
   // A world to compile for: no rank exists, this process is none of them, nothing can be sent.
   bool imaginary = false;
+  // What equal bits depend on ("CPU level v4, BLAS core SkylakeX"), equal on all ranks; "mixed"
+  // when OFL_MIXED_CPUS gave equal bits up.
+  std::string arithmetic;
   // Makes the transport at first use; null: a world of one.
   std::function<Result<std::unique_ptr<transport::Transport>>()> connect;
 };
@@ -57,6 +63,10 @@ class Context {
   int threads() const { return options_.threads; }
   std::chrono::milliseconds operation_timeout() const { return options_.operation_timeout; }
   bool imaginary() const { return options_.imaginary; }
+  const std::string& arithmetic() const { return options_.arithmetic; }
+  // Whether `B` means equal bits: false where the ranks may compute unlike one another, and then
+  // nobody compares digests.
+  bool equal_bits() const { return options_.arithmetic != kMixedArithmetic; }
   // Connects at first use. The error is kept: a second use reports it again.
   Result<transport::Transport*> transport();
   // The same, kept alive (though closed) beyond Shutdown by whoever has edges open on it.

@@ -135,6 +135,7 @@ class ToLocalNode final : public Node {
 
   // Collective over the placement, so that all of it hears of a difference.
   Status Compare(const TensorImpl& dense, int index) const {
+    if (!Context::Get().equal_bits()) return Status::Ok();  // the job gave them up
     const Placement& placement = grad_->placement;
     std::string made = "to_local of " + meta_.ToString() + " with gradient in " + grad_->ToString();
     if (!call_site_.empty()) made += " at " + call_site_;

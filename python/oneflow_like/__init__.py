@@ -4,6 +4,8 @@
     x = flow.randn(8, 512, placement=flow.placement.all("cpu"), sbp=flow.sbp.split(0))
 """
 
+from . import _cpu  # noqa: F401  (before the extension, which loads BLAS)
+
 try:
     from ._C import Size, Tensor, dtype, manual_seed, placement, sbp
 except ModuleNotFoundError as error:
@@ -22,6 +24,7 @@ from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
 from ._random import get_rng_state, set_rng_state
 from ._serialization import load, save
+from .env import show_config
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from . import distributed  # noqa: E402  (after comm and env)
 from . import _lifecycle  # noqa: E402
@@ -51,7 +54,8 @@ __all__ = ["Size", "Tensor", "arange", "autograd", "bfloat16", "bool", "comm", "
            "full_like", "get_rng_state", "int16", "int32", "int64", "int8", "is_grad_enabled",
            "load", "manual_seed", "nn", "no_grad", "ones", "ones_like", "optim", "placement",
            "rand", "rand_like", "randint", "randn", "randn_like", "save", "sbp",
-           "set_grad_enabled", "set_rng_state", "tensor", "uint8", "zeros", "zeros_like"]
+           "set_grad_enabled", "set_rng_state", "show_config", "tensor", "uint8", "zeros",
+           "zeros_like"]
 __all__.extend(_function_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):

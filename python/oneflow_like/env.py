@@ -25,3 +25,30 @@ def get_node_size():
     text = os.environ.get("LOCAL_WORLD_SIZE", "")
     local = int(text) if text.isdecimal() and int(text) > 0 else get_world_size()
     return max(1, get_world_size() // local)
+
+
+_OVERRIDES = ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS")
+
+
+def show_config():
+    """Prints what this process is and runs on: version, arithmetic, threads, world, overrides."""
+    config = _C.config()
+    overrides = [f"{name}={value}" for name, value in sorted(os.environ.items())
+                 if name.startswith("OFL_") or name in _OVERRIDES]
+    wire = config["wire"]
+    if wire != "none":
+        wire += ", connected" if config["connected"] else ", not connected yet"
+    lines = {
+        "version": config["version"],
+        "build": config["build"],
+        "CPU level": config["cpu_level"],
+        "BLAS core": config["blas_core"],
+        "equal bits": "promised and compared" if config["equal_bits"] else
+                      "not promised, digests not compared: OFL_MIXED_CPUS=1",
+        "threads": config["threads"],
+        "world": f"rank {config['rank']} of {config['world_size']}, "
+                 f"{config['local_world_size']} on this machine",
+        "wire": wire,
+        "overrides": ", ".join(overrides) or "none",
+    }
+    print("\n".join(f"{name:<11} {value}" for name, value in lines.items()))

@@ -251,14 +251,15 @@ struct ImaginaryWorld {
 thread_local ImaginaryWorld* imaginary_world = nullptr;  // the innermost
 
 void EnterCompileWorld(int size) {
-  if (size < 1 || size > kMaxWorldSize)
-    Throw(Error(Code::kInvalidArgument)
-          << "[compile_world] a world of " << size << " ranks; expected 1 to " << kMaxWorldSize);
+  if (size < 1 || size > transport::kMaxWorldSize)
+    Throw(Error(Code::kInvalidArgument) << "[compile_world] a world of " << size
+                                        << " ranks; expected 1 to " << transport::kMaxWorldSize);
   tensor::ContextOptions options;
   options.rank = -1;
   options.world_size = size;
   options.local_world_size = size;
   options.imaginary = true;
+  options.arithmetic = tensor::Context::Get().arithmetic();
   auto inner = std::make_unique<ImaginaryWorld>();
   inner->context = std::make_unique<tensor::Context>(std::move(options));
   // Local tensors are real in there too, and take their random numbers from where they always do.

@@ -9,6 +9,7 @@
 #include "oneflow_like/tensor/context.h"
 #include "python/src/convert.h"
 #include "python/src/module.h"
+#include "transport/transport.h"
 
 namespace ofl::python {
 namespace {
@@ -38,9 +39,10 @@ Status FlattenRanks(PyObject* object, int depth, Shape& hierarchy, std::vector<i
   const Py_ssize_t n = PySequence_Size(object);
   if (n < 0) throw nb::python_error();
   // range(2**62) is a list of ranks too: what no world can hold is not read to its end.
-  OFL_ENSURE(n <= kMaxWorldSize - static_cast<int64_t>(ranks.size()), Code::kInvalidArgument)
+  OFL_ENSURE(n <= transport::kMaxWorldSize - static_cast<int64_t>(ranks.size()),
+             Code::kInvalidArgument)
       << "[placement] more ranks than a world may have: got a list of " << n
-      << "; expected each rank once, at most " << kMaxWorldSize;
+      << "; expected each rank once, at most " << transport::kMaxWorldSize;
   if (ranks.empty() && depth == hierarchy.rank()) {
     if (depth >= kMaxMeshRank) return wrong("have too many axes: got more than 4");
     hierarchy.push_back(n);

@@ -10,11 +10,14 @@
 #include <tuple>
 #include <utility>
 
+#include "device/cpu/cpu_level.h"
+#include "oneflow_like/op/kernel/blas_core.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "python/src/convert.h"
 #include "python/src/module.h"
+#include "transport/protocol.h"
 
 namespace ofl::python {
 namespace {
@@ -112,6 +115,23 @@ void BindRandom(nb::module_& m) {
       nb::arg("job").none(), nb::arg("local").none());
 }
 
+nb::dict Config() {
+  const Context& world = Context::Get();
+  nb::dict config;
+  config["version"] = OFL_VERSION;
+  config["build"] = transport::BuildId();
+  config["cpu_level"] = device::CpuLevel();
+  config["blas_core"] = op::BlasCore();
+  config["equal_bits"] = world.equal_bits();
+  config["threads"] = world.threads();
+  config["rank"] = world.rank();
+  config["world_size"] = world.world_size();
+  config["local_world_size"] = world.local_world_size();
+  config["wire"] = world.world_size() == 1 ? "none" : "tcp";
+  config["connected"] = world.connected();
+  return config;
+}
+
 }  // namespace
 
 void BindWorld(nb::module_& m) {
@@ -122,6 +142,7 @@ void BindWorld(nb::module_& m) {
   m.def(
       "threads", [] { return Context::Get().threads(); },
       "Threads of every kernel of this process.");
+  m.def("config", &Config, "What this process is and runs on, as named texts.");
   m.def(
       "connect", [] { Unwrap(Context::Get().transport()); },
       "Meets the other ranks now instead of at the first communication.");

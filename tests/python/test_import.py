@@ -48,6 +48,7 @@ def test_an_installed_package_is_found_behind_the_sources(tree):
 def test_package_without_its_extension_says_what_to_do(tree):
     site = tree / "site" / "oneflow_like"
     shutil.copy(ROOT / "python" / "oneflow_like" / "__init__.py", site)
+    shutil.copy(ROOT / "python" / "oneflow_like" / "_cpu.py", site)
     result = run(tree, "import oneflow_like", tree / "site")
     assert "ImportError: oneflow_like is not built here" in result.stderr
     assert "./scripts/quickstart" in result.stderr

@@ -21,8 +21,12 @@ const TimePoint kStart{};
 
 ConnectionOptions Options(int rank, int peer) {
   ConnectionOptions options;
-  options.self = {
-      .job_id = "job", .epoch = 3, .rank = rank, .world_size = 4, .build_id = BuildId()};
+  options.self = {.job_id = "job",
+                  .epoch = 3,
+                  .rank = rank,
+                  .world_size = 4,
+                  .build_id = BuildId(),
+                  .arithmetic = "CPU level v4"};
   options.peer = peer;
   options.operation_timeout = seconds(10);
   return options;
@@ -165,6 +169,20 @@ TEST(Handshake, RefusesAnotherJobEpochWorldBuildOrRankOnBothSides) {
   refused([](Identity& i) { i.build_id = "old"; }, "another build: got 'old'");
   refused([](Identity& i) { i.rank = 4; }, "rank outside the world: got 4");
   refused([](Identity& i) { i.rank = 0; }, "two processes are rank 0");
+  refused([](Identity& i) { i.arithmetic = "CPU level v3"; },
+          "the ranks do not compute alike: rank 0 has CPU level v4, rank 2 has CPU level v3; "
+          "expected equal ones");
+  refused([](Identity& i) { i.arithmetic = "CPU level v3"; }, "with one OFL_CPU_LEVEL");
+  refused([](Identity& i) { i.mixed = true; }, "rank 2 has OFL_MIXED_CPUS=1 and rank 0 has not");
+}
+
+TEST(Handshake, LetsUnlikeArithmeticThroughWhereAllAgreeToIt) {
+  ConnectionOptions a = Options(2, 0), b = Options(0, -1);
+  a.self.mixed = b.self.mixed = true;
+  a.self.arithmetic = "CPU level v3";
+  End caller(a), listener(b);
+  Exchange(caller, listener);
+  EXPECT_EQ(listener.connection.state(), Connection::State::kEstablished);
 }
 
 TEST(Handshake, RefusesFramesBeforeHelloAndHelloAfterwards) {

@@ -18,7 +18,11 @@ const TimePoint kStart{};
 constexpr milliseconds kTimeout{60'000};
 
 Identity Who(int rank, int world = 4) {
-  return {.job_id = "job", .rank = rank, .world_size = world, .build_id = BuildId()};
+  return {.job_id = "job",
+          .rank = rank,
+          .world_size = world,
+          .build_id = BuildId(),
+          .arithmetic = "CPU level v4"};
 }
 JoinRequest JoinOf(int rank) {
   return {Who(rank), {"10.0.0." + std::to_string(rank), static_cast<uint16_t>(1000 + rank)}};
@@ -54,6 +58,40 @@ TEST(RendezvousServer, PublishesTheTableOnceAllHaveCome) {
   }
   s.server.OnLost(12);
   EXPECT_TRUE(s.server.complete());
+}
+
+TEST(RendezvousServer, EndsTheJobWhenARankComputesUnlikeIt) {
+  Server s;
+  EXPECT_THAT(s.Join(10, JoinOf(2)).replies, IsEmpty());
+  JoinRequest unlike = JoinOf(1);
+  unlike.who.arithmetic = "CPU level v3";
+  const auto step = s.Join(11, unlike);
+  ASSERT_EQ(step.replies.size(), 2u);
+  for (const auto& reply : step.replies) {
+    EXPECT_EQ(reply.type, FrameType::kRefusal);
+    EXPECT_EQ(DecodeRefusal(reply.payload).message(), s.server.failure().message());
+  }
+  EXPECT_EQ(s.server.failure().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(s.server.failure().message(), HasSubstr("rank 1 has CPU level v3"));
+  EXPECT_THAT(s.server.failure().message(), HasSubstr("OFL_CPU_LEVEL"));
+  EXPECT_FALSE(s.server.complete());
+}
+
+TEST(RendezvousServer, TakesUnlikeRanksWhenAllSaySo) {
+  RendezvousServer server({.job_id = "job",
+                           .world_size = 2,
+                           .build_id = BuildId(),
+                           .arithmetic = "CPU level v4",
+                           .mixed = true},
+                          {"10.0.0.0", 1000}, kTimeout, kStart);
+  JoinRequest unlike = JoinOf(1);
+  unlike.who.world_size = 2;
+  unlike.who.arithmetic = "CPU level v3";
+  unlike.who.mixed = true;
+  EXPECT_EQ(DecodeJoin(EncodeJoin(unlike))->who.arithmetic, "CPU level v3");
+  RendezvousServer::Step step;
+  server.OnJoin(10, unlike, &step);
+  EXPECT_TRUE(server.complete());
 }
 
 TEST(RendezvousServer, NamesTheMissingRanksAtItsDeadline) {

@@ -288,6 +288,9 @@ def unsqueeze(self, dim):
 def squeeze(self, dim=None):
     if dim is None:
         return _C.reshape(self, [n for n in self.shape if n != 1])
+    if not isinstance(dim, (int, tuple, list)):
+        raise TypeError(f"[squeeze] dim: got {type(dim).__name__}; expected an int or a tuple of "
+                        "ints")
     dims = {_axis(d, max(self.ndim, 1)) for d in ((dim,) if isinstance(dim, int) else dim)}
     return _C.reshape(self, [n for i, n in enumerate(self.shape) if i not in dims or n != 1])
 

@@ -163,12 +163,12 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
 // --- properties -----------------------------------------------------------------------------
 
 // Who answers for a graph's value while its build() runs.
-tensor::Tracer& TracerOf(Self self, std::string_view what) {
+tensor::Tracer& TracerOf(const PyTensor& self, std::string_view what) {
   tensor::Tracer* tracer = tensor::CurrentTracer();
   if (tracer == nullptr) {
     Throw(Error(Code::kFailedPrecondition)
           << "[" << what << "] a value of a graph was kept from build(): got "
-          << tensor::Describe(*self->value)
+          << tensor::Describe(*self.value)
           << "; expected a tensor; return it from build() and use the result");
   }
   return *tracer;
@@ -176,7 +176,7 @@ tensor::Tracer& TracerOf(Self self, std::string_view what) {
 
 bool IsGlobal(Self self) {
   if (!self->value->is_symbolic()) return self->value->layout() != nullptr;
-  return Unwrap(TracerOf(self, "is_global").IsGlobal(self->value));
+  return Unwrap(TracerOf(*self, "is_global").IsGlobal(self->value));
 }
 
 void RequireGlobal(Self self, std::string_view what) {
@@ -190,25 +190,25 @@ void RequireGlobal(Self self, std::string_view what) {
 nb::object PlacementOf(Self self) {
   RequireGlobal(self, "placement");
   if (!self->value->is_symbolic()) return nb::cast(self->value->layout()->placement);
-  return nb::cast(TracerOf(self, "placement").PlacementOf(self->value));
+  return nb::cast(TracerOf(*self, "placement").PlacementOf(self->value));
 }
 
 nb::object SbpOf(Self self) {
   RequireGlobal(self, "sbp");
   if (!self->value->is_symbolic()) return SbpTuple(self->value->layout()->nd_sbp);
-  return SbpTuple(Unwrap(TracerOf(self, "sbp").PinnedLayout(self->value)).nd_sbp);
+  return SbpTuple(Unwrap(TracerOf(*self, "sbp").PinnedLayout(self->value)).nd_sbp);
 }
 
 std::string DeviceOf(Self self) {
   if (!IsGlobal(self)) return "cpu";
   return DeviceKindName(self->value->is_symbolic()
-                            ? TracerOf(self, "device").PlacementOf(self->value).kind()
+                            ? TracerOf(*self, "device").PlacementOf(self->value).kind()
                             : self->value->layout()->placement.kind());
 }
 
 // A local tensor just made in build() as a global one like `other`, which it does not pin.
 nb::object LaidLike(Self self, Self other) {
-  return Wrapped(Unwrap(TracerOf(self, "like").LaidLike(self->value, other->value)));
+  return Wrapped(Unwrap(TracerOf(*self, "like").LaidLike(self->value, other->value)));
 }
 
 bool RequiresGrad(Self self) {

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <map>
+#include <optional>
 
 namespace ofl::sbp {
 namespace {
@@ -178,6 +179,15 @@ class Parser {
       rule_.jointly_linear.push_back(std::move(group));
       return Status::Ok();
     }
+    if ((what == "max" || what == "min") && !rest.empty() && rest[0] == "jointly") {
+      std::vector<int> group;
+      OFL_TRY(Inputs({rest.begin() + 1, rest.end()}, &group));
+      rule_.jointly_extreme.emplace_back(std::move(group), *ReductionOf(what));
+      return Status::Ok();
+    }
+    if (what == "never" && !rest.empty() && rest[0] == "partial") {
+      return NeverPartial({rest.begin() + 1, rest.end()});
+    }
     if (what == "linear") return Inputs(rest, &rule_.linear);
     if (what == "monotone") return Inputs(rest, &rule_.monotone);
     if (what == "antitone") return Inputs(rest, &rule_.antitone);
@@ -225,16 +235,8 @@ class Parser {
 
   Status Reduce(const std::vector<std::string_view>& words) {
     if (words.size() != 3 || words[1] != "by") return Bad() << "expected 'reduce factor by sum'";
-    ReduceOp op;
-    if (words[2] == "sum") {
-      op = ReduceOp::kSum;
-    } else if (words[2] == "max") {
-      op = ReduceOp::kMax;
-    } else if (words[2] == "min") {
-      op = ReduceOp::kMin;
-    } else {
-      return Bad() << "'" << words[2] << "' is not a reduction; known are sum, max, min";
-    }
+    const std::optional<ReduceOp> op = ReductionOf(words[2]);
+    if (!op) return Bad() << "'" << words[2] << "' is not a reduction; known are sum, max, min";
     OFL_ASSIGN(const std::vector<int> factors, Factors(words[0]));
     for (int factor : factors) {
       // Of "..." only the axes that are gone from the outputs are meant.
@@ -243,7 +245,24 @@ class Parser {
       if (!reducible) return Bad() << "factor '" << words[0] << "' is not one of inputs alone";
       for (const auto& [known, known_op] : rule_.reductions)
         if (known == factor) return Bad() << "factor '" << words[0] << "' is reduced twice";
-      rule_.reductions.emplace_back(factor, op);
+      rule_.reductions.emplace_back(factor, *op);
+    }
+    return Status::Ok();
+  }
+
+  static std::optional<ReduceOp> ReductionOf(std::string_view word) {
+    if (word == "sum") return ReduceOp::kSum;
+    if (word == "max") return ReduceOp::kMax;
+    if (word == "min") return ReduceOp::kMin;
+    return std::nullopt;
+  }
+
+  Status NeverPartial(const std::vector<std::string_view>& words) {
+    if (words.empty()) rule_.never_partial = {ReduceOp::kSum, ReduceOp::kMax, ReduceOp::kMin};
+    for (std::string_view word : words) {
+      const std::optional<ReduceOp> op = ReductionOf(word);
+      if (!op) return Bad() << "'" << word << "' is not a reduction; known are sum, max, min";
+      rule_.never_partial.push_back(*op);
     }
     return Status::Ok();
   }
@@ -327,6 +346,7 @@ std::vector<Signature> DeriveSignatures(const FactorRule& rule) {
     add(PartialSignature(rule, {input}, kMax, kMin));
     add(PartialSignature(rule, {input}, kMin, kMax));
   }
+  for (const auto& [group, op] : rule.jointly_extreme) add(PartialSignature(rule, group, op, op));
   return all;
 }
 

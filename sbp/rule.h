@@ -8,6 +8,9 @@
 //   linear a b             each input for itself may be P(sum) while all others are B
 //   linear jointly a b     all the named inputs are P(sum) together
 //   monotone a / antitone a   P(max) and P(min) pass / swap
+//   max jointly a b / min jointly a b   all the named inputs are P(max) / P(min) together
+//   never partial [sum|max|min ...]   no further signature takes these partials (none named: all),
+//                          though some may be legal by chance or of no use
 //   offset f               the kernel wants to know where its slice of f starts
 // Inputs are named by position: 0, 1, 2 …
 #pragma once
@@ -41,6 +44,9 @@ class FactorRule {
   std::vector<std::vector<int>> jointly_linear;      // groups
   std::vector<int> monotone;
   std::vector<int> antitone;
+  // Inputs that are P(max), or P(min), together.
+  std::vector<std::pair<std::vector<int>, ReduceOp>> jointly_extreme;
+  std::vector<ReduceOp> never_partial;  // what no signature but the derived ones takes
   std::vector<int> offset_factors;
 };
 

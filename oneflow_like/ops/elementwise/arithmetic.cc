@@ -136,14 +136,10 @@ OFL_OP(mul_scalar) {
 }
 
 OFL_OP(div) {
-  Binary<Over, kFields>(op, "The quotient input / other, with NumPy broadcasting.", "; linear 0",
-                        {1, 3});
+  Binary<Over, kFields>(op, "The quotient input / other, with NumPy broadcasting.",
+                        "; linear 0; never partial max min", {1, 3});
   op.Numbers({"div_scalar", "rdiv_scalar"})
       .Grad(GradDiv)
-      .Unclaimed("P(max),B->P(max)", "holds for positive divisors only")
-      .Unclaimed("P(min),B->P(min)", "holds for positive divisors only")
-      .Unclaimed("B,P(max)->P(min)", "holds for positive operands only")
-      .Unclaimed("B,P(min)->P(max)", "holds for positive operands only")
       .Oracle("input / other")
       .Py("div(input, other, /)")
       .Method("div")
@@ -163,15 +159,11 @@ OFL_OP(div_scalar) {
 
 OFL_OP(rdiv_scalar) {
   WithNumber<Over, kFields, true>(op, "scalar / input.", {3.0, -2.0}, {1, 3});
-  op.Sbp("(...)->(...)")
+  op.Sbp("(...)->(...); never partial max min")  // turns with the sign of the input
       .Grad([](op::GradContext& c) {
         const op::Value slope = c.b.Call("div", {c.outputs[0], c.inputs[0]});
         c.Set(0, c.b.Call("neg", {Mul(c.b, c.grads[0], Conj(c.b, slope))}));
       })
-      .Unclaimed("P(max)->P(min)", "turns with the sign of the input")
-      .Unclaimed("P(min)->P(max)", "turns with the sign of the input")
-      .Unclaimed("P(max)->P(max)", "turns with the sign of the input")
-      .Unclaimed("P(min)->P(min)", "turns with the sign of the input")
       .Oracle("scalar / input")
       .Py("rdiv_scalar(input, /, scalar)");
 }

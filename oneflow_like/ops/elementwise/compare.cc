@@ -94,18 +94,16 @@ OFL_OP(ge) {
       .Dunder("__ge__");
 }
 OFL_OP(logical_and) {
-  Binary<And, kBools>(op, "True where both are true.", "; monotone 0 1");
+  Binary<And, kBools>(op, "True where both are true.", "; monotone 0 1; min jointly 0 1");
   op.NotDifferentiable("bool has no gradient")
-      .Unclaimed("P(min),P(min)->P(min)", "rules have no joint form of monotone yet")
       .Oracle("input & other")
       .Py("logical_and(input, other, /)")
       .Method("logical_and")
       .Dunder("__and__");
 }
 OFL_OP(logical_or) {
-  Binary<Or, kBools>(op, "True where either is true.", "; monotone 0 1");
+  Binary<Or, kBools>(op, "True where either is true.", "; monotone 0 1; max jointly 0 1");
   op.NotDifferentiable("bool has no gradient")
-      .Unclaimed("P(max),P(max)->P(max)", "rules have no joint form of monotone yet")
       .Oracle("input | other")
       .Py("logical_or(input, other, /)")
       .Method("logical_or")

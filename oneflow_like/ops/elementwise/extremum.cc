@@ -140,9 +140,8 @@ std::vector<op::Sample> ClampSamples() {
 
 OFL_OP(maximum) {
   Binary<Larger, kReals>(op, "The larger of input and other, elementwise; NaN where either is NaN.",
-                         "; monotone 0 1");
+                         "; monotone 0 1; max jointly 0 1");
   op.Grad([](op::GradContext& c) { GradExtremum(c, "gt"); })
-      .Unclaimed("P(max),P(max)->P(max)", "rules have no joint form of monotone yet")
       .Oracle("np.maximum(input, other)")
       .Py("maximum(input, other, /)")
       .Method("maximum");
@@ -151,9 +150,8 @@ OFL_OP(maximum) {
 OFL_OP(minimum) {
   Binary<Smaller, kReals>(op,
                           "The smaller of input and other, elementwise; NaN where either is NaN.",
-                          "; monotone 0 1");
+                          "; monotone 0 1; min jointly 0 1");
   op.Grad([](op::GradContext& c) { GradExtremum(c, "lt"); })
-      .Unclaimed("P(min),P(min)->P(min)", "rules have no joint form of monotone yet")
       .Oracle("np.minimum(input, other)")
       .Py("minimum(input, other, /)")
       .Method("minimum");

@@ -278,13 +278,11 @@ op::OpDefBuilder& DescribeGrad(op::OpDefBuilder& op, DTypeSet set, const char* d
       .In("grad")
       .In("output")
       .Out("input_grad")
-      .Sbp("(...),(...)->(...); linear 0")
+      .Sbp("(...),(...)->(...); linear 0; never partial max min")
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 0)
       .InPlace(0, 1)
       .Strided()
-      .Unclaimed("P(max),B->P(max)", "a gradient is a sum and never an extreme")
-      .Unclaimed("P(min),B->P(min)", "a gradient is a sum and never an extreme")
       .Samples([set] {
         std::vector<op::Sample> samples;
         for (DType d : ListOf(set)) {

@@ -95,20 +95,17 @@ std::string PowRule(std::span<const Shape>, std::span<const Shape>, const Attrs&
   // Even powers turn at 0; the others either rise everywhere or live above 0 alone.
   if (e > 0 && (odd || std::floor(e) != e)) return "(...)->(...); monotone 0";
   if (e < 0 && std::floor(e) != e) return "(...)->(...); antitone 0";
-  return "(...)->(...)";
+  return "(...)->(...); never partial max min";
 }
 
 }  // namespace
 
 OFL_OP(pow) {
-  Binary<Power, kNumbers>(op, "input to the power of other, elementwise.", "", {1, 4});
+  Binary<Power, kNumbers>(op, "input to the power of other, elementwise.",
+                          "; never partial max min", {1, 4});
   op.Numbers({"pow_scalar", ""})
       .Grad(GradPow)
       .Autocast(op::Autocast::kFloat32)
-      .Unclaimed("P(max),B->P(max)", "holds for positive exponents only")
-      .Unclaimed("P(min),B->P(min)", "holds for positive exponents only")
-      .Unclaimed("B,P(max)->P(max)", "holds for bases above 1 only")
-      .Unclaimed("B,P(min)->P(min)", "holds for bases above 1 only")
       .Oracle("np.power(input, other)")
       .Py("pow(input, other, /)")
       .Method("pow")
@@ -121,10 +118,6 @@ OFL_OP(pow_scalar) {
       .Sbp(PowRule)
       .Grad(GradPowScalar)
       .Autocast(op::Autocast::kFloat32)
-      .Unclaimed("P(max)->P(max)", "an even power is monotone above 0 only")
-      .Unclaimed("P(min)->P(min)", "an even power is monotone above 0 only")
-      .Unclaimed("P(max)->P(min)", "a negative whole power is antitone above 0 only")
-      .Unclaimed("P(min)->P(max)", "a negative whole power is antitone above 0 only")
       .Oracle("np.power(input, input.dtype.type(scalar))")
       .Py("pow_scalar(input, /, scalar)");
   ForEachDType<kNumbers>([&]<class T>(DType dtype) { op.Cpu(dtype, RunPowScalar<T>); });

@@ -252,10 +252,9 @@ OFL_OP(logical_not) {
 }
 
 OFL_OP(conj) {
-  Unary<Conjugate, kNumbers>(op, "The complex conjugate; a copy of real numbers.", "; linear 0");
+  Unary<Conjugate, kNumbers>(op, "The complex conjugate; a copy of real numbers.",
+                             "; linear 0; never partial max min");
   op.Grad([](op::GradContext& c) { c.Set(0, Conj(c.b, c.grads[0])); })
-      .Unclaimed("P(max)->P(max)", "of real numbers alone, which are not conjugated")
-      .Unclaimed("P(min)->P(min)", "of real numbers alone, which are not conjugated")
       .Oracle("np.conj(input)")
       .Py("conj(input, /)")
       .Method("conj");

@@ -81,7 +81,9 @@ OFL_OP(where) {
       .In("other")
       .Out("output")
       .Infer(InferWhere)
-      .Sbp("(...),(...),(...)->(...); linear jointly 1 2; monotone 1 2")
+      .Sbp(
+          "(...),(...),(...)->(...); linear jointly 1 2; monotone 1 2; "
+          "max jointly 1 2; min jointly 1 2")
       .Grad(GradWhere)
       .Traits({op::Trait::kElementwise})
       .InPlace(0, 1)
@@ -91,8 +93,6 @@ OFL_OP(where) {
       .Oracle("np.where(condition, input, other)")
       .Py("where(condition, input, other, /)")
       .Samples(WhereSamples)
-      .Unclaimed("B,P(max),P(max)->P(max)", "rules have no joint form of monotone yet")
-      .Unclaimed("B,P(min),P(min)->P(min)", "rules have no joint form of monotone yet")
       .ErrorSamples({{{{DType::kInt64, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
                       {},
                       Code::kTypeMismatch,

@@ -214,8 +214,9 @@ std::string ConcatRule(std::span<const Shape> in, std::span<const Shape>, const 
   std::string text = axes;
   for (size_t i = 1; i < in.size(); ++i) text += "," + axes;
   text += "->" + axes + JointlyLinear(static_cast<int>(in.size())) + "; monotone";
-  for (size_t i = 0; i < in.size(); ++i) text += " " + std::to_string(i);
-  return text;
+  std::string all;
+  for (size_t i = 0; i < in.size(); ++i) all += " " + std::to_string(i);
+  return text + all + "; max jointly" + all + "; min jointly" + all;
 }
 
 Status RunConcat(op::KernelContext& c) {
@@ -331,8 +332,6 @@ OFL_OP(concat) {
       .Sbp(ConcatRule)
       .Grad(GradConcat)
       .Flops(NoFlops)
-      .Unclaimed("P(max),P(max)->P(max)", "the rule language knows no jointly monotone inputs")
-      .Unclaimed("P(min),P(min)->P(min)", "the rule language knows no jointly monotone inputs")
       .Py("cat(tensors, /, dim=0)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ConcatSample({{2, 3}, {4, 3}}, 0), ConcatSample({{2, 3}, {2, 1}, {2, 2}}, -1),

@@ -10,7 +10,6 @@ namespace ofl::ops {
 namespace {
 
 constexpr int64_t kStepsPerElement = 8;
-constexpr const char* kSignOfGrad = "holds only where no gradient is negative";
 
 Status CheckTargets(const op::InferContext& c, const Shape& logits, int target) {
   OFL_TRY(RequireInt64(c, target, "target"));
@@ -55,7 +54,8 @@ std::string CrossEntropyGradRule(std::span<const Shape> in, std::span<const Shap
   std::string text = rows + "," + full + "," + rows + "," + rows;
   if (in.size() > 4) text += "," + rows;
   text += "->" + full + "; offset c";
-  return text + (in.size() > 4 ? "; linear jointly 0 4; monotone 4" : "; linear 0");
+  return text + (in.size() > 4 ? "; linear jointly 0 4; monotone 4" : "; linear 0") +
+         "; never partial max min";  // holds only where no gradient is negative
 }
 
 Status CheckClasses(const char* op, const int64_t* target, int64_t count, int64_t classes,
@@ -253,14 +253,6 @@ OFL_OP(cross_entropy_grad) {
       .Infer(InferCrossEntropyGrad)
       .Sbp(CrossEntropyGradRule)
       .NotDifferentiable("second derivatives of the fused form are not defined")
-      .Unclaimed("B,B,B,P(max)->P(min)", kSignOfGrad)
-      .Unclaimed("B,B,B,P(min)->P(max)", kSignOfGrad)
-      .Unclaimed("B,P(max),B,B->P(max)", kSignOfGrad)
-      .Unclaimed("B,P(min),B,B->P(min)", kSignOfGrad)
-      .Unclaimed("B,B,B,P(max),B->P(min)", kSignOfGrad)
-      .Unclaimed("B,B,B,P(min),B->P(max)", kSignOfGrad)
-      .Unclaimed("B,P(max),B,B,B->P(max)", kSignOfGrad)
-      .Unclaimed("B,P(min),B,B,B->P(min)", kSignOfGrad)
       .Flops(FlopsCrossEntropyGrad)
       .Cpu(DType::kFloat32, RunCrossEntropyGrad<float>)
       .Cpu(DType::kFloat64, RunCrossEntropyGrad<double>)

@@ -14,7 +14,8 @@ constexpr int64_t kGrain = 16 * 1024;
 constexpr int64_t kSgdNumbers = 2;       // lr, weight_decay
 constexpr int64_t kMomentumNumbers = 4;  // lr, weight_decay, momentum, dampening
 constexpr int64_t kAdamNumbers = 5;      // lr, weight_decay, beta1, beta2, eps
-constexpr const char* kPartialVariable = "a variable is never partial: it is read as it stands";
+// A variable is read as it stands.
+constexpr const char* kNeverPartial = "; never partial";
 
 // The first `same` inputs share one shape and dtype; then come `numbers` hyper-parameters, then a
 // step.
@@ -45,7 +46,7 @@ std::string UpdateRule(std::span<const Shape> in, std::span<const Shape>, const 
   for (int i = 1; i < kSame; ++i) text += "," + axes;
   text += ",(!)";
   for (size_t i = kSame + 1; i < in.size(); ++i) text += ",()";
-  return text + "->";
+  return text + "->" + kNeverPartial;
 }
 
 double ScalarOf(const op::TensorView& v) {
@@ -200,7 +201,7 @@ Status InferAssign(op::InferContext& c) {
 
 std::string AssignRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string axes = "(" + Labels("a", in[0].rank()) + ")";
-  return axes + "," + axes + "->";
+  return axes + "," + axes + "->" + kNeverPartial;
 }
 
 Status RunAssign(op::KernelContext& c) {
@@ -229,7 +230,7 @@ Status RunAssignAdd(op::KernelContext& c) {
 Status InferIncrement(op::InferContext&) { return Status::Ok(); }
 
 std::string IncrementRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
-  return "(" + Labels("a", in[0].rank()) + ")->";
+  return "(" + Labels("a", in[0].rank()) + ")->" + kNeverPartial;
 }
 
 template <class T>
@@ -297,9 +298,6 @@ void DefineAdam(op::OpDefBuilder& op) {
       .In("hyper")
       .In("step")
       .Attr("maximize", op::AttrType::kBool, false)
-      .Unclaimed("P,B,B,B,P,B->", kPartialVariable)
-      .Unclaimed("P(max),B,B,B,B,B->", kPartialVariable)
-      .Unclaimed("P(min),B,B,B,B,B->", kPartialVariable)
       .Infer(InferAdam)
       .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
         return 14 * in[0].shape.numel();
@@ -319,9 +317,6 @@ OFL_OP(sgd_update) {
       .In("grad")
       .In("hyper")
       .Attr("maximize", op::AttrType::kBool, false)
-      .Unclaimed("P,P,B->", kPartialVariable)
-      .Unclaimed("P(max),B,B->", kPartialVariable)
-      .Unclaimed("P(min),B,B->", kPartialVariable)
       .Infer(InferSgd)
       .Cpu(DType::kFloat32, RunSgd<float>)
       .Cpu(DType::kFloat64, RunSgd<double>)
@@ -345,14 +340,6 @@ OFL_OP(sgd_momentum_update) {
       .InOptional("step")
       .Attr("nesterov", op::AttrType::kBool, false)
       .Attr("maximize", op::AttrType::kBool, false)
-      .Unclaimed("P,B,B,P,B->", kPartialVariable)
-      .Unclaimed("P,P,P,B,B->", kPartialVariable)
-      .Unclaimed("P,B,B,P->", kPartialVariable)
-      .Unclaimed("P,P,P,B->", kPartialVariable)
-      .Unclaimed("P(max),B,B,B,B->", kPartialVariable)
-      .Unclaimed("P(min),B,B,B,B->", kPartialVariable)
-      .Unclaimed("P(max),B,B,B->", kPartialVariable)
-      .Unclaimed("P(min),B,B,B->", kPartialVariable)
       .Infer(InferSgdMomentum)
       .Cpu(DType::kFloat32, RunSgdMomentum<float>)
       .Cpu(DType::kFloat64, RunSgdMomentum<double>)
@@ -388,11 +375,6 @@ OFL_OP(assign) {
   op.Doc("Copies `value` into `target`.")
       .InMutated("target")
       .In("value")
-      .Unclaimed("P,P->", kPartialVariable)
-      .Unclaimed("P(max),P(max)->", kPartialVariable)
-      .Unclaimed("P(min),P(min)->", kPartialVariable)
-      .Unclaimed("P(max),B->", kPartialVariable)
-      .Unclaimed("P(min),B->", kPartialVariable)
       .Infer(InferAssign)
       .Sbp(AssignRule)
       .NotDifferentiable("it updates a variable in place")
@@ -410,11 +392,6 @@ OFL_OP(assign_add) {
   op.Doc("target += value, in place.")
       .InMutated("target")
       .In("value")
-      .Unclaimed("P,P->", kPartialVariable)
-      .Unclaimed("P(max),P(max)->", kPartialVariable)
-      .Unclaimed("P(min),P(min)->", kPartialVariable)
-      .Unclaimed("P(max),B->", kPartialVariable)
-      .Unclaimed("P(min),B->", kPartialVariable)
       .Infer(InferAssign)
       .Sbp(AssignRule)
       .NotDifferentiable("it updates a variable in place")
@@ -434,8 +411,6 @@ OFL_OP(increment) {
   op.Doc("target += value for a number, in place: the step counter.")
       .InMutated("target")
       .Attr("value", op::AttrType::kFloat, 1.0)
-      .Unclaimed("P(max)->", kPartialVariable)
-      .Unclaimed("P(min)->", kPartialVariable)
       .Infer(InferIncrement)
       .Sbp(IncrementRule)
       .NotDifferentiable("it updates a variable in place")

@@ -83,13 +83,11 @@ op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear
   return op.Doc(doc)
       .In("input")
       .Out("output")
-      .Sbp(std::string("(...)->(...)") + linear)
+      // Values of the input are not read: S and B suffice.
+      .Sbp(std::string("(...)->(...); never partial") + linear)
       .NotDifferentiable("the result does not depend on the input's values")
       .Traits({op::Trait::kElementwise, op::Trait::kIgnoresValues})
-      .InPlace(0, 0)
-      .Unclaimed("P->B", "values of the input are not read; S and B suffice")
-      .Unclaimed("P(max)->B", "values of the input are not read; S and B suffice")
-      .Unclaimed("P(min)->B", "values of the input are not read; S and B suffice");
+      .InPlace(0, 0);
 }
 
 std::vector<op::ErrorSample> ShapeErrors() {

@@ -212,10 +212,19 @@ bool Matches(std::string_view pattern, std::string_view text) {
   return false;
 }
 
-// Variables are never partial: an update may not leave its sum to others.
-bool PartialVariable(const OpDef& def, const std::vector<Sbp>& inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i].is_partial() && def.InputMutated(static_cast<int>(i))) return true;
+// Partials that the rule says no further signature takes. Variables are never partial: an update
+// may not leave its sum to others.
+bool NeverTaken(const OpDef& def, const Whole& w, const std::vector<Sbp>& inputs) {
+  std::vector<Shape> in, out;
+  for (const TensorMeta& meta : w.sample.inputs) in.push_back(meta.shape);
+  for (const TensorMeta& meta : w.outputs) out.push_back(meta.shape);
+  const auto rule = def.Rule(in, out, w.sample.attrs, 2);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].is_partial()) continue;
+    if (def.InputMutated(static_cast<int>(i))) return true;
+    if (rule.ok() && std::ranges::count(rule->never_partial, inputs[i].reduce_op()) > 0)
+      return true;
+  }
   return false;
 }
 
@@ -239,7 +248,7 @@ void ReportUnclaimed(const OpDef& def, const Sample& sample, std::mt19937& rando
   const auto output_choices = Product(output_lists);
   for (const auto& inputs : InputChoices(draws[0].sample)) {
     if (claimed.contains(Lift(inputs, {}).ToString())) continue;
-    if (PartialVariable(def, inputs)) continue;
+    if (NeverTaken(def, draws[0], inputs)) continue;
     const auto legal = FindLegal(def, draws, inputs, output_choices, random);
     if (!legal) continue;
     std::vector<Sbp> outputs;

@@ -69,6 +69,22 @@ TEST(DeriveTest, ElementwiseAlignsFromTheRight) {
   EXPECT_THAT(OneD(kAdd, {{1}, {1}}, {{1}}), ElementsAre("B,B->B", "S(0),S(0)->S(0)", "P,P->P"));
 }
 
+TEST(DeriveTest, ExtremesTogetherAndPartialsNobodyTakes) {
+  EXPECT_THAT(OneD("(a),(a)->(a); max jointly 0 1", {{4}, {4}}, {{4}}),
+              ElementsAre("B,B->B", "S(0),S(0)->S(0)", "P(max),P(max)->P(max)"));
+  EXPECT_THAT(OneD("(a),(a)->(a); min jointly 1 0; never partial sum", {{4}, {4}}, {{4}}),
+              ElementsAre("B,B->B", "S(0),S(0)->S(0)", "P(min),P(min)->P(min)"));
+  const std::vector<Shape> shapes{{4}};
+  const auto never = [&](const char* text) {
+    return FactorRule::Parse(text, shapes, shapes)->never_partial;
+  };
+  EXPECT_THAT(never("(a)->(a)"), ElementsAre());
+  EXPECT_THAT(never("(a)->(a); never partial"),
+              ElementsAre(ReduceOp::kSum, ReduceOp::kMax, ReduceOp::kMin));
+  EXPECT_THAT(never("(a)->(a); linear 0; never partial max min"),
+              ElementsAre(ReduceOp::kMax, ReduceOp::kMin));
+}
+
 TEST(DeriveTest, Reductions) {
   EXPECT_THAT(OneD("(... r)->(...); reduce r by sum; linear 0", {{4, 6}}, {{4}}),
               ElementsAre("B->B", "S(0)->S(0)", "S(1)->P", "P->P"));
@@ -135,6 +151,10 @@ TEST(ParseTest, RefusesBadText) {
       {"(a b)->(a); linear 0 0", "named twice"},
       {"(a b)->(a); linear jointly", "names no input"},
       {"(a b)->(a); offset c", "no factor 'c'"},
+      {"(a b)->(a); max jointly", "names no input"},
+      {"(a b)->(a); max 0", "not a statement"},
+      {"(a b)->(a); never split", "not a statement"},
+      {"(a b)->(a); never partial mean", "not a reduction"},
       {"(a b)->(a); convex 0", "not a statement"},
   };
   for (const auto& [text, message] : cases) {

@@ -99,7 +99,8 @@ def evaluate(name, inputs, attrs):
     schema = SCHEMAS[name]
     if not schema["oracle"]:
         return REFERENCE[name](inputs, attrs)
-    names = {operand["name"]: x for operand, x in zip(schema["inputs"], inputs, strict=False)}
+    names = dict.fromkeys(operand["name"] for operand in schema["inputs"])
+    names.update(zip(names, inputs, strict=False))
     value = eval(schema["oracle"], {**HELPERS, **attrs, **names})
     return list(value) if isinstance(value, tuple) else [np.asarray(value)]
 
@@ -132,18 +133,12 @@ def _slice_grad(dy, shape, begin, end, step):
 
 # --- reductions -----------------------------------------------------------------------------
 
-def _reduction(function):
-    def reduce(x, dim, keepdim):
-        axes = tuple(dim) if dim and x.ndim else None
-        return np.asarray(function(x, axis=axes, keepdims=keepdim)).astype(x.dtype)
-    return _with(reduce)
+def _axes(x, dim):
+    return tuple(dim) if dim and x.ndim else None
 
 
-def _search(function):
-    def search(x, dim, keepdim):
-        axis = dim[0] if dim and x.ndim else None
-        return np.asarray(function(x, axis=axis, keepdims=keepdim), np.int64)
-    return _with(search)
+def _search(function, x, dim, keepdim):
+    return np.asarray(function(x, axis=dim[0] if dim and x.ndim else None, keepdims=keepdim))
 
 
 def _sum_to(x, shape):
@@ -203,55 +198,63 @@ def _log_softmax(x, dim):
     return centred - np.log(np.exp(centred).sum(axis=dim, keepdims=True))
 
 
-def _softmax_grad(dy, y, dim):
-    return y * (dy - (dy * y).sum(axis=dim, keepdims=True))
-
-
-def _log_softmax_grad(dy, y, dim):
-    return dy - np.exp(y) * dy.sum(axis=dim, keepdims=True)
-
-
-def _layer_norm(inputs, attrs):
-    x, weight, bias = inputs[0], *inputs[1:], *[None] * (3 - len(inputs))
-    axes = tuple(range(-len(attrs["normalized_shape"]), 0))
+def _layer_norm(normalized_shape, eps, x, weight, bias):
+    axes = tuple(range(-len(normalized_shape), 0))
     mean = x.mean(axis=axes, keepdims=True)
-    rstd = 1 / np.sqrt(((x - mean) ** 2).mean(axis=axes, keepdims=True) + attrs["eps"])
+    rstd = 1 / np.sqrt(((x - mean) ** 2).mean(axis=axes, keepdims=True) + eps)
     y = (x - mean) * rstd
     y = y if weight is None else y * weight
     y = y if bias is None else y + bias
-    return [y, mean.squeeze(axes), rstd.squeeze(axes)]
+    return y, mean.squeeze(axes), rstd.squeeze(axes)
 
 
-def _layer_norm_grad(inputs, attrs):
-    dy, x, mean, rstd = inputs[:4]
-    count = len(attrs["normalized_shape"])
+def _layer_norm_grad(normalized_shape, dy, x, mean, rstd, weight):
+    count = len(normalized_shape)
     axes, rows = tuple(range(-count, 0)), tuple(range(x.ndim - count))
     column = mean.shape + (1,) * count
     rstd = rstd.reshape(column)
     normal = (x - mean.reshape(column)) * rstd
-    g = dy * inputs[4] if len(inputs) > 4 else dy
+    g = dy if weight is None else dy * weight
     dx = rstd * (g - g.mean(axis=axes, keepdims=True)
                  - normal * (g * normal).mean(axis=axes, keepdims=True))
-    return [dx, (dy * normal).sum(axis=rows), dy.sum(axis=rows)]
+    return dx, (dy * normal).sum(axis=rows), dy.sum(axis=rows)
 
 
-def _cross_entropy_rows(inputs, attrs):
-    x, target = inputs
+def _cross_entropy_rows(x, target, ignore_index):
     lse = np.log(np.exp(x).sum(axis=-1))
-    counts = target != attrs["ignore_index"]
+    counts = target != ignore_index
     picked = np.take_along_axis(x, np.where(counts, target, 0)[..., None], axis=-1)[..., 0]
-    return [np.where(counts, lse - picked, 0), lse]
+    return np.where(counts, lse - picked, 0), lse
 
 
-def _cross_entropy_grad(dy, x, target, lse, lse_grad=0.0, *, ignore_index):
+def _cross_entropy_grad(ignore_index, dy, x, target, lse, lse_grad):
     counts = target != ignore_index
     dy = np.where(counts, dy, 0)
     hot = np.eye(x.shape[-1])[np.where(counts, target, 0)]
-    return np.exp(x - lse[..., None]) * (dy + lse_grad)[..., None] - hot * dy[..., None]
+    both = dy if lse_grad is None else dy + lse_grad
+    return np.exp(x - lse[..., None]) * both[..., None] - hot * dy[..., None]
 
 
-def _count_targets(target, ignore_index, dtype):
-    return np.array(np.sum(target != ignore_index), dtype.name)
+def _reduced(losses, reduction):
+    return losses if reduction == "none" else getattr(np, reduction)(losses)
+
+
+def _cross_entropy(x, target, weight, ignore_index, reduction, label_smoothing):
+    weight = np.ones(x.shape[-1]) if weight is None else weight
+    counts = target != ignore_index
+    row_weight = np.where(counts, weight[np.where(counts, target, 0)], 0)
+    losses = _cross_entropy_rows(x, target, ignore_index)[0] * row_weight
+    smooth = np.where(counts, -(_log_softmax(x, -1) * weight).sum(axis=-1), 0)
+    losses = (1 - label_smoothing) * losses + label_smoothing / x.shape[-1] * smooth
+    return losses.sum() / row_weight.sum() if reduction == "mean" else _reduced(losses, reduction)
+
+
+HELPERS |= {
+    "axes": _axes, "search": _search, "sum_to": _sum_to, "log_softmax": _log_softmax,
+    "softmax": lambda x, dim: np.exp(_log_softmax(x, dim)), "embedding_grad": _embedding_grad,
+    "layer_norm": _layer_norm, "layer_norm_grad": _layer_norm_grad, "reduced": _reduced,
+    "cross_entropy": _cross_entropy, "cross_entropy_rows": _cross_entropy_rows,
+    "cross_entropy_grad": _cross_entropy_grad}
 
 
 # --- attention --------------------------------------------------------------------------------
@@ -408,33 +411,15 @@ REFERENCE = {
     "slice": _with(lambda x, **bounds: x[_slices(**bounds)]),
     "slice_grad": _with(_slice_grad),
     "concat": lambda inputs, attrs: [np.concatenate(inputs, axis=attrs["dim"])],
-    "sum": _reduction(np.sum),
-    "mean": _reduction(np.mean),
-    "amax": _reduction(np.max),
-    "amin": _reduction(np.min),
-    "argmax": _search(np.argmax),
-    "argmin": _search(np.argmin),
-    "sum_to": _with(_sum_to),
     "matmul": _with(_matmul),
     "linear": _one(_linear),
     "linear_weight_grad": _one(_linear_weight_grad),
-    "embedding": _one(lambda weight, index: weight[index]),
-    "embedding_grad": _with(_embedding_grad),
     "index_select": _with(lambda x, index, dim: np.take(x, index, axis=dim)),
     "index_select_grad": _with(_index_select_grad),
     "gather": _with(lambda x, index, dim: np.take_along_axis(x, index, axis=dim)),
     "gather_grad": _with(_gather_grad),
     "one_hot": _with(_one_hot),
     "tril": _with(lambda x, diagonal: np.tril(x, diagonal)),
-    "softmax": _with(lambda x, dim: np.exp(_log_softmax(x, dim))),
-    "log_softmax": _with(_log_softmax),
-    "softmax_grad": _with(_softmax_grad),
-    "log_softmax_grad": _with(_log_softmax_grad),
-    "layer_norm": _layer_norm,
-    "layer_norm_grad": _layer_norm_grad,
-    "cross_entropy_rows": _cross_entropy_rows,
-    "cross_entropy_grad": _with(_cross_entropy_grad),
-    "count_targets": _with(_count_targets),
     "scaled_dot_product_attention": _attention,
     "scaled_dot_product_attention_grad": _attention_grad,
 }

@@ -59,12 +59,13 @@ def test_grad_of_inner_values_and_of_several_roots():
 
 
 def test_grad_runs_only_what_leads_to_its_inputs():
-    x, other = flow.ones(1, 2, requires_grad=True), flow.ones(1, 2, requires_grad=True)
+    x, other = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    w = flow.tensor([5.0, 6.0], dtype=flow.float64)
     y = x * 2
-    # The gradient kernel has no gradient of its own, and nobody asks for one along it.
-    total = (y * _C.softmax_grad(other, flow.ones(1, 2), dim=1)).sum()
-    assert grad(total, y, retain_graph=True)[0].tolist() == [[-1.0, -1.0]]
-    with pytest.raises(NotImplementedError, match="softmax_grad"):
+    total = (y * (other * w)).sum()
+    w.zero_()  # whoever asks for a gradient along `other * w` is refused
+    assert grad(total, y, retain_graph=True)[0].tolist() == [15.0, 24.0]
+    with pytest.raises(RuntimeError, match=r"\[mul\].*changed in place"):
         total.backward()
 
 

@@ -262,19 +262,24 @@ Result<std::vector<sbp::NdSignature>> OpDef::Signatures(std::span<const TensorMe
                                   int64_t parts) { return Rule(ins, outs, given, parts); };
   OFL_ASSIGN(auto all, sbp::DeriveNdSignatures(rule_of, shapes_of(input_metas),
                                                shapes_of(output_metas), hierarchy));
-  // Rules see no dtypes. Narrow integers wrap in ordinary use, and what wraps keeps no order.
-  const auto loses_order = [&](const sbp::NdSignature& signature) {
+  // Rules see no dtypes. Integers wrap: what wraps in ordinary use keeps no order, and a sum that
+  // wraps is another one in a wider type.
+  const auto wraps = [&](const sbp::NdSignature& signature) {
     for (size_t i = 0; i < input_metas.size(); ++i) {
       const DType dtype = input_metas[i].dtype;
-      if (!IsInteger(dtype) || DTypeSize(dtype) >= sizeof(int32_t)) continue;
+      if (!IsInteger(dtype)) continue;
+      const bool narrow = DTypeSize(dtype) < sizeof(int32_t);
+      const bool widened = !output_metas.empty() && IsInteger(output_metas[0].dtype) &&
+                           DTypeSize(output_metas[0].dtype) > DTypeSize(dtype);
       for (int axis = 0; axis < signature.inputs[i].rank(); ++axis) {
         const sbp::Sbp symbol = signature.inputs[i][axis];
-        if (symbol.is_partial() && symbol.reduce_op() != sbp::ReduceOp::kSum) return true;
+        if (!symbol.is_partial()) continue;
+        if (symbol.reduce_op() == sbp::ReduceOp::kSum ? widened : narrow) return true;
       }
     }
     return false;
   };
-  std::erase_if(all, loses_order);
+  std::erase_if(all, wraps);
   return all;
 }
 

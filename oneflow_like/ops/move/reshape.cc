@@ -95,7 +95,7 @@ OFL_OP(reshape) {
                       {{"shape", std::vector<int64_t>{4, -1}}},
                       Code::kInvalidArgument,
                       "size -1"}});
-  CpuForAllTypes(op, RunReshape);
+  for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
 }
 
 }  // namespace ofl::ops

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/nn/row_math.h"
+#include "oneflow_like/ops/nn/rows.h"
 
 namespace ofl::ops {
 namespace {
@@ -22,21 +23,20 @@ Status CheckTargets(const op::InferContext& c, const Shape& logits, int target) 
 }
 
 Status InferCrossEntropy(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireIn(c, 0, kFloats));
   OFL_TRY(CheckTargets(c, c.input(0).shape, 1));
-  const TensorMeta rows{c.input(0).dtype, c.input(1).shape};
-  c.AddOutput(rows);
-  c.AddOutput(rows);
+  c.AddOutput({c.input(0).dtype, c.input(1).shape});
+  c.AddOutput({StatisticOf(c.input(0).dtype), c.input(1).shape});
   return Status::Ok();
 }
 
 Status InferCrossEntropyGrad(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "grad"));
+  OFL_TRY(RequireIn(c, 0, kFloats));
   OFL_TRY(CheckTargets(c, c.input(1).shape, 2));
   for (int i : {0, 3, 4}) {
     if (i >= c.num_inputs()) continue;
-    OFL_ENSURE(c.input(i) == (TensorMeta{c.input(1).dtype, c.input(2).shape}),
-               Code::kInvalidArgument)
+    const DType dtype = i == 0 ? c.input(1).dtype : StatisticOf(c.input(1).dtype);
+    OFL_ENSURE(c.input(i) == (TensorMeta{dtype, c.input(2).shape}), Code::kInvalidArgument)
         << "grad and logsumexp must have one value for each row";
   }
   c.AddOutput(c.input(1));
@@ -67,6 +67,16 @@ Status CheckClasses(const char* op, const int64_t* target, int64_t count, int64_
   return Status::Ok();
 }
 
+// Half types: a row for each thread.
+template <class T, int kLogits>
+int64_t CrossEntropyScratch(std::span<const TensorMeta> in, std::span<const TensorMeta>,
+                            const Attrs&, int threads) {
+  const TensorMeta& logits = in[kLogits];
+  if (!IsHalf(logits.dtype)) return 0;
+  const int64_t rows = in[kLogits + 1].shape.numel();
+  return RowScratch<T>(rows, logits.shape[logits.shape.rank() - 1], threads);
+}
+
 template <class T>
 Status RunCrossEntropy(op::KernelContext& c) {
   const int64_t rows = c.inputs[1].numel();
@@ -75,18 +85,19 @@ Status RunCrossEntropy(op::KernelContext& c) {
   const int64_t ignored = c.attr<int64_t>("ignore_index");
   const int64_t* target = c.inputs[1].as<int64_t>();
   OFL_TRY(CheckClasses("cross_entropy_rows", target, rows, classes, ignored));
-  const T* x = c.inputs[0].as<T>();
-  T* loss = c.outputs[0].as<T>();
+  const Rows<T> x(c.inputs[0]), losses(c.outputs[0]);
   T* lse = c.outputs[1].as<T>();
-  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* row = x + r * classes;
-      const T max = RowMax(row, classes);
-      const T log_sum = std::log(RowSumExp(row, classes, max));
-      lse[r] = max + log_sum;
-      loss[r] = target[r] == ignored ? T(0) : log_sum - (row[target[r]] - max);
-    }
-  });
+  ForRows(c.stream, rows, classes * kStepsPerElement, x.direct() ? 0 : classes,
+          reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
+            const T* row = x.Read(r * classes, classes, scratch);
+            const T max = RowMax(row, classes);
+            const T log_sum = std::log(RowSumExp(row, classes, max));
+            lse[r] = max + log_sum;
+            T one;
+            T* loss = losses.Target(r, &one);
+            *loss = target[r] == ignored ? T(0) : log_sum - (row[target[r]] - max);
+            losses.Done(r, 1, loss);
+          });
   return Status::Ok();
 }
 
@@ -100,22 +111,23 @@ Status RunCrossEntropyGrad(op::KernelContext& c) {
   const int64_t ignored = c.attr<int64_t>("ignore_index");
   const int64_t* target = c.inputs[2].as<int64_t>();
   OFL_TRY(CheckClasses("cross_entropy_grad", target, rows, all_classes, ignored));
-  const T* grad = c.inputs[0].as<T>();
-  const T* x = c.inputs[1].as<T>();
+  const Rows<T> grad(c.inputs[0]), x(c.inputs[1]), dx(c.outputs[0]);
   const T* lse = c.inputs[3].as<T>();
   const T* lse_grad = c.inputs.size() > 4 ? c.inputs[4].as<T>() : nullptr;
-  T* dx = c.outputs[0].as<T>();
   if (classes == 0) return Status::Ok();
-  Parallel(c.stream, rows, RowGrain(classes * kStepsPerElement), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const bool counts = target[r] != ignored;
-      const T loss_grad = counts ? grad[r] : T(0);
-      const T factor = loss_grad + (lse_grad != nullptr ? lse_grad[r] : T(0));
-      RowExpTimes(x + r * classes, dx + r * classes, classes, lse[r], factor);
-      const int64_t own = target[r] - first;
-      if (counts && own >= 0 && own < classes) dx[r * classes + own] -= loss_grad;
-    }
-  });
+  ForRows(c.stream, rows, classes * kStepsPerElement, x.direct() ? 0 : classes,
+          reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
+            T one;
+            const bool counts = target[r] != ignored;
+            const T loss_grad = counts ? *grad.Read(r, 1, &one) : T(0);
+            const T factor = loss_grad + (lse_grad != nullptr ? lse_grad[r] : T(0));
+            const T* row = x.Read(r * classes, classes, scratch);
+            T* to = dx.Target(r * classes, scratch);
+            RowExpTimes(row, to, classes, lse[r], factor);
+            const int64_t own = target[r] - first;
+            if (counts && own >= 0 && own < classes) to[own] -= loss_grad;
+            dx.Done(r * classes, classes, to);
+          });
   return Status::Ok();
 }
 
@@ -128,27 +140,66 @@ void GradCrossEntropy(op::GradContext& c) {
   c.Set(0, c.b.Call("cross_entropy_grad", operands, c.attrs));
 }
 
+// Which rows count, as 0 and 1 in `dtype`, and targets that are classes in any case.
+struct Targets {
+  op::Value counts, safe;
+};
+Targets TargetsOf(op::Builder& b, const op::Value& target, int64_t ignored, DType dtype) {
+  const op::Value none = b.Call("full_like", {target}, {{"value", Scalar(ignored)}});
+  const op::Value counts = b.Call("ne", {target, none});
+  return {CastTo(b, counts, dtype), Mul(b, target, CastTo(b, counts, DType::kInt64))};
+}
+
+op::Value As(op::Builder& b, const op::Value& v, const Shape& shape) {
+  return b.Call("reshape", {v}, {{"shape", DimsOf(shape)}});
+}
+Shape ColumnOf(Shape rows) {
+  rows.push_back(1);
+  return rows;
+}
+const Attrs& OverClasses() {
+  static const Attrs over = {{"dim", std::vector<int64_t>{-1}}, {"keepdim", true}};
+  return over;
+}
+
+// The gradient's own gradients. With p = exp(x - lse), c = 1 where a row counts and the picked
+// class k, dx = p * (c * grad + lse_grad) - c * grad at k. What flows back to dx is u.
+void GradCrossEntropyGrad(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const DType dtype = c.inputs[1]->meta().dtype, wide = StatisticOf(dtype);
+  const Shape rows = c.inputs[2]->meta().shape, column = ColumnOf(rows);
+  const Targets targets = TargetsOf(b, c.inputs[2], c.attrs.Get<int64_t>("ignore_index"), wide);
+  const op::Value u = CastTo(b, c.grads[0], wide);
+  const op::Value p =
+      b.Call("exp", {b.Call("sub", {CastTo(b, c.inputs[1], wide), As(b, c.inputs[3], column)})});
+  const op::Value up = Mul(b, u, p);
+  const op::Value sum = As(b, b.Call("sum", {up}, OverClasses()), rows);
+  op::Value factor = Mul(b, CastTo(b, c.inputs[0], wide), targets.counts);
+  if (c.inputs.size() > 4) factor = b.Call("add", {factor, c.inputs[4]});
+  if (c.Needs(0)) {
+    const op::Value picked =
+        b.Call("gather", {u, As(b, targets.safe, column)}, {{"dim", int64_t{-1}}});
+    const op::Value own = b.Call("sub", {sum, As(b, picked, rows)});
+    c.Set(0, CastTo(b, Mul(b, targets.counts, own), dtype));
+  }
+  if (c.Needs(1)) c.Set(1, CastTo(b, Mul(b, up, As(b, factor, column)), dtype));
+  if (c.Needs(3)) c.Set(3, b.Call("neg", {Mul(b, sum, factor)}));
+  if (c.inputs.size() > 4 && c.Needs(4)) c.Set(4, sum);
+}
+
 // For layouts that split the classes: the maximum, the sum and the picked logit become partial.
 op::Values DecomposeCrossEntropy(op::Builder& b, std::span<const op::Value> in,
                                  const Attrs& attrs) {
-  const op::Value& x = in[0];
-  const Attrs over = {{"dim", std::vector<int64_t>{-1}}, {"keepdim", true}};
-  const double ignored = static_cast<double>(attrs.Get<int64_t>("ignore_index"));
-  Shape rows = in[1]->meta().shape;
-  Shape column = rows;
-  column.push_back(1);
-  const auto as = [&](const op::Value& v, const Shape& shape) {
-    return b.Call("reshape", {v}, {{"shape", DimsOf(shape)}});
-  };
-  op::Value counts = b.Call("ne", {in[1], b.Call("full_like", {in[1]}, {{"value", ignored}})});
-  op::Value safe = b.Call("mul", {in[1], b.Call("cast", {counts}, {{"dtype", DType::kInt64}})});
-  op::Value max = b.Call("amax", {x}, over);
-  op::Value sum = b.Call("sum", {b.Call("exp", {b.Call("sub", {x, max})})}, over);
-  op::Value lse = as(b.Call("add", {b.Call("log", {sum}), max}), rows);
-  op::Value picked = as(b.Call("gather", {x, as(safe, column)}, {{"dim", int64_t{-1}}}), rows);
-  op::Value loss = b.Call("mul", {b.Call("sub", {lse, picked}),
-                                  b.Call("cast", {counts}, {{"dtype", x->meta().dtype}})});
-  return {loss, lse};
+  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
+  const op::Value x = CastTo(b, in[0], wide);
+  const Shape rows = in[1]->meta().shape, column = ColumnOf(rows);
+  const Targets targets = TargetsOf(b, in[1], attrs.Get<int64_t>("ignore_index"), wide);
+  op::Value max = b.Call("amax", {x}, OverClasses());
+  op::Value sum = b.Call("sum", {b.Call("exp", {b.Call("sub", {x, max})})}, OverClasses());
+  op::Value lse = As(b, b.Call("add", {b.Call("log", {sum}), max}), rows);
+  op::Value picked = b.Call("gather", {x, As(b, targets.safe, column)}, {{"dim", int64_t{-1}}});
+  op::Value loss = Mul(b, b.Call("sub", {lse, As(b, picked, rows)}), targets.counts);
+  return {CastTo(b, loss, dtype), lse};
 }
 
 // --- count_targets ------------------------------------------------------------------------------
@@ -189,20 +240,21 @@ int64_t FlopsCrossEntropyGrad(std::span<const TensorMeta>, std::span<const Tenso
   return 3 * out[0].shape.numel();
 }
 
-op::Sample LossSample(Shape logits, int64_t ignore_index) {
+op::Sample LossSample(Shape logits, int64_t ignore_index, DType dtype = DType::kFloat32) {
   const Shape rows(logits.dims().first(logits.rank() - 1));
-  return {{{DType::kFloat32, logits}, {DType::kInt64, rows}},
+  return {{{dtype, logits}, {DType::kInt64, rows}},
           {{"ignore_index", ignore_index}},
           0,
           static_cast<double>(logits[logits.rank() - 1])};
 }
 
-op::Sample LossGradSample(Shape logits, int64_t ignore_index, bool lse_grad) {
-  op::Sample s = LossSample(logits, ignore_index);
-  const TensorMeta rows{DType::kFloat32, s.inputs[1].shape};
-  s.inputs.insert(s.inputs.begin(), rows);
-  s.inputs.push_back(rows);
-  if (lse_grad) s.inputs.push_back(rows);
+op::Sample LossGradSample(Shape logits, int64_t ignore_index, bool lse_grad,
+                          DType dtype = DType::kFloat32) {
+  op::Sample s = LossSample(logits, ignore_index, dtype);
+  const Shape rows = s.inputs[1].shape;
+  s.inputs.insert(s.inputs.begin(), TensorMeta{dtype, rows});
+  s.inputs.push_back({StatisticOf(dtype), rows});
+  if (lse_grad) s.inputs.push_back({StatisticOf(dtype), rows});
   return s;
 }
 
@@ -222,12 +274,14 @@ OFL_OP(cross_entropy_rows) {
       .Grad(GradCrossEntropy)
       .Decompose(DecomposeCrossEntropy)
       .Flops(FlopsCrossEntropy)
-      .Cpu(DType::kFloat32, RunCrossEntropy<float>)
-      .Cpu(DType::kFloat64, RunCrossEntropy<double>)
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("cross_entropy_rows(input, target, ignore_index)")
       .Py("cross_entropy_rows(input, target, /, *, ignore_index=-100)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {LossSample({5, 4}, -100), LossSample({7, 6}, 1), LossSample({2, 3, 4}, -100),
-                LossSample({0, 3}, -100), LossSample({3, 40}, -100)};
+      .Samples([] {
+        std::vector<op::Sample> samples{LossSample({7, 6}, 1), LossSample({2, 3, 4}, -100),
+                                        LossSample({0, 3}, -100), LossSample({3, 40}, -100)};
+        for (DType dtype : ListOf(kFloats)) samples.push_back(LossSample({5, 4}, -100, dtype));
+        return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {4}}},
                       {},
@@ -237,6 +291,8 @@ OFL_OP(cross_entropy_rows) {
                       {},
                       Code::kTypeMismatch,
                       "int64"}});
+  ForEachDType<kFloats>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunCrossEntropy<T>, CrossEntropyScratch<T, 0>); });
 }
 
 OFL_OP(cross_entropy_grad) {
@@ -252,16 +308,22 @@ OFL_OP(cross_entropy_grad) {
       .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
       .Infer(InferCrossEntropyGrad)
       .Sbp(CrossEntropyGradRule)
-      .NotDifferentiable("second derivatives of the fused form are not defined")
+      .Grad(GradCrossEntropyGrad)
       .Flops(FlopsCrossEntropyGrad)
-      .Cpu(DType::kFloat32, RunCrossEntropyGrad<float>)
-      .Cpu(DType::kFloat64, RunCrossEntropyGrad<double>)
+      .Oracle("cross_entropy_grad(ignore_index, grad, input, target, logsumexp, logsumexp_grad)")
       .Py("cross_entropy_grad(grad, input, target, logsumexp, logsumexp_grad=None, /, *, "
           "ignore_index=-100)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {LossGradSample({5, 4}, -100, false), LossGradSample({6, 3}, 1, true),
-                LossGradSample({2, 3, 4}, -100, false), LossGradSample({0, 3}, -100, false)};
+      .Samples([] {
+        std::vector<op::Sample> samples{LossGradSample({6, 3}, 1, true),
+                                        LossGradSample({2, 3, 4}, -100, false),
+                                        LossGradSample({0, 3}, -100, false)};
+        for (DType dtype : ListOf(kFloats))
+          samples.push_back(LossGradSample({5, 4}, -100, dtype != DType::kFloat32, dtype));
+        return samples;
       });
+  ForEachDType<kFloats>([&]<class T>(DType dtype) {
+    op.Cpu(dtype, RunCrossEntropyGrad<T>, CrossEntropyScratch<T, 1>);
+  });
 }
 
 OFL_OP(count_targets) {
@@ -275,6 +337,7 @@ OFL_OP(count_targets) {
       .Infer(InferCountTargets)
       .Sbp(CountTargetsRule)
       .NotDifferentiable("a count is piecewise constant")
+      .Oracle("np.sum(target != ignore_index)")
       .Cpu(DType::kInt64, RunCountTargets)
       .Py("count_targets(target, /, *, ignore_index=-100, dtype=float32)")
       .Samples([]() -> std::vector<op::Sample> {

@@ -1,7 +1,7 @@
 // embedding: rows of a table by index, and the scatter-add that is its gradient.
 #include <algorithm>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
@@ -9,6 +9,7 @@ namespace {
 
 Status InferEmbedding(op::InferContext& c) {
   const Shape& w = c.input(0).shape;
+  OFL_TRY(RequireIn(c, 0, kNumbers));  // of which shards' results can be added
   OFL_TRY(RequireInt64(c, 1, "input (the indices)"));
   OFL_ENSURE(w.rank() == 2, Code::kInvalidArgument)
       << "weight must be a matrix (num_embeddings, embedding_dim)";
@@ -21,7 +22,7 @@ Status InferEmbedding(op::InferContext& c) {
 }
 
 Status InferEmbeddingGrad(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "grad"));
+  OFL_TRY(RequireIn(c, 0, kFloats | kComplexes));
   OFL_TRY(RequireInt64(c, 1, "input (the indices)"));
   const Shape& g = c.input(0).shape;
   const Shape& index = c.input(1).shape;
@@ -81,18 +82,25 @@ Status RunEmbedding(op::KernelContext& c) {
   return Status::Ok();
 }
 
-// Threads share the columns, not the indices: each element adds its rows in index order.
+// Half types add up in float.
+int64_t EmbeddingGradScratch(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
+                             const Attrs&, int) {
+  constexpr int64_t kFloat = sizeof(float);
+  return IsHalf(in[0].dtype) ? (out[0].shape.numel() + out[0].shape[1]) * kFloat : 0;
+}
+
+// Threads share the columns, not the indices: each element adds its rows in index order. `parts`:
+// numbers of an element, two in a complex one.
 template <class T>
-Status RunEmbeddingGrad(op::KernelContext& c) {
+void AddRows(op::KernelContext& c, T* out, T* scratch, int64_t parts) {
   constexpr int64_t kColumns = 16;  // one cache line of floats
+  const op::TensorView& grad = c.inputs[0];
   const int64_t* index = c.inputs[1].as<int64_t>();
   const int64_t count = c.inputs[1].numel();
-  OFL_TRY(CheckIndices("embedding_grad", index, count, c.logical_outputs[0].shape[0]));
-  const int64_t rows = c.outputs[0].meta.shape[0], depth = c.outputs[0].meta.shape[1];
-  if (rows == 0 || depth == 0) return Status::Ok();
+  const int64_t rows = c.outputs[0].meta.shape[0], depth = c.outputs[0].meta.shape[1] * parts;
   const int64_t first = c.output_offsets[0][0];
-  const T* grad = c.inputs[0].as<T>();
-  T* out = c.outputs[0].as<T>();
+  const LoadFn load = scratch ? LoaderOf(grad.meta.dtype, DTypeOf<T>::value) : nullptr;
+  const auto size = static_cast<int64_t>(DTypeSize(grad.meta.dtype)) / parts;
   const int64_t units = (depth + kColumns - 1) / kColumns;
   Parallel(c.stream, units, RowGrain((count + rows) * kColumns), [&](int64_t u0, int64_t u1) {
     const int64_t begin = u0 * kColumns, end = std::min(u1 * kColumns, depth);
@@ -100,10 +108,31 @@ Status RunEmbeddingGrad(op::KernelContext& c) {
       std::fill(out + r * depth + begin, out + r * depth + end, T(0));
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = index[i] - first;
-      if (row >= 0 && row < rows)
-        RowAdd(grad + i * depth + begin, out + row * depth + begin, end - begin);
+      if (row < 0 || row >= rows) continue;
+      const std::byte* at = grad.as<std::byte>() + (i * depth + begin) * size;
+      if (load != nullptr) load(at, size, scratch + begin, end - begin);
+      const T* from = load != nullptr ? scratch + begin : reinterpret_cast<const T*>(at);
+      RowAdd(from, out + row * depth + begin, end - begin);
     }
   });
+}
+
+template <class T>
+Status RunEmbeddingGrad(op::KernelContext& c) {
+  OFL_TRY(CheckIndices("embedding_grad", c.inputs[1].as<int64_t>(), c.inputs[1].numel(),
+                       c.logical_outputs[0].shape[0]));
+  const op::TensorView& out = c.outputs[0];
+  if (out.numel() == 0) return Status::Ok();
+  if constexpr (math::kIsComplex<T>) {
+    AddRows<typename T::value_type>(c, out.as<typename T::value_type>(), nullptr, 2);
+  } else if (out.meta.dtype == DTypeOf<T>::value) {
+    AddRows<T>(c, out.as<T>(), nullptr, 1);
+  } else {
+    T* sums = reinterpret_cast<T*>(c.workspace.data());
+    AddRows<T>(c, sums, sums + out.numel(), 1);
+    StorerOf(DTypeOf<T>::value, out.meta.dtype)(
+        sums, out.data, static_cast<int64_t>(DTypeSize(out.meta.dtype)), out.numel());
+  }
   return Status::Ok();
 }
 
@@ -125,13 +154,13 @@ Attrs LocalEmbeddingGrad(const Attrs& attrs, std::span<const Shape>,
   return local;
 }
 
-op::Sample EmbeddingSample(Shape weight, Shape index) {
-  return {
-      {{DType::kFloat32, weight}, {DType::kInt64, index}}, {}, 0, static_cast<double>(weight[0])};
+op::Sample EmbeddingSample(Shape weight, Shape index, DType dtype = DType::kFloat32) {
+  return {{{dtype, weight}, {DType::kInt64, index}}, {}, 0, static_cast<double>(weight[0])};
 }
 
-op::Sample EmbeddingGradSample(Shape grad, Shape index, int64_t rows) {
-  return {{{DType::kFloat32, grad}, {DType::kInt64, index}},
+op::Sample EmbeddingGradSample(Shape grad, Shape index, int64_t rows,
+                               DType dtype = DType::kFloat32) {
+  return {{{dtype, grad}, {DType::kInt64, index}},
           {{"num_embeddings", rows}},
           0,
           static_cast<double>(rows)};
@@ -149,12 +178,14 @@ OFL_OP(embedding) {
       .Infer(InferEmbedding)
       .Sbp(EmbeddingRule)
       .Grad(GradEmbedding)
-      .Cpu(DType::kFloat32, RunEmbedding)
-      .Cpu(DType::kFloat64, RunEmbedding)
+      .Oracle("weight[input]")
       .Py("embedding(weight, input, /)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {EmbeddingSample({7, 3}, {5}), EmbeddingSample({4, 2}, {2, 3}),
-                EmbeddingSample({5, 1}, {0, 3}), EmbeddingSample({3, 4}, {})};
+      .Samples([] {
+        std::vector<op::Sample> samples{EmbeddingSample({4, 2}, {2, 3}),
+                                        EmbeddingSample({5, 1}, {0, 3}),
+                                        EmbeddingSample({3, 4}, {})};
+        for (DType dtype : ListOf(kNumbers)) samples.push_back(EmbeddingSample({7, 3}, {5}, dtype));
+        return samples;
       })
       .ErrorSamples(
           {{{{DType::kFloat32, {7, 3}}, {DType::kFloat32, {5}}}, {}, Code::kTypeMismatch, "int64"},
@@ -162,6 +193,7 @@ OFL_OP(embedding) {
             {},
             Code::kInvalidArgument,
             "weight must be a matrix"}});
+  for (DType dtype : ListOf(kNumbers)) op.Cpu(dtype, RunEmbedding);
 }
 
 OFL_OP(embedding_grad) {
@@ -176,17 +208,21 @@ OFL_OP(embedding_grad) {
       .Sbp(EmbeddingGradRule)
       .Grad(GradEmbeddingGrad)
       .LocalAttrs(LocalEmbeddingGrad)
-      .Cpu(DType::kFloat32, RunEmbeddingGrad<float>)
-      .Cpu(DType::kFloat64, RunEmbeddingGrad<double>)
+      .Oracle("embedding_grad(grad, input, num_embeddings)")
       .Py("embedding_grad(grad, input, /, *, num_embeddings)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {EmbeddingGradSample({5, 3}, {5}, 4), EmbeddingGradSample({2, 3, 2}, {2, 3}, 3),
-                EmbeddingGradSample({0, 2}, {0}, 3)};
+      .Samples([] {
+        std::vector<op::Sample> samples{EmbeddingGradSample({2, 3, 2}, {2, 3}, 3),
+                                        EmbeddingGradSample({0, 2}, {0}, 3)};
+        for (DType dtype : ListOf(kFloats | kComplexes))
+          samples.push_back(EmbeddingGradSample({5, 3}, {5}, 4, dtype));
+        return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {4}}},
                       {{"num_embeddings", int64_t{3}}},
                       Code::kInvalidArgument,
                       "grad.shape[:-1] == input.shape"}});
+  ForEachDType<kFloats | kComplexes>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunEmbeddingGrad<T>, EmbeddingGradScratch); });
 }
 
 }  // namespace ofl::ops

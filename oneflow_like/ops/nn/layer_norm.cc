@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/nn/row_math.h"
+#include "oneflow_like/ops/nn/rows.h"
 
 namespace ofl::ops {
 namespace {
@@ -39,7 +40,7 @@ Result<Shape> CheckedNormalizedShape(const op::InferContext& c, const Shape& x) 
 }
 
 Status InferLayerNorm(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireIn(c, 0, kFloats));
   const Shape& x = c.input(0).shape;
   OFL_ASSIGN(const Shape normalized, CheckedNormalizedShape(c, x));
   for (int i = 1; i < c.num_inputs(); ++i) {
@@ -48,7 +49,7 @@ Status InferLayerNorm(op::InferContext& c) {
         << "weight and bias must have normalized_shape; expected " << normalized;
   }
   OFL_ENSURE(c.attr<double>("eps") >= 0, Code::kInvalidArgument) << "eps must not be negative";
-  const TensorMeta stat{c.input(0).dtype, LeadingShape(x, normalized.rank())};
+  const TensorMeta stat{StatisticOf(c.input(0).dtype), LeadingShape(x, normalized.rank())};
   c.AddOutput(c.input(0));
   c.AddOutput(stat);
   c.AddOutput(stat);
@@ -56,8 +57,13 @@ Status InferLayerNorm(op::InferContext& c) {
 }
 
 Status InferLayerNormGrad(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "grad"));
-  for (int i = 1; i < c.num_inputs(); ++i) OFL_TRY(RequireSameDType(c, 0, i, "the operands"));
+  OFL_TRY(RequireIn(c, 0, kFloats));
+  for (int i = 1; i < c.num_inputs(); ++i) {
+    const DType expected = i == 2 || i == 3 ? StatisticOf(c.input(0).dtype) : c.input(0).dtype;
+    OFL_ENSURE(c.input(i).dtype == expected, Code::kTypeMismatch)
+        << "operand " << i << " has another dtype than grad asks for; expected "
+        << DTypeName(expected);
+  }
   const Shape& x = c.input(1).shape;
   OFL_ASSIGN(const Shape normalized, CheckedNormalizedShape(c, x));
   const Shape lead = LeadingShape(x, normalized.rank());
@@ -98,37 +104,63 @@ std::string LayerNormGradRule(std::span<const Shape> in, std::span<const Shape>,
   return text + "; linear 0";
 }
 
+// --- kernels ------------------------------------------------------------------------------------
+
+// A parameter as a row of T, or null where it is not given.
+template <class T>
+const T* Parameter(op::KernelContext& c, size_t input, int64_t n, T* scratch) {
+  if (c.inputs.size() <= input) return nullptr;
+  return Rows<T>(c.inputs[input]).Read(0, n, scratch);
+}
+
+// Half types: weight, bias, and a row for each thread.
+template <class T>
+int64_t LayerNormScratch(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
+                         const Attrs& attrs, int threads) {
+  if (!IsHalf(in[0].dtype)) return 0;
+  const int64_t n = ProductOf(in[0].shape, out[1].shape.rank(), in[0].shape.rank());
+  return 2 * n * static_cast<int64_t>(sizeof(T)) + RowScratch<T>(out[1].shape.numel(), n, threads);
+}
+
 template <class T>
 Status RunLayerNorm(op::KernelContext& c) {
   const int64_t rows = c.outputs[1].numel();
   const int64_t n = ProductOf(c.inputs[0].meta.shape, c.outputs[1].meta.shape.rank(),
                               c.inputs[0].meta.shape.rank());
-  const T* x = c.inputs[0].as<T>();
-  const T* weight = c.inputs.size() > 1 ? c.inputs[1].as<T>() : nullptr;
-  const T* bias = c.inputs.size() > 2 ? c.inputs[2].as<T>() : nullptr;
-  T* y = c.outputs[0].as<T>();
+  const Rows<T> x(c.inputs[0]), y(c.outputs[0]);
+  T* workspace = reinterpret_cast<T*>(c.workspace.data());
+  const T* weight = Parameter(c, 1, n, workspace);
+  const T* bias = Parameter(c, 2, n, workspace + (x.direct() ? 0 : n));
   T* means = c.outputs[1].as<T>();
   T* rstds = c.outputs[2].as<T>();
   const T eps = static_cast<T>(c.attr<double>("eps"));
-  Parallel(c.stream, rows, RowGrain(n * 3), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* row = x + r * n;
-      const T mean = RowSum(row, n) / static_cast<T>(n);
-      const T variance = RowSquaredDistance(row, n, mean) / static_cast<T>(n);
-      const T rstd = T(1) / std::sqrt(variance + eps);
-      means[r] = mean;
-      rstds[r] = rstd;
-      RowNormalize(row, weight, bias, y + r * n, n, mean, rstd);
-    }
-  });
+  const int64_t scratch_size = x.direct() ? 0 : n;
+  ForRows(c.stream, rows, n * 3, scratch_size, workspace + 2 * scratch_size,
+          [&](int64_t r, T* scratch) {
+            const T* row = x.Read(r * n, n, scratch);
+            T* to = y.Target(r * n, scratch);
+            const T mean = RowSum(row, n) / static_cast<T>(n);
+            const T variance = RowSquaredDistance(row, n, mean) / static_cast<T>(n);
+            const T rstd = T(1) / std::sqrt(variance + eps);
+            means[r] = mean;
+            rstds[r] = rstd;
+            RowNormalize(row, weight, bias, to, n, mean, rstd);
+            y.Done(r * n, n, to);
+          });
   return Status::Ok();
 }
 
 int64_t PartsOf(int64_t rows) { return (rows + kRowsPerPart - 1) / kRowsPerPart; }
 
-int64_t LayerNormGradWorkspace(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
-                               const Attrs&, int) {
-  return PartsOf(in[2].shape.numel()) * 2 * out[1].bytes();
+// The parts' sums; for half types also weight, both sums and two rows for each thread.
+template <class T>
+int64_t LayerNormGradScratch(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
+                             const Attrs&, int threads) {
+  const int64_t n = out[1].shape.numel(), parts = PartsOf(in[2].shape.numel());
+  const int64_t rows = IsHalf(in[0].dtype) ? 3 * n * static_cast<int64_t>(sizeof(T)) +
+                                                 RowScratch<T>(parts, 2 * n, threads)
+                                           : 0;
+  return parts * 2 * n * static_cast<int64_t>(sizeof(T)) + rows;
 }
 
 // Adds the parts' sums in their order.
@@ -149,32 +181,41 @@ template <class T>
 Status RunLayerNormGrad(op::KernelContext& c) {
   const int64_t rows = c.inputs[2].numel();
   const int64_t n = c.outputs[1].numel();
-  const T* dy = c.inputs[0].as<T>();
-  const T* x = c.inputs[1].as<T>();
+  const Rows<T> dy(c.inputs[0]), x(c.inputs[1]), dx(c.outputs[0]);
   const T* means = c.inputs[2].as<T>();
   const T* rstds = c.inputs[3].as<T>();
-  const T* weight = c.inputs.size() > 4 ? c.inputs[4].as<T>() : nullptr;
-  T* dx = c.outputs[0].as<T>();
-  T* parts = reinterpret_cast<T*>(c.workspace.data());
   const int64_t count = PartsOf(rows);
-  Parallel(c.stream, count, RowGrain(n * 4 * kRowsPerPart), [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      T* dweight = parts + 2 * p * n;
-      T* dbias = dweight + n;
-      std::fill(dweight, dweight + 2 * n, T(0));
-      for (int64_t r = p * kRowsPerPart; r < std::min((p + 1) * kRowsPerPart, rows); ++r) {
-        const int64_t at = r * n;
-        T sum_g, sum_gx;
-        RowNormSums(dy + at, x + at, weight, n, means[r], rstds[r], &sum_g, &sum_gx);
-        RowNormParamGrad(dy + at, x + at, dweight, dbias, n, means[r], rstds[r]);
-        RowNormGrad(dy + at, x + at, weight, dx + at, n, means[r], rstds[r],
-                    sum_g / static_cast<T>(n), sum_gx / static_cast<T>(n));
-      }
-    }
-  });
-  SumParts(c.stream, parts, count, n, c.outputs[1].as<T>(), c.outputs[2].as<T>());
+  T* parts = reinterpret_cast<T*>(c.workspace.data());
+  T* more = parts + count * 2 * n;  // of half types
+  const T* weight = Parameter(c, 4, n, more);
+  const bool direct = dy.direct();
+  ForRows(c.stream, count, n * 4 * kRowsPerPart, direct ? 0 : 2 * n, direct ? more : more + 3 * n,
+          [&](int64_t p, T* scratch) {
+            T* dweight = parts + 2 * p * n;
+            T* dbias = dweight + n;
+            std::fill(dweight, dweight + 2 * n, T(0));
+            for (int64_t r = p * kRowsPerPart; r < std::min((p + 1) * kRowsPerPart, rows); ++r) {
+              const T* g = dy.Read(r * n, n, scratch);
+              const T* row = x.Read(r * n, n, direct ? scratch : scratch + n);
+              T* to = dx.Target(r * n, scratch);
+              T sum_g, sum_gx;
+              RowNormSums(g, row, weight, n, means[r], rstds[r], &sum_g, &sum_gx);
+              RowNormParamGrad(g, row, dweight, dbias, n, means[r], rstds[r]);
+              RowNormGrad(g, row, weight, to, n, means[r], rstds[r], sum_g / static_cast<T>(n),
+                          sum_gx / static_cast<T>(n));
+              dx.Done(r * n, n, to);
+            }
+          });
+  const Rows<T> dweight(c.outputs[1]), dbias(c.outputs[2]);
+  T* weight_sum = dweight.Target(0, more + n);
+  T* bias_sum = dbias.Target(0, more + 2 * n);
+  SumParts(c.stream, parts, count, n, weight_sum, bias_sum);
+  dweight.Done(0, n, weight_sum);
+  dbias.Done(0, n, bias_sum);
   return Status::Ok();
 }
+
+// --- gradients ----------------------------------------------------------------------------------
 
 // Gradients that reach mean and rstd themselves: rare, so composed from plain operators.
 op::Value StatisticsGrad(op::GradContext& c) {
@@ -197,11 +238,12 @@ op::Value StatisticsGrad(op::GradContext& c) {
   if (c.grads[2]) {
     const op::Value& r = c.outputs[2];
     op::Value cube = b.Call("mul", {b.Call("mul", {r, r}), b.Call("mul", {r, c.grads[2]})});
-    op::Value centred = b.Call("sub", {c.inputs[0], as_column(c.outputs[1])});
+    op::Value x = CastTo(b, c.inputs[0], r->meta().dtype);
+    op::Value centred = b.Call("sub", {x, as_column(c.outputs[1])});
     op::Value term = b.Call("mul", {centred, as_column(scaled(cube, -1.0 / n))});
     total = total ? b.Call("add", {total, term}) : term;
   }
-  return total;
+  return CastTo(b, total, c.inputs[0]->meta().dtype);
 }
 
 void GradLayerNorm(op::GradContext& c) {
@@ -226,6 +268,64 @@ void GradLayerNorm(op::GradContext& c) {
   if (c.inputs.size() > 2 && c.Needs(2)) c.Set(2, dbias);
 }
 
+// The gradient's own gradients, by its formula: with g = dy * weight, h = (x - mean) * rstd and
+// means over the normalised axes,
+//   dx = rstd * (g - mean(g) - h * mean(g * h)), dweight = sum(dy * h), dbias = sum(dy).
+// What flows back to dx is u, to dweight v, to dbias t.
+void GradLayerNormGrad(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const int axes = NormAxes(c.attrs);
+  const DType dtype = c.inputs[1]->meta().dtype, wide = StatisticOf(dtype);
+  const Shape& full = c.inputs[1]->meta().shape;
+  Shape column = c.inputs[2]->meta().shape;
+  while (column.rank() < full.rank()) column.push_back(1);
+  std::vector<int64_t> dims;
+  for (int i = axes; i > 0; --i) dims.push_back(-i);
+  const Attrs over = {{"dim", dims}, {"keepdim", true}};
+  const auto as = [&](const op::Value& v, const Shape& shape) {
+    return b.Call("reshape", {v}, {{"shape", DimsOf(shape)}});
+  };
+  const auto mul = [&](const op::Value& a, const op::Value& v) { return Mul(b, a, v); };
+  const auto sub = [&](const op::Value& a, const op::Value& v) { return b.Call("sub", {a, v}); };
+  const auto add = [&](const op::Value& a, const op::Value& v) {
+    return a == nullptr ? v : v == nullptr ? a : b.Call("add", {a, v});
+  };
+  const auto mean = [&](const op::Value& v) { return b.Call("mean", {v}, over); };
+  const auto total = [&](const op::Value& v) { return b.Call("sum", {v}, over); };
+  const auto widened = [&](const op::Value& v) { return v ? CastTo(b, v, wide) : v; };
+  const op::Value dy = widened(c.inputs[0]), rstd = as(c.inputs[3], column);
+  const op::Value centred = sub(widened(c.inputs[1]), as(c.inputs[2], column));
+  const op::Value h = mul(centred, rstd);
+  const op::Value weight = c.inputs.size() > 4 ? widened(c.inputs[4]) : nullptr;
+  const op::Value u = widened(c.grads[0]), v = widened(c.grads[1]), t = widened(c.grads[2]);
+  // What flows back to g (from u), dy, h and rstd itself.
+  op::Value to_g, to_dy, to_h, to_rstd;
+  if (u) {
+    const op::Value g = weight ? mul(dy, weight) : dy;
+    const op::Value gh = mean(mul(g, h)), uh = mean(mul(u, h));
+    const op::Value centred_u = sub(sub(u, mean(u)), mul(h, uh));
+    to_g = mul(rstd, centred_u);
+    to_dy = weight ? mul(to_g, weight) : to_g;
+    to_h = b.Call("neg", {mul(rstd, add(mul(u, gh), mul(g, uh)))});
+    to_rstd = total(mul(u, sub(sub(g, mean(g)), mul(h, gh))));
+  }
+  if (v) {
+    to_dy = add(to_dy, mul(v, h));
+    to_h = add(to_h, mul(v, dy));
+  }
+  if (t) to_dy = add(to_dy, b.Call("broadcast_to", {t}, {{"shape", DimsOf(full)}}));
+  if (c.Needs(0) && to_dy) c.Set(0, CastTo(b, to_dy, dtype));
+  if (to_h) {
+    const op::Value to_x = mul(to_h, rstd);
+    if (c.Needs(1)) c.Set(1, CastTo(b, to_x, dtype));
+    const Shape& rows = c.inputs[2]->meta().shape;
+    if (c.Needs(2)) c.Set(2, as(b.Call("neg", {total(to_x)}), rows));
+    if (c.Needs(3)) c.Set(3, as(add(to_rstd, total(mul(to_h, centred))), rows));
+  }
+  if (weight && c.Needs(4) && to_g)
+    c.Set(4, CastTo(b, ReduceTo(b, mul(to_g, dy), weight->meta().shape), dtype));
+}
+
 // For layouts that split the normalised axes: the statistics become means over the logical axes.
 op::Values DecomposeLayerNorm(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   std::vector<int64_t> axes;
@@ -235,24 +335,27 @@ op::Values DecomposeLayerNorm(op::Builder& b, std::span<const op::Value> in, con
   const auto as_rows = [&](const op::Value& v) {
     return b.Call("reshape", {v}, {{"shape", DimsOf(rows)}});
   };
-  op::Value mean = b.Call("mean", {in[0]}, over);
-  op::Value centred = b.Call("sub", {in[0], mean});
+  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
+  op::Value x = CastTo(b, in[0], wide);
+  op::Value mean = b.Call("mean", {x}, over);
+  op::Value centred = b.Call("sub", {x, mean});
   op::Value variance = b.Call("mean", {b.Call("square", {centred})}, over);
   op::Value rstd =
       b.Call("rsqrt", {b.Call("add_scalar", {variance}, {{"scalar", attrs.Get<double>("eps")}})});
   op::Value y = b.Call("mul", {centred, rstd});
-  if (in.size() > 1) y = b.Call("mul", {y, in[1]});
-  if (in.size() > 2) y = b.Call("add", {y, in[2]});
-  return {y, as_rows(mean), as_rows(rstd)};
+  if (in.size() > 1) y = b.Call("mul", {y, CastTo(b, in[1], wide)});
+  if (in.size() > 2) y = b.Call("add", {y, CastTo(b, in[2], wide)});
+  return {CastTo(b, y, dtype), as_rows(mean), as_rows(rstd)};
 }
 
 int64_t FlopsLayerNorm(std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
   return 8 * in[0].shape.numel();
 }
 
-op::Sample NormSample(std::vector<Shape> shapes, std::vector<int64_t> normalized) {
+op::Sample NormSample(std::vector<Shape> shapes, std::vector<int64_t> normalized,
+                      DType dtype = DType::kFloat32) {
   op::Sample s;
-  for (const Shape& shape : shapes) s.inputs.push_back({DType::kFloat32, shape});
+  for (const Shape& shape : shapes) s.inputs.push_back({dtype, shape});
   s.attrs = {{"normalized_shape", std::move(normalized)}};
   return s;
 }
@@ -280,14 +383,17 @@ OFL_OP(layer_norm) {
       .Unclaimed("B,B,P(max)->P(max),B,B", kWholeStatistics)
       .Unclaimed("B,B,P(min)->P(min),B,B", kWholeStatistics)
       .Flops(FlopsLayerNorm)
-      .Cpu(DType::kFloat32, RunLayerNorm<float>)
-      .Cpu(DType::kFloat64, RunLayerNorm<double>)
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("layer_norm(normalized_shape, eps, input, weight, bias)")
       .Py("layer_norm(input, weight=None, bias=None, /, *, normalized_shape, eps=1e-05)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {
-            NormSample({{5, 8}, {8}, {8}}, {8}), NormSample({{2, 3, 6}, {6}}, {6}),
-            NormSample({{3, 2, 5}}, {2, 5}),     NormSample({{4, 2, 3}, {2, 3}, {2, 3}}, {2, 3}),
-            NormSample({{7}, {7}, {7}}, {7}),    NormSample({{0, 4}, {4}, {4}}, {4})};
+      .Samples([] {
+        std::vector<op::Sample> samples{
+            NormSample({{2, 3, 6}, {6}}, {6}), NormSample({{3, 2, 5}}, {2, 5}),
+            NormSample({{4, 2, 3}, {2, 3}, {2, 3}}, {2, 3}), NormSample({{7}, {7}, {7}}, {7}),
+            NormSample({{0, 4}, {4}, {4}}, {4})};
+        for (DType dtype : ListOf(kFloats))
+          samples.push_back(NormSample({{5, 8}, {8}, {8}}, {8}, dtype));
+        return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
                       {{"normalized_shape", std::vector<int64_t>{4}}},
@@ -297,6 +403,8 @@ OFL_OP(layer_norm) {
                       {{"normalized_shape", std::vector<int64_t>{3}}},
                       Code::kInvalidArgument,
                       "weight and bias"}});
+  ForEachDType<kFloats>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunLayerNorm<T>, LayerNormScratch<T>); });
 }
 
 OFL_OP(layer_norm_grad) {
@@ -312,17 +420,22 @@ OFL_OP(layer_norm_grad) {
       .Attr("normalized_shape", op::AttrType::kInts)
       .Infer(InferLayerNormGrad)
       .Sbp(LayerNormGradRule)
-      .NotDifferentiable("second derivatives of the fused form are not defined")
+      .Grad(GradLayerNormGrad)
       .Unclaimed("B,B,B,B,P->P,B,B", kWholeStatistics)
       .Flops(FlopsLayerNorm)
-      .Cpu(DType::kFloat32, RunLayerNormGrad<float>, LayerNormGradWorkspace)
-      .Cpu(DType::kFloat64, RunLayerNormGrad<double>, LayerNormGradWorkspace)
+      .Oracle("layer_norm_grad(normalized_shape, grad, input, mean, rstd, weight)")
       .Py("layer_norm_grad(grad, input, mean, rstd, weight=None, /, *, normalized_shape)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {NormSample({{5, 8}, {5, 8}, {5}, {5}, {8}}, {8}),
-                NormSample({{2, 3, 6}, {2, 3, 6}, {2, 3}, {2, 3}}, {6}),
-                NormSample({{0, 4}, {0, 4}, {0}, {0}, {4}}, {4})};
+      .Samples([] {
+        std::vector<op::Sample> samples{NormSample({{2, 3, 6}, {2, 3, 6}, {2, 3}, {2, 3}}, {6}),
+                                        NormSample({{0, 4}, {0, 4}, {0}, {0}, {4}}, {4})};
+        for (DType dtype : ListOf(kFloats)) {
+          samples.push_back(NormSample({{5, 8}, {5, 8}, {5}, {5}, {8}}, {8}, dtype));
+          for (size_t i : {2, 3}) samples.back().inputs[i].dtype = StatisticOf(dtype);
+        }
+        return samples;
       });
+  ForEachDType<kFloats>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunLayerNormGrad<T>, LayerNormGradScratch<T>); });
 }
 
 }  // namespace ofl::ops

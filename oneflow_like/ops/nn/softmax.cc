@@ -1,17 +1,16 @@
 // softmax and log_softmax over one axis, fused, with their gradients.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "device/cpu/simd.h"
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/nn/row_math.h"
+#include "oneflow_like/ops/nn/rows.h"
 
 namespace ofl::ops {
 namespace {
 
 Status InferSoftmax(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireIn(c, 0, kFloats));
   OFL_ASSIGN(const int axis, NormalizeAxis(c.attr<int64_t>("dim"), c.input(0).shape.rank()));
   (void)axis;
   c.AddOutput(c.input(0));
@@ -37,7 +36,7 @@ std::string SoftmaxGradRule(std::span<const Shape> in, std::span<const Shape>, c
   return axes + "," + axes + "->" + axes + "; linear 0";
 }
 
-// --- rows: the axis is the last one -------------------------------------------------------------
+// --- rows ---------------------------------------------------------------------------------------
 
 template <class T, bool kLog>
 void SoftmaxRow(const T* x, T* y, int64_t n) {
@@ -61,82 +60,57 @@ void SoftmaxGradRow(const T* dy, const T* y, T* dx, int64_t n) {
   }
 }
 
-// --- columns: `inner` neighbouring distributions at once ----------------------------------------
-
-template <class T, bool kLog>
-void SoftmaxStrided(const T* x, T* y, int64_t n, int64_t inner) {
-  for (int64_t j = 0; j < inner; ++j) {
-    T max = -std::numeric_limits<T>::infinity();
-    for (int64_t i = 0; i < n; ++i) max = std::max(max, x[i * inner + j]);
-    T sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += std::exp(x[i * inner + j] - max);
-    const T log_sum = std::log(sum);
-    for (int64_t i = 0; i < n; ++i) {
-      const T centred = x[i * inner + j] - max;
-      y[i * inner + j] = kLog ? centred - log_sum : std::exp(centred) / sum;
-    }
-  }
-}
-
-template <class T, bool kLog>
-void SoftmaxGradStrided(const T* dy, const T* y, T* dx, int64_t n, int64_t inner) {
-  for (int64_t j = 0; j < inner; ++j) {
-    T sum = 0;
-    for (int64_t i = 0; i < n; ++i)
-      sum += kLog ? dy[i * inner + j] : dy[i * inner + j] * y[i * inner + j];
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t at = i * inner + j;
-      dx[at] = kLog ? dy[at] - std::exp(y[at]) * sum : y[at] * (dy[at] - sum);
-    }
-  }
-}
-
 constexpr int64_t kStepsPerElement = 8;  // exp against a plain load and store
+
+int AxisOf(const Attrs& attrs, const Shape& shape) {
+  return shape.rank() == 0 ? -1 : AxisAttr(attrs, "dim", shape.rank());
+}
+
+// Rows that do not lie dense in T pass through scratch, one buffer for each operand that is read.
+template <class T, int kOperands>
+int64_t SoftmaxScratch(std::span<const TensorMeta> in, std::span<const TensorMeta>,
+                       const Attrs& attrs, int threads) {
+  const Shape& shape = in[0].shape;
+  const int axis = AxisOf(attrs, shape);
+  const int64_t n = std::max<int64_t>(axis < 0 ? 1 : shape[axis], 1);
+  return RowScratch<T>(shape.numel() / n, kOperands * n, threads);
+}
 
 template <class T, bool kLog>
 Status RunSoftmax(op::KernelContext& c) {
   if (c.outputs[0].numel() == 0) return Status::Ok();
-  const Shape& shape = c.inputs[0].meta.shape;
-  const T* x = c.inputs[0].as<T>();
-  T* y = c.outputs[0].as<T>();
-  if (shape.rank() == 0) {
-    SoftmaxRow<T, kLog>(x, y, 1);
-    return Status::Ok();
-  }
-  const AxisView v = ViewAround(shape, AxisAttr(*c.attrs, "dim", shape.rank()));
-  const int64_t block = v.size * v.inner;
-  Parallel(c.stream, v.outer, RowGrain(block * kStepsPerElement), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      if (v.inner == 1) {
-        SoftmaxRow<T, kLog>(x + o * block, y + o * block, v.size);
-      } else {
-        SoftmaxStrided<T, kLog>(x + o * block, y + o * block, v.size, v.inner);
-      }
-    }
-  });
+  const RowStarts starts({&c.inputs[0], &c.outputs[0]}, AxisOf(*c.attrs, c.inputs[0].meta.shape));
+  const Rows<T> x(c.inputs[0], starts.stride(0)), y(c.outputs[0], starts.stride(1));
+  const int64_t n = starts.length(), scratch_size = x.direct() && y.direct() ? 0 : n;
+  ForRows(c.stream, starts.rows(), n * kStepsPerElement, scratch_size,
+          reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
+            const auto at = starts.Of(r);
+            const T* from = x.Read(at[0], n, scratch);
+            T* to = y.Target(at[1], scratch);
+            SoftmaxRow<T, kLog>(from, to, n);
+            y.Done(at[1], n, to);
+          });
   return Status::Ok();
 }
 
 template <class T, bool kLog>
 Status RunSoftmaxGrad(op::KernelContext& c) {
   if (c.outputs[0].numel() == 0) return Status::Ok();
-  const Shape& shape = c.inputs[0].meta.shape;
-  const T* dy = c.inputs[0].as<T>();
-  const T* y = c.inputs[1].as<T>();
-  T* dx = c.outputs[0].as<T>();
-  const AxisView v =
-      shape.rank() == 0 ? AxisView{} : ViewAround(shape, AxisAttr(*c.attrs, "dim", shape.rank()));
-  const int64_t block = v.size * v.inner;
-  Parallel(c.stream, v.outer, RowGrain(block * kStepsPerElement), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      const int64_t at = o * block;
-      if (v.inner == 1) {
-        SoftmaxGradRow<T, kLog>(dy + at, y + at, dx + at, v.size);
-      } else {
-        SoftmaxGradStrided<T, kLog>(dy + at, y + at, dx + at, v.size, v.inner);
-      }
-    }
-  });
+  const RowStarts starts({&c.inputs[0], &c.inputs[1], &c.outputs[0]},
+                         AxisOf(*c.attrs, c.inputs[0].meta.shape));
+  const Rows<T> dy(c.inputs[0], starts.stride(0)), y(c.inputs[1], starts.stride(1)),
+      dx(c.outputs[0], starts.stride(2));
+  const bool direct = dy.direct() && y.direct() && dx.direct();
+  const int64_t n = starts.length();
+  ForRows(c.stream, starts.rows(), n * kStepsPerElement, direct ? 0 : 2 * n,
+          reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
+            const auto at = starts.Of(r);
+            const T* grad = dy.Read(at[0], n, scratch);
+            const T* output = y.Read(at[1], n, scratch + n);
+            T* to = dx.Target(at[2], scratch);
+            SoftmaxGradRow<T, kLog>(grad, output, to, n);
+            dx.Done(at[2], n, to);
+          });
   return Status::Ok();
 }
 
@@ -149,14 +123,41 @@ void GradSoftmax(op::GradContext& c) {
                     {{"dim", c.attrs.Get<int64_t>("dim")}}));
 }
 
+// In the type the kernel computes in, rounded once.
 template <bool kLog>
 op::Values DecomposeSoftmax(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   const Attrs over = {{"dim", std::vector<int64_t>{attrs.Get<int64_t>("dim")}}, {"keepdim", true}};
-  op::Value centred = b.Call("sub", {in[0], b.Call("amax", {in[0]}, over)});
-  op::Value e = b.Call("exp", {centred});
-  op::Value sum = b.Call("sum", {e}, over);
-  if (kLog) return {b.Call("sub", {centred, b.Call("log", {sum})})};
-  return {b.Call("div", {e, sum})};
+  const DType dtype = in[0]->meta().dtype;
+  const op::Value x = CastTo(b, in[0], StatisticOf(dtype));
+  const op::Value centred = b.Call("sub", {x, b.Call("amax", {x}, over)});
+  const op::Value e = b.Call("exp", {centred});
+  const op::Value sum = b.Call("sum", {e}, over);
+  if (kLog) return {CastTo(b, b.Call("sub", {centred, b.Call("log", {sum})}), dtype)};
+  return {CastTo(b, b.Call("div", {e, sum}), dtype)};
+}
+
+// dx = y * (dy - sum(dy * y)), of which both operands have a gradient.
+void GradSoftmaxGrad(op::GradContext& c) {
+  const op::Value &dy = c.inputs[0], &y = c.inputs[1], &grad = c.grads[0];
+  const int64_t dim = c.attrs.Get<int64_t>("dim");
+  const Attrs over = {{"dim", std::vector<int64_t>{dim}}, {"keepdim", true}};
+  if (c.Needs(0)) c.Set(0, c.b.Call("softmax_grad", {grad, y}, c.attrs));
+  if (!c.Needs(1)) return;
+  const op::Value weighted = c.b.Call("sum", {Mul(c.b, dy, y)}, over);
+  const op::Value back = c.b.Call("sum", {Mul(c.b, grad, y)}, over);
+  const op::Value own = Mul(c.b, grad, c.b.Call("sub", {dy, weighted}));
+  c.Set(1, c.b.Call("sub", {own, Mul(c.b, dy, back)}));
+}
+
+// dx = dy - exp(y) * sum(dy)
+void GradLogSoftmaxGrad(op::GradContext& c) {
+  const op::Value &dy = c.inputs[0], &y = c.inputs[1], &grad = c.grads[0];
+  const int64_t dim = c.attrs.Get<int64_t>("dim");
+  const Attrs over = {{"dim", std::vector<int64_t>{dim}}, {"keepdim", true}};
+  const op::Value weighted = Mul(c.b, grad, c.b.Call("exp", {y}));
+  if (c.Needs(0)) c.Set(0, c.b.Call("sub", {grad, c.b.Call("sum", {weighted}, over)}));
+  if (!c.Needs(1)) return;
+  c.Set(1, c.b.Call("neg", {Mul(c.b, weighted, c.b.Call("sum", {dy}, over))}));
 }
 
 std::vector<op::Sample> SoftmaxSamples(int inputs) {
@@ -170,6 +171,8 @@ std::vector<op::Sample> SoftmaxSamples(int inputs) {
   add({2, 1, 3}, 1);
   add({0, 3}, 1);
   add({6, 40}, 1);
+  for (DType dtype : ListOf(kFloats))
+    samples.push_back({std::vector<TensorMeta>(inputs, {dtype, {3, 5}}), {{"dim", int64_t{-1}}}});
   return samples;
 }
 
@@ -188,15 +191,17 @@ void DefineSoftmax(op::OpDefBuilder& op) {
       .Decompose(DecomposeSoftmax<kLog>)
       .Flops(FlopsSoftmax)
       .InPlace(0, 0)
-      .Cpu(DType::kFloat32, RunSoftmax<float, kLog>)
-      .Cpu(DType::kFloat64, RunSoftmax<double, kLog>)
+      .Strided()
+      .Autocast(op::Autocast::kFloat32)
       .Samples([] { return SoftmaxSamples(1); })
       .ErrorSamples(
           {{{{DType::kFloat32, {2, 3}}}, {{"dim", int64_t{2}}}, Code::kOutOfRange, "[-2, 1]"},
            {{{DType::kInt64, {2, 3}}},
             {{"dim", int64_t{1}}},
             Code::kTypeMismatch,
-            "floating point"}});
+            "int64 is not a floating dtype"}});
+  ForEachDType<kFloats>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunSoftmax<T, kLog>, SoftmaxScratch<T, 1>); });
 }
 
 template <bool kLog>
@@ -207,22 +212,24 @@ void DefineSoftmaxGrad(op::OpDefBuilder& op) {
       .Attr("dim", op::AttrType::kInt)
       .Infer(InferSoftmaxGrad)
       .Sbp(SoftmaxGradRule)
-      .NotDifferentiable("second derivatives of the fused form are not defined")
+      .Grad(kLog ? GradLogSoftmaxGrad : GradSoftmaxGrad)
       .Flops(FlopsSoftmax)
       .InPlace(0, 0)
-      .Cpu(DType::kFloat32, RunSoftmaxGrad<float, kLog>)
-      .Cpu(DType::kFloat64, RunSoftmaxGrad<double, kLog>)
+      .Strided()
       .Samples([] { return SoftmaxSamples(2); })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {3, 2}}},
                       {{"dim", int64_t{1}}},
                       Code::kInvalidArgument,
                       "one shape"}});
+  ForEachDType<kFloats>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunSoftmaxGrad<T, kLog>, SoftmaxScratch<T, 2>); });
 }
 
 }  // namespace
 
 OFL_OP(softmax) {
   op.Doc("exp(input) normalised to sum 1 along `dim`.")
+      .Oracle("softmax(input, dim)")
       .Py("softmax(input, /, dim)")
       .Method("softmax");
   DefineSoftmax<false>(op);
@@ -230,18 +237,22 @@ OFL_OP(softmax) {
 
 OFL_OP(log_softmax) {
   op.Doc("The logarithm of softmax along `dim`, without overflow.")
+      .Oracle("log_softmax(input, dim)")
       .Py("log_softmax(input, /, dim)")
       .Method("log_softmax");
   DefineSoftmax<true>(op);
 }
 
 OFL_OP(softmax_grad) {
-  op.Doc("Gradient of softmax from its output.").Py("softmax_grad(grad, output, /, *, dim)");
+  op.Doc("Gradient of softmax from its output.")
+      .Oracle("output * (grad - (grad * output).sum(axis=dim, keepdims=True))")
+      .Py("softmax_grad(grad, output, /, *, dim)");
   DefineSoftmaxGrad<false>(op);
 }
 
 OFL_OP(log_softmax_grad) {
   op.Doc("Gradient of log_softmax from its output.")
+      .Oracle("grad - np.exp(output) * grad.sum(axis=dim, keepdims=True)")
       .Py("log_softmax_grad(grad, output, /, *, dim)");
   DefineSoftmaxGrad<true>(op);
 }

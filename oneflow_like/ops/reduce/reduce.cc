@@ -1,99 +1,89 @@
-// sum, mean, amax, amin over axes; sum_to, the gradient of broadcasting.
-#include "oneflow_like/ops/reduce/reduce.h"
-
-#include <limits>
+// sum, mean, amax, amin over axes.
+#include "oneflow_like/ops/reduce/reducer.h"
 
 namespace ofl::ops {
-
-ReduceLoop MakeReduceLoop(const Shape& input, const std::array<bool, kMaxRank>& reduce) {
-  // Merge neighbours of one kind, innermost first.
-  struct Axis {
-    int64_t size, stride;
-    bool reduced;
-  };
-  std::array<Axis, kMaxRank> axes;
-  int count = 0;
-  int64_t stride = 1;
-  for (int i = input.rank() - 1; i >= 0; --i) {
-    if (input[i] == 1) continue;
-    if (count > 0 && axes[count - 1].reduced == reduce[i]) {
-      axes[count - 1].size *= input[i];
-    } else {
-      axes[count++] = {input[i], stride, reduce[i]};
-    }
-    stride *= input[i];
-  }
-  ReduceLoop loop;
-  if (count > 0) {
-    loop.inner = axes[0].size;
-    loop.inner_reduced = axes[0].reduced;
-  }
-  for (int i = count - 1; i > 0; --i) {
-    const Axis& axis = axes[i];
-    int& used = axis.reduced ? loop.num_reduced : loop.num_kept;
-    (axis.reduced ? loop.reduced_size : loop.kept_size)[used] = axis.size;
-    (axis.reduced ? loop.reduced_stride : loop.kept_stride)[used] = axis.stride;
-    (axis.reduced ? loop.reduced : loop.kept) *= axis.size;
-    ++used;
-  }
-  return loop;
-}
-
-std::array<bool, kMaxRank> ReducedAxes(const Attrs& attrs, int rank) {
-  const auto& dims = attrs.Get<std::vector<int64_t>>("dim");
-  std::array<bool, kMaxRank> reduce{};
-  if (dims.empty()) reduce.fill(true);
-  for (int64_t d : dims)
-    if (rank > 0) reduce[d < 0 ? d + rank : d] = true;
-  return reduce;
-}
-
-Shape ReducedShape(const Shape& input, const std::array<bool, kMaxRank>& reduce, bool keepdim) {
-  Shape out;
-  for (int i = 0; i < input.rank(); ++i) {
-    if (!reduce[i]) out.push_back(input[i]);
-    if (reduce[i] && keepdim) out.push_back(1);
-  }
-  return out;
-}
-
 namespace {
+
+// NaN wins over everything, as in torch. Empty: the value every other beats.
+template <class T>
+struct MaxOf {
+  using Acc = T;
+  static OFL_INLINE Acc Identity() {
+    return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                                : std::numeric_limits<T>::lowest();
+  }
+  static OFL_INLINE Acc Join(Acc a, Acc x) { return (x > a) | (x != x) ? x : a; }
+};
+template <class T>
+struct MinOf {
+  using Acc = T;
+  static OFL_INLINE Acc Identity() {
+    return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity()
+                                                : std::numeric_limits<T>::max();
+  }
+  static OFL_INLINE Acc Join(Acc a, Acc x) { return (x < a) | (x != x) ? x : a; }
+};
+
+constexpr DTypeSet kSummed = kNumbers | kBools;
+constexpr DTypeSet kOrdered = kReals | kBools;
+
+// bool is counted, and ordered, as an integer.
+template <class T>
+using Counted = std::conditional_t<std::is_same_v<T, bool>, int32_t, T>;
 
 Status CheckDims(const op::InferContext& c) {
   const int rank = c.input(0).shape.rank();
   std::array<bool, kMaxRank> seen{};
   for (int64_t d : c.attr<std::vector<int64_t>>("dim")) {
     OFL_ASSIGN(const int axis, NormalizeAxis(d, rank));
-    OFL_ENSURE(!seen[axis], Code::kInvalidArgument)
+    OFL_ENSURE(!seen[static_cast<size_t>(axis)], Code::kInvalidArgument)
         << "axis " << axis << " stands twice in dim; expected different axes";
-    seen[axis] = true;
+    seen[static_cast<size_t>(axis)] = true;
   }
   return Status::Ok();
 }
 
-template <DTypeSet kSet, bool kNonEmpty>
+ReducedAxes AxesFor(const op::InferContext& c) {
+  return AxesOf(c.attrs(), c.input(0).shape.rank(), c.attr<bool>("keepdim"));
+}
+
+template <DTypeSet kSet>
 Status InferReduce(op::InferContext& c) {
   OFL_TRY(RequireIn(c, 0, kSet));
   OFL_TRY(CheckDims(c));
+  c.AddOutput(
+      {c.input(0).dtype, ReducedShape(c.input(0).shape, AxesFor(c), c.attr<bool>("keepdim"))});
+  return Status::Ok();
+}
+
+// As torch: integers and bool add up in int64.
+Status InferSum(op::InferContext& c) {
+  OFL_TRY(InferReduce<kSummed>(c));
+  if (!IsDifferentiable(c.input(0).dtype)) c.outputs[0].dtype = DType::kInt64;
+  return Status::Ok();
+}
+
+Status InferExtreme(op::InferContext& c) {
+  OFL_TRY(InferReduce<kOrdered>(c));
   const Shape& in = c.input(0).shape;
-  const auto reduce = ReducedAxes(c.attrs(), in.rank());
-  for (int i = 0; kNonEmpty && i < in.rank(); ++i)
-    OFL_ENSURE(!reduce[i] || in[i] > 0, Code::kInvalidArgument)
+  const ReducedAxes axes = AxesFor(c);
+  for (int i = 0; i < in.rank(); ++i)
+    OFL_ENSURE(!axes.reduce[static_cast<size_t>(i)] || in[i] > 0, Code::kInvalidArgument)
         << "axis " << i << " is empty and has no extreme value; expected at least one element";
-  c.AddOutput({c.input(0).dtype, ReducedShape(in, reduce, c.attr<bool>("keepdim"))});
   return Status::Ok();
 }
 
 // Reduced axes are factors of the input alone; kept with size 1 they carry no factor.
 std::string ReduceRule(const Shape& in, const Attrs& attrs, const char* how) {
-  const auto reduce = ReducedAxes(attrs, in.rank());
   const bool keepdim = attrs.Get<bool>("keepdim");
+  const ReducedAxes axes = AxesOf(attrs, in.rank(), keepdim);
   std::string kept, properties;
   for (int i = 0; i < in.rank(); ++i) {
+    const bool reduced = axes.reduce[static_cast<size_t>(i)];
     const std::string label = "a" + std::to_string(i);
-    if (!reduce[i]) kept += label + " ";
-    if (reduce[i] && keepdim) kept += "1 ";
-    if (reduce[i]) properties += "; reduce " + label + " by " + how;
+    if (!reduced) kept += label + " ";
+    if (reduced && keepdim) kept += "1 ";
+    if (reduced) properties += "; reduce " + label + " by " + how;
   }
   return "(" + Labels("a", in.rank()) + ")->(" + kept + ")" + properties;
 }
@@ -108,35 +98,33 @@ std::string MinRule(std::span<const Shape> in, std::span<const Shape>, const Att
   return ReduceRule(in[0], attrs, "min");
 }
 
-template <class T>
-struct Finish {
-  template <class Acc>
-  T operator()(Acc acc) const {
-    return static_cast<T>(acc);
-  }
-};
+ReducedAxes AxesFor(const op::KernelContext& c) {
+  return AxesOf(*c.attrs, c.inputs[0].meta.shape.rank(), c.attr<bool>("keepdim"));
+}
 
-template <template <class> class R, class T>
+template <class R, class T, class Out>
 Status RunReduce(op::KernelContext& c) {
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  const Shape& in = c.inputs[0].meta.shape;
-  Reduce<R<T>>(c.stream, MakeReduceLoop(in, ReducedAxes(*c.attrs, in.rank())), c.inputs[0].as<T>(),
-               c.outputs[0].as<T>(), Finish<T>());
-  return Status::Ok();
+  return Reduce(c, kReducer<R, T, Out>, AxesFor(c));
 }
 
 // Divides by the logical count, so that the parts of a split axis are partial sums.
 template <class T>
 Status RunMean(op::KernelContext& c) {
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  const Shape& in = c.inputs[0].meta.shape;
-  const auto reduce = ReducedAxes(*c.attrs, in.rank());
+  const ReducedAxes axes = AxesFor(c);
   double count = 1;
-  for (int i = 0; i < in.rank(); ++i)
-    if (reduce[i]) count *= static_cast<double>(c.logical_inputs[0].shape[i]);
-  Reduce<SumOf<T>>(c.stream, MakeReduceLoop(in, reduce), c.inputs[0].as<T>(), c.outputs[0].as<T>(),
-                   [count](double acc) { return static_cast<T>(acc / count); });
-  return Status::Ok();
+  for (int i = 0; i < c.inputs[0].meta.shape.rank(); ++i)
+    if (axes.reduce[static_cast<size_t>(i)])
+      count *= static_cast<double>(c.logical_inputs[0].shape[i]);
+  return Reduce(c, kReducer<SumOf<T>, T>, axes, count);
+}
+
+template <template <class> class R, DTypeSet kSet>
+void Kernels(op::OpDefBuilder& op) {
+  ForEachDType<kSet>([&]<class Stored>(DType dtype) {
+    using T = Counted<Stored>;
+    using Acc = typename R<T>::Acc;
+    op.Cpu(dtype, RunReduce<R<T>, T, std::conditional_t<std::is_integral_v<T>, Acc, T>>);
+  });
 }
 
 // --- gradients ----------------------------------------------------------------------------------
@@ -144,7 +132,7 @@ Status RunMean(op::KernelContext& c) {
 // A reduction's result with its axes back at size 1.
 op::Value WithAxes(op::GradContext& c, const op::Value& y) {
   const Shape& in = c.inputs[0]->meta().shape;
-  const Shape kept = ReducedShape(in, ReducedAxes(c.attrs, in.rank()), true);
+  const Shape kept = ReducedShape(in, AxesOf(c.attrs, in.rank(), true), true);
   if (y == nullptr || y->meta().shape == kept) return y;
   return c.b.Call("reshape", {y}, {{"shape", DimsOf(kept)}});
 }
@@ -172,58 +160,17 @@ void GradExtreme(op::GradContext& c) {
   c.Set(0, Mul(c.b, mask, SpreadOut(c, share)));
 }
 
-// --- sum_to -------------------------------------------------------------------------------------
+// --- samples ------------------------------------------------------------------------------------
 
-// Which axes of the input sum_to adds up: the leading ones and those that become 1.
-std::array<bool, kMaxRank> SumToAxes(const Shape& in, const Shape& out) {
-  std::array<bool, kMaxRank> reduce{};
-  const int lead = in.rank() - out.rank();
-  for (int i = 0; i < in.rank(); ++i) reduce[i] = i < lead || (out[i - lead] == 1 && in[i] != 1);
-  return reduce;
-}
-
-Status InferSumTo(op::InferContext& c) {
-  OFL_TRY(RequireIn(c, 0, kReals));
-  OFL_ASSIGN(const Shape out, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
-  const Shape& in = c.input(0).shape;
-  const auto back = BroadcastShapes(in, out);
-  OFL_ENSURE(back.ok() && *back == in, Code::kInvalidArgument)
-      << "shape " << out << " does not broadcast to the input's; expected each axis equal or 1";
-  c.AddOutput({c.input(0).dtype, out});
-  return Status::Ok();
-}
-
-std::string SumToRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs&) {
-  const auto reduce = SumToAxes(in[0], out[0]);
-  const int lead = in[0].rank() - out[0].rank();
-  std::string kept, properties;
-  for (int i = 0; i < in[0].rank(); ++i) {
-    const std::string label = "a" + std::to_string(i);
-    if (i >= lead) kept += reduce[i] ? "1 " : label + " ";
-    if (reduce[i]) properties += "; reduce " + label + " by sum";
-  }
-  return "(" + Labels("a", in[0].rank()) + ")->(" + kept + ")" + properties + "; linear 0";
-}
-
-template <class T>
-Status RunSumTo(op::KernelContext& c) {
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  // Which axes are summed is a matter of the logical shapes: an axis split into parts of size 1
-  // looks the same as one that became 1.
-  const auto reduce = SumToAxes(c.logical_inputs[0].shape, c.logical_outputs[0].shape);
-  Reduce<SumOf<T>>(c.stream, MakeReduceLoop(c.inputs[0].meta.shape, reduce), c.inputs[0].as<T>(),
-                   c.outputs[0].as<T>(), Finish<T>());
-  return Status::Ok();
-}
-
-std::vector<op::Sample> ReduceSamples(std::vector<DType> dtypes, bool empty) {
+std::vector<op::Sample> ReduceSamples(DTypeSet set, bool empty) {
   std::vector<op::Sample> samples;
   const auto add = [&](DType d, Shape shape, std::vector<int64_t> dim, bool keepdim) {
     samples.push_back({{{d, shape}}, {{"dim", dim}, {"keepdim", keepdim}}, -4, 4, ""});
   };
-  for (DType d : dtypes) {
+  for (DType d : ListOf(set)) {
     add(d, {5, 3}, {0}, false);
-    if (d != dtypes[0]) continue;
+    if (d == DType::kFloat16) add(d, {3, 40}, {1}, false);
+    if (d != DType::kFloat32) continue;
     add(d, {5, 3}, {1}, false);
     add(d, {5, 3}, {-1}, true);
     add(d, {5, 3}, {}, false);
@@ -246,6 +193,7 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
       .Out("output")
       .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
       .Attr("keepdim", op::AttrType::kBool, false)
+      .Strided()
       .Unclaimed("P->P", "of a tensor without axes, where a reduction is the identity")
       .Unclaimed("P(max)->P(max)", "of amax, which rules have no form for, or without axes")
       .Unclaimed("P(min)->P(min)", "of amin, which rules have no form for, or without axes")
@@ -254,7 +202,7 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
       });
 }
 
-std::vector<op::ErrorSample> DimErrors() {
+std::vector<op::ErrorSample> DimErrors(DType refused, const char* text) {
   constexpr DType kF = DType::kFloat32;
   using Dims = std::vector<int64_t>;
   return {{{{kF, {2, 3}}},
@@ -265,11 +213,11 @@ std::vector<op::ErrorSample> DimErrors() {
            {{"dim", Dims{1, -1}}},
            Code::kInvalidArgument,
            "axis 1 stands twice in dim: got input: float32[2,3], dim=[1, -1]"},
-          {{{DType::kBool, {2}}}, {}, Code::kTypeMismatch, "bool is not"}};
+          {{{refused, {2}}}, {}, Code::kTypeMismatch, text}};
 }
 
 std::vector<op::ErrorSample> ExtremeErrors() {
-  auto errors = DimErrors();
+  auto errors = DimErrors(DType::kComplex64, "complex64 is not real and has no order");
   errors.push_back({{{DType::kFloat32, {0, 3}}},
                     {},
                     Code::kInvalidArgument,
@@ -277,107 +225,62 @@ std::vector<op::ErrorSample> ExtremeErrors() {
   return errors;
 }
 
-template <template <class> class R>
-void NumberKernels(op::OpDefBuilder& op) {
-  op.Cpu(DType::kFloat32, RunReduce<R, float>)
-      .Cpu(DType::kFloat64, RunReduce<R, double>)
-      .Cpu(DType::kInt64, RunReduce<R, int64_t>)
-      .Cpu(DType::kInt32, RunReduce<R, int32_t>);
-}
-
 }  // namespace
 
 OFL_OP(sum) {
-  Reduction(op, "The sum over the axes `dim` (none given: all). Of an empty axis: 0.")
-      .Infer(InferReduce<kReals, false>)
+  Reduction(op,
+            "The sum over the axes `dim` (none given: all); of integers and bool in int64. Of an\n"
+            "empty axis: 0.")
+      .Infer(InferSum)
       .Sbp(SumRule)
       .Grad(GradSum)
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("np.sum(input, axis=axes(input, dim), keepdims=keepdim)")
       .Py("sum(input, /, dim=None, *, keepdim=False)")
       .Method("sum")
-      .Samples(
-          [] { return ReduceSamples({DType::kFloat32, DType::kInt64, DType::kFloat64}, true); })
-      .ErrorSamples(DimErrors());
-  NumberKernels<SumOf>(op);
+      .Samples([] { return ReduceSamples(kSummed, true); })
+      .ErrorSamples(DimErrors(DType::kFloat8E4M3, "stores numbers but is not computed in"));
+  Kernels<SumOf, kSummed>(op);
 }
 
 OFL_OP(mean) {
+  constexpr DTypeSet kSet = kFloats | kComplexes;
   Reduction(op, "The mean over the axes `dim` (none given: all). Of an empty axis: NaN.")
-      .Infer(InferReduce<kFloats, false>)
+      .Infer(InferReduce<kSet>)
       .Sbp(SumRule)
       .Grad(GradMean)
-      .Cpu(DType::kFloat32, RunMean<float>)
-      .Cpu(DType::kFloat64, RunMean<double>)
+      .Oracle("np.mean(input, axis=axes(input, dim), keepdims=keepdim)")
       .Py("mean(input, /, dim=None, *, keepdim=False)")
       .Method("mean")
-      .Samples([] { return ReduceSamples({DType::kFloat32, DType::kFloat64}, false); })
-      .ErrorSamples(DimErrors());
+      .Samples([] { return ReduceSamples(kSet, false); })
+      .ErrorSamples(DimErrors(DType::kInt64, "int64 is not a floating dtype"));
+  ForEachDType<kSet>([&]<class T>(DType dtype) { op.Cpu(dtype, RunMean<T>); });
 }
 
 OFL_OP(amax) {
   Reduction(op, "The largest value over the axes `dim` (none given: all); NaN where one is NaN.")
-      .Infer(InferReduce<kReals, true>)
+      .Infer(InferExtreme)
       .Sbp(MaxRule)
       .Grad(GradExtreme)
+      .Oracle("np.max(input, axis=axes(input, dim), keepdims=keepdim)")
       .Py("amax(input, /, dim=None, *, keepdim=False)")
       .Method("amax")
-      .Samples([] { return ReduceSamples({DType::kFloat32, DType::kInt64}, false); })
+      .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());
-  NumberKernels<MaxOf>(op);
+  Kernels<MaxOf, kOrdered>(op);
 }
 
 OFL_OP(amin) {
   Reduction(op, "The smallest value over the axes `dim` (none given: all); NaN where one is NaN.")
-      .Infer(InferReduce<kReals, true>)
+      .Infer(InferExtreme)
       .Sbp(MinRule)
       .Grad(GradExtreme)
+      .Oracle("np.min(input, axis=axes(input, dim), keepdims=keepdim)")
       .Py("amin(input, /, dim=None, *, keepdim=False)")
       .Method("amin")
-      .Samples([] { return ReduceSamples({DType::kFloat32, DType::kInt64}, false); })
+      .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());
-  NumberKernels<MinOf>(op);
-}
-
-OFL_OP(sum_to) {
-  op.Doc(
-        "input summed over the axes along which `shape` would be broadcast to it: the gradient\n"
-        "of broadcasting.")
-      .In("input")
-      .Out("output")
-      .Attr("shape", op::AttrType::kInts)
-      .Infer(InferSumTo)
-      .Sbp(SumToRule)
-      .Grad([](op::GradContext& c) {
-        c.Set(0, c.b.Call("broadcast_to", {c.grads[0]},
-                          {{"shape", DimsOf(c.inputs[0]->meta().shape)}}));
-      })
-      .LocalAttrs([](const Attrs& attrs, std::span<const Shape>, std::span<const Shape> out) {
-        Attrs local = attrs;
-        local.Set("shape", DimsOf(out[0]));
-        return local;
-      })
-      .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
-        return in[0].shape.numel();
-      })
-      .Cpu(DType::kFloat32, RunSumTo<float>)
-      .Cpu(DType::kFloat64, RunSumTo<double>)
-      .Cpu(DType::kInt64, RunSumTo<int64_t>)
-      .Cpu(DType::kInt32, RunSumTo<int32_t>)
-      .Unclaimed("P(max)->P(max)", "where nothing is summed and the operator is the identity")
-      .Unclaimed("P(min)->P(min)", "where nothing is summed and the operator is the identity")
-      .Py("sum_to(input, /, shape)")
-      .Samples([] {
-        using Dims = std::vector<int64_t>;
-        constexpr DType kF = DType::kFloat32;
-        return std::vector<op::Sample>{
-            {{{kF, {5, 3}}}, {{"shape", Dims{3}}}},       {{{kF, {5, 3}}}, {{"shape", Dims{5, 1}}}},
-            {{{kF, {5, 3}}}, {{"shape", Dims{}}}},        {{{kF, {5, 3}}}, {{"shape", Dims{5, 3}}}},
-            {{{kF, {2, 3, 4}}}, {{"shape", Dims{3, 1}}}}, {{{kF, {0, 3}}}, {{"shape", Dims{3}}}},
-            {{{kF, {1, 3}}}, {{"shape", Dims{1}}}}};
-      })
-      .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
-                      {{"shape", std::vector<int64_t>{2}}},
-                      Code::kInvalidArgument,
-                      "does not broadcast to the input's"}});
+  Kernels<MinOf, kOrdered>(op);
 }
 
 }  // namespace ofl::ops

@@ -1,6 +1,8 @@
 #include "oneflow_like/tensor/autograd.h"
 
 #include <gmock/gmock.h>
+
+#include "oneflow_like/tensor/dispatch.h"
 #include "tests/unit/tensor/world.h"
 
 namespace ofl::tensor {
@@ -45,6 +47,23 @@ TEST(Autograd, OnlyAScalarNeedsNoGradient) {
   EXPECT_THAT(status.message(), HasSubstr("scalar outputs"));
   const Status none = Backward(FromFloats({1}, {1}), nullptr, false);
   EXPECT_THAT(none.message(), HasSubstr("does not require grad"));
+}
+
+TEST(Autograd, AnOperatorWithoutAGradientSaysSo) {
+  // Every operator of floating results has one today.
+  static const op::OpDef def = [] {
+    op::OpDef copy = *op::OpRegistry::Get().Find("softmax_grad");
+    copy.grad = nullptr;
+    copy.not_differentiable = "nobody wrote it";
+    return copy;
+  }();
+  TensorRef x = Leaf({1, 2}, {1, 2});
+  const op::Value operands[] = {x, FromFloats({1, 2}, {1, 2})};
+  const auto y = Dispatch(def, operands, {{"dim", int64_t{1}}});
+  ASSERT_TRUE(y.ok()) << y.status().ToString();
+  const Status status = Backward(Op("sum", {(*y)[0]}), nullptr, false);
+  EXPECT_EQ(status.code(), Code::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("[softmax_grad] has no gradient: nobody wrote it"));
 }
 
 TEST(Autograd, ChangedInputsAreRefusedOnlyWhereNeeded) {

@@ -1,17 +1,54 @@
 // argmax and argmin: where the extreme value stands.
-#include <limits>
-
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/reduce/reducer.h"
 
 namespace ofl::ops {
 namespace {
 
+// The extreme so far and where it stands.
+template <class T>
+struct Found {
+  T value;
+  int64_t at;  // -1: nothing was seen
+};
+
 // NaN counts as the extreme, the first of equal values wins: as in torch.
 template <class T, bool kMax>
-bool Beats(T x, T best) {
-  if (best != best) return false;
-  return x != x || (kMax ? x > best : x < best);
-}
+struct Search {
+  using Acc = Found<T>;
+  static OFL_INLINE bool Beats(T x, const Acc& best) {
+    if (best.at < 0) return true;
+    if (best.value != best.value) return false;
+    return (x != x) | (kMax ? x > best.value : x < best.value);
+  }
+  static void Clear(void* acc, int64_t n) { std::fill_n(static_cast<Acc*>(acc), n, Acc{T(), -1}); }
+  static void Run(void* acc, void*, const void* from, int64_t n, int64_t position, bool, bool) {
+    const T* x = static_cast<const T*>(from);
+    Acc best = *static_cast<Acc*>(acc);
+    for (int64_t i = 0; i < n; ++i)
+      if (Beats(x[i], best)) best = {x[i], position + i};
+    *static_cast<Acc*>(acc) = best;
+  }
+  static void Row(void* acc, const void* from, int64_t n, int64_t position) {
+    const T* x = static_cast<const T*>(from);
+    Acc* best = static_cast<Acc*>(acc);
+    for (int64_t i = 0; i < n; ++i)
+      if (Beats(x[i], best[i])) best[i] = {x[i], position};
+  }
+  static void Join(void* acc, const void* later) {
+    const Acc& next = *static_cast<const Acc*>(later);
+    Acc& best = *static_cast<Acc*>(acc);
+    if (next.at >= 0 && Beats(next.value, best)) best = next;
+  }
+  static void Finish(const void* acc, const ops::Finish&, void* y, int64_t n) {
+    const Acc* best = static_cast<const Acc*>(acc);
+    for (int64_t i = 0; i < n; ++i) static_cast<int64_t*>(y)[i] = best[i].at;
+  }
+};
+
+template <class T, bool kMax>
+inline const Reducer kSearch = {
+    DTypeOf<T>::value,    DType::kInt64,        sizeof(Found<T>),      Search<T, kMax>::Clear,
+    Search<T, kMax>::Run, Search<T, kMax>::Row, Search<T, kMax>::Join, Search<T, kMax>::Finish};
 
 // The axis searched; -1: the flattened tensor.
 int AxisOf(const Attrs& attrs, int rank) {
@@ -22,28 +59,14 @@ int AxisOf(const Attrs& attrs, int rank) {
 
 template <class T, bool kMax>
 Status RunArg(op::KernelContext& c) {
-  const Shape& in = c.inputs[0].meta.shape;
-  const int axis = in.rank() == 0 ? -1 : AxisOf(*c.attrs, in.rank());
-  const AxisView view = axis < 0 ? AxisView{1, in.numel(), 1} : ViewAround(in, axis);
-  const T* x = c.inputs[0].as<T>();
-  int64_t* y = c.outputs[0].as<int64_t>();
-  Parallel(c.stream, view.outer * view.inner, RowGrain(view.size), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const T* run = x + k / view.inner * view.size * view.inner + k % view.inner;
-      int64_t best = 0;
-      for (int64_t i = 1; i < view.size; ++i)
-        if (Beats<T, kMax>(run[i * view.inner], run[best * view.inner])) best = i;
-      y[k] = best;
-    }
-  });
-  return Status::Ok();
+  const int rank = c.inputs[0].meta.shape.rank();
+  return Reduce(c, kSearch<T, kMax>, AxesOf(*c.attrs, rank, c.attr<bool>("keepdim")));
 }
 
 Status InferArg(op::InferContext& c) {
   const Shape& in = c.input(0).shape;
   const bool keepdim = c.attr<bool>("keepdim");
-  OFL_ENSURE(c.input(0).dtype != DType::kBool, Code::kTypeMismatch)
-      << "bool is not a number; expected a floating or integer dtype";
+  OFL_TRY(RequireIn(c, 0, kReals));
   const auto& dim = c.attr<std::vector<int64_t>>("dim");
   OFL_ENSURE(dim.size() <= 1, Code::kInvalidArgument)
       << "several axes at once; expected one dim, or none for the flattened tensor";
@@ -77,6 +100,19 @@ std::string ArgRule(std::span<const Shape> in, std::span<const Shape> out, const
   return "(" + from + ")->(" + to + ")";
 }
 
+std::vector<op::Sample> ArgSamples() {
+  using Dims = std::vector<int64_t>;
+  constexpr DType kF = DType::kFloat32;
+  std::vector<op::Sample> samples{{{{kF, {5, 3}}}, {{"dim", Dims{0}}}},
+                                  {{{kF, {5, 3}}}, {{"dim", Dims{-1}}, {"keepdim", true}}},
+                                  {{{kF, {2, 3, 4}}}, {{"dim", Dims{1}}}},
+                                  {{{kF, {5, 3}}}, {}},
+                                  {{{kF, {}}}, {}},
+                                  {{{kF, {0, 3}}}, {{"dim", Dims{1}}}}};
+  for (DType dtype : ListOf(kReals)) samples.push_back({{{dtype, {5, 3}}}, {{"dim", Dims{1}}}});
+  return samples;
+}
+
 template <bool kMax>
 void Arg(op::OpDefBuilder& op, const char* doc) {
   op.Doc(doc)
@@ -87,21 +123,8 @@ void Arg(op::OpDefBuilder& op, const char* doc) {
       .Infer(InferArg)
       .Sbp(ArgRule)
       .NotDifferentiable("an index is piecewise constant")
-      .Cpu(DType::kFloat32, RunArg<float, kMax>)
-      .Cpu(DType::kFloat64, RunArg<double, kMax>)
-      .Cpu(DType::kInt64, RunArg<int64_t, kMax>)
-      .Cpu(DType::kInt32, RunArg<int32_t, kMax>)
-      .Samples([] {
-        using Dims = std::vector<int64_t>;
-        constexpr DType kF = DType::kFloat32;
-        return std::vector<op::Sample>{{{{kF, {5, 3}}}, {{"dim", Dims{0}}}},
-                                       {{{kF, {5, 3}}}, {{"dim", Dims{-1}}, {"keepdim", true}}},
-                                       {{{kF, {2, 3, 4}}}, {{"dim", Dims{1}}}},
-                                       {{{kF, {5, 3}}}, {}},
-                                       {{{kF, {}}}, {}},
-                                       {{{kF, {0, 3}}}, {{"dim", Dims{1}}}},
-                                       {{{DType::kInt64, {5, 3}}}, {{"dim", Dims{1}}}}};
-      })
+      .Strided()
+      .Samples(ArgSamples)
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
                       {{"dim", std::vector<int64_t>{2}}},
                       Code::kOutOfRange,
@@ -113,18 +136,24 @@ void Arg(op::OpDefBuilder& op, const char* doc) {
                      {{{DType::kFloat32, {2, 3}}},
                       {{"dim", std::vector<int64_t>{0, 1}}},
                       Code::kInvalidArgument,
-                      "several axes at once"}});
+                      "several axes at once"},
+                     {{{DType::kBool, {2}}}, {}, Code::kTypeMismatch, "bool is not a number"}});
+  ForEachDType<kReals>([&]<class T>(DType dtype) { op.Cpu(dtype, RunArg<T, kMax>); });
 }
 
 }  // namespace
 
 OFL_OP(argmax) {
   Arg<true>(op, "The index of the first largest value along `dim` (none: of the flat tensor).");
-  op.Py("argmax(input, /, dim=None, *, keepdim=False)").Method("argmax");
+  op.Oracle("search(np.argmax, input, dim, keepdim)")
+      .Py("argmax(input, /, dim=None, *, keepdim=False)")
+      .Method("argmax");
 }
 OFL_OP(argmin) {
   Arg<false>(op, "The index of the first smallest value along `dim` (none: of the flat tensor).");
-  op.Py("argmin(input, /, dim=None, *, keepdim=False)").Method("argmin");
+  op.Oracle("search(np.argmin, input, dim, keepdim)")
+      .Py("argmin(input, /, dim=None, *, keepdim=False)")
+      .Method("argmin");
 }
 
 }  // namespace ofl::ops

@@ -1,0 +1,158 @@
+// Reductions over any set of axes, compiled once for all operators.
+//
+// An operator brings a Reducer: what it does with dense runs of the type it computes in. Everything
+// else happens here, without templates: strides of input and output, dtypes that are stored in
+// another type than they are computed in, threads.
+//
+// Every output element is combined in an order that follows from the shapes alone: the innermost
+// axes of one kind in kLanes interleaved lanes (reduced) or side by side (kept), the others in
+// row-major order. Strides decide in which order memory is read, never in which order is added.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "device/cpu/simd.h"
+#include "oneflow_like/op/kernel/kernel.h"
+#include "oneflow_like/ops/elementwise/family.h"
+
+namespace ofl::ops {
+
+// More than the compiler unrolls, so that the loop over them becomes vectors for every join.
+inline constexpr int kLanes = 32;
+
+// How accumulators become elements of the output.
+struct Finish {
+  double divisor = 1;                                  // of a mean
+  bool half = false;                                   // stored in a half type: rounded once
+  int64_t low = std::numeric_limits<int64_t>::min();   // the bounds of the stored integer, for
+  int64_t high = std::numeric_limits<int64_t>::max();  // the extreme of no elements
+};
+
+// Accumulators lie `acc_size` bytes apart. `position` is the index of x[0] among the elements that
+// one output combines.
+struct Reducer {
+  DType in;   // of the elements that are read
+  DType out;  // of those that `finish` writes
+  size_t acc_size;
+  void (*clear)(void* acc, int64_t n);
+  // A part of a run: the first one starts the lanes, the last one joins them to the accumulator.
+  // Parts but the last have a multiple of kLanes elements.
+  void (*run)(void* acc, void* lanes, const void* x, int64_t n, int64_t position, bool first,
+              bool last);
+  void (*row)(void* acc, const void* x, int64_t n, int64_t position);  // acc[i] takes in x[i]
+  void (*join)(void* acc, const void* later);                          // one accumulator
+  void (*finish)(const void* acc, const Finish& how, void* y, int64_t n);
+};
+
+// Which axes are reduced, and which axis of the output each kept one is.
+struct ReducedAxes {
+  std::array<bool, kMaxRank> reduce{};
+  std::array<int, kMaxRank> output{};
+};
+// The axes that an attribute `dim` (a list; empty: all) names, where the output keeps reduced axes
+// at size 1 or drops them. Values have passed inference.
+ReducedAxes AxesOf(const Attrs& attrs, int rank, bool keepdim);
+// Shape of a reduction's result.
+Shape ReducedShape(const Shape& input, const ReducedAxes& axes, bool keepdim);
+
+// Combines the elements of input 0 into output 0.
+Status Reduce(op::KernelContext& c, const Reducer& reducer, const ReducedAxes& axes,
+              double divisor = 1);
+
+// --- reducers that join element by element: `R` has Acc, Identity() and Join(acc, acc)
+// -------------
+
+template <class R>
+void ClearAcc(void* acc, int64_t n) {
+  std::fill_n(static_cast<typename R::Acc*>(acc), n, R::Identity());
+}
+
+template <class R, class T>
+OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64_t, bool first,
+                       bool last) {
+  using Acc = typename R::Acc;
+  const T* x = static_cast<const T*>(from);
+  Acc* state = static_cast<Acc*>(kept);
+  Acc lanes[kLanes];
+  for (int j = 0; j < kLanes; ++j) lanes[j] = first ? R::Identity() : state[j];
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int j = 0; j < kLanes; ++j) lanes[j] = R::Join(lanes[j], static_cast<Acc>(x[i + j]));
+  for (int j = 0; i < n; ++i, ++j) lanes[j] = R::Join(lanes[j], static_cast<Acc>(x[i]));
+  if (!last) {
+    for (int j = 0; j < kLanes; ++j) state[j] = lanes[j];
+    return;
+  }
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int j = 0; j < width; ++j) lanes[j] = R::Join(lanes[j], lanes[j + width]);
+  Acc* total = static_cast<Acc*>(acc);
+  *total = R::Join(*total, lanes[0]);
+}
+
+template <class R, class T>
+OFL_SIMD void JoinRow(void* acc, const void* from, int64_t n, int64_t) {
+  using Acc = typename R::Acc;
+  Acc* to = static_cast<Acc*>(acc);
+  const T* x = static_cast<const T*>(from);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) to[i] = R::Join(to[i], static_cast<Acc>(x[i]));
+}
+
+template <class R>
+void JoinAcc(void* acc, const void* later) {
+  auto* a = static_cast<typename R::Acc*>(acc);
+  *a = R::Join(*a, *static_cast<const typename R::Acc*>(later));
+}
+
+template <class Out, class Acc>
+OFL_SIMD void FinishRow(const void* acc, const Finish& how, void* y, int64_t n) {
+  const Acc* a = static_cast<const Acc*>(acc);
+  Out* to = static_cast<Out*>(y);
+  const bool divides = how.divisor != 1;
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (std::is_integral_v<Acc>) {
+      constexpr bool kMayBeNarrow = std::is_same_v<Acc, Out> && sizeof(Out) == 4;
+      to[i] = kMayBeNarrow ? static_cast<Out>(std::clamp<int64_t>(a[i], how.low, how.high))
+                           : static_cast<Out>(a[i]);
+    } else if constexpr (std::is_same_v<Acc, double> && std::is_same_v<Out, float>) {
+      const double value = divides ? a[i] / how.divisor : a[i];
+      to[i] = how.half ? RoundToOdd(value) : static_cast<float>(value);
+    } else if constexpr (std::is_same_v<Acc, Out> && std::is_same_v<Acc, float>) {
+      to[i] = a[i];
+    } else {
+      to[i] = static_cast<Out>(divides ? a[i] / how.divisor : a[i]);
+    }
+  }
+}
+
+// Reads elements as T, writes them as Out.
+template <class R, class T, class Out = T>
+inline const Reducer kReducer = {DTypeOf<T>::value,
+                                 DTypeOf<Out>::value,
+                                 sizeof(typename R::Acc),
+                                 ClearAcc<R>,
+                                 RunLanes<R, T>,
+                                 JoinRow<R, T>,
+                                 JoinAcc<R>,
+                                 FinishRow<Out, typename R::Acc>};
+
+// --- sums ---------------------------------------------------------------------------------------
+
+// Floating sums are kept in double, integer sums in int64, where they wrap.
+template <class T>
+struct SumOf {
+  using Acc = std::conditional_t<math::kIsComplex<T>, std::complex<double>,
+                                 std::conditional_t<std::is_integral_v<T>, int64_t, double>>;
+  static OFL_INLINE Acc Identity() { return Acc(0); }
+  static OFL_INLINE Acc Join(Acc a, Acc x) {
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<Acc>(static_cast<uint64_t>(a) + static_cast<uint64_t>(x));
+    } else {
+      return a + x;
+    }
+  }
+};
+
+}  // namespace ofl::ops

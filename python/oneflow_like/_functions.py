@@ -1,7 +1,5 @@
 """Operators under torch's names: most come from the registry as they are, some are composed."""
 
-import collections
-
 from . import _C
 
 abs = _C.abs
@@ -27,8 +25,10 @@ logical_not = _C.logical_not
 logical_or = _C.logical_or
 lt = _C.lt
 matmul = _C.matmul
+max = _C.max
 maximum = _C.maximum
 mean = _C.mean
+min = _C.min
 minimum = _C.minimum
 mul = _C.mul
 ne = _C.ne
@@ -49,22 +49,6 @@ tanh = _C.tanh
 transpose = _C.transpose
 tril = _C.tril
 where = _C.where
-
-_Extreme = collections.namedtuple("_Extreme", ["values", "indices"])
-
-
-def max(input, dim=None, keepdim=False):
-    """The largest element; with a dimension, (values, indices) along it."""
-    if dim is None:
-        return _C.amax(input)
-    return _Extreme(_C.amax(input, dim, keepdim=keepdim), _C.argmax(input, dim, keepdim=keepdim))
-
-
-def min(input, dim=None, keepdim=False):
-    """The smallest element; with a dimension, (values, indices) along it."""
-    if dim is None:
-        return _C.amin(input)
-    return _Extreme(_C.amin(input, dim, keepdim=keepdim), _C.argmin(input, dim, keepdim=keepdim))
 
 
 def cat(tensors, dim=0):

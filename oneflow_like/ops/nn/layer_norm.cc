@@ -385,7 +385,7 @@ OFL_OP(layer_norm) {
       .Flops(FlopsLayerNorm)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("layer_norm(normalized_shape, eps, input, weight, bias)")
-      .Py("layer_norm(input, weight=None, bias=None, /, *, normalized_shape, eps=1e-05)")
+      .Py("native_layer_norm(input, weight=None, bias=None, /, *, normalized_shape, eps=1e-05)")
       .Samples([] {
         std::vector<op::Sample> samples{
             NormSample({{2, 3, 6}, {6}}, {6}), NormSample({{3, 2, 5}}, {2, 5}),
@@ -405,6 +405,29 @@ OFL_OP(layer_norm) {
                       "weight and bias"}});
   ForEachDType<kFloats>(
       [&]<class T>(DType dtype) { op.Cpu(dtype, RunLayerNorm<T>, LayerNormScratch<T>); });
+}
+
+OFL_OP(layer_norm_output) {
+  op.Doc("layer_norm's first result alone, under the name and the parameters that torch gives it.")
+      .In("input")
+      .InOptional("weight")
+      .InOptional("bias")
+      .Out("output")
+      .Attr("normalized_shape", op::AttrType::kInts)
+      .Attr("eps", op::AttrType::kFloat, 1e-5)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        return op::Values{b.CallAll("layer_norm", {in.begin(), in.end()}, attrs)[0]};
+      })
+      .Oracle("layer_norm(normalized_shape, eps, input, weight, bias)[0]")
+      .Py("layer_norm(input, /, normalized_shape, weight=None, bias=None, eps=1e-05)")
+      .Functional()
+      .Samples([]() -> std::vector<op::Sample> {
+        return {NormSample({{5, 8}, {8}, {8}}, {8}), NormSample({{2, 3, 6}}, {6})};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"normalized_shape", std::vector<int64_t>{4}}},
+                      Code::kInvalidArgument,
+                      "trailing sizes"}});
 }
 
 OFL_OP(layer_norm_grad) {

@@ -264,6 +264,7 @@ OFL_OP(amax) {
       .Grad(GradExtreme)
       .Oracle("np.max(input, axis=axes(input, dim), keepdims=keepdim)")
       .Py("amax(input, /, dim=None, *, keepdim=False)")
+      .Py("max(input, /)")
       .Method("amax")
       .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());
@@ -277,6 +278,7 @@ OFL_OP(amin) {
       .Grad(GradExtreme)
       .Oracle("np.min(input, axis=axes(input, dim), keepdims=keepdim)")
       .Py("amin(input, /, dim=None, *, keepdim=False)")
+      .Py("min(input, /)")
       .Method("amin")
       .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());

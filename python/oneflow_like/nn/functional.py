@@ -9,6 +9,7 @@ sigmoid = _C.sigmoid
 softmax = _C.softmax
 log_softmax = _C.log_softmax
 linear = _C.linear
+layer_norm = _C.layer_norm
 
 
 def check_reduction(name, reduction):
@@ -24,10 +25,6 @@ def check_probability(p):
 def embedding(input, weight):
     """Rows of `weight` (n, d) chosen by `input` (int64): shape input.shape + (d,)."""
     return _C.embedding(weight, input)
-
-
-def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    return _C.layer_norm(input, weight, bias, normalized_shape=tuple(normalized_shape), eps=eps)[0]
 
 
 def scaled_dot_product_attention(query, key, value, *, is_causal=False, scale=None):

@@ -358,6 +358,15 @@ Result<Hosts> Run(const Call& call, int threads) {
 }
 
 Result<Hosts> RunWhole(const OpDef& def, const Hosts& inputs, const Attrs& attrs, int threads) {
+  if (def.composite && def.kernels.empty()) {
+    Evaluator builder;
+    OFL_ASSIGN(const Attrs complete, def.CompleteAttrs(attrs));
+    const Values made = def.decompose(builder, Values(inputs.begin(), inputs.end()), complete);
+    OFL_TRY(builder.status());
+    Hosts results;
+    for (const Value& value : made) results.push_back(AsHost(value));
+    return results;
+  }
   Call call;
   call.def = &def;
   call.inputs = inputs;

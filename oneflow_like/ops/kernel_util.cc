@@ -41,8 +41,7 @@ Shape ShapeAttr(const Attrs& attrs, std::string_view name) {
 std::vector<int64_t> DimsOf(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::BoundFn bound) {
-  for (DType d : AllDTypes())
-    if (DTypeSize(d) <= sizeof(uint64_t)) op.Cpu(d, fn, bound);
+  for (DType d : AllDTypes()) op.Cpu(d, fn, bound);
 }
 
 Status RequireFloat(const op::InferContext& c, int i, const char* what) {

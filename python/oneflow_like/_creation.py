@@ -43,7 +43,8 @@ def full(size, fill_value, *, dtype=None, placement=None, sbp=None, requires_gra
     """A tensor of `size` filled with a number."""
     if dtype is None:
         dtype = (_C.bool if isinstance(fill_value, bool) else
-                 _C.int64 if isinstance(fill_value, numbers.Integral) else _C.float32)
+                 _C.int64 if isinstance(fill_value, numbers.Integral) else
+                 _C.complex64 if isinstance(fill_value, complex) else _C.float32)
     shape = _shape_of("full", (size,) if isinstance(size, (tuple, list)) else (size,))
     layout = check_layout("full", placement, sbp)
     return _finish(_C.full(shape=shape, value=fill_value, dtype=dtype, **layout), requires_grad)

@@ -91,6 +91,13 @@ def _cast(x, dtype):
 
 
 HELPERS = {"np": np, "erf": _erf, "gelu_grad": _gelu_grad, "cast": _cast}
+
+
+def _helper(function):
+    HELPERS[function.__name__.lstrip("_")] = function
+    return function
+
+
 SCHEMAS = {schema["name"]: schema for schema in flow._C.op_schemas()}
 
 
@@ -108,26 +115,29 @@ def evaluate(name, inputs, attrs):
 # --- creation and axes ----------------------------------------------------------------------
 
 def _full(shape, value, dtype):
-    return np.full(shape, value, dtype.name)
+    return to_dtype(np.full(shape, value), dtype)
 
 
 def _arange(start, end, step, dtype):
     count = max(math.ceil((end - start) / step), 0)
-    return (start + step * np.arange(count)).astype(dtype.name)
+    return start + step * np.arange(count)
 
 
+@_helper
 def _broadcast_to(x, shape):
     lead = len(shape) - x.ndim
     return np.broadcast_to(x, [x.shape[i - lead] if n == -1 else n for i, n in enumerate(shape)])
 
 
+@_helper
 def _slices(begin, end, step):
     return tuple(slice(*bounds) for bounds in zip(begin, end, step, strict=True))
 
 
-def _slice_grad(dy, shape, begin, end, step):
-    out = np.zeros(shape, dy.dtype)
-    out[_slices(begin, end, step)] = dy
+@_helper
+def _scatter(base, value, *bounds):
+    out = base.copy()
+    out[_slices(*bounds)] = value
     return out
 
 
@@ -149,18 +159,16 @@ def _sum_to(x, shape):
 
 # --- products -------------------------------------------------------------------------------
 
+@_helper
 def _matmul(a, b, transpose_a, transpose_b):
     return (np.swapaxes(a, -1, -2) if transpose_a else a) @ (
         np.swapaxes(b, -1, -2) if transpose_b else b)
 
 
+@_helper
 def _linear_weight_grad(a, b):
     return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1]) if a.size and b.size else (
         np.zeros((a.shape[-1], b.shape[-1]), a.dtype))
-
-
-def _linear(x, weight, bias=0.0):
-    return x @ weight.T + bias
 
 
 # --- indexing -------------------------------------------------------------------------------
@@ -171,12 +179,14 @@ def _embedding_grad(dy, index, num_embeddings):
     return out
 
 
+@_helper
 def _index_select_grad(dy, index, dim, size):
     out = np.zeros((size, *np.moveaxis(dy, dim, 0).shape[1:]), dy.dtype)
     np.add.at(out, index, np.moveaxis(dy, dim, 0))
     return np.moveaxis(out, 0, dim)
 
 
+@_helper
 def _gather_grad(dy, index, dim, size):
     shape = list(dy.shape)
     shape[dim] = size
@@ -187,6 +197,7 @@ def _gather_grad(dy, index, dim, size):
     return out
 
 
+@_helper
 def _one_hot(index, num_classes):
     return np.eye(num_classes, dtype=np.int64)[index]
 
@@ -260,7 +271,7 @@ HELPERS |= {
 # --- attention --------------------------------------------------------------------------------
 
 def _attention_scores(q, k, attrs):
-    scale = attrs["scale"] or 1 / math.sqrt(q.shape[-1])
+    scale = 1 / math.sqrt(q.shape[-1]) if attrs["scale"] is None else attrs["scale"]
     scores = scale * (q @ np.swapaxes(k, -1, -2))
     if attrs["is_causal"]:
         seen = np.tril(np.ones(scores.shape[-2:], bool))
@@ -369,7 +380,7 @@ def _random_int(inputs, attrs):
 
 def _random_bernoulli(inputs, attrs):
     unit = _words(attrs, attrs["shape"], 1)[..., 0] / 2.0 ** 32
-    return [(unit < attrs["p"]).astype(attrs["dtype"].name)]
+    return [(unit < attrs["p"]).astype(np.float64)]
 
 
 def _dropout(inputs, attrs):
@@ -404,24 +415,10 @@ REFERENCE = {
     "zeros_like": _one(np.zeros_like),
     "ones_like": _one(np.ones_like),
     "full_like": _with(lambda x, value: np.full_like(x, value)),
-    "broadcast_to": _with(_broadcast_to),
-    "reshape": _with(lambda x, shape: x.reshape(shape)),
-    "permute": _with(lambda x, dims: x.transpose(dims)),
-    "transpose": _with(lambda x, dim0, dim1: np.swapaxes(x, dim0, dim1)),
-    "slice": _with(lambda x, **bounds: x[_slices(**bounds)]),
-    "slice_grad": _with(_slice_grad),
     "concat": lambda inputs, attrs: [np.concatenate(inputs, axis=attrs["dim"])],
-    "matmul": _with(_matmul),
-    "linear": _one(_linear),
-    "linear_weight_grad": _one(_linear_weight_grad),
-    "index_select": _with(lambda x, index, dim: np.take(x, index, axis=dim)),
-    "index_select_grad": _with(_index_select_grad),
-    "gather": _with(lambda x, index, dim: np.take_along_axis(x, index, axis=dim)),
-    "gather_grad": _with(_gather_grad),
-    "one_hot": _with(_one_hot),
-    "tril": _with(lambda x, diagonal: np.tril(x, diagonal)),
-    "scaled_dot_product_attention": _attention,
-    "scaled_dot_product_attention_grad": _attention_grad,
+    "attention": _attention,
+    "attention_grad": _attention_grad,
+    "scaled_dot_product_attention": lambda inputs, attrs: _attention(inputs, attrs)[:1],
 }
 
 # Values that are only moved, counted or compared: equal to the last bit.
@@ -429,7 +426,8 @@ EXACT = {
     "neg", "abs", "sign", "relu", "relu_grad", "identity", "maximum", "minimum", "eq", "ne", "lt",
     "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "where", "assign", "full",
     "zeros_like", "ones_like", "full_like", "broadcast_to", "reshape", "permute", "transpose",
-    "slice", "slice_grad", "concat", "amax", "amin", "argmax", "argmin", "embedding",
+    "slice", "slice_grad", "slice_scatter", "permute_scatter", "transpose_scatter",
+    "reshape_scatter", "concat", "amax", "amin", "argmax", "argmin", "embedding",
     "index_select", "gather", "one_hot", "tril", "count_targets", "random_int",
     "random_bernoulli", "cast", "clamp", "conj", "real", "imag",
 }

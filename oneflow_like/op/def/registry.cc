@@ -221,7 +221,7 @@ void CheckComplete(const OpDef& def) {
     need((def.grad != nullptr) != !def.not_differentiable.empty(),
          "needs a gradient or the reason why it has none");
   }
-  need((def.view != nullptr) == !def.write_back.empty(), "a view names its write-back");
+  need(def.view != nullptr || def.write_back.empty(), "what is no view has no write-back");
   for (size_t i = 0; i + 1 < def.outputs.size(); ++i)
     need(!def.outputs[i].variadic, "only the last output may be variadic");
   need(static_cast<bool>(def.samples), "has no samples");

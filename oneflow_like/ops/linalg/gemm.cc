@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <mutex>
 
@@ -21,13 +22,54 @@ void UseOneLibraryThread() {
   std::call_once(once, [] { scipy_openblas_set_num_threads(1); });
 }
 
-void Call(const GemmArgs<float>& g, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb) {
-  scipy_cblas_sgemm(CblasRowMajor, ta, tb, g.m, g.n, g.k, g.alpha, g.a, g.lda, g.b, g.ldb, g.beta,
-                    g.c, g.ldc);
+CBLAS_TRANSPOSE Flag(bool trans) { return trans ? CblasTrans : CblasNoTrans; }
+
+void Call(const GemmArgs<float>& g) {
+  scipy_cblas_sgemm(CblasRowMajor, Flag(g.trans_a), Flag(g.trans_b), g.m, g.n, g.k, g.alpha, g.a,
+                    g.lda, g.b, g.ldb, g.beta, g.c, g.ldc);
 }
-void Call(const GemmArgs<double>& g, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb) {
-  scipy_cblas_dgemm(CblasRowMajor, ta, tb, g.m, g.n, g.k, g.alpha, g.a, g.lda, g.b, g.ldb, g.beta,
-                    g.c, g.ldc);
+void Call(const GemmArgs<double>& g) {
+  scipy_cblas_dgemm(CblasRowMajor, Flag(g.trans_a), Flag(g.trans_b), g.m, g.n, g.k, g.alpha, g.a,
+                    g.lda, g.b, g.ldb, g.beta, g.c, g.ldc);
+}
+void Call(const GemmArgs<std::complex<float>>& g) {
+  scipy_cblas_cgemm(CblasRowMajor, Flag(g.trans_a), Flag(g.trans_b), g.m, g.n, g.k, &g.alpha, g.a,
+                    g.lda, g.b, g.ldb, &g.beta, g.c, g.ldc);
+}
+void Call(const GemmArgs<std::complex<double>>& g) {
+  scipy_cblas_zgemm(CblasRowMajor, Flag(g.trans_a), Flag(g.trans_b), g.m, g.n, g.k, &g.alpha, g.a,
+                    g.lda, g.b, g.ldb, &g.beta, g.c, g.ldc);
+}
+
+// One row of an integer product, in tiles of columns that stay in registers and the first cache.
+// Unsigned sums: what does not fit wraps.
+template <class T>
+void IntegerRow(const GemmArgs<T>& g, int64_t i) {
+  using Sum = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+  constexpr int64_t kColumns = 256;
+  std::array<Sum, kColumns> sum;
+  const T* a = g.a + (g.trans_a ? i : i * g.lda);
+  const int64_t a_step = g.trans_a ? g.lda : 1;
+  for (int64_t j0 = 0; j0 < g.n; j0 += kColumns) {
+    const int64_t n = std::min(kColumns, g.n - j0);
+    sum.fill(0);
+    for (int64_t p = 0; p < g.k && !g.trans_b; ++p) {
+      const Sum x = static_cast<Sum>(a[p * a_step]);
+      const T* b = g.b + p * g.ldb + j0;
+      for (int64_t j = 0; j < n; ++j) sum[j] += x * static_cast<Sum>(b[j]);
+    }
+    for (int64_t j = 0; j < n && g.trans_b; ++j) {
+      const T* b = g.b + (j0 + j) * g.ldb;
+      for (int64_t p = 0; p < g.k; ++p)
+        sum[j] += static_cast<Sum>(a[p * a_step]) * static_cast<Sum>(b[p]);
+    }
+    T* c = g.c + i * g.ldc + j0;
+    for (int64_t j = 0; j < n; ++j) {
+      const Sum before =
+          g.beta == T(0) ? Sum{0} : static_cast<Sum>(g.beta) * static_cast<Sum>(c[j]);
+      c[j] = static_cast<T>(static_cast<Sum>(g.alpha) * sum[j] + before);
+    }
+  }
 }
 
 }  // namespace
@@ -35,16 +77,20 @@ void Call(const GemmArgs<double>& g, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb) {
 template <class T>
 void GemmSerial(const GemmArgs<T>& g) {
   if (g.m == 0 || g.n == 0) return;
-  if (g.k == 0) {
-    for (int64_t i = 0; i < g.m; ++i)
-      for (int64_t j = 0; j < g.n; ++j) {
-        T& c = g.c[i * g.ldc + j];
-        c = g.beta == T(0) ? T(0) : c * g.beta;
-      }
-    return;
+  if constexpr (std::is_integral_v<T>) {
+    for (int64_t i = 0; i < g.m; ++i) IntegerRow(g, i);
+  } else {
+    if (g.k == 0) {
+      for (int64_t i = 0; i < g.m; ++i)
+        for (int64_t j = 0; j < g.n; ++j) {
+          T& c = g.c[i * g.ldc + j];
+          c = g.beta == T(0) ? T(0) : c * g.beta;
+        }
+      return;
+    }
+    UseOneLibraryThread();
+    Call(g);
   }
-  UseOneLibraryThread();
-  Call(g, g.trans_a ? CblasTrans : CblasNoTrans, g.trans_b ? CblasTrans : CblasNoTrans);
 }
 
 template <class T>
@@ -82,9 +128,18 @@ Status CheckGemmSizes(int64_t m, int64_t n, int64_t k) {
   return Status::Ok();
 }
 
-template void GemmSerial<float>(const GemmArgs<float>&);
-template void GemmSerial<double>(const GemmArgs<double>&);
-template void GemmParallel<float>(device::Stream*, const GemmArgs<float>&);
-template void GemmParallel<double>(device::Stream*, const GemmArgs<double>&);
+#define OFL_GEMM(T)                                \
+  template void GemmSerial<T>(const GemmArgs<T>&); \
+  template void GemmParallel<T>(device::Stream*, const GemmArgs<T>&);
+OFL_GEMM(float)
+OFL_GEMM(double)
+OFL_GEMM(std::complex<float>)
+OFL_GEMM(std::complex<double>)
+OFL_GEMM(int8_t)
+OFL_GEMM(uint8_t)
+OFL_GEMM(int16_t)
+OFL_GEMM(int32_t)
+OFL_GEMM(int64_t)
+#undef OFL_GEMM
 
 }  // namespace ofl::ops

@@ -1,8 +1,10 @@
 // linear: y = x W^T + b, in one product whose result starts from the bias.
 #include <algorithm>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/linalg/gemm.h"
+#include "oneflow_like/ops/linalg/product.h"
+#include "oneflow_like/ops/move/copy.h"
 
 namespace ofl::ops {
 namespace {
@@ -11,7 +13,7 @@ constexpr const char* kPartialBias =
     "needs a bias that is already partial; the decomposition adds a whole one after the sum";
 
 Status InferLinear(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireNumbers(c, 0, "input"));
   OFL_TRY(RequireSameDType(c, 0, 1, "input and weight"));
   const Shape& x = c.input(0).shape;
   const Shape& w = c.input(1).shape;
@@ -40,49 +42,40 @@ std::string LinearRule(std::span<const Shape> in, std::span<const Shape>, const 
          " n); linear jointly 0 2; linear jointly 1 2; monotone 2";
 }
 
-template <class T>
 Status RunLinear(op::KernelContext& c) {
-  const Shape& x = c.inputs[0].meta.shape;
-  const int64_t rows = ProductOf(x, 0, x.rank() - 1);
-  const int64_t k = x[x.rank() - 1], n = c.inputs[1].meta.shape[0];
-  OFL_TRY(CheckGemmSizes(rows, n, k));
-  T* y = c.outputs[0].as<T>();
-  if (rows == 0 || n == 0) return Status::Ok();
-  GemmArgs<T> g;
-  g.trans_b = true;
-  g.m = rows;
-  g.n = n;
-  g.k = k;
-  g.a = c.inputs[0].as<T>();
-  g.b = c.inputs[1].as<T>();
-  g.c = y;
-  g.lda = std::max<int64_t>(k, 1);
-  g.ldb = std::max<int64_t>(k, 1);
-  g.ldc = n;
-  if (c.inputs.size() > 2) {
-    const T* bias = c.inputs[2].as<T>();
-    Parallel(c.stream, rows, RowGrain(n), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) std::copy(bias, bias + n, y + r * n);
-    });
-    g.beta = T(1);
+  const op::TensorView& y = c.outputs[0];
+  const bool biased = c.inputs.size() > 2;
+  if (biased && y.numel() > 0) {
+    op::TensorView bias = c.inputs[2];
+    const int64_t step = bias.strides[0];
+    bias.meta.shape = y.meta.shape;
+    bias.strides = y.meta.shape;
+    for (int i = 0; i < bias.strides.rank(); ++i) bias.strides[i] = 0;
+    bias.strides[bias.strides.rank() - 1] = step;
+    CopyBox(c.stream, bias, y);
   }
-  GemmParallel(c.stream, g);
-  return Status::Ok();
+  return Multiply(c.stream, c.inputs[0], c.inputs[1], y, false, true, biased, c.workspace);
+}
+
+int64_t LinearBound(std::span<const TensorMeta> in, std::span<const TensorMeta> out, const Attrs&,
+                    int) {
+  return ProductScratch(in[0], in[1], out[0]);
 }
 
 void GradLinear(op::GradContext& c) {
   const op::Value& dy = c.grads[0];
   if (!dy) return;
-  if (c.Needs(0)) c.Set(0, c.b.Call("matmul", {dy, c.inputs[1]}));
+  if (c.Needs(0)) c.Set(0, c.b.Call("matmul", {dy, Conj(c.b, c.inputs[1])}));
   if (c.Needs(1)) {
     // A vector is one row.
     const int64_t k = c.inputs[1]->meta().shape[1], n = c.inputs[1]->meta().shape[0];
+    const op::Value x = Conj(c.b, c.inputs[0]);
     if (c.inputs[0]->meta().shape.rank() == 1) {
       op::Value rows = c.b.Call("reshape", {dy}, {{"shape", std::vector<int64_t>{1, n}}});
-      op::Value x = c.b.Call("reshape", {c.inputs[0]}, {{"shape", std::vector<int64_t>{1, k}}});
-      c.Set(1, c.b.Call("linear_weight_grad", {rows, x}));
+      op::Value row = c.b.Call("reshape", {x}, {{"shape", std::vector<int64_t>{1, k}}});
+      c.Set(1, c.b.Call("linear_weight_grad", {rows, row}));
     } else {
-      c.Set(1, c.b.Call("linear_weight_grad", {dy, c.inputs[0]}));
+      c.Set(1, c.b.Call("linear_weight_grad", {dy, x}));
     }
   }
   if (c.inputs.size() > 2 && c.Needs(2)) {
@@ -102,15 +95,22 @@ int64_t FlopsLinear(std::span<const TensorMeta> in, std::span<const TensorMeta> 
 }
 
 std::vector<op::Sample> LinearSamples() {
-  const auto sample = [](Shape x, Shape w, bool bias) {
-    op::Sample s{{{DType::kFloat32, x}, {DType::kFloat32, w}}, {}};
-    if (bias) s.inputs.push_back({DType::kFloat32, {w[0]}});
+  const auto sample = [](Shape x, Shape w, bool bias, DType dtype = DType::kFloat32) {
+    op::Sample s{{{dtype, x}, {dtype, w}}, {}};
+    if (bias) s.inputs.push_back({dtype, {w[0]}});
     return s;
   };
-  return {sample({5, 4}, {3, 4}, false),   sample({5, 4}, {3, 4}, true),
-          sample({2, 3, 4}, {5, 4}, true), sample({2, 3, 4}, {5, 4}, false),
-          sample({4}, {3, 4}, true),       sample({3, 0}, {2, 0}, true),
-          sample({1, 4}, {1, 4}, true)};
+  return {sample({5, 4}, {3, 4}, false),
+          sample({5, 4}, {3, 4}, true),
+          sample({2, 3, 4}, {5, 4}, true),
+          sample({2, 3, 4}, {5, 4}, false),
+          sample({4}, {3, 4}, true),
+          sample({3, 0}, {2, 0}, true),
+          sample({1, 4}, {1, 4}, true),
+          sample({3, 4}, {2, 4}, true, DType::kFloat16),
+          sample({3, 4}, {2, 4}, true, DType::kBFloat16),
+          sample({3, 4}, {2, 4}, false, DType::kComplex64),
+          sample({3, 4}, {2, 4}, false, DType::kInt64)};
 }
 
 }  // namespace
@@ -129,8 +129,11 @@ OFL_OP(linear) {
       .Unclaimed("S(2),S(1),P->P", kPartialBias)
       .Unclaimed("S(0),S(1),P->P", kPartialBias)
       .Flops(FlopsLinear)
-      .Cpu(DType::kFloat32, RunLinear<float>)
-      .Cpu(DType::kFloat64, RunLinear<double>)
+      .Matrix("input")
+      .Matrix("weight")
+      .Strided("bias")
+      .Autocast(op::Autocast::kLower)
+      .Oracle("input @ weight.T + (0 if bias is None else bias)")
       .Py("linear(input, weight, bias=None, /)")
       .Samples(LinearSamples)
       .ErrorSamples(
@@ -142,6 +145,7 @@ OFL_OP(linear) {
             {},
             Code::kInvalidArgument,
             "bias.shape == (4,)"}});
+  CpuForProducts(op, RunLinear, LinearBound);
 }
 
 }  // namespace ofl::ops

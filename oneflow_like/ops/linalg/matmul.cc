@@ -1,51 +1,26 @@
 // matmul and linear_weight_grad: matrix products with broadcasting batch axes.
 #include <algorithm>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/linalg/gemm.h"
+#include "oneflow_like/ops/linalg/product.h"
+#include "oneflow_like/ops/move/copy.h"
 
 namespace ofl::ops {
 namespace {
 
-// The operands as matrices: vectors get an axis of size 1 that the output does not have.
-struct MatmulDims {
-  bool vector_a = false, vector_b = false;
-  bool trans_a = false, trans_b = false;
-  int64_t m = 1, n = 1, k = 1, k_other = 1;
-  Shape batch_a, batch_b;
-};
-
-MatmulDims DimsOfMatmul(const Shape& a, const Shape& b, const Attrs& attrs) {
-  MatmulDims d;
-  d.vector_a = a.rank() == 1;
-  d.vector_b = b.rank() == 1;
-  d.trans_a = attrs.Get<bool>("transpose_a");
-  d.trans_b = attrs.Get<bool>("transpose_b");
-  if (d.vector_a) {
-    d.k = a[0];
-  } else {
-    d.m = a[a.rank() - (d.trans_a ? 1 : 2)];
-    d.k = a[a.rank() - (d.trans_a ? 2 : 1)];
-    d.batch_a = Shape(a.dims().first(a.rank() - 2));
-  }
-  if (d.vector_b) {
-    d.k_other = b[0];
-  } else {
-    d.k_other = b[b.rank() - (d.trans_b ? 1 : 2)];
-    d.n = b[b.rank() - (d.trans_b ? 2 : 1)];
-    d.batch_b = Shape(b.dims().first(b.rank() - 2));
-  }
-  return d;
+ProductDims DimsOfMatmul(const Shape& a, const Shape& b, const Attrs& attrs) {
+  return DimsOfProduct(a, b, attrs.Get<bool>("transpose_a"), attrs.Get<bool>("transpose_b"));
 }
 
 Status InferMatmul(op::InferContext& c) {
   const Shape& a = c.input(0).shape;
   const Shape& b = c.input(1).shape;
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireNumbers(c, 0, "input"));
   OFL_TRY(RequireSameDType(c, 0, 1, "input and other"));
   OFL_ENSURE(a.rank() >= 1 && b.rank() >= 1, Code::kInvalidArgument)
       << "a product needs at least one axis of each operand; use mul for scalars";
-  const MatmulDims d = DimsOfMatmul(a, b, c.attrs());
+  const ProductDims d = DimsOfMatmul(a, b, c.attrs());
   OFL_ENSURE(!(d.vector_a && d.trans_a) && !(d.vector_b && d.trans_b), Code::kInvalidArgument)
       << "a vector cannot be transposed; expected at least two axes";
   OFL_ENSURE(d.k == d.k_other, Code::kInvalidArgument)
@@ -73,7 +48,7 @@ std::string BatchLabels(const Shape& batch, const Shape& out, int out_batch) {
 }
 
 std::string MatmulRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs& attrs) {
-  const MatmulDims d = DimsOfMatmul(in[0], in[1], attrs);
+  const ProductDims d = DimsOfMatmul(in[0], in[1], attrs);
   const int batch = out[0].rank() - !d.vector_a - !d.vector_b;
   const std::string a = d.vector_a ? "k" : d.trans_a ? "k m" : "m k";
   const std::string b = d.vector_b ? "k" : d.trans_b ? "n k" : "k n";
@@ -82,68 +57,14 @@ std::string MatmulRule(std::span<const Shape> in, std::span<const Shape> out, co
          (d.vector_a ? "" : " m") + (d.vector_b ? "" : " n") + "); reduce k by sum; linear 0 1";
 }
 
-// Number of the matrix of an operand that belongs to batch index `flat` of the output.
-int64_t MatrixIndex(int64_t flat, const Shape& out_batch, const Shape& batch) {
-  int64_t index = 0, stride = 1;
-  for (int i = 1; i <= out_batch.rank(); ++i) {
-    const int64_t size = out_batch[out_batch.rank() - i];
-    const int64_t at = flat % size;
-    flat /= size;
-    if (i > batch.rank()) continue;
-    const int64_t own = batch[batch.rank() - i];
-    if (own != 1) index += at * stride;
-    stride *= own;
-  }
-  return index;
+Status RunMatmul(op::KernelContext& c) {
+  return Multiply(c.stream, c.inputs[0], c.inputs[1], c.outputs[0], c.attr<bool>("transpose_a"),
+                  c.attr<bool>("transpose_b"), false, c.workspace);
 }
 
-template <class T>
-Status RunMatmul(op::KernelContext& c) {
-  const op::TensorView& out = c.outputs[0];
-  if (out.numel() == 0) return Status::Ok();
-  const MatmulDims d = DimsOfMatmul(c.inputs[0].meta.shape, c.inputs[1].meta.shape, *c.attrs);
-  OFL_ASSIGN(const Shape batch, BroadcastShapes(d.batch_a, d.batch_b));
-  GemmArgs<T> g;
-  g.trans_a = d.trans_a;
-  g.trans_b = d.trans_b;
-  g.m = d.m;
-  g.n = d.n;
-  g.k = d.k;
-  g.a = c.inputs[0].as<T>();
-  g.b = c.inputs[1].as<T>();
-  g.c = out.as<T>();
-  g.lda = std::max<int64_t>(d.trans_a ? d.m : d.k, 1);
-  g.ldb = std::max<int64_t>(d.trans_b ? d.k : d.n, 1);
-  g.ldc = d.n;
-  // One matrix on the right: the batch is more rows of one product.
-  if (!d.trans_a && d.batch_b.numel() == 1 && d.batch_a.numel() == batch.numel()) {
-    g.m *= batch.numel();
-    OFL_TRY(CheckGemmSizes(g.m, g.n, g.k));
-    GemmParallel(c.stream, g);
-    return Status::Ok();
-  }
-  const int64_t count = batch.numel();
-  if (count < c.stream->threads()) {
-    for (int64_t i = 0; i < count; ++i) {
-      GemmArgs<T> one = g;
-      one.a += MatrixIndex(i, batch, d.batch_a) * d.m * d.k;
-      one.b += MatrixIndex(i, batch, d.batch_b) * d.k * d.n;
-      one.c += i * d.m * d.n;
-      GemmParallel(c.stream, one);
-    }
-    return Status::Ok();
-  }
-  Parallel(c.stream, count, RowGrain(d.m * d.n * std::max<int64_t>(d.k / 8, 1)),
-           [&](int64_t begin, int64_t end) {
-             for (int64_t i = begin; i < end; ++i) {
-               GemmArgs<T> one = g;
-               one.a += MatrixIndex(i, batch, d.batch_a) * d.m * d.k;
-               one.b += MatrixIndex(i, batch, d.batch_b) * d.k * d.n;
-               one.c += i * d.m * d.n;
-               GemmSerial(one);
-             }
-           });
-  return Status::Ok();
+int64_t MatmulBound(std::span<const TensorMeta> in, std::span<const TensorMeta> out, const Attrs&,
+                    int) {
+  return ProductScratch(in[0], in[1], out[0]);
 }
 
 op::Value Reshaped(op::Builder& b, op::Value x, const Shape& shape) {
@@ -163,8 +84,9 @@ void GradMatmul(op::GradContext& c) {
   if (!c.grads[0]) return;
   const Shape shape_a = c.inputs[0]->meta().shape;
   const Shape shape_b = c.inputs[1]->meta().shape;
-  const MatmulDims d = DimsOfMatmul(shape_a, shape_b, c.attrs);
-  op::Value a = c.inputs[0], b = c.inputs[1], dy = c.grads[0];
+  const ProductDims d = DimsOfMatmul(shape_a, shape_b, c.attrs);
+  // y is linear in each operand: the gradient is the conjugate transpose's product.
+  op::Value a = Conj(c.b, c.inputs[0]), b = Conj(c.b, c.inputs[1]), dy = c.grads[0];
   // Vectors become matrices, so that the rest knows only matrices.
   if (d.vector_a || d.vector_b) {
     Shape full = dy->meta().shape;
@@ -209,6 +131,13 @@ std::vector<op::Sample> MatmulSamples() {
                       2,
                       std::move(note)};
   };
+  const auto typed = [](DType dtype) {
+    return op::Sample{{{dtype, {3, 4}}, {dtype, {2, 4}}},
+                      {{"transpose_a", false}, {"transpose_b", true}},
+                      -2,
+                      2,
+                      DTypeName(dtype)};
+  };
   return {sample({5, 4}, {4, 3}, false, false, "matrices"),
           sample({4, 5}, {4, 3}, true, false, "transposed input"),
           sample({5, 4}, {3, 4}, false, true, "transposed other"),
@@ -221,7 +150,16 @@ std::vector<op::Sample> MatmulSamples() {
           sample({2, 3, 4}, {4}, false, false, "batch and vector"),
           sample({4}, {4}, false, false, "inner product"),
           sample({3, 0}, {0, 2}, false, false, "empty inner axis"),
-          sample({1, 4}, {4, 1}, false, false, "size-1 axes")};
+          sample({1, 4}, {4, 1}, false, false, "size-1 axes"),
+          typed(DType::kFloat16),
+          typed(DType::kBFloat16),
+          typed(DType::kComplex64),
+          typed(DType::kComplex128),
+          typed(DType::kInt64),
+          typed(DType::kInt32),
+          typed(DType::kInt16),
+          typed(DType::kInt8),
+          typed(DType::kUInt8)};
 }
 
 // --- linear_weight_grad -------------------------------------------------------------------------
@@ -229,7 +167,7 @@ std::vector<op::Sample> MatmulSamples() {
 Status InferWeightGrad(op::InferContext& c) {
   const Shape& a = c.input(0).shape;
   const Shape& b = c.input(1).shape;
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  OFL_TRY(RequireDifferentiable(c, 0, "input"));
   OFL_TRY(RequireSameDType(c, 0, 1, "input and other"));
   OFL_ENSURE(a.rank() >= 2 && a.rank() == b.rank(), Code::kInvalidArgument)
       << "both operands need the same number of axes, at least 2";
@@ -249,29 +187,43 @@ std::string WeightGradRule(std::span<const Shape> in, std::span<const Shape>, co
   return text + "; linear 0 1";
 }
 
-template <class T>
+// All leading axes as the rows of one matrix, which copies only where they do not lie evenly.
+op::TensorView AsRows(op::KernelContext& c, const op::TensorView& x, MutableBytes& scratch) {
+  const int last = x.meta.shape.rank() - 1;
+  const Shape rows = {ProductOf(x.meta.shape, 0, last), x.meta.shape[last]};
+  const TensorMeta meta{x.meta.dtype, rows};
+  int64_t stride = 0, run = 1;
+  bool even = true;
+  for (int i = last - 1; i >= 0; --i) {
+    if (x.meta.shape[i] == 1) continue;
+    if (stride == 0) stride = x.strides[i];
+    even = even && x.strides[i] == stride * run;
+    run *= x.meta.shape[i];
+  }
+  const Strides strides = {stride, x.strides[last]};
+  if (even && op::Allows(op::Access::kMatrix, rows, strides)) return {x.data, meta, strides};
+  const op::TensorView copy(x.numel() > 0 ? scratch.data() : nullptr, x.meta);
+  scratch = scratch.subspan(static_cast<size_t>(meta.bytes()));
+  CopyBox(c.stream, x, copy);
+  return {copy.data, meta};
+}
+
 Status RunWeightGrad(op::KernelContext& c) {
-  const Shape& a = c.inputs[0].meta.shape;
-  GemmArgs<T> g;
-  g.trans_a = true;
-  g.m = c.outputs[0].meta.shape[0];
-  g.n = c.outputs[0].meta.shape[1];
-  g.k = ProductOf(a, 0, a.rank() - 1);
-  OFL_TRY(CheckGemmSizes(g.m, g.n, g.k));
-  g.a = c.inputs[0].as<T>();
-  g.b = c.inputs[1].as<T>();
-  g.c = c.outputs[0].as<T>();
-  g.lda = g.m;
-  g.ldb = g.n;
-  g.ldc = g.n;
-  GemmParallel(c.stream, g);
-  return Status::Ok();
+  MutableBytes scratch = c.workspace;
+  const op::TensorView a = AsRows(c, c.inputs[0], scratch), b = AsRows(c, c.inputs[1], scratch);
+  OFL_TRY(CheckGemmSizes(a.meta.shape[1], b.meta.shape[1], a.meta.shape[0]));
+  return Multiply(c.stream, a, b, c.outputs[0], true, false, false, scratch);
+}
+
+int64_t WeightGradBound(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
+                        const Attrs&, int) {
+  return in[0].bytes() + in[1].bytes() + ProductScratch(in[0], in[1], out[0]);
 }
 
 void GradWeightGrad(op::GradContext& c) {
   if (!c.grads[0]) return;
-  if (c.Needs(0)) c.Set(0, Product(c.b, c.inputs[1], c.grads[0], false, true));
-  if (c.Needs(1)) c.Set(1, Product(c.b, c.inputs[0], c.grads[0], false, false));
+  if (c.Needs(0)) c.Set(0, Product(c.b, Conj(c.b, c.inputs[1]), c.grads[0], false, true));
+  if (c.Needs(1)) c.Set(1, Product(c.b, Conj(c.b, c.inputs[0]), c.grads[0], false, false));
 }
 
 int64_t FlopsWeightGrad(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
@@ -280,11 +232,16 @@ int64_t FlopsWeightGrad(std::span<const TensorMeta> in, std::span<const TensorMe
 }
 
 std::vector<op::Sample> WeightGradSamples() {
-  const auto sample = [](Shape a, Shape b) {
-    return op::Sample{{{DType::kFloat32, a}, {DType::kFloat32, b}}, {}};
+  const auto sample = [](Shape a, Shape b, DType dtype = DType::kFloat32) {
+    return op::Sample{{{dtype, a}, {dtype, b}}, {}};
   };
-  return {sample({5, 4}, {5, 3}), sample({2, 3, 4}, {2, 3, 2}), sample({0, 2}, {0, 3}),
-          sample({1, 3, 1}, {1, 3, 2})};
+  return {sample({5, 4}, {5, 3}),
+          sample({2, 3, 4}, {2, 3, 2}),
+          sample({0, 2}, {0, 3}),
+          sample({1, 3, 1}, {1, 3, 2}),
+          sample({3, 2}, {3, 4}, DType::kBFloat16),
+          sample({3, 2}, {3, 4}, DType::kFloat16),
+          sample({3, 2}, {3, 4}, DType::kComplex64)};
 }
 
 }  // namespace
@@ -302,8 +259,10 @@ OFL_OP(matmul) {
       .Sbp(MatmulRule)
       .Grad(GradMatmul)
       .Flops(FlopsMatmul)
-      .Cpu(DType::kFloat32, RunMatmul<float>)
-      .Cpu(DType::kFloat64, RunMatmul<double>)
+      .Matrix("input")
+      .Matrix("other")
+      .Autocast(op::Autocast::kLower)
+      .Oracle("matmul(input, other, transpose_a, transpose_b)")
       .Py("matmul(input, other, /, *, transpose_a=False, transpose_b=False)")
       .Method("matmul")
       .Dunder("__matmul__")
@@ -320,10 +279,11 @@ OFL_OP(matmul) {
                       {},
                       Code::kInvalidArgument,
                       "at least one axis"},
-                     {{{DType::kInt64, {2, 3}}, {DType::kInt64, {3, 2}}},
+                     {{{DType::kBool, {2, 3}}, {DType::kBool, {3, 2}}},
                       {},
                       Code::kTypeMismatch,
-                      "floating point"}});
+                      "numbers to multiply and add"}});
+  CpuForProducts(op, RunMatmul, MatmulBound);
 }
 
 OFL_OP(linear_weight_grad) {
@@ -337,14 +297,18 @@ OFL_OP(linear_weight_grad) {
       .Sbp(WeightGradRule)
       .Grad(GradWeightGrad)
       .Flops(FlopsWeightGrad)
-      .Cpu(DType::kFloat32, RunWeightGrad<float>)
-      .Cpu(DType::kFloat64, RunWeightGrad<double>)
+      .Matrix("input")
+      .Matrix("other")
+      .Autocast(op::Autocast::kLower)
+      .Oracle("linear_weight_grad(input, other)")
       .Py("linear_weight_grad(input, other, /)")
       .Samples(WeightGradSamples)
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
                       {},
                       Code::kInvalidArgument,
                       "input.shape[0] == other.shape[0]"}});
+  for (DType d : AllDTypes())
+    if (IsDifferentiable(d) && !IsFloat8(d)) op.Cpu(d, RunWeightGrad, WeightGradBound);
 }
 
 }  // namespace ofl::ops

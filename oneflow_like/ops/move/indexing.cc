@@ -1,18 +1,10 @@
-// index_select, gather, one_hot and tril, with the scatter-adds that are their gradients.
+// index_select and gather, with the scatter-adds that are their gradients.
 #include <algorithm>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/move/indices.h"
 
 namespace ofl::ops {
 namespace {
-
-Status CheckIndices(const char* op, const int64_t* index, int64_t count, int64_t size) {
-  for (int64_t i = 0; i < count; ++i)
-    OFL_ENSURE(index[i] >= 0 && index[i] < size, Code::kOutOfRange)
-        << "[" << op << "] an index lies outside the axis: got " << index[i] << " at position " << i
-        << "; expected 0 <= index < " << size;
-  return Status::Ok();
-}
 
 // --- index_select -------------------------------------------------------------------------------
 
@@ -40,28 +32,72 @@ std::string IndexSelectRule(std::span<const Shape> in, std::span<const Shape>, c
          "; reduce v by sum; offset v; linear 0; monotone 0";
 }
 
+// The axes of a tensor on one side of `axis`.
+struct Side {
+  Shape shape;
+  Strides strides;
+};
+Side Before(const op::TensorView& x, int axis) {
+  return {Shape(x.meta.shape.dims().first(axis)), Strides(x.strides.dims().first(axis))};
+}
+Side After(const op::TensorView& x, int axis) {
+  return {Shape(x.meta.shape.dims().subspan(axis + 1)),
+          Strides(x.strides.dims().subspan(axis + 1))};
+}
+
+int64_t OffsetOf(const Side& side, int64_t index) {
+  int64_t offset = 0;
+  for (int i = side.shape.rank() - 1; i >= 0; --i) {
+    offset += index % side.shape[i] * side.strides[i];
+    index /= side.shape[i];
+  }
+  return offset;
+}
+
+// Calls body(outer place in x, outer place in y, i) for each outer index of `y` and each entry i of
+// the index, several at once.
+template <class Body>
+void ForSlices(device::Stream* stream, const op::TensorView& x, const op::TensorView& y, int axis,
+               int64_t count, const Body& body) {
+  const Side from = Before(x, axis), to = Before(y, axis);
+  const int64_t inner = ProductOf(y.meta.shape, axis + 1, y.meta.shape.rank());
+  Parallel(stream, to.shape.numel(), RowGrain(count * (inner + 1)),
+           [&](int64_t begin, int64_t end) {
+             for (int64_t o = begin; o < end; ++o) {
+               const int64_t at_x = OffsetOf(from, o), at_y = OffsetOf(to, o);
+               for (int64_t i = 0; i < count; ++i) body(at_x, at_y, i);
+             }
+           });
+}
+
 // A slice outside this shard of the axis is zero here: another rank adds it.
 Status RunIndexSelect(op::KernelContext& c) {
-  const int axis = AxisAttr(*c.attrs, "dim", c.inputs[0].meta.shape.rank());
-  const int64_t* index = c.inputs[1].as<int64_t>();
-  const AxisView from = ViewAround(c.inputs[0].meta.shape, axis);
-  const int64_t count = c.inputs[1].numel(), first = c.input_offsets[0][axis];
-  OFL_TRY(CheckIndices("index_select", index, count, c.logical_inputs[0].shape[axis]));
-  const int64_t run = from.inner * static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  const std::byte* x = c.inputs[0].as<std::byte>();
-  std::byte* y = c.outputs[0].as<std::byte>();
-  Parallel(c.stream, from.outer, RowGrain(count * (run / 8 + 1)), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t at = index[i] - first;
-        std::byte* to = y + (o * count + i) * run;
-        if (at >= 0 && at < from.size) {
-          std::memcpy(to, x + (o * from.size + at) * run, run);
-        } else {
-          std::memset(to, 0, run);
-        }
+  const op::TensorView &x = c.inputs[0], &index = c.inputs[1], &y = c.outputs[0];
+  const int axis = AxisAttr(*c.attrs, "dim", x.meta.shape.rank());
+  const int64_t first = c.input_offsets[0][axis];
+  OFL_TRY(CheckIndices("index_select", index, c.logical_inputs[0].shape[axis]));
+  if (y.numel() == 0) return Status::Ok();
+  const int64_t size = ElementSize(y), extent = x.meta.shape[axis];
+  const Side from = After(x, axis), to = After(y, axis);
+  const bool runs = IsDense(from.shape, from.strides) && IsDense(to.shape, to.strides);
+  const int64_t run = to.shape.numel() * size;
+  ForSlices(c.stream, x, y, axis, index.numel(), [&](int64_t at_x, int64_t at_y, int64_t i) {
+    const int64_t at = IndexAt(index, i) - first;
+    std::byte* target = y.as<std::byte>() + (at_y + i * y.strides[axis]) * size;
+    const bool here = at >= 0 && at < extent;
+    std::byte* source = here ? x.as<std::byte>() + (at_x + at * x.strides[axis]) * size : nullptr;
+    if (!runs) {
+      const op::TensorView slice(target, {y.meta.dtype, to.shape}, to.strides);
+      if (here) {
+        CopyBox(nullptr, {source, slice.meta, from.strides}, slice);
+      } else {
+        ZeroBox(nullptr, slice);
       }
+    } else if (here) {
+      std::memcpy(target, source, run);
+    } else {
+      std::memset(target, 0, run);
+    }
   });
   return Status::Ok();
 }
@@ -75,7 +111,7 @@ void GradIndexSelect(op::GradContext& c) {
 }
 
 Status InferIndexSelectGrad(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "grad"));
+  OFL_TRY(RequireDifferentiable(c, 0, "grad"));
   OFL_TRY(RequireInt64(c, 1, "index"));
   Shape out = c.input(0).shape;
   OFL_ASSIGN(const int axis, NormalizeAxis(c.attr<int64_t>("dim"), out.rank()));
@@ -95,28 +131,30 @@ std::string IndexSelectGradRule(std::span<const Shape> in, std::span<const Shape
          "; reduce i by sum; offset v; linear 0";
 }
 
+// Slices are added in the order of the index, whatever the number of threads.
 template <class T>
+void AddSlices(op::KernelContext& c, const op::TensorView& sums) {
+  const op::TensorView &grad = c.inputs[0], &index = c.inputs[1];
+  const int axis = AxisAttr(*c.attrs, "dim", grad.meta.shape.rank());
+  const int64_t first = c.output_offsets[0][axis], extent = sums.meta.shape[axis];
+  const Side from = After(grad, axis), to = After(sums, axis);
+  const AddRow<T> add(grad, from.strides, to.strides);
+  ForSlices(c.stream, grad, sums, axis, index.numel(), [&](int64_t at_x, int64_t at_y, int64_t i) {
+    const int64_t at = IndexAt(index, i) - first;
+    if (at < 0 || at >= extent) return;
+    ForRows<2>(to.shape, {from.strides, to.strides}, 0, to.shape.numel(),
+               [&](const std::array<int64_t, 2>& offset, int64_t n) {
+                 add(at_x + i * grad.strides[axis] + offset[0],
+                     sums.as<T>() + at_y + at * sums.strides[axis] + offset[1], n);
+               });
+  });
+}
+
 Status RunIndexSelectGrad(op::KernelContext& c) {
   const int axis = AxisAttr(*c.attrs, "dim", c.inputs[0].meta.shape.rank());
-  const int64_t* index = c.inputs[1].as<int64_t>();
-  const AxisView to = ViewAround(c.outputs[0].meta.shape, axis);
-  const int64_t count = c.inputs[1].numel(), first = c.output_offsets[0][axis];
-  OFL_TRY(CheckIndices("index_select_grad", index, count, c.logical_outputs[0].shape[axis]));
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  const T* grad = c.inputs[0].as<T>();
-  T* out = c.outputs[0].as<T>();
-  std::fill(out, out + c.outputs[0].numel(), T(0));
-  Parallel(c.stream, to.outer, RowGrain(count * to.inner), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t at = index[i] - first;
-        if (at < 0 || at >= to.size) continue;
-        const T* from = grad + (o * count + i) * to.inner;
-        T* row = out + (o * to.size + at) * to.inner;
-        for (int64_t j = 0; j < to.inner; ++j) row[j] += from[j];
-      }
-  });
-  return Status::Ok();
+  OFL_TRY(CheckIndices("index_select_grad", c.inputs[1], c.logical_outputs[0].shape[axis]));
+  return Accumulate(
+      c, [&](auto zero, const op::TensorView& sums) { AddSlices<decltype(zero)>(c, sums); });
 }
 
 void GradIndexSelectGrad(op::GradContext& c) {
@@ -155,28 +193,31 @@ std::string GatherRule(std::span<const Shape> in, std::span<const Shape>, const 
          Renamed(rank, axis, "i") + "; reduce v by sum; offset v; linear 0; monotone 0";
 }
 
+template <class T>
+void GatherElements(op::KernelContext& c, int axis) {
+  const op::TensorView &x = c.inputs[0], &index = c.inputs[1], &y = c.outputs[0];
+  const int64_t first = c.input_offsets[0][axis], extent = x.meta.shape[axis];
+  const int last = y.meta.shape.rank() - 1;
+  const int64_t along = x.strides[axis];
+  const std::array<Strides, 3> strides = {Without(x.strides, axis), index.strides, y.strides};
+  Parallel(c.stream, y.numel(), RowGrain(4), [&](int64_t begin, int64_t end) {
+    ForRows<3>(y.meta.shape, strides, begin, end, [&](const auto& offset, int64_t n) {
+      const T* from = x.as<T>() + offset[0];
+      const int64_t* at = index.as<int64_t>() + offset[1];
+      T* to = y.as<T>() + offset[2];
+      for (int64_t j = 0; j < n; ++j) {
+        const int64_t place = at[j * strides[1][last]] - first;
+        const bool here = place >= 0 && place < extent;
+        to[j * strides[2][last]] = here ? from[j * strides[0][last] + place * along] : T{};
+      }
+    });
+  });
+}
+
 Status RunGather(op::KernelContext& c) {
   const int axis = AxisAttr(*c.attrs, "dim", c.inputs[0].meta.shape.rank());
-  const int64_t* index = c.inputs[1].as<int64_t>();
-  const AxisView from = ViewAround(c.inputs[0].meta.shape, axis);
-  const AxisView to = ViewAround(c.outputs[0].meta.shape, axis);
-  const int64_t first = c.input_offsets[0][axis];
-  OFL_TRY(CheckIndices("gather", index, c.inputs[1].numel(), c.logical_inputs[0].shape[axis]));
-  const int64_t size = static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
-  const std::byte* x = c.inputs[0].as<std::byte>();
-  std::byte* y = c.outputs[0].as<std::byte>();
-  const int64_t block = to.size * to.inner;
-  Parallel(c.stream, to.outer * block, RowGrain(4), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = index[i] - first;
-      if (at >= 0 && at < from.size) {
-        const int64_t source = (i / block * from.size + at) * from.inner + i % to.inner;
-        std::memcpy(y + i * size, x + source * size, size);
-      } else {
-        std::memset(y + i * size, 0, size);
-      }
-    }
-  });
+  OFL_TRY(CheckIndices("gather", c.inputs[1], c.logical_inputs[0].shape[axis]));
+  WithBits(ElementSize(c.outputs[0]), [&](auto bits) { GatherElements<decltype(bits)>(c, axis); });
   return Status::Ok();
 }
 
@@ -188,7 +229,7 @@ void GradGather(op::GradContext& c) {
 }
 
 Status InferGatherGrad(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "grad"));
+  OFL_TRY(RequireDifferentiable(c, 0, "grad"));
   OFL_TRY(RequireInt64(c, 1, "index"));
   OFL_ENSURE(c.input(0).shape == c.input(1).shape, Code::kInvalidArgument)
       << "grad must have index's shape";
@@ -207,28 +248,37 @@ std::string GatherGradRule(std::span<const Shape> in, std::span<const Shape>, co
          Renamed(rank, axis, "v") + "; reduce i by sum; offset v; linear 0";
 }
 
+// Elements are added in row-major order; threads share out the axes before `dim`, so that no two
+// add into one place.
 template <class T>
+void AddElements(op::KernelContext& c, int axis, const op::TensorView& sums) {
+  const op::TensorView &grad = c.inputs[0], &index = c.inputs[1];
+  const int64_t first = c.output_offsets[0][axis], extent = sums.meta.shape[axis];
+  const Shape& shape = grad.meta.shape;
+  const int last = shape.rank() - 1;
+  const AddRow<T> add(grad, {0}, {0});
+  const int64_t along = sums.strides[axis];
+  const std::array<Strides, 3> strides = {grad.strides, index.strides, Without(sums.strides, axis)};
+  const int64_t block = ProductOf(shape, axis, shape.rank());
+  Parallel(
+      c.stream, ProductOf(shape, 0, axis), RowGrain(block * 4), [&](int64_t begin, int64_t end) {
+        ForRows<3>(shape, strides, begin * block, end * block, [&](const auto& offset, int64_t n) {
+          for (int64_t j = 0; j < n; ++j) {
+            const int64_t place = index.as<int64_t>()[offset[1] + j * strides[1][last]] - first;
+            if (place < 0 || place >= extent) continue;
+            add(offset[0] + j * strides[0][last],
+                sums.as<T>() + offset[2] + j * strides[2][last] + place * along, 1);
+          }
+        });
+      });
+}
+
 Status RunGatherGrad(op::KernelContext& c) {
   const int axis = AxisAttr(*c.attrs, "dim", c.inputs[0].meta.shape.rank());
-  const int64_t* index = c.inputs[1].as<int64_t>();
-  const AxisView from = ViewAround(c.inputs[0].meta.shape, axis);
-  const AxisView to = ViewAround(c.outputs[0].meta.shape, axis);
-  const int64_t first = c.output_offsets[0][axis];
-  OFL_TRY(
-      CheckIndices("gather_grad", index, c.inputs[1].numel(), c.logical_outputs[0].shape[axis]));
-  if (c.outputs[0].numel() == 0) return Status::Ok();
-  const T* grad = c.inputs[0].as<T>();
-  T* out = c.outputs[0].as<T>();
-  std::fill(out, out + c.outputs[0].numel(), T(0));
-  const int64_t block = from.size * from.inner;
-  Parallel(c.stream, from.outer, RowGrain(block * 4), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * block; i < end * block; ++i) {
-      const int64_t at = index[i] - first;
-      if (at >= 0 && at < to.size)
-        out[(i / block * to.size + at) * to.inner + i % from.inner] += grad[i];
-    }
+  OFL_TRY(CheckIndices("gather_grad", c.inputs[1], c.logical_outputs[0].shape[axis]));
+  return Accumulate(c, [&](auto zero, const op::TensorView& sums) {
+    AddElements<decltype(zero)>(c, axis, sums);
   });
-  return Status::Ok();
 }
 
 void GradGatherGrad(op::GradContext& c) {
@@ -236,90 +286,9 @@ void GradGatherGrad(op::GradContext& c) {
   c.Set(0, c.b.Call("gather", {c.grads[0], c.inputs[1]}, {{"dim", c.attrs.Get<int64_t>("dim")}}));
 }
 
-// --- one_hot ------------------------------------------------------------------------------------
-
-Status InferOneHot(op::InferContext& c) {
-  OFL_TRY(RequireInt64(c, 0, "input"));
-  Shape out = c.input(0).shape;
-  OFL_ENSURE(c.attr<int64_t>("num_classes") >= 0 && out.rank() < kMaxRank, Code::kInvalidArgument)
-      << "num_classes must not be negative; the result has one axis more than input";
-  out.push_back(c.attr<int64_t>("num_classes"));
-  c.AddOutput({DType::kInt64, out});
-  return Status::Ok();
-}
-
-std::string OneHotRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
-  const std::string axes = Labels("a", in[0].rank());
-  return "(" + axes + ")->(" + axes + " c); offset c";
-}
-
-Attrs LocalOneHot(const Attrs& attrs, std::span<const Shape>, std::span<const Shape> outputs) {
-  Attrs local = attrs;
-  local.Set("num_classes", outputs[0][outputs[0].rank() - 1]);
-  return local;
-}
-
-Status RunOneHot(op::KernelContext& c) {
-  const int last = c.outputs[0].meta.shape.rank() - 1;
-  const int64_t* index = c.inputs[0].as<int64_t>();
-  const int64_t count = c.inputs[0].numel();
-  OFL_TRY(CheckIndices("one_hot", index, count, c.logical_outputs[0].shape[last]));
-  const int64_t classes = c.outputs[0].meta.shape[last], first = c.output_offsets[0][last];
-  int64_t* y = c.outputs[0].as<int64_t>();
-  if (classes == 0) return Status::Ok();
-  Parallel(c.stream, count, RowGrain(classes), [&](int64_t begin, int64_t end) {
-    std::fill(y + begin * classes, y + end * classes, int64_t{0});
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = index[i] - first;
-      if (at >= 0 && at < classes) y[i * classes + at] = 1;
-    }
-  });
-  return Status::Ok();
-}
-
-// --- tril ---------------------------------------------------------------------------------------
-
-Status InferTril(op::InferContext& c) {
-  OFL_ENSURE(c.input(0).shape.rank() >= 2, Code::kInvalidArgument)
-      << "input must have at least two axes";
-  c.AddOutput(c.input(0));
-  return Status::Ok();
-}
-
-std::string TrilRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
-  const std::string axes = "(" + Labels("b", in[0].rank() - 2) + " r c)";
-  return axes + "->" + axes + "; offset r c; linear 0; monotone 0";
-}
-
-Status RunTril(op::KernelContext& c) {
-  const Shape& shape = c.inputs[0].meta.shape;
-  const int rank = shape.rank();
-  const int64_t height = shape[rank - 2], width = shape[rank - 1];
-  const int64_t size = static_cast<int64_t>(DTypeSize(c.inputs[0].meta.dtype));
-  // Column j of local row i stays when its logical position is on or below the diagonal.
-  // A diagonal further away than any element is as good as one at kMaxElements.
-  const int64_t diagonal = std::clamp(c.attr<int64_t>("diagonal"), -kMaxElements, kMaxElements);
-  const int64_t shift = c.input_offsets[0][rank - 2] - c.input_offsets[0][rank - 1] + diagonal + 1;
-  const std::byte* x = c.inputs[0].as<std::byte>();
-  std::byte* y = c.outputs[0].as<std::byte>();
-  if (width == 0) return Status::Ok();
-  Parallel(c.stream, c.inputs[0].numel() / width, RowGrain(width), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t keep = std::clamp<int64_t>(r % height + shift, 0, width);
-      std::byte* row = y + r * width * size;
-      if (y != x) std::memcpy(row, x + r * width * size, keep * size);
-      std::memset(row + keep * size, 0, (width - keep) * size);
-    }
-  });
-  return Status::Ok();
-}
-
-void GradTril(op::GradContext& c) {
-  if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("tril", {c.grads[0]}, c.attrs));
-}
-
-op::Sample IndexSample(Shape x, Shape index, int64_t dim, double high, int64_t size = -1) {
-  op::Sample s{{{DType::kFloat32, x}, {DType::kInt64, index}}, {{"dim", dim}}, 0, high};
+op::Sample IndexSample(Shape x, Shape index, int64_t dim, double high, int64_t size = -1,
+                       DType dtype = DType::kFloat32) {
+  op::Sample s{{{dtype, x}, {DType::kInt64, index}}, {{"dim", dim}}, 0, high};
   if (size >= 0) s.attrs.Set("size", size);
   return s;
 }
@@ -335,10 +304,14 @@ OFL_OP(index_select) {
       .Infer(InferIndexSelect)
       .Sbp(IndexSelectRule)
       .Grad(GradIndexSelect)
+      .Strided()
+      .Oracle("np.take(input, index, axis=dim)")
       .Py("index_select(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4}, 0, 5), IndexSample({2, 4, 3}, {3}, 1, 4),
-                IndexSample({3, 4}, {0}, -1, 4)};
+                IndexSample({3, 4}, {0}, -1, 4),
+                IndexSample({3, 4}, {3}, 1, 4, -1, DType::kFloat16),
+                IndexSample({3, 4}, {3}, 0, 3, -1, DType::kComplex128)};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {2, 2}}},
                       {{"dim", int64_t{0}}},
@@ -360,12 +333,16 @@ OFL_OP(index_select_grad) {
       .Sbp(IndexSelectGradRule)
       .LocalAttrs(LocalIndexSelectGrad)
       .Grad(GradIndexSelectGrad)
-      .Cpu(DType::kFloat32, RunIndexSelectGrad<float>)
-      .Cpu(DType::kFloat64, RunIndexSelectGrad<double>)
+      .Strided("grad")
+      .Strided("index")
+      .Oracle("index_select_grad(grad, index, dim, size)")
       .Py("index_select_grad(grad, index, /, *, dim, size)")
       .Samples([]() -> std::vector<op::Sample> {
-        return {IndexSample({4, 3}, {4}, 0, 5, 5), IndexSample({2, 5, 3}, {5}, 1, 6, 6)};
+        return {IndexSample({4, 3}, {4}, 0, 5, 5), IndexSample({2, 5, 3}, {5}, 1, 6, 6),
+                IndexSample({4, 2}, {4}, 0, 3, 3, DType::kBFloat16),
+                IndexSample({4, 2}, {4}, 0, 3, 3, DType::kComplex64)};
       });
+  AccumulatesIn(op, RunIndexSelectGrad);
 }
 
 OFL_OP(gather) {
@@ -379,10 +356,14 @@ OFL_OP(gather) {
       .Infer(InferGather)
       .Sbp(GatherRule)
       .Grad(GradGather)
+      .Strided()
+      .Oracle("np.take_along_axis(input, index, axis=dim)")
       .Py("gather(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4, 3}, 0, 5), IndexSample({2, 4, 3}, {2, 2, 3}, 1, 4),
-                IndexSample({3, 4}, {3, 1}, -1, 4)};
+                IndexSample({3, 4}, {3, 1}, -1, 4),
+                IndexSample({3, 4}, {3, 2}, 1, 4, -1, DType::kFloat8E4M3),
+                IndexSample({3, 4}, {2, 4}, 0, 3, -1, DType::kComplex128)};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}, {DType::kInt64, {4, 2}}},
                       {{"dim", int64_t{0}}},
@@ -402,57 +383,16 @@ OFL_OP(gather_grad) {
       .Sbp(GatherGradRule)
       .LocalAttrs(LocalIndexSelectGrad)
       .Grad(GradGatherGrad)
-      .Cpu(DType::kFloat32, RunGatherGrad<float>)
-      .Cpu(DType::kFloat64, RunGatherGrad<double>)
+      .Strided("grad")
+      .Strided("index")
+      .Oracle("gather_grad(grad, index, dim, size)")
       .Py("gather_grad(grad, index, /, *, dim, size)")
       .Samples([]() -> std::vector<op::Sample> {
-        return {IndexSample({4, 3}, {4, 3}, 0, 5, 5), IndexSample({2, 2, 3}, {2, 2, 3}, 1, 4, 4)};
+        return {IndexSample({4, 3}, {4, 3}, 0, 5, 5), IndexSample({2, 2, 3}, {2, 2, 3}, 1, 4, 4),
+                IndexSample({4, 2}, {4, 2}, 0, 3, 3, DType::kFloat16),
+                IndexSample({4, 2}, {4, 2}, 0, 3, 3, DType::kComplex128)};
       });
-}
-
-OFL_OP(one_hot) {
-  op.Doc("int64 rows with a 1 at the class that `input` names.")
-      .In("input")
-      .Out("output")
-      .Attr("num_classes", op::AttrType::kInt)
-      .Infer(InferOneHot)
-      .Sbp(OneHotRule)
-      .LocalAttrs(LocalOneHot)
-      .NotDifferentiable("its input is an index")
-      .Cpu(DType::kInt64, RunOneHot)
-      .Py("one_hot(input, /, num_classes)")
-      .Samples([]() -> std::vector<op::Sample> {
-        const auto sample = [](Shape s, int64_t classes) {
-          return op::Sample{
-              {{DType::kInt64, s}}, {{"num_classes", classes}}, 0, static_cast<double>(classes)};
-        };
-        return {sample({5}, 4), sample({2, 3}, 3), sample({0}, 2), sample({}, 3)};
-      })
-      .ErrorSamples({{{{DType::kFloat32, {5}}},
-                      {{"num_classes", int64_t{3}}},
-                      Code::kTypeMismatch,
-                      "int64"}});
-}
-
-OFL_OP(tril) {
-  op.Doc("`input` with zeros above the given diagonal of its last two axes.")
-      .In("input")
-      .Out("output")
-      .Attr("diagonal", op::AttrType::kInt, int64_t{0})
-      .Infer(InferTril)
-      .Sbp(TrilRule)
-      .Grad(GradTril)
-      .InPlace(0, 0)
-      .Py("tril(input, /, diagonal=0)")
-      .Method("tril")
-      .Samples([]() -> std::vector<op::Sample> {
-        const auto sample = [](Shape s, int64_t diagonal) {
-          return op::Sample{{{DType::kFloat32, s}}, {{"diagonal", diagonal}}};
-        };
-        return {sample({5, 4}, 0), sample({2, 3, 3}, 1), sample({3, 5}, -1)};
-      })
-      .ErrorSamples({{{{DType::kFloat32, {5}}}, {}, Code::kInvalidArgument, "two axes"}});
-  CpuForAllTypes(op, RunTril);
+  AccumulatesIn(op, RunGatherGrad);
 }
 
 }  // namespace ofl::ops

@@ -1,8 +1,7 @@
-// permute and transpose: the axes of a tensor in another order, as a dense copy.
-#include <algorithm>
+// permute and transpose: the axes of a tensor in another order.
 #include <array>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/move/copy.h"
 
 namespace ofl::ops {
 namespace {
@@ -49,106 +48,51 @@ std::string PermuteRule(std::span<const Shape> in, std::span<const Shape>, const
   return "(" + Labels("a", rank) + ")->(" + to + "); linear 0; monotone 0";
 }
 
-// Axes of size 1 dropped and neighbours that stay together merged: most permutations become two
-// to four axes, the last of them often a run of contiguous bytes.
-struct CopyLoops {
-  int rank = 0;
-  std::array<int64_t, kMaxRank> size{}, stride{};  // of the output's axes; strides in the input
-};
-
-CopyLoops LoopsOf(const Shape& from, const Order& order) {
-  const Strides strides = ContiguousStrides(from);
-  CopyLoops loops;
-  for (int i = 0; i < from.rank(); ++i) {
-    const int64_t size = from[order[i]], stride = strides[order[i]];
-    if (size == 1) continue;
-    if (loops.rank > 0 && loops.stride[loops.rank - 1] == stride * size) {
-      loops.size[loops.rank - 1] *= size;
-      loops.stride[loops.rank - 1] = stride;
-      continue;
-    }
-    loops.size[loops.rank] = size;
-    loops.stride[loops.rank++] = stride;
+Result<op::ViewGeometry> ViewPermute(const Shape& base, const Strides& strides,
+                                     const Attrs& attrs) {
+  OFL_ASSIGN(const Order order, OrderOf(attrs, base.rank()));
+  op::ViewGeometry view;
+  for (int i = 0; i < base.rank(); ++i) {
+    view.shape.push_back(base[order[i]]);
+    view.strides.push_back(strides[order[i]]);
   }
-  return loops;
-}
-
-// Input offset of row `index` of the output's leading axes (all but the last `skip`).
-int64_t OffsetOf(const CopyLoops& loops, int skip, int64_t index) {
-  int64_t offset = 0;
-  for (int i = loops.rank - 1 - skip; i >= 0; --i) {
-    offset += index % loops.size[i] * loops.stride[i];
-    index /= loops.size[i];
-  }
-  return offset;
-}
-
-// The last axis is contiguous in both: runs of bytes.
-void CopyRuns(device::Stream* stream, const CopyLoops& loops, int64_t rows, int64_t element,
-              const std::byte* from, std::byte* to) {
-  const int64_t run = loops.size[loops.rank - 1] * element;
-  Parallel(stream, rows, RowGrain(run / 8 + 4), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      std::memcpy(to + r * run, from + OffsetOf(loops, 1, r) * element, run);
-  });
-}
-
-// Transposes the two last output axes in square tiles, so that both sides stay in cache.
-template <class T>
-void CopyTiles(device::Stream* stream, const CopyLoops& loops, int64_t rows, const T* from, T* to) {
-  constexpr int64_t kTile = 16;
-  const int64_t width = loops.size[loops.rank - 1], stride = loops.stride[loops.rank - 1];
-  const int64_t height = loops.rank > 1 ? loops.size[loops.rank - 2] : 1;
-  const int64_t step = loops.rank > 1 ? loops.stride[loops.rank - 2] : 0;
-  const int64_t planes = rows / height;
-  const int64_t bands = (height + kTile - 1) / kTile;
-  Parallel(stream, planes * bands, RowGrain(kTile * width), [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      const T* plane = from + OffsetOf(loops, 2, b / bands);
-      T* out = to + b / bands * height * width;
-      const int64_t i0 = b % bands * kTile, i1 = std::min(i0 + kTile, height);
-      for (int64_t j0 = 0; j0 < width; j0 += kTile) {
-        const int64_t j1 = std::min(j0 + kTile, width);
-        for (int64_t i = i0; i < i1; ++i)
-          for (int64_t j = j0; j < j1; ++j) out[i * width + j] = plane[i * step + j * stride];
-      }
-    }
-  });
+  return view;
 }
 
 Status RunPermute(op::KernelContext& c) {
   const op::TensorView& in = c.inputs[0];
-  if (in.numel() == 0) return Status::Ok();
-  OFL_ASSIGN(const Order order, OrderOf(*c.attrs, in.meta.shape.rank()));
-  const CopyLoops loops = LoopsOf(in.meta.shape, order);
-  const int64_t element = static_cast<int64_t>(DTypeSize(in.meta.dtype));
-  if (loops.rank <= 1) {
-    std::memcpy(c.outputs[0].data, in.data, in.meta.bytes());
-    return Status::Ok();
-  }
-  const int64_t rows = in.numel() / loops.size[loops.rank - 1];
-  if (loops.stride[loops.rank - 1] == 1) {
-    CopyRuns(c.stream, loops, rows, element, in.as<std::byte>(), c.outputs[0].as<std::byte>());
-    return Status::Ok();
-  }
-  switch (element) {
-    case 1: CopyTiles(c.stream, loops, rows, in.as<uint8_t>(), c.outputs[0].as<uint8_t>()); break;
-    case 2: CopyTiles(c.stream, loops, rows, in.as<uint16_t>(), c.outputs[0].as<uint16_t>()); break;
-    case 4: CopyTiles(c.stream, loops, rows, in.as<uint32_t>(), c.outputs[0].as<uint32_t>()); break;
-    default:
-      CopyTiles(c.stream, loops, rows, in.as<uint64_t>(), c.outputs[0].as<uint64_t>());
-      break;
-  }
+  OFL_ASSIGN(const op::ViewGeometry view, ViewPermute(in.meta.shape, in.strides, *c.attrs));
+  CopyBox(c.stream, ViewOf(in, view), c.outputs[0]);
   return Status::Ok();
+}
+
+std::vector<int64_t> Inverse(const Order& order, int rank) {
+  std::vector<int64_t> inverse(rank);
+  for (int i = 0; i < rank; ++i) inverse[order[i]] = i;
+  return inverse;
 }
 
 void GradPermute(op::GradContext& c) {
   if (!c.grads[0] || !c.Needs(0)) return;
   const int rank = c.inputs[0]->meta().shape.rank();
   const Order order = OrderOf(c.attrs, rank).value();  // the call has passed Infer
-  std::vector<int64_t> inverse(rank);
-  for (int i = 0; i < rank; ++i) inverse[order[i]] = i;
-  c.Set(0, c.b.Call("permute", {c.grads[0]}, {{"dims", inverse}}));
+  c.Set(0, c.b.Call("permute", {c.grads[0]}, {{"dims", Inverse(order, rank)}}));
+}
+
+op::Values PermuteScatter(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const Shape& base = in[0]->meta().shape;
+  const auto view = ViewPermute(base, ContiguousStrides(base), attrs);
+  if (!view.ok()) return {b.Call("permute", {in[0]}, attrs)};  // says what is wrong
+  const Order order = OrderOf(attrs, base.rank()).value();
+  return {b.Call("permute", {Assigned(b, in[0], in[1], view->shape)},
+                 {{"dims", Inverse(order, base.rank())}})};
+}
+
+op::Values TransposeScatter(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const Shape& base = in[0]->meta().shape;
+  const auto view = ViewPermute(base, ContiguousStrides(base), attrs);
+  if (!view.ok()) return {b.Call("transpose", {in[0]}, attrs)};  // says what is wrong
+  return {b.Call("transpose", {Assigned(b, in[0], in[1], view->shape)}, attrs)};
 }
 
 void GradTranspose(op::GradContext& c) {
@@ -179,6 +123,9 @@ OFL_OP(permute) {
       .Sbp(PermuteRule)
       .Grad(GradPermute)
       .Flops(NoFlops)
+      .Strided()
+      .View(ViewPermute, "permute_scatter")
+      .Oracle("input.transpose(dims)")
       .Py("permute(input, /, dims)")
       .Method("permute")
       .Samples([]() -> std::vector<op::Sample> {
@@ -187,6 +134,9 @@ OFL_OP(permute) {
                 PermuteSample({5, 3}, {1, 0}, DType::kInt64),
                 PermuteSample({18, 20}, {-1, 0}),
                 PermuteSample({2, 1, 3}, {1, 2, 0}, DType::kBool),
+                PermuteSample({3, 2, 5, 2}, {3, 2, 1, 0}, DType::kBFloat16),
+                PermuteSample({18, 3, 20}, {2, 1, 0}, DType::kComplex128),
+                PermuteSample({3, 4}, {1, 0}, DType::kFloat8E4M3),
                 PermuteSample({0, 3}, {1, 0}),
                 PermuteSample({4}, {0}),
                 PermuteSample({}, {})};
@@ -212,6 +162,9 @@ OFL_OP(transpose) {
       .Sbp(PermuteRule)
       .Grad(GradTranspose)
       .Flops(NoFlops)
+      .Strided()
+      .View(ViewPermute, "transpose_scatter")
+      .Oracle("np.swapaxes(input, dim0, dim1)")
       .Py("transpose(input, /, dim0, dim1)")
       .Method("transpose")
       .Samples([]() -> std::vector<op::Sample> {
@@ -223,6 +176,39 @@ OFL_OP(transpose) {
                       Code::kOutOfRange,
                       "[-2, 1]"}});
   CpuForAllTypes(op, RunPermute);
+}
+
+OFL_OP(permute_scatter) {
+  op.Doc("The tensor like `base` whose permute by `dims` is `value`.")
+      .In("base")
+      .In("value")
+      .Out("output")
+      .Attr("dims", op::AttrType::kInts)
+      .Compose(PermuteScatter)
+      .Oracle("value.transpose(np.argsort(np.arange(value.ndim)[list(dims)]))")
+      .Py("permute_scatter(base, value, /, dims)")
+      .Samples([]() -> std::vector<op::Sample> {
+        op::Sample s = PermuteSample({2, 3, 4}, {2, 0, 1});
+        s.inputs.push_back({DType::kFloat32, {4, 2, 3}});
+        return {s};
+      });
+}
+
+OFL_OP(transpose_scatter) {
+  op.Doc("The tensor like `base` of which `value` has two axes swapped.")
+      .In("base")
+      .In("value")
+      .Out("output")
+      .Attr("dim0", op::AttrType::kInt)
+      .Attr("dim1", op::AttrType::kInt)
+      .Compose(TransposeScatter)
+      .Oracle("np.swapaxes(value, dim0, dim1)")
+      .Py("transpose_scatter(base, value, /, dim0, dim1)")
+      .Samples([]() -> std::vector<op::Sample> {
+        op::Sample s = TransposeSample({2, 3, 4}, 1, 2);
+        s.inputs.push_back({DType::kFloat32, {2, 4, 3}});
+        return {s};
+      });
 }
 
 }  // namespace ofl::ops

@@ -1,14 +1,14 @@
 // reshape: the same elements under other axes. view, flatten, squeeze and unsqueeze are this.
 #include <algorithm>
 
-#include "oneflow_like/ops/kernel_util.h"
+#include "oneflow_like/ops/move/copy.h"
 
 namespace ofl::ops {
 namespace {
 
-Status InferReshape(op::InferContext& c) {
-  std::vector<int64_t> dims = c.attr<std::vector<int64_t>>("shape");
-  const int64_t numel = c.input(0).shape.numel();
+Result<Shape> TargetShape(const Shape& from, const Attrs& attrs) {
+  std::vector<int64_t> dims = attrs.Get<std::vector<int64_t>>("shape");
+  const int64_t numel = from.numel();
   const auto wild = std::find(dims.begin(), dims.end(), -1);
   if (wild != dims.end()) {
     *wild = 1;
@@ -22,6 +22,11 @@ Status InferReshape(op::InferContext& c) {
   OFL_ENSURE(shape.numel() == numel, Code::kInvalidArgument)
       << "the number of elements changes; expected a shape of " << numel << " elements but "
       << shape << " has " << shape.numel();
+  return shape;
+}
+
+Status InferReshape(op::InferContext& c) {
+  OFL_ASSIGN(const Shape shape, TargetShape(c.input(0).shape, c.attrs()));
   c.AddOutput({c.input(0).dtype, shape});
   return Status::Ok();
 }
@@ -37,13 +42,42 @@ Attrs LocalReshape(const Attrs& attrs, std::span<const Shape>, std::span<const S
   return local;
 }
 
+// Strides that put the elements of `from` in row-major order under `to`. Axes of `from` that lie
+// evenly in memory are one run, which any axes of `to` may share out; a run that is left in the
+// middle of an axis has no strides.
+Result<op::ViewGeometry> Refold(const Shape& from, const Strides& strides, const Shape& to) {
+  op::ViewGeometry view{to, ContiguousStrides(to), 0};
+  if (from.numel() == 0) return view;
+  int axis = to.rank() - 1;
+  for (int i = from.rank() - 1; i >= 0;) {
+    if (from[i] == 1) {
+      --i;
+      continue;
+    }
+    int64_t run = from[i], left = 1;
+    const int64_t step = strides[i];
+    for (--i; i >= 0 && (from[i] == 1 || strides[i] == step * run); --i) run *= from[i];
+    for (; axis >= 0 && (left < run || to[axis] == 1); --axis) {
+      view.strides[axis] = left * step;
+      left *= to[axis];
+    }
+    OFL_ENSURE(left == run, Code::kUnimplemented)
+        << "no strides give shape " << to << " to memory of shape " << from << " and strides "
+        << strides << "; use reshape, which copies";
+  }
+  return view;
+}
+
+Result<op::ViewGeometry> ViewReshape(const Shape& base, const Strides& strides,
+                                     const Attrs& attrs) {
+  OFL_ASSIGN(const Shape to, TargetShape(base, attrs));
+  return Refold(base, strides, to);
+}
+
+// The output is dense: under the input's shape it has strides whatever the input's are.
 Status RunReshape(op::KernelContext& c) {
-  constexpr int64_t kChunk = 64 * 1024;
-  const std::byte* from = c.inputs[0].as<std::byte>();
-  std::byte* to = c.outputs[0].as<std::byte>();
-  if (from == to) return Status::Ok();  // in place
-  Parallel(c.stream, c.inputs[0].meta.bytes(), kChunk,
-           [&](int64_t begin, int64_t end) { std::memcpy(to + begin, from + begin, end - begin); });
+  const op::TensorView &in = c.inputs[0], &out = c.outputs[0];
+  CopyBox(c.stream, in, {out.data, in.meta});
   return Status::Ok();
 }
 
@@ -52,8 +86,15 @@ void GradReshape(op::GradContext& c) {
   c.Set(0, c.b.Call("reshape", {c.grads[0]}, {{"shape", DimsOf(c.inputs[0]->meta().shape)}}));
 }
 
-op::Sample ReshapeSample(Shape from, std::vector<int64_t> to) {
-  return {{{DType::kFloat32, from}}, {{"shape", std::move(to)}}};
+op::Values ReshapeScatter(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const Shape& base = in[0]->meta().shape;
+  const auto shape = TargetShape(base, attrs);
+  if (!shape.ok()) return {b.Call("reshape", {in[0]}, attrs)};  // says what is wrong
+  return {b.Call("reshape", {Assigned(b, in[0], in[1], *shape)}, {{"shape", DimsOf(base)}})};
+}
+
+op::Sample ReshapeSample(Shape from, std::vector<int64_t> to, DType dtype = DType::kFloat32) {
+  return {{{dtype, from}}, {{"shape", std::move(to)}}};
 }
 
 int64_t NoFlops(std::span<const TensorMeta>, std::span<const TensorMeta>, const Attrs&) {
@@ -73,6 +114,9 @@ OFL_OP(reshape) {
       .Grad(GradReshape)
       .Flops(NoFlops)
       .InPlace(0, 0)
+      .Strided("input")
+      .View(ViewReshape, "reshape_scatter")
+      .Oracle("input.reshape(shape)")
       .Py("reshape(input, /, shape)")
       .Method("reshape")
       .Samples([]() -> std::vector<op::Sample> {
@@ -85,6 +129,8 @@ OFL_OP(reshape) {
                 ReshapeSample({1, 3, 1}, {3}),
                 ReshapeSample({0, 3}, {3, 0}),
                 ReshapeSample({}, {1}),
+                ReshapeSample({4, 3}, {2, 6}, DType::kComplex128),
+                ReshapeSample({4, 3}, {3, -1}, DType::kFloat16),
                 ReshapeSample({1}, {})};
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
@@ -96,6 +142,22 @@ OFL_OP(reshape) {
                       Code::kInvalidArgument,
                       "size -1"}});
   for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
+}
+
+OFL_OP(reshape_scatter) {
+  op.Doc("The tensor like `base` whose reshape to `shape` is `value`.")
+      .In("base")
+      .In("value")
+      .Out("output")
+      .Attr("shape", op::AttrType::kInts)
+      .Compose(ReshapeScatter)
+      .Oracle("value.reshape(base.shape)")
+      .Py("reshape_scatter(base, value, /, shape)")
+      .Samples([]() -> std::vector<op::Sample> {
+        op::Sample s = ReshapeSample({4, 6}, {2, 2, -1});
+        s.inputs.push_back({DType::kFloat32, {2, 2, 6}});
+        return {s};
+      });
 }
 
 }  // namespace ofl::ops

@@ -1,6 +1,7 @@
-// Tensors from nothing: full, arange, zeros_like, ones_like, full_like; and broadcast_to.
+// Tensors from nothing: full, arange, zeros_like, ones_like, full_like.
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <cstdint>
 
 #include "oneflow_like/ops/elementwise/family.h"
@@ -49,8 +50,9 @@ Status CheckValue(const Scalar& value, DType dtype) {
 
 Status InferFull(op::InferContext& c) {
   OFL_ASSIGN(const Shape shape, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
-  OFL_TRY(CheckValue(c.number("value"), c.attr<DType>("dtype")));
-  c.AddOutput({c.attr<DType>("dtype"), shape});
+  const DType dtype = c.attr<DType>("dtype");
+  OFL_TRY(CheckValue(c.number("value"), dtype));
+  c.AddOutput({dtype, shape});
   return Status::Ok();
 }
 
@@ -133,20 +135,20 @@ bool AllWhole(const Attrs& attrs) {
 
 Status InferArange(op::InferContext& c) {
   const Scalar start = c.number("start"), end = c.number("end"), step = c.number("step");
+  const bool whole = AllWhole(c.attrs());
   const DType dtype = c.attr<DType>("dtype");
-  OFL_ENSURE(dtype != DType::kBool && !IsComplex(dtype), Code::kTypeMismatch)
-      << DTypeName(dtype) << " cannot count; expected a floating or integer dtype";
+  OFL_ENSURE(dtype != DType::kBool && !IsFloat8(dtype), Code::kTypeMismatch)
+      << DTypeName(dtype) << " cannot count; expected a floating, complex or integer dtype";
   for (const Scalar& s : {start, end, step})
     OFL_ENSURE(s.category() != DTypeCategory::kComplex, Code::kTypeMismatch)
         << "bounds and step must be real";
-  const bool whole = AllWhole(c.attrs());
   OFL_ASSIGN(const int64_t count,
              whole ? CountWhole(start.As<int64_t>(), end.As<int64_t>(), step.As<int64_t>())
                    : CountReal(start.As<double>(), end.As<double>(), step.As<double>()));
   OFL_ENSURE(count <= int64_t{1} << 48, Code::kInvalidArgument)
       << "the range is too long; expected at most 2^48 elements";
   OFL_TRY(CheckValue(start, dtype));
-  if (!IsFloating(dtype)) OFL_TRY(CheckValue(step, dtype == DType::kUInt8 ? DType::kInt32 : dtype));
+  if (IsInteger(dtype)) OFL_TRY(CheckValue(step, dtype == DType::kUInt8 ? DType::kInt32 : dtype));
   if (count > 0 && whole)
     OFL_TRY(CheckValue(start.As<int64_t>() + (count - 1) * step.As<int64_t>(), dtype));
   if (count > 0 && !whole)
@@ -156,45 +158,37 @@ Status InferArange(op::InferContext& c) {
   return Status::Ok();
 }
 
-template <class T>
+// Integers are counted in int64, everything else in double; each element is rounded once.
 Status RunArange(op::KernelContext& c) {
-  using Wide = std::conditional_t<std::is_floating_point_v<T>, double, int64_t>;
-  const Wide start = c.number("start").As<Wide>();
-  const Wide step = c.number("step").As<Wide>();
+  constexpr int64_t kTile = 256;
+  const op::TensorView& y = c.outputs[0];
+  const DType dtype = y.meta.dtype;
+  const Scalar start = c.number("start"), step = c.number("step");
   const int64_t first = c.output_offsets[0][0];
-  T* y = c.outputs[0].as<T>();
-  for (int64_t i = 0; i < c.outputs[0].numel(); ++i)
-    y[i] = static_cast<T>(start + static_cast<Wide>(first + i) * step);
-  return Status::Ok();
-}
-
-// --- broadcast_to -------------------------------------------------------------------------------
-
-Status InferBroadcast(op::InferContext& c) {
-  std::vector<int64_t> dims = c.attr<std::vector<int64_t>>("shape");
-  const Shape& in = c.input(0).shape;
-  const int lead = static_cast<int>(dims.size()) - in.rank();
-  for (int i = 0; i < static_cast<int>(dims.size()); ++i)
-    if (dims[i] == -1 && i >= lead && lead >= 0) dims[i] = in[i - lead];  // keeps the axis
-  OFL_ASSIGN(const Shape out, Shape::Checked(dims));
-  const auto both = BroadcastShapes(in, out);
-  OFL_ENSURE(both.ok() && *both == out, Code::kInvalidArgument)
-      << "the input does not broadcast to shape " << out << "; expected each axis equal or 1";
-  c.AddOutput({c.input(0).dtype, out});
-  return Status::Ok();
-}
-
-std::string BroadcastRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs&) {
-  const int lead = out[0].rank() - in[0].rank();
-  std::string from;
-  for (int i = 0; i < in[0].rank(); ++i)
-    from += in[0][i] == 1 && out[0][i + lead] != 1 ? std::string("1 ")
-                                                   : "a" + std::to_string(i + lead) + " ";
-  return "(" + from + ")->(" + Labels("a", out[0].rank()) + "); linear 0; monotone 0";
-}
-
-Status RunBroadcast(op::KernelContext& c) {
-  CopyElements(c.stream, c.inputs[0], c.outputs[0]);
+  if (dtype == DType::kInt64 || dtype == DType::kFloat64) {
+    for (int64_t i = 0; i < y.numel(); ++i) {
+      if (dtype == DType::kInt64) {
+        y.as<int64_t>()[i] = start.As<int64_t>() + (first + i) * step.As<int64_t>();
+      } else {
+        y.as<double>()[i] = start.As<double>() + static_cast<double>(first + i) * step.As<double>();
+      }
+    }
+    return Status::Ok();
+  }
+  const auto size = static_cast<int64_t>(DTypeSize(dtype));
+  for (int64_t done = 0; done < y.numel(); done += kTile) {
+    const int64_t n = std::min(kTile, y.numel() - done);
+    double reals[kTile];
+    int64_t integers[kTile];
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = first + done + i;
+      integers[i] = IsInteger(dtype) ? start.As<int64_t>() + at * step.As<int64_t>() : 0;
+      reals[i] = start.As<double>() + static_cast<double>(at) * step.As<double>();
+    }
+    const op::TensorView tile = IsInteger(dtype) ? op::TensorView(integers, {DType::kInt64, {n}})
+                                                 : op::TensorView(reals, {DType::kFloat64, {n}});
+    OFL_TRY(CastElements(c.stream, tile, {y.as<std::byte>() + done * size, {dtype, {n}}}));
+  }
   return Status::Ok();
 }
 
@@ -223,6 +217,17 @@ OFL_OP(full) {
           samples.push_back({{}, {{"shape", shape}, {"value", 1.5}, {"dtype", DType::kFloat32}}});
         samples.push_back(
             {{}, {{"shape", std::vector<int64_t>{4}}, {"value", 3.0}, {"dtype", DType::kInt64}}});
+        const std::vector<int64_t> two = {2};
+        samples.push_back(
+            {{}, {{"shape", two}, {"value", int64_t{1} << 60 | 1}, {"dtype", DType::kInt64}}});
+        samples.push_back({{}, {{"shape", two}, {"value", true}, {"dtype", DType::kBool}}});
+        samples.push_back({{},
+                           {{"shape", two},
+                            {"value", std::complex<double>(1, -2)},
+                            {"dtype", DType::kComplex64}}});
+        samples.push_back({{}, {{"shape", two}, {"value", 0.1}, {"dtype", DType::kBFloat16}}});
+        samples.push_back({{}, {{"shape", two}, {"value", 0.1}, {"dtype", DType::kFloat16}}});
+        samples.push_back({{}, {{"shape", two}, {"value", -3.0}, {"dtype", DType::kInt16}}});
         return samples;
       })
       .ErrorSamples(ShapeErrors());
@@ -240,26 +245,35 @@ OFL_OP(arange) {
       .Sbp("->(n); offset n")
       .NotDifferentiable("it has no tensor inputs")
       .Traits({op::Trait::kSource})
-      .Cpu(DType::kFloat32, RunArange<float>)
-      .Cpu(DType::kFloat64, RunArange<double>)
-      .Cpu(DType::kInt64, RunArange<int64_t>)
-      .Cpu(DType::kInt32, RunArange<int32_t>)
       .Py("arange(*, start=0, end, step=1, dtype=int64)")
       .Samples([] {
         return std::vector<op::Sample>{
-            {{}, {{"end", 5.0}}},
+            {{}, {{"end", int64_t{5}}}},
             {{}, {{"start", 1.0}, {"end", 2.0}, {"step", 0.25}, {"dtype", DType::kFloat32}}},
-            {{}, {{"start", 5.0}, {"end", -2.0}, {"step", -3.0}}},
+            {{}, {{"start", 5.0}, {"end", -2.0}, {"step", -3.0}, {"dtype", DType::kInt64}}},
             {{}, {{"start", 3.0}, {"end", 3.0}}},
-            {{}, {{"end", 1.0}}}};
+            {{}, {{"end", 1.0}}},
+            {{}, {{"end", int64_t{5}}, {"dtype", DType::kInt8}}},
+            {{}, {{"end", int64_t{5}}, {"dtype", DType::kUInt8}}},
+            {{}, {{"end", int64_t{5}}, {"dtype", DType::kInt16}}},
+            {{}, {{"end", 2.0}, {"step", 0.25}, {"dtype", DType::kFloat16}}},
+            {{}, {{"end", 2.0}, {"step", 0.25}, {"dtype", DType::kBFloat16}}},
+            {{}, {{"end", int64_t{5}}, {"dtype", DType::kComplex64}}},
+            {{},
+             {{"start", (int64_t{1} << 53) + 1},
+              {"end", (int64_t{1} << 53) + 4},
+              {"dtype", DType::kInt64}}}};
       })
       .ErrorSamples(
           {{{}, {{"end", 5.0}, {"step", 0.0}}, Code::kInvalidArgument, "expected step != 0"},
            {{}, {{"end", -5.0}}, Code::kInvalidArgument, "do not agree with the step's sign"},
            {{},
-            {{"end", 5.0}, {"step", 0.5}},
+            {{"end", 5.0}, {"step", 0.5}, {"dtype", DType::kInt64}},
             Code::kInvalidArgument,
-            "int64 cannot hold the value"}});
+            "int64 cannot hold the value"},
+           {{}, {{"end", 5.0}, {"dtype", DType::kBool}}, Code::kTypeMismatch, "cannot count"}});
+  for (DType dtype : AllDTypes())
+    if (dtype != DType::kBool && !IsFloat8(dtype)) op.Cpu(dtype, RunArange);
 }
 
 OFL_OP(zeros_like) {
@@ -289,38 +303,6 @@ OFL_OP(full_like) {
                       Code::kInvalidArgument,
                       "int64 cannot hold the value: got input: int64[2], value=0.5"}});
   AllTypes(op, RunFill);
-}
-
-OFL_OP(broadcast_to) {
-  op.Doc("input repeated to `shape` by NumPy's rules; -1 keeps an axis.")
-      .In("input")
-      .Out("output")
-      .Attr("shape", op::AttrType::kInts)
-      .Infer(InferBroadcast)
-      .Sbp(BroadcastRule)
-      .LocalAttrs(LocalShape)
-      .Grad([](op::GradContext& c) {
-        c.Set(0, ReduceTo(c.b, c.grads[0], c.inputs[0]->meta().shape));
-      })
-      .Py("broadcast_to(input, /, shape)")
-      .Method("expand")
-      .Samples([] {
-        using Dims = std::vector<int64_t>;
-        constexpr DType kF = DType::kFloat32;
-        return std::vector<op::Sample>{{{{kF, {3}}}, {{"shape", Dims{5, 3}}}},
-                                       {{{kF, {5, 1}}}, {{"shape", Dims{5, 3}}}},
-                                       {{{kF, {}}}, {{"shape", Dims{5, 3}}}},
-                                       {{{kF, {5, 3}}}, {{"shape", Dims{-1, 3}}}},
-                                       {{{kF, {3, 1}}}, {{"shape", Dims{2, 3, 4}}}},
-                                       {{{kF, {1, 3}}}, {{"shape", Dims{0, 3}}}},
-                                       {{{DType::kInt64, {2, 1}}}, {{"shape", Dims{2, 3}}}}};
-      })
-      .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
-                      {{"shape", std::vector<int64_t>{5, 4}}},
-                      Code::kInvalidArgument,
-                      "does not broadcast to shape (5, 4): got input: float32[5,3]"}});
-  op.Strided();
-  AllTypes(op, RunBroadcast);
 }
 
 }  // namespace ofl::ops

@@ -1,7 +1,9 @@
 // Random sources and dropout. Every value is drawn by the element's index in the logical tensor.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "oneflow_like/core/half.h"
 #include "oneflow_like/ops/kernel_util.h"
 #include "oneflow_like/ops/source/philox.h"
 
@@ -122,8 +124,8 @@ Status InferSource(op::InferContext& c) {
 
 Status InferFloatSource(op::InferContext& c) {
   const DType dtype = c.attr<DType>("dtype");
-  OFL_ENSURE(dtype == DType::kFloat32 || dtype == DType::kFloat64, Code::kTypeMismatch)
-      << "values are real numbers; expected dtype float32 or float64";
+  OFL_ENSURE(IsFloating(dtype) && !IsFloat8(dtype), Code::kTypeMismatch)
+      << "values are real numbers; expected dtype float32, float64, float16 or bfloat16";
   return InferSource(c);
 }
 
@@ -141,8 +143,16 @@ Status InferNormal(op::InferContext& c) {
 Status InferInteger(op::InferContext& c) {
   OFL_ENSURE(c.attr<int64_t>("low") < c.attr<int64_t>("high"), Code::kInvalidArgument)
       << "the range is empty; expected low < high";
-  OFL_ENSURE(c.attr<DType>("dtype") == DType::kInt64, Code::kTypeMismatch)
-      << "values are integers; expected dtype int64";
+  const DType dtype = c.attr<DType>("dtype");
+  OFL_ENSURE(IsInteger(dtype), Code::kTypeMismatch)
+      << "values are integers; expected dtype int64, int32, int16, int8 or uint8";
+  const int bits = static_cast<int>(DTypeSize(dtype)) * 8 - (dtype == DType::kUInt8 ? 0 : 1);
+  const int64_t most = bits == 63 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << bits) - 1;
+  const int64_t least = dtype == DType::kUInt8 ? 0 : -most - 1;
+  OFL_ENSURE(c.attr<int64_t>("low") >= least && c.attr<int64_t>("high") - 1 <= most,
+             Code::kInvalidArgument)
+      << DTypeName(dtype) << " cannot hold the range; expected " << least
+      << " <= low and high <= " << most << " + 1";
   return InferSource(c);
 }
 
@@ -164,12 +174,57 @@ Attrs LocalSource(const Attrs& attrs, std::span<const Shape>, std::span<const Sh
   return local;
 }
 
+// How a number becomes an element: as C++ converts, or of a half type the float's rounding.
+template <class T>
+struct Stored {
+  template <class V>
+  static T From(V value) {
+    return static_cast<T>(value);
+  }
+};
+template <>
+struct Stored<Float16> {
+  static Float16 From(double value) { return Float16::Round(static_cast<float>(value)); }
+};
+template <>
+struct Stored<BFloat16> {
+  static BFloat16 From(double value) { return BFloat16::Round(static_cast<float>(value)); }
+};
+
 template <class T>
 Status RunNormal(op::KernelContext& c) {
   const double mean = c.attr<double>("mean"), deviation = c.attr<double>("std");
   T* out = c.outputs[0].as<T>();
   ForEachDraw(c, Normals,
-              [&](int64_t i, double value) { out[i] = static_cast<T>(mean + deviation * value); });
+              [&](int64_t i, double value) { out[i] = Stored<T>::From(mean + deviation * value); });
+  return Status::Ok();
+}
+
+// The largest number of a half type below `high`, and not below `low`.
+template <class Half>
+Half LastBelow(float low, float high) {
+  Half last = Half::Round(high);
+  if (Half::Widen(last) >= high) {  // towards minus infinity
+    const uint16_t magnitude = last.bits & 0x7fffu;
+    last.bits = static_cast<uint16_t>(magnitude == 0          ? 0x8001u
+                                      : (last.bits & 0x8000u) ? last.bits + 1u
+                                                              : last.bits - 1u);
+  }
+  return Half::Widen(last) < low ? Half::Round(low) : last;
+}
+
+// The float's draw, rounded; a draw that rounds to the bound is the last number below it.
+template <class Half>
+Status RunHalfUniform(op::KernelContext& c) {
+  const float low = static_cast<float>(c.attr<double>("low"));
+  const float high = static_cast<float>(c.attr<double>("high"));
+  const float width = high - low;
+  const Half last = LastBelow<Half>(low, high);
+  Half* out = c.outputs[0].as<Half>();
+  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+    const Half drawn = Half::Round(low + width * UnitFloat(bits));
+    out[i] = Half::Widen(drawn) < high ? drawn : last;
+  });
   return Status::Ok();
 }
 
@@ -187,17 +242,17 @@ Status RunUniform(op::KernelContext& c) {
   return Status::Ok();
 }
 
+template <class T>
 Status RunInteger(op::KernelContext& c) {
   const int64_t low = c.attr<int64_t>("low");
   const uint64_t width =
       static_cast<uint64_t>(c.attr<int64_t>("high")) - static_cast<uint64_t>(low);
-  int64_t* out = c.outputs[0].as<int64_t>();
+  T* out = c.outputs[0].as<T>();
   // The high word of a 128-bit product maps 64 bits onto the range with a bias below 2^-32 for
   // ranges below 2^32.
   ForEachWideDraw(c, [&](int64_t i, uint64_t bits) {
     const auto product = static_cast<unsigned __int128>(bits) * width;
-    out[i] =
-        static_cast<int64_t>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
+    out[i] = static_cast<T>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
   });
   return Status::Ok();
 }
@@ -207,7 +262,7 @@ Status RunBernoulli(op::KernelContext& c) {
   const double p = c.attr<double>("p");
   T* out = c.outputs[0].as<T>();
   ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    out[i] = static_cast<T>(static_cast<double>(bits) * 0x1.0p-32 < p ? 1 : 0);
+    out[i] = Stored<T>::From(static_cast<double>(bits) * 0x1.0p-32 < p ? 1 : 0);
   });
   return Status::Ok();
 }
@@ -224,7 +279,9 @@ void DefineSource(op::OpDefBuilder& op, DType dtype) {
       .Traits({op::Trait::kRandom, op::Trait::kSource});
 }
 
-std::vector<op::Sample> SourceSamples(Attrs extra) {
+constexpr DType kHalves[] = {DType::kFloat16, DType::kBFloat16};
+
+std::vector<op::Sample> SourceSamples(Attrs extra, std::span<const DType> dtypes) {
   std::vector<op::Sample> samples;
   for (std::vector<int64_t> shape : {std::vector<int64_t>{5, 3}, {7}, {2, 3, 2}, {0, 4}, {}}) {
     Attrs attrs = extra;
@@ -233,13 +290,20 @@ std::vector<op::Sample> SourceSamples(Attrs extra) {
     attrs.Set("offset", int64_t{3});
     samples.push_back({{}, attrs});
   }
+  for (DType dtype : dtypes) {
+    Attrs attrs = samples[0].attrs;
+    attrs.Set("dtype", dtype);
+    samples.push_back({{}, attrs});
+  }
   return samples;
 }
 
 // --- dropout ------------------------------------------------------------------------------------
 
 Status InferDropout(op::InferContext& c) {
-  OFL_TRY(RequireFloat(c, 0, "input"));
+  const DType dtype = c.input(0).dtype;
+  OFL_ENSURE(IsFloating(dtype) && !IsFloat8(dtype), Code::kTypeMismatch)
+      << "input must be floating point; expected float32, float64, float16 or bfloat16";
   const double p = c.attr<double>("p");
   OFL_ENSURE(p >= 0 && p <= 1, Code::kInvalidArgument)
       << "p is a probability; expected 0 <= p <= 1";
@@ -266,13 +330,26 @@ Status RunDropout(op::KernelContext& c) {
   return Status::Ok();
 }
 
+template <class Half>
+Status RunHalfDropout(op::KernelContext& c) {
+  const double p = c.attr<double>("p");
+  const float scale = p < 1 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0f;
+  const Half* x = c.inputs[0].as<Half>();
+  Half* y = c.outputs[0].as<Half>();
+  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+    const bool keep = static_cast<double>(bits) * 0x1.0p-32 >= p;
+    y[i] = keep ? Half::Round(Half::Widen(x[i]) * scale) : Half{0};
+  });
+  return Status::Ok();
+}
+
 // The mask is drawn again from the same counters: dropout is linear and its own transpose.
 void GradDropout(op::GradContext& c) {
   if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("dropout", {c.grads[0]}, c.attrs));
 }
 
-op::Sample DropoutSample(Shape shape, double p) {
-  return {{{DType::kFloat32, shape}}, {{"p", p}, {"seed", int64_t{7}}, {"offset", int64_t{1}}}};
+op::Sample DropoutSample(Shape shape, double p, DType dtype = DType::kFloat32) {
+  return {{{dtype, shape}}, {{"p", p}, {"seed", int64_t{7}}, {"offset", int64_t{1}}}};
 }
 
 }  // namespace
@@ -285,8 +362,10 @@ OFL_OP(random_normal) {
       .Infer(InferNormal)
       .Cpu(DType::kFloat32, RunNormal<float>)
       .Cpu(DType::kFloat64, RunNormal<double>)
+      .Cpu(DType::kFloat16, RunNormal<Float16>)
+      .Cpu(DType::kBFloat16, RunNormal<BFloat16>)
       .Py("normal(shape, /, *, mean=0.0, std=1.0, dtype=float32)")
-      .Samples([] { return SourceSamples({{"std", 2.0}}); })
+      .Samples([] { return SourceSamples({{"std", 2.0}}, kHalves); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"std", -1.0}},
                       Code::kInvalidArgument,
@@ -301,8 +380,10 @@ OFL_OP(random_uniform) {
       .Infer(InferUniform)
       .Cpu(DType::kFloat32, RunUniform<float>)
       .Cpu(DType::kFloat64, RunUniform<double>)
+      .Cpu(DType::kFloat16, RunHalfUniform<Float16>)
+      .Cpu(DType::kBFloat16, RunHalfUniform<BFloat16>)
       .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
-      .Samples([] { return SourceSamples({{"low", -1.0}}); })
+      .Samples([] { return SourceSamples({{"low", -1.0}}, kHalves); })
       .ErrorSamples(
           {{{},
             {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"dtype", DType::kInt64}},
@@ -320,14 +401,28 @@ OFL_OP(random_int) {
       .Attr("low", op::AttrType::kInt, int64_t{0})
       .Attr("high", op::AttrType::kInt)
       .Infer(InferInteger)
-      .Cpu(DType::kInt64, RunInteger)
+      .Cpu(DType::kInt64, RunInteger<int64_t>)
+      .Cpu(DType::kInt32, RunInteger<int32_t>)
+      .Cpu(DType::kInt16, RunInteger<int16_t>)
+      .Cpu(DType::kInt8, RunInteger<int8_t>)
+      .Cpu(DType::kUInt8, RunInteger<uint8_t>)
       .Py("randint(shape, /, *, low=0, high, dtype=int64)")
-      .Samples([] { return SourceSamples({{"high", int64_t{10}}}); })
+      .Samples([] {
+        constexpr DType kNarrow[] = {DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8};
+        return SourceSamples({{"high", int64_t{10}}}, kNarrow);
+      })
       .ErrorSamples(
           {{{},
             {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"high", int64_t{0}}},
             Code::kInvalidArgument,
-            "low < high"}});
+            "low < high"},
+           {{},
+            {{"shape", std::vector<int64_t>{2}},
+             {"seed", int64_t{0}},
+             {"high", int64_t{200}},
+             {"dtype", DType::kInt8}},
+            Code::kInvalidArgument,
+            "int8 cannot hold the range"}});
 }
 
 OFL_OP(random_bernoulli) {
@@ -339,8 +434,14 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kFloat64, RunBernoulli<double>)
       .Cpu(DType::kBool, RunBernoulli<bool>)
       .Cpu(DType::kInt64, RunBernoulli<int64_t>)
+      .Cpu(DType::kInt32, RunBernoulli<int32_t>)
+      .Cpu(DType::kInt16, RunBernoulli<int16_t>)
+      .Cpu(DType::kInt8, RunBernoulli<int8_t>)
+      .Cpu(DType::kUInt8, RunBernoulli<uint8_t>)
+      .Cpu(DType::kFloat16, RunBernoulli<Float16>)
+      .Cpu(DType::kBFloat16, RunBernoulli<BFloat16>)
       .Py("random_bernoulli(shape, /, *, p=0.5, dtype=float32)")
-      .Samples([] { return SourceSamples({{"p", 0.3}}); })
+      .Samples([] { return SourceSamples({{"p", 0.3}}, kHalves); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"p", 1.5}},
                       Code::kInvalidArgument,
@@ -363,10 +464,17 @@ OFL_OP(dropout) {
       .Traits({op::Trait::kRandom})
       .Cpu(DType::kFloat32, RunDropout<float>)
       .Cpu(DType::kFloat64, RunDropout<double>)
+      .Cpu(DType::kFloat16, RunHalfDropout<Float16>)
+      .Cpu(DType::kBFloat16, RunHalfDropout<BFloat16>)
       .Py("dropout(input, /, p=0.5)")
       .Samples([]() -> std::vector<op::Sample> {
-        return {DropoutSample({5, 4}, 0.5), DropoutSample({7}, 0.2), DropoutSample({2, 3, 2}, 0.0),
-                DropoutSample({3}, 1.0), DropoutSample({0, 2}, 0.5)};
+        return {DropoutSample({5, 4}, 0.5),
+                DropoutSample({7}, 0.2),
+                DropoutSample({2, 3, 2}, 0.0),
+                DropoutSample({3}, 1.0),
+                DropoutSample({0, 2}, 0.5),
+                DropoutSample({5}, 0.3, DType::kFloat16),
+                DropoutSample({5}, 0.3, DType::kBFloat16)};
       })
       .ErrorSamples({{{{DType::kFloat32, {2}}},
                       {{"p", 1.5}, {"seed", int64_t{0}}},

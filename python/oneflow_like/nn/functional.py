@@ -10,6 +10,7 @@ softmax = _C.softmax
 log_softmax = _C.log_softmax
 linear = _C.linear
 layer_norm = _C.layer_norm
+scaled_dot_product_attention = _C.scaled_dot_product_attention
 
 
 def check_reduction(name, reduction):
@@ -25,12 +26,6 @@ def check_probability(p):
 def embedding(input, weight):
     """Rows of `weight` (n, d) chosen by `input` (int64): shape input.shape + (d,)."""
     return _C.embedding(weight, input)
-
-
-def scaled_dot_product_attention(query, key, value, *, is_causal=False, scale=None):
-    """softmax(q kᵀ · scale) v over (batch, heads, tokens, width); scale is 1/√width by default."""
-    return _C.scaled_dot_product_attention(query, key, value, is_causal=is_causal,
-                                           scale=0.0 if scale is None else scale)[0]
 
 
 def dropout(input, p=0.5, training=True):

@@ -1,0 +1,87 @@
+// tril: the lower triangles of matrices.
+#include <algorithm>
+
+#include "oneflow_like/ops/move/copy.h"
+
+namespace ofl::ops {
+namespace {
+
+Status InferTril(op::InferContext& c) {
+  OFL_ENSURE(c.input(0).shape.rank() >= 2, Code::kInvalidArgument)
+      << "input must have at least two axes";
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+std::string TrilRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string axes = "(" + Labels("b", in[0].rank() - 2) + " r c)";
+  return axes + "->" + axes + "; offset r c; linear 0; monotone 0";
+}
+
+template <class T>
+void CopyTriangle(op::KernelContext& c, int64_t shift) {
+  const op::TensorView &x = c.inputs[0], &y = c.outputs[0];
+  const int last = y.meta.shape.rank() - 1;
+  const int64_t height = y.meta.shape[last - 1], width = y.meta.shape[last];
+  const int64_t from_step = x.strides[last], to_step = y.strides[last];
+  // Rows: all axes but the last.
+  const Shape rows(y.meta.shape.dims().first(last));
+  const std::array<Strides, 2> strides = {Strides(x.strides.dims().first(last)),
+                                          Strides(y.strides.dims().first(last))};
+  Parallel(c.stream, rows.numel(), RowGrain(width), [&](int64_t begin, int64_t end) {
+    int64_t row = begin;
+    ForRows<2>(rows, strides, begin, end, [&](const auto& offset, int64_t n) {
+      for (int64_t r = 0; r < n; ++r, ++row) {
+        const int64_t keep = std::clamp<int64_t>(row % height + shift, 0, width);
+        const T* from = x.as<T>() + offset[0] + r * strides[0][last - 1];
+        T* to = y.as<T>() + offset[1] + r * strides[1][last - 1];
+        for (int64_t j = 0; x.data != y.data && j < keep; ++j)
+          to[j * to_step] = from[j * from_step];
+        for (int64_t j = keep; j < width; ++j) to[j * to_step] = T{};
+      }
+    });
+  });
+}
+
+Status RunTril(op::KernelContext& c) {
+  const int rank = c.inputs[0].meta.shape.rank();
+  if (c.inputs[0].numel() == 0) return Status::Ok();
+  // Column j of local row i stays when its logical position is on or below the diagonal.
+  // A diagonal further away than any element is as good as one at kMaxElements.
+  const int64_t diagonal = std::clamp(c.attr<int64_t>("diagonal"), -kMaxElements, kMaxElements);
+  const int64_t shift = c.input_offsets[0][rank - 2] - c.input_offsets[0][rank - 1] + diagonal + 1;
+  WithBits(ElementSize(c.outputs[0]), [&](auto bits) { CopyTriangle<decltype(bits)>(c, shift); });
+  return Status::Ok();
+}
+
+void GradTril(op::GradContext& c) {
+  if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("tril", {c.grads[0]}, c.attrs));
+}
+
+}  // namespace
+
+OFL_OP(tril) {
+  op.Doc("`input` with zeros above the given diagonal of its last two axes.")
+      .In("input")
+      .Out("output")
+      .Attr("diagonal", op::AttrType::kInt, int64_t{0})
+      .Infer(InferTril)
+      .Sbp(TrilRule)
+      .Grad(GradTril)
+      .InPlace(0, 0)
+      .Strided()
+      .Oracle("np.tril(input, diagonal)")
+      .Py("tril(input, /, diagonal=0)")
+      .Method("tril")
+      .Samples([]() -> std::vector<op::Sample> {
+        const auto sample = [](Shape s, int64_t diagonal, DType dtype = DType::kFloat32) {
+          return op::Sample{{{dtype, s}}, {{"diagonal", diagonal}}};
+        };
+        return {sample({5, 4}, 0), sample({2, 3, 3}, 1), sample({3, 5}, -1),
+                sample({3, 3}, 0, DType::kComplex128), sample({3, 3}, 0, DType::kBFloat16)};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {5}}}, {}, Code::kInvalidArgument, "two axes"}});
+  CpuForAllTypes(op, RunTril);
+}
+
+}  // namespace ofl::ops

@@ -65,6 +65,7 @@ class Walk {
     Int(op.kind());
     Text(op.name());
     Text(op.type());
+    Int(op.version());
     Int(op.attrs_size());
     for (const auto& attr : op.attrs()) Attr(attr);
     Ints(op.inputs());

@@ -132,6 +132,7 @@ class Lowering {
   Status WriteCompute(const ir::Node& node, proto::OpDef* op, proto::OpNote* note) {
     op->set_kind(proto::OpDef::COMPUTE);
     op->set_type(node.op->name);
+    op->set_version(node.op->version);
     WriteAttrs(node.attrs, op);
     const std::vector<TensorMeta> inputs = Shards(node.inputs), outputs = Shards(node.outputs);
     OFL_ASSIGN(int64_t scratch, node.op->ScratchBound(node.placement.kind(), inputs, outputs,
@@ -241,7 +242,8 @@ class Lowering {
     resource->set_value(value_index_[node.outputs[0]]);
     for (const ir::Node& reader : graph_.nodes)
       for (size_t i = 0; i < reader.inputs.size() && reader.op != nullptr; ++i)
-        if (reader.inputs[i] == node.outputs[0] && reader.op->InputMutated(static_cast<int>(i)))
+        if (reader.inputs[i] == node.outputs[0] &&
+            reader.op->InputMutated(static_cast<int>(i), reader.attrs))
           resource->set_mutated(true);
   }
 

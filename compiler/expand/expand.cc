@@ -150,11 +150,12 @@ Status Expansion::ExpandOp(int i) {
 Status Expansion::ExpandCompute(int i, const proto::OpDef& op) {
   OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
   OFL_ASSIGN(Attrs attrs, ReadAttrs(op));
+  OFL_TRY(def->CheckArity(op.inputs_size(), attrs));
   const int id = NewTask(TaskKind::kKernel, op.name(), i, OpPerMicroBatch(op)).id;
   std::vector<int> inputs, outputs, mutates;
   for (int v : op.inputs()) {
     OFL_ASSIGN(int reg, InputRegister(v));
-    if (def->InputMutated(static_cast<int>(inputs.size())))
+    if (def->InputMutated(static_cast<int>(inputs.size()), attrs))
       mutates.push_back(static_cast<int>(inputs.size()));
     inputs.push_back(reg);
   }

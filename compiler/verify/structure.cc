@@ -121,8 +121,10 @@ Status CheckResources(const proto::Semantics& s, const std::vector<int>& produce
   for (const proto::OpDef& op : s.ops()) {
     if (op.kind() != proto::OpDef::COMPUTE) continue;
     OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
+    OFL_ASSIGN(const Attrs attrs, ReadAttrs(op));
+    OFL_TRY(def->CheckArity(op.inputs_size(), attrs));
     for (int i = 0; i < op.inputs_size(); ++i) {
-      if (!def->InputMutated(i)) continue;
+      if (!def->InputMutated(i, attrs)) continue;
       const int resource = resource_of[op.inputs(i)];
       OFL_ENSURE(resource >= 0 && s.resources(resource).mutated(), Code::kDataLoss)
           << op.name() << " changes the result of " << s.ops(producer[op.inputs(i)]).name()
@@ -198,6 +200,9 @@ namespace {
 Status CheckTypes(const proto::Semantics& s, const proto::OpDef& op,
                   const PlacementTable& placements) {
   OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
+  OFL_ENSURE(op.version() == def->version, Code::kDataLoss)
+      << "[" << op.type() << "] the plan means another version of the operator: got version "
+      << op.version() << "; expected " << def->version << "; compile the program again";
   OFL_ASSIGN(Attrs given, ReadAttrs(op));
   OFL_ASSIGN(Attrs attrs, def->CompleteAttrs(given));
   std::vector<TensorMeta> inputs, outputs;

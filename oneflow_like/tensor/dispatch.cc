@@ -26,35 +26,40 @@ Shape Zeros(int rank) {
   return out;
 }
 
-std::string DescribeAll(const op::OpDef& def, std::span<const op::Value> inputs) {
+std::string DescribeAll(const op::OpDef& def, std::span<const op::Value> inputs,
+                        const Attrs& attrs) {
   std::string text;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (i > 0) text += ", ";
-    text += def.InputAt(static_cast<int>(i)).name + ": " + Describe(*inputs[i]);
+    text += def.InputAt(static_cast<int>(i), attrs).name + ": " + Describe(*inputs[i]);
   }
   return text;
 }
 
 // All local, or all global on one placement inside this world.
-Status CheckInputs(const op::OpDef& def, std::span<const op::Value> inputs) {
+Status CheckInputs(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs) {
   const sbp::Layout* first = inputs.empty() ? nullptr : inputs[0]->layout();
   for (const op::Value& v : inputs) {
     const sbp::Layout* layout = v->layout();
     OFL_ENSURE((layout == nullptr) == (first == nullptr), Code::kInvalidArgument)
         << "[" << def.name << "] local and global tensors are mixed: got "
-        << DescribeAll(def, inputs)
+        << DescribeAll(def, inputs, attrs)
         << "; expected all local or all global; use x.to_global(placement=..., sbp=...)";
     if (layout == nullptr) continue;
     OFL_ENSURE(layout->placement == first->placement, Code::kInvalidArgument)
         << "[" << def.name << "] expected all tensors to be on the same placement: got "
-        << DescribeAll(def, inputs) << "; expected one placement; use x.to_global(placement=...)";
+        << DescribeAll(def, inputs, attrs) << "; expected one placement; use x.to_global(placement=...)";
   }
   return Status::Ok();
 }
 
-bool TakesAsItIs(const op::OpDef& def, size_t i, const TensorImpl& x) {
+bool TakesAsItIs(const op::OpDef& def, size_t i, const TensorImpl& x, const Attrs& attrs) {
   return x.dense() ||
-         op::Allows(def.InputAt(static_cast<int>(i)).access, x.local_shape(), x.strides());
+         op::Allows(def.InputAt(static_cast<int>(i), attrs).access, x.local_shape(), x.strides());
+}
+
+bool AnyBounded(const op::OpDef& def) {
+  return std::ranges::any_of(def.outputs, [](const op::Output& o) { return o.bounded; });
 }
 
 std::vector<TensorMeta> MetasOf(std::span<const op::Value> inputs) {
@@ -70,7 +75,7 @@ Status FinishPlan(const op::OpDef& def, std::span<const op::Value> inputs, CallP
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorImpl* x = AsTensor(inputs[i]);
     const bool boxed = !plan.boxing.empty() && plan.boxing[i] != nullptr;
-    if (!boxed && TakesAsItIs(def, i, *x)) in[i].strides = x->strides();
+    if (!boxed && TakesAsItIs(def, i, *x, plan.attrs)) in[i].strides = x->strides();
   }
   OFL_ASSIGN(plan.kernel,
              op::FindKernel(def.name, plan.device, in, op::DenseViews(plan.local_outputs),
@@ -147,11 +152,19 @@ Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallP
 Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> inputs,
                              const Attrs& attrs) {
   auto plan = std::make_shared<CallPlan>();
-  OFL_TRY(CheckInputs(def, inputs));
   OFL_ASSIGN(plan->attrs, def.CompleteAttrs(attrs));
+  OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), plan->attrs));
+  OFL_TRY(CheckInputs(def, inputs, plan->attrs));
   plan->inputs = MetasOf(inputs);
   OFL_ASSIGN(plan->outputs, def.Infer(plan->inputs, plan->attrs));
   if (!inputs.empty() && inputs[0]->layout() != nullptr) {
+    // A rank outside would not learn the size of the result.
+    const Placement& placement = inputs[0]->layout()->placement;
+    OFL_ENSURE(!AnyBounded(def) || placement.size() == Context::Get().world_size(),
+               Code::kUnimplemented)
+        << "[" << def.name << "] the size of the result depends on values: got "
+        << DescribeAll(def, inputs, plan->attrs) << " on a part of " << Context::Get().world_size()
+        << " ranks; expected a placement of all ranks; use x.to_global(placement=...)";
     OFL_TRY(PlanGlobal(def, inputs, *plan));
   } else {
     OFL_TRY(PlanLocal(def, inputs, *plan));
@@ -160,7 +173,7 @@ Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> in
 }
 
 Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
-                 std::span<const op::TensorView> outputs) {
+                 std::span<const op::TensorView> outputs, int64_t* used = nullptr) {
   Small<op::TensorView> in;
   for (const TensorRef& x : inputs) in.push_back(x->view());
   Context& world = Context::Get();
@@ -180,7 +193,25 @@ Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
     OFL_ASSIGN(workspace, device->Allocate(scratch));
     context.workspace = {workspace->data(), static_cast<size_t>(scratch)};
   }
-  return plan.kernel.Run(context);
+  int64_t extent = -1;
+  context.extent = &extent;
+  OFL_TRY(plan.kernel.Run(context));
+  if (used != nullptr) *used = extent;
+  return Status::Ok();
+}
+
+// Of bounded results the part that the kernel used: their first axis depends on values.
+void CutToExtent(const op::OpDef& def, int64_t used, op::Values& outputs) {
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    if (!def.OutputAt(static_cast<int>(k)).bounded) continue;
+    TensorImpl* bound = AsTensor(outputs[k]);
+    TensorMeta meta = bound->meta();
+    OFL_CHECK(used >= 0 && used <= meta.shape[0]) << def.name << " used " << used << " of "
+                                                  << meta.ToString();
+    meta.shape[0] = used;
+    outputs[k] = op::Value(
+        new TensorImpl(meta, meta.shape, bound->layout_ref(), bound->storage()));
+  }
 }
 
 Small<op::TensorView> ViewsOf(const op::Values& outputs) {
@@ -228,7 +259,7 @@ Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& pla
     }
     if (!x->has_data()) [[unlikely]]
       OFL_TRY(RequireShard(*x, def.name));
-    if (!TakesAsItIs(def, i, *x)) {
+    if (!TakesAsItIs(def, i, *x, plan.attrs)) {
       OFL_ASSIGN(x, Contiguous(x));
     }
     ready.push_back(std::move(x));
@@ -236,10 +267,10 @@ Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& pla
   return ready;
 }
 
-void FinishMutated(const op::OpDef& def, std::span<const op::Value> inputs,
+void FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
                    std::span<const TensorRef> ready) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!def.InputMutated(static_cast<int>(i))) continue;
+    if (!def.InputMutated(static_cast<int>(i), attrs)) continue;
     TensorImpl* x = AsTensor(inputs[i]);
     if (ready[i].get() != x && x->has_data()) CopyIntoView(*ready[i], *x);
     x->BumpVersion();
@@ -264,9 +295,9 @@ bool AnyMutated(const op::OpDef& def) {
   return false;
 }
 
-Status RefuseMutation(const op::OpDef& def, std::span<const op::Value> inputs) {
+Status RefuseMutation(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    OFL_ENSURE(!def.InputMutated(static_cast<int>(i)) || !AsTensor(inputs[i])->requires_grad(),
+    OFL_ENSURE(!def.InputMutated(static_cast<int>(i), attrs) || !AsTensor(inputs[i])->requires_grad(),
                Code::kFailedPrecondition)
         << "[" << def.name << "] a tensor that requires grad would be changed in place: got "
         << Describe(*inputs[i]) << "; expected to run under no_grad()";
@@ -285,7 +316,7 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   const bool mutates = AnyMutated(def);
   bool record = false;
   if (Context::Get().grad_enabled()) {
-    if (mutates) OFL_TRY(RefuseMutation(def, inputs));
+    if (mutates) OFL_TRY(RefuseMutation(def, plan.attrs, inputs));
     for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
   }
   OFL_ASSIGN(auto ready, PrepareInputs(def, plan, inputs));
@@ -294,9 +325,11 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   op::Values outputs = std::move(allocated).value();
   if (plan.member) {
     const auto views = ViewsOf(outputs);
-    OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}));
+    int64_t used = -1;
+    OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}, &used));
+    if (AnyBounded(def)) CutToExtent(def, used, outputs);
   }
-  if (mutates) FinishMutated(def, inputs, {ready.data(), ready.size()});
+  if (mutates) FinishMutated(def, plan.attrs, inputs, {ready.data(), ready.size()});
   if (!plan.output_layouts.empty()) {
     SetClaims(def, plan, inputs, {ready.data(), ready.size()}, outputs);
   }
@@ -304,36 +337,38 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   return outputs;
 }
 
-bool SameDTypes(const op::OpDef& def, std::span<const op::Value> inputs) {
+bool SameDTypes(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs) {
   const DType last = inputs.back()->meta().dtype;  // a condition never stands last
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i)).promotes) return false;
+    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i), attrs).promotes) return false;
   }
   return true;
 }
 
 // Casts the operands that take part to the dtype in which they meet.
-Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inputs) {
+Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inputs,
+                           const Attrs& attrs) {
   op::Values promoted(inputs.begin(), inputs.end());
   Small<op::TypedOperand> typed;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (def.InputAt(static_cast<int>(i)).promotes) typed.push_back(op::TypedOf(inputs[i]->meta()));
+    if (def.InputAt(static_cast<int>(i), attrs).promotes) typed.push_back(op::TypedOf(inputs[i]->meta()));
   }
   auto dtype = op::PromotedDType(def, {typed.data(), typed.size()});
   if (!dtype.ok()) {
     return Error(dtype.status().code()) << "[" << def.name << "] " << dtype.status().message()
-                                        << ": got " << DescribeAll(def, inputs);
+                                        << ": got " << DescribeAll(def, inputs, attrs);
   }
   for (size_t i = 0; *dtype && i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i)).promotes) continue;
+    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i), attrs).promotes) continue;
     OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", **dtype}}));
   }
   return promoted;
 }
 
-bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs) {
+bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs,
+                    const Attrs& attrs) {
   if (def.promotion == op::Promotion::kNone || inputs.empty()) return false;
-  if (!SameDTypes(def, inputs)) return true;
+  if (!SameDTypes(def, inputs, attrs)) return true;
   return def.promotion == op::Promotion::kFloat &&
          CategoryOf(inputs.back()->meta().dtype) < DTypeCategory::kFloating;
 }
@@ -377,6 +412,10 @@ Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs, bool global) {
 
 Result<op::Values> Trace(Tracer& tracer, const op::OpDef& def, std::span<const op::Value> inputs,
                          const Attrs& given) {
+  OFL_ENSURE(!AnyBounded(def), Code::kUnimplemented)
+      << "[" << def.name << "] the size of the result depends on values, which a graph does not "
+      << "know when it is compiled: got a call inside build(); expected a result of fixed shape; "
+      << "use where(), or call it outside the graph";
   OFL_ASSIGN(Attrs attrs, def.CompleteAttrs(given));
   op::Values lifted;
   for (const op::Value& v : inputs) {
@@ -407,8 +446,8 @@ Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inpu
 
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& given) {
-  if (NeedsPromotion(def, inputs)) {
-    OFL_ASSIGN(op::Values promoted, Promote(def, inputs));
+  if (NeedsPromotion(def, inputs, given)) {
+    OFL_ASSIGN(op::Values promoted, Promote(def, inputs, given));
     return Dispatch(def, promoted, given);
   }
   if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
@@ -434,7 +473,7 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
   const bool plain = def.outputs.size() == 1 && !def.outputs[0].variadic &&
                      !def.outputs[0].bounded && !def.composite && !def.Has(op::Trait::kRandom) &&
                      !AnyMutated(def) && CurrentTracer() == nullptr && !inputs.empty();
-  if (!plain || target.is_global() || NeedsPromotion(def, inputs)) return false;
+  if (!plain || target.is_global() || NeedsPromotion(def, inputs, given)) return false;
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic() || v->layout() != nullptr) return false;
     if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;

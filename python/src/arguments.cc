@@ -172,11 +172,13 @@ Status AddOperand(const Call& call, size_t i, PyObject* o, op::Values& inputs,
                          std::to_string(i + 1) + ") must be Tensor, not " + TypeNameOf(o));
 }
 
-Status CollectInputs(const Call& call, op::Values& inputs) {
+Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
   const op::OpDef& def = *call.binding.def;
   boost::container::small_vector<std::pair<size_t, PyObject*>, 2> numbers;
   nb::object held;  // the last operand's items: `numbers` points to some of them
   bool left_out = false;
+  std::vector<int64_t> counts(def.inputs.size());
+  size_t counted = 0;
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
     const Param& p = call.binding.params[i];
     if (p.operand < 0) continue;
@@ -189,24 +191,27 @@ Status CollectInputs(const Call& call, op::Values& inputs) {
       left_out = true;
       continue;
     }
-    if (left_out) {
+    if (left_out && !def.NeedsArity()) {
       return Wrong(call, "argument '" + p.name + "' is given but one before it is not");
     }
+    counted = inputs.size();
     if (def.inputs[static_cast<size_t>(p.operand)].variadic &&
         (PyTuple_Check(o) || PyList_Check(o))) {
       held = ItemsOf(o);
       for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(held.ptr()); ++j) {
         OFL_TRY(AddOperand(call, i, PyTuple_GET_ITEM(held.ptr(), j), inputs, numbers));
       }
-      continue;
+    } else {
+      OFL_TRY(AddOperand(call, i, o, inputs, numbers));
     }
-    OFL_TRY(AddOperand(call, i, o, inputs, numbers));
+    counts[static_cast<size_t>(p.operand)] = static_cast<int64_t>(inputs.size() - counted);
   }
+  if (def.NeedsArity()) attrs.Set(op::kArity, std::move(counts));
   if (numbers.empty()) return Status::Ok();
   // The widest tensor beside it, but never a condition, says what a weak number becomes.
   op::Value beside;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const bool promotes = def.InputAt(static_cast<int>(i)).promotes;
+    const bool promotes = def.InputAt(static_cast<int>(i), attrs).promotes;
     if (inputs[i] != nullptr && (beside == nullptr || promotes)) beside = inputs[i];
   }
   if (beside == nullptr) return Wrong(call, "got no Tensor among its arguments");
@@ -298,7 +303,7 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
     return arguments;
   }
   arguments.attrs = *binding.preset;
-  OFL_TRY(CollectInputs(call, arguments.inputs));
+  OFL_TRY(CollectInputs(call, arguments.inputs, arguments.attrs));
   OFL_TRY(CollectAttrs(call, arguments.attrs));
   return arguments;
 }

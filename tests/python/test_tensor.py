@@ -243,3 +243,19 @@ def test_strides_tell_what_is_contiguous():
     assert flow.ones(()).stride() == () and flow.zeros(0, 3).data_ptr() == 0
     assert not flow._C.from_numpy(array[:, ::2]).is_contiguous()
     assert flow._C.from_numpy(array[:1].T).stride() == (1, 4)  # an axis of size 1 may have any
+
+
+def test_a_result_whose_size_depends_on_values():
+    x = flow.tensor([[0.0, 1.0], [2.0, 0.0]])
+    assert x.nonzero().tolist() == [[0, 1], [1, 0]]
+    assert flow._C.nonzero(flow.zeros(3)).shape == (0, 1)
+    assert tuple(flow._C.nonzero(flow.tensor(3.0)).shape) == (1, 0)
+    index = x.nonzero()
+    assert (index + 1).tolist() == [[1, 2], [2, 1]]  # what follows sees the size it has
+
+    class Search(flow.nn.Graph):
+        def build(self, x):
+            return x.nonzero()
+
+    with pytest.raises(NotImplementedError, match="depends on values"):
+        Search()(x)

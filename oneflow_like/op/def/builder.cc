@@ -29,7 +29,7 @@ Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
     }
   }
   if (MayPromote(*def, inputs)) {
-    auto promoted = PromotedInputs(*this, *def, std::move(inputs));
+    auto promoted = PromotedInputs(*this, *def, std::move(inputs), attrs);
     if (!promoted.ok()) {
       Fail(promoted.status());
       return nothing();

@@ -18,7 +18,7 @@ class MetaBuilder final : public Builder {
  private:
   Result<Values> Infer(const OpDef& op, Values given, const Attrs& attrs) {
     OFL_TRY(status_);
-    OFL_ASSIGN(Values inputs, PromotedInputs(*this, op, std::move(given)));
+    OFL_ASSIGN(Values inputs, PromotedInputs(*this, op, std::move(given), attrs));
     std::vector<TensorMeta> metas;
     for (const Value& input : inputs) metas.push_back(input->meta());
     OFL_ASSIGN(Attrs complete, op.CompleteAttrs(attrs));
@@ -31,14 +31,15 @@ class MetaBuilder final : public Builder {
 
 }  // namespace
 
-Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs) {
+Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs,
+                              const Attrs& attrs) {
   if (def.promotion == Promotion::kNone) return inputs;
   std::vector<TypedOperand> typed;
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (def.InputAt(static_cast<int>(i)).promotes) typed.push_back(TypedOf(inputs[i]->meta()));
+    if (def.InputAt(static_cast<int>(i), attrs).promotes) typed.push_back(TypedOf(inputs[i]->meta()));
   OFL_ASSIGN(auto dtype, PromotedDType(def, typed));
   for (size_t i = 0; dtype && i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype == *dtype || !def.InputAt(static_cast<int>(i)).promotes) continue;
+    if (inputs[i]->meta().dtype == *dtype || !def.InputAt(static_cast<int>(i), attrs).promotes) continue;
     inputs[i] = builder.Call("cast", {inputs[i]}, {{"dtype", *dtype}});
     OFL_TRY(builder.status());
   }

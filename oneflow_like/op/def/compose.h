@@ -27,6 +27,7 @@ Result<std::vector<TensorMeta>> InferComposite(const OpDef& def, std::span<const
 
 // A cast to the dtype in which the operands of `def` meet, where they differ: promotion for
 // builders whose Apply takes operands as they are.
-Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs);
+Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs,
+                              const Attrs& attrs);
 
 }  // namespace ofl::op

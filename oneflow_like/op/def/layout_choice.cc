@@ -62,7 +62,7 @@ bool Respects(const LayoutQuery& query, const sbp::NdSignature& signature) {
   for (size_t i = 0; i < query.inputs.size(); ++i) {
     const sbp::NdSbp* lies = query.inputs[i].nd_sbp;
     // An update works on the variable itself, not on a copy.
-    if (lies != nullptr && query.op.InputMutated(static_cast<int>(i)) &&
+    if (lies != nullptr && query.op.InputMutated(static_cast<int>(i), query.attrs) &&
         !(signature.inputs[i] == *lies)) {
       return false;
     }
@@ -77,7 +77,7 @@ Status NoSignature(const LayoutQuery& query, std::span<const sbp::NdSignature> s
   std::string got, accepted;
   for (size_t i = 0; i < query.inputs.size(); ++i) {
     const LaidOperand& x = query.inputs[i];
-    got += (i > 0 ? ", " : "") + query.op.InputAt(static_cast<int>(i)).name + ": " +
+    got += (i > 0 ? ", " : "") + query.op.InputAt(static_cast<int>(i), query.attrs).name + ": " +
            x.meta.ToString() + (x.nd_sbp != nullptr ? "{" + x.nd_sbp->ToString() + "}" : "");
   }
   for (size_t i = 0; i < query.pins.size(); ++i) {

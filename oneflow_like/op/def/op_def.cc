@@ -39,9 +39,9 @@ std::string Got(const OpDef& def, std::span<const TensorMeta> inputs, const Attr
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const Operand& operand = def.InputAt(static_cast<int>(i));
-    std::string name = operand.name;
-    if (operand.variadic) name += "[" + std::to_string(i + 1 - def.inputs.size()) + "]";
+    const auto [index, at] = def.OperandOf(static_cast<int>(i), attrs);
+    std::string name = def.inputs[static_cast<size_t>(index)].name;
+    if (def.inputs[static_cast<size_t>(index)].variadic) name += "[" + std::to_string(at) + "]";
     add(name + ": " + inputs[i].ToString());
   }
   for (const AttrDef& a : def.attrs) {
@@ -126,11 +126,59 @@ bool Allows(Access access, const Shape& shape, const Strides& strides) {
 
 bool OpDef::Has(Trait t) const { return std::ranges::find(traits, t) != traits.end(); }
 
-bool OpDef::InputMutated(int i) const { return !inputs.empty() && InputAt(i).mutated; }
+bool OpDef::InputMutated(int i, const Attrs& given) const {
+  return !inputs.empty() && InputAt(i, given).mutated;
+}
 
-const Operand& OpDef::InputAt(int i) const {
+bool OpDef::NeedsArity() const {
+  bool list = false, optional = false;
+  for (const Operand& operand : inputs) {
+    // After a list, or after an operand that may be missing, positions tell nothing.
+    if (list || (optional && !operand.optional)) return true;
+    list = operand.variadic;
+    optional |= operand.optional;
+  }
+  return list && optional;
+}
+
+std::pair<int, int> OpDef::OperandOf(int input, const Attrs& given) const {
   OFL_CHECK(!inputs.empty()) << "operator " << name << " has no inputs";
-  return inputs[std::min<size_t>(i, inputs.size() - 1)];
+  const int last = static_cast<int>(inputs.size()) - 1;
+  if (!NeedsArity()) return {std::min(input, last), std::max(input - last, 0)};
+  const auto* counts = given.Maybe<std::vector<int64_t>>(kArity);
+  for (int operand = 0; counts != nullptr && operand <= last; ++operand) {
+    const int64_t count = (*counts)[static_cast<size_t>(operand)];
+    if (input < count) return {operand, input};
+    input -= static_cast<int>(count);
+  }
+  return {last, input};
+}
+
+Status OpDef::CheckArity(int num_inputs, const Attrs& given) const {
+  if (!NeedsArity()) return Status::Ok();
+  const auto* counts = given.Maybe<std::vector<int64_t>>(kArity);
+  OFL_ENSURE(counts != nullptr && counts->size() == inputs.size(), Code::kInvalidArgument)
+      << "[" << name << "] its lists and optional operands need attribute '" << kArity << "': got "
+      << (counts == nullptr ? "none" : std::to_string(counts->size()) + " counts")
+      << "; expected one count for each of " << inputs.size() << " operands";
+  int64_t total = 0;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const int64_t count = (*counts)[i];
+    const int64_t least = inputs[i].optional || inputs[i].variadic ? 0 : 1;
+    OFL_ENSURE(count >= least && (inputs[i].variadic || count <= 1) && count <= num_inputs,
+               Code::kInvalidArgument)
+        << "[" << name << "] operand '" << inputs[i].name << "' cannot have this many tensors: got "
+        << count << "; expected " << (inputs[i].variadic ? "0 or more" : least ? "1" : "0 or 1");
+    total += count;
+  }
+  OFL_ENSURE(total == num_inputs, Code::kInvalidArgument)
+      << "[" << name << "] counts and tensors differ: got counts for " << total << " and "
+      << num_inputs << " tensors";
+  return Status::Ok();
+}
+
+const Operand& OpDef::InputAt(int i, const Attrs& given) const {
+  return inputs[static_cast<size_t>(OperandOf(i, given).first)];
 }
 
 const Output& OpDef::OutputAt(int i) const {
@@ -182,7 +230,9 @@ Result<int64_t> OpDef::ScratchBound(DeviceKind device, std::span<const TensorMet
 
 Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
   for (const auto& [key, value] : given) {
-    const bool known = std::ranges::any_of(attrs, [&](const AttrDef& a) { return a.name == key; });
+    const bool arity = key == kArity && NeedsArity();
+    const bool known =
+        arity || std::ranges::any_of(attrs, [&](const AttrDef& a) { return a.name == key; });
     OFL_ENSURE(known, Code::kInvalidArgument)
         << "[" << name << "] no attribute is named '" << key << "': got " << key << "="
         << AttrToString(value) << "; expected one of: " << AttrNames(*this);
@@ -212,8 +262,11 @@ Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
 
 Result<std::vector<TensorMeta>> OpDef::Infer(std::span<const TensorMeta> metas,
                                              const Attrs& given) const {
-  if (Status count = CheckInputCount(*this, metas.size()); !count.ok())
+  if (NeedsArity()) {
+    OFL_TRY(CheckArity(static_cast<int>(metas.size()), given));
+  } else if (Status count = CheckInputCount(*this, metas.size()); !count.ok()) {
     return Wrap(*this, count, "");
+  }
   if (Status cause = CheckShapes(metas, "an operand has"); !cause.ok())
     return Wrap(*this, cause, Got(*this, metas, given));
   if (composite) {

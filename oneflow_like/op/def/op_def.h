@@ -129,6 +129,9 @@ class GradContext {
   Values input_grads;
 };
 
+// See OpDef::OperandOf.
+inline constexpr std::string_view kArity = "arity";
+
 using InferFn = Status (*)(InferContext&);
 using GradFn = void (*)(GradContext&);
 // The factor rule as text; may depend on shapes and attributes.
@@ -225,8 +228,15 @@ class OpDef {
   bool is_functional = false;  // each binding is nn.functional.<name>
 
   bool Has(Trait t) const;
-  bool InputMutated(int i) const;
-  const Operand& InputAt(int i) const;  // resolves the variadic last operand
+  // Which operand an input belongs to, and which of a list's tensors it is. Inputs are counted
+  // through; with several lists, or an optional operand before others, the attribute `arity` (one
+  // count for each operand) says how many tensors each operand got.
+  std::pair<int, int> OperandOf(int input, const Attrs& given = {}) const;
+  const Operand& InputAt(int i, const Attrs& given = {}) const;
+  bool InputMutated(int i, const Attrs& given = {}) const;
+  bool NeedsArity() const;
+  // kInvalidArgument where the counts do not fit the operands, or not the number of inputs.
+  Status CheckArity(int num_inputs, const Attrs& given) const;
   const Output& OutputAt(int i) const;  // likewise
   // The providers for a device and a primary dtype, in the order of preference.
   std::vector<const KernelProvider*> Providers(DeviceKind device, DType dtype) const;

@@ -227,10 +227,9 @@ void CheckComplete(const OpDef& def) {
   need(static_cast<bool>(def.samples), "has no samples");
   for (size_t i = 0; i < def.inputs.size(); ++i) {
     const Operand& operand = def.inputs[i];
-    const bool last = i + 1 == def.inputs.size();
-    need(!operand.variadic || last, "only the last input may be variadic");
-    need(!operand.optional || last || def.inputs[i + 1].optional,
-         "optional inputs must be the trailing ones");
+    need(!operand.variadic || !operand.optional, "a list may be empty; it is not optional");
+    need(!operand.mutated || !def.NeedsArity() || !operand.optional,
+         "an operand that is updated must be there");
   }
   for (auto [output, input] : def.in_place) {
     need(output >= 0 && output < static_cast<int>(def.outputs.size()) && input >= 0 &&

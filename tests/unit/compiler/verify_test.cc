@@ -145,6 +145,10 @@ const std::vector<Damage>& AllDamage() {
          s.mutable_values(op->inputs(0))->set_bound(1 << 20);
        },
        "overwrite"},
+      {"another version of an operator",
+       [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->set_version(2); }, "another version"},
+      {"an operator of no version",
+       [](auto& s) { FirstOp(s, proto::OpDef::COMPUTE)->clear_version(); }, "got version 0"},
       {"argument of another value",
        [](auto& s) { s.mutable_inputs(0)->set_value(s.values_size() - 1); }, "different values"},
       {"argument without an op", [](auto& s) { *s.add_inputs() = s.inputs(0); }, "0 ops"},

@@ -352,6 +352,8 @@ Result<Hosts> Run(const Call& call, int threads) {
   context.logical_outputs = call.logical_outputs;
   context.input_offsets = call.input_offsets;
   context.output_offsets = call.output_offsets;
+  int64_t extent = 0;
+  context.extent = &extent;
   OFL_TRY(kernel.Run(context));
   outputs.insert(outputs.end(), mutated.begin(), mutated.end());
   return outputs;

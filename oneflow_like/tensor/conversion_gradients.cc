@@ -10,6 +10,13 @@
 namespace ofl::tensor {
 namespace {
 
+// A conversion of a gradient; recorded where the backward is.
+Result<TensorRef> Converted(const TensorRef& grad, const LayoutRef& to, std::string_view why) {
+  if (!Context::grad_enabled() || !grad->requires_grad()) return GlobalToGlobal(grad, to, why);
+  OFL_ASSIGN(op::Value moved, ToGlobal(op::Value(grad), to->placement, to->nd_sbp));
+  return TensorRef(AsTensor(moved));
+}
+
 class LayoutNode final : public Node {
  public:
   LayoutNode(LayoutRef input, LayoutRef grad)
@@ -24,7 +31,7 @@ class LayoutNode final : public Node {
  private:
   Result<TensorRef> Try(TensorRef grad) {
     if (grad_ != nullptr) {
-      OFL_ASSIGN(grad, GlobalToGlobal(grad, grad_, "to_global"));
+      OFL_ASSIGN(grad, Converted(grad, grad_, "to_global"));
     }
     return GradToLayout(grad, input_, true, "to_global");
   }
@@ -45,7 +52,7 @@ class FromLocalNode final : public Node {
 
  private:
   Result<TensorRef> Try(const TensorRef& grad) {
-    OFL_ASSIGN(TensorRef parts, GlobalToGlobal(grad, grad_, "local_to_global"));
+    OFL_ASSIGN(TensorRef parts, Converted(grad, grad_, "local_to_global"));
     if (parts->has_data()) return ToLocal(parts);
     OFL_ASSIGN(op::Value zeros,
                CallOp("full", {},
@@ -121,6 +128,10 @@ class ToLocalNode final : public Node {
     if (index < 0 || world.imaginary()) return EmptyGlobal(meta_, grad_);
     OFL_ASSIGN(TensorRef dense, Contiguous(local));
     if (HasBroadcastOver(*grad_)) OFL_TRY(Compare(*dense, index));
+    if (Context::grad_enabled() && local->requires_grad()) {
+      OFL_ASSIGN(op::Value made, ToGlobal(op::Value(local), grad_->placement, grad_->nd_sbp));
+      return TensorRef(AsTensor(made));
+    }
     const Shape& shard = dense->meta().shape;
     TensorRef parts(new TensorImpl(meta_, shard, grad_, dense->storage()));
     TensorRef global = parts->View(shard, ContiguousStrides(shard), dense->offset_bytes());

@@ -284,7 +284,7 @@ void SetClaims(const op::OpDef& def, const CallPlan& plan, std::span<const op::V
   for (const TensorRef& x : ready) claim = JoinClaims(claim, x->claim());
   for (const op::Value& y : outputs) AsTensor(y)->set_claim(claim);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (def.InputMutated(static_cast<int>(i))) AsTensor(inputs[i])->set_claim(claim);
+    if (def.InputMutated(static_cast<int>(i), plan.attrs)) AsTensor(inputs[i])->set_claim(claim);
   }
 }
 

@@ -157,4 +157,13 @@ def test_global_tensors_and_their_conversions(tmp_path):
             got = second(*made(layouts), lambda t: t.to_global(sbp=middle))
             for g, w in zip(got, want):
                 np.testing.assert_allclose(g.numpy(), w, rtol=1e-9, atol=1e-12)
+
+        # By way of the local parts and back.
+        def through_local(t):
+            whole = t.to_global(sbp=S0)
+            return whole.to_local().to_global(placement=P, sbp=S0)
+
+        got = second(*made((S0, B)), through_local)
+        for g, w in zip(got, want):
+            np.testing.assert_allclose(g.numpy(), w, rtol=1e-9, atol=1e-12)
     """))

@@ -65,7 +65,7 @@ TEST(Arity, IsNoAttributeOfOthers) {
   EXPECT_FALSE(WithCounts(add, {1, 1}).ok());
   const OpDef& cat = **OpRegistry::Get().Require("cat");
   EXPECT_FALSE(cat.NeedsArity());
-  EXPECT_EQ(cat.OperandOf(4), (std::pair{0, 4}));
+  EXPECT_EQ(cat.OperandOf(4), (std::pair{1, 3}));  // the first, and the rest
 }
 
 TEST(OptionalAttribute, HasNoValueUnlessGiven) {

@@ -101,7 +101,8 @@ class LayoutPass {
       const ir::Value& value = graph_.values[node.inputs[i]];
       if (!IsLaid(value.id)) {
         free = true;
-      } else if (!value.nd_sbp->AllBroadcast() || node.op->InputMutated(static_cast<int>(i), node.attrs)) {
+      } else if (!value.nd_sbp->AllBroadcast() ||
+                 node.op->InputMutated(static_cast<int>(i), node.attrs)) {
         return false;
       }
     }

@@ -48,7 +48,8 @@ Status CheckInputs(const op::OpDef& def, std::span<const op::Value> inputs, cons
     if (layout == nullptr) continue;
     OFL_ENSURE(layout->placement == first->placement, Code::kInvalidArgument)
         << "[" << def.name << "] expected all tensors to be on the same placement: got "
-        << DescribeAll(def, inputs, attrs) << "; expected one placement; use x.to_global(placement=...)";
+        << DescribeAll(def, inputs, attrs)
+        << "; expected one placement; use x.to_global(placement=...)";
   }
   return Status::Ok();
 }
@@ -206,11 +207,10 @@ void CutToExtent(const op::OpDef& def, int64_t used, op::Values& outputs) {
     if (!def.OutputAt(static_cast<int>(k)).bounded) continue;
     TensorImpl* bound = AsTensor(outputs[k]);
     TensorMeta meta = bound->meta();
-    OFL_CHECK(used >= 0 && used <= meta.shape[0]) << def.name << " used " << used << " of "
-                                                  << meta.ToString();
+    OFL_CHECK(used >= 0 && used <= meta.shape[0])
+        << def.name << " used " << used << " of " << meta.ToString();
     meta.shape[0] = used;
-    outputs[k] = op::Value(
-        new TensorImpl(meta, meta.shape, bound->layout_ref(), bound->storage()));
+    outputs[k] = op::Value(new TensorImpl(meta, meta.shape, bound->layout_ref(), bound->storage()));
   }
 }
 
@@ -297,8 +297,9 @@ bool AnyMutated(const op::OpDef& def) {
 
 Status RefuseMutation(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    OFL_ENSURE(!def.InputMutated(static_cast<int>(i), attrs) || !AsTensor(inputs[i])->requires_grad(),
-               Code::kFailedPrecondition)
+    OFL_ENSURE(
+        !def.InputMutated(static_cast<int>(i), attrs) || !AsTensor(inputs[i])->requires_grad(),
+        Code::kFailedPrecondition)
         << "[" << def.name << "] a tensor that requires grad would be changed in place: got "
         << Describe(*inputs[i]) << "; expected to run under no_grad()";
   }
@@ -340,7 +341,8 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
 bool SameDTypes(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs) {
   const DType last = inputs.back()->meta().dtype;  // a condition never stands last
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i), attrs).promotes) return false;
+    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i), attrs).promotes)
+      return false;
   }
   return true;
 }
@@ -351,7 +353,8 @@ Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inpu
   op::Values promoted(inputs.begin(), inputs.end());
   Small<op::TypedOperand> typed;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (def.InputAt(static_cast<int>(i), attrs).promotes) typed.push_back(op::TypedOf(inputs[i]->meta()));
+    if (def.InputAt(static_cast<int>(i), attrs).promotes)
+      typed.push_back(op::TypedOf(inputs[i]->meta()));
   }
   auto dtype = op::PromotedDType(def, {typed.data(), typed.size()});
   if (!dtype.ok()) {
@@ -359,14 +362,14 @@ Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inpu
                                         << ": got " << DescribeAll(def, inputs, attrs);
   }
   for (size_t i = 0; *dtype && i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i), attrs).promotes) continue;
+    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i), attrs).promotes)
+      continue;
     OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", **dtype}}));
   }
   return promoted;
 }
 
-bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs,
-                    const Attrs& attrs) {
+bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs) {
   if (def.promotion == op::Promotion::kNone || inputs.empty()) return false;
   if (!SameDTypes(def, inputs, attrs)) return true;
   return def.promotion == op::Promotion::kFloat &&

@@ -36,10 +36,12 @@ Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs,
   if (def.promotion == Promotion::kNone) return inputs;
   std::vector<TypedOperand> typed;
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (def.InputAt(static_cast<int>(i), attrs).promotes) typed.push_back(TypedOf(inputs[i]->meta()));
+    if (def.InputAt(static_cast<int>(i), attrs).promotes)
+      typed.push_back(TypedOf(inputs[i]->meta()));
   OFL_ASSIGN(auto dtype, PromotedDType(def, typed));
   for (size_t i = 0; dtype && i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype == *dtype || !def.InputAt(static_cast<int>(i), attrs).promotes) continue;
+    if (inputs[i]->meta().dtype == *dtype || !def.InputAt(static_cast<int>(i), attrs).promotes)
+      continue;
     inputs[i] = builder.Call("cast", {inputs[i]}, {{"dtype", *dtype}});
     OFL_TRY(builder.status());
   }

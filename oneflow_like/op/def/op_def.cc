@@ -168,7 +168,10 @@ Status OpDef::CheckArity(int num_inputs, const Attrs& given) const {
     OFL_ENSURE(count >= least && (inputs[i].variadic || count <= 1) && count <= num_inputs,
                Code::kInvalidArgument)
         << "[" << name << "] operand '" << inputs[i].name << "' cannot have this many tensors: got "
-        << count << "; expected " << (inputs[i].variadic ? "0 or more" : least ? "1" : "0 or 1");
+        << count << "; expected "
+        << (inputs[i].variadic ? "0 or more"
+            : least            ? "1"
+                               : "0 or 1");
     total += count;
   }
   OFL_ENSURE(total == num_inputs, Code::kInvalidArgument)

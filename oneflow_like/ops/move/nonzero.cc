@@ -51,8 +51,9 @@ Status RunNonzero(op::KernelContext& c) {
 
 OFL_OP(nonzero) {
   constexpr DType kF = DType::kFloat32;
-  op.Doc("The indices of the elements that are not zero: int64 of shape (count, axes), in the\n"
-         "order of the elements. Its size depends on values, so a graph refuses it.")
+  op.Doc(
+        "The indices of the elements that are not zero: int64 of shape (count, axes), in the\n"
+        "order of the elements. Its size depends on values, so a graph refuses it.")
       .In("input")
       .OutBounded("output")
       .Infer(InferNonzero)

@@ -72,9 +72,9 @@ TEST(OptionalAttribute, HasNoValueUnlessGiven) {
   const OpDef def = TwoLists();
   const Attrs none = WithCounts(def, {1, 0, 0}).value();
   EXPECT_EQ(none.Maybe<double>("limit"), nullptr);
-  const Attrs zero =
-      def.CompleteAttrs({{"limit", int64_t{0}}, {std::string(kArity), std::vector<int64_t>{1, 0, 0}}})
-          .value();
+  const Attrs zero = def.CompleteAttrs({{"limit", int64_t{0}},
+                                        {std::string(kArity), std::vector<int64_t>{1, 0, 0}}})
+                         .value();
   ASSERT_NE(zero.Maybe<double>("limit"), nullptr);
   EXPECT_EQ(*zero.Maybe<double>("limit"), 0.0);
   EXPECT_EQ(def.CompleteAttrs({{"scale", NoValue{}}}).status().code(), Code::kTypeMismatch);

@@ -177,7 +177,8 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
   boost::container::small_vector<std::pair<size_t, PyObject*>, 2> numbers;
   nb::object held;  // the last operand's items: `numbers` points to some of them
   bool left_out = false;
-  std::vector<int64_t> counts(def.inputs.size());
+  const bool needs_arity = def.NeedsArity();
+  std::vector<int64_t> counts(needs_arity ? def.inputs.size() : 0);
   size_t counted = 0;
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
     const Param& p = call.binding.params[i];
@@ -204,9 +205,10 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
     } else {
       OFL_TRY(AddOperand(call, i, o, inputs, numbers));
     }
-    counts[static_cast<size_t>(p.operand)] = static_cast<int64_t>(inputs.size() - counted);
+    if (needs_arity)
+      counts[static_cast<size_t>(p.operand)] = static_cast<int64_t>(inputs.size() - counted);
   }
-  if (def.NeedsArity()) attrs.Set(op::kArity, std::move(counts));
+  if (needs_arity) attrs.Set(op::kArity, std::move(counts));
   if (numbers.empty()) return Status::Ok();
   // The widest tensor beside it, but never a condition, says what a weak number becomes.
   op::Value beside;

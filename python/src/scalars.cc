@@ -64,8 +64,24 @@ Result<op::Value> CachedScalar(DType dtype, const Scalar& number, const op::Valu
   return scalar;
 }
 
-const op::OpDef* FormOf(const std::string& name) {
-  return name.empty() ? nullptr : op::OpRegistry::Get().Find(name);
+// An operator's form for numbers, looked up once, with the dtypes (bit by number) it computes in.
+struct Form {
+  const op::OpDef* def = nullptr;
+  uint32_t dtypes = 0;
+};
+struct Forms {
+  Form right, left;
+};
+std::unordered_map<const op::OpDef*, Forms>* number_forms = nullptr;
+
+Form FormOf(const std::string& name) {
+  Form form;
+  if (name.empty()) return form;
+  form.def = op::OpRegistry::Get().Find(name);
+  OFL_CHECK(form.def != nullptr) << "no operator is named " << name;
+  for (DType d : AllDTypes())
+    if (!form.def->Providers(DeviceKind::kCpu, d).empty()) form.dtypes |= 1u << static_cast<int>(d);
+  return form;
 }
 
 // x - s is x + (-s), exactly, but for the one integer that has no negative.
@@ -122,10 +138,13 @@ Result<op::Value> ScalarOperand(const op::Value& other, PyObject* object, std::s
 Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObject* object,
                                  bool left) {
   OFL_ASSIGN(Scalar number, NumberOf(object, def.name));
-  const op::TypedOperand typed[2] = {{x->meta().dtype, op::TypedOperand::Weight::kTensor},
-                                     Weak(number)};
   DType dtype = x->meta().dtype;
-  if (def.promotion != op::Promotion::kNone) {
+  // A number of the tensor's category or a lower one, which is nearly every one, changes nothing.
+  const bool stays =
+      number.category() <= CategoryOf(dtype) &&
+      (def.promotion != op::Promotion::kFloat || CategoryOf(dtype) >= DTypeCategory::kFloating);
+  if (def.promotion != op::Promotion::kNone && !stays) {
+    const op::TypedOperand typed[2] = {{dtype, op::TypedOperand::Weight::kTensor}, Weak(number)};
     OFL_ASSIGN(auto promoted, op::PromotedDType(def, typed));
     if (promoted) dtype = *promoted;
   }
@@ -133,10 +152,13 @@ Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObj
   if (dtype != x->meta().dtype) {
     OFL_ASSIGN(tensor, tensor::CallOp("cast", {x}, {{"dtype", dtype}}));
   }
-  const op::OpDef* form = FormOf(left ? def.number_forms.left : def.number_forms.right);
-  if (form != nullptr && !form->Providers(DeviceKind::kCpu, dtype).empty()) {
-    if (!left && def.number_forms.negate_right) number = Negated(number);
-    return NumberCall{form, {std::move(tensor)}, {{"scalar", number}}};
+  const auto found = number_forms->find(&def);
+  if (found != number_forms->end()) {
+    const Form& form = left ? found->second.left : found->second.right;
+    if ((form.dtypes >> static_cast<int>(dtype) & 1u) != 0) {
+      if (!left && def.number_forms.negate_right) number = Negated(number);
+      return NumberCall{form.def, {std::move(tensor)}, {{"scalar", number}}};
+    }
   }
   OFL_ASSIGN(op::Value scalar, CachedScalar(dtype, number, tensor));
   NumberCall call{&def, {std::move(tensor), std::move(scalar)}, {}};
@@ -150,6 +172,14 @@ Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObj
   return tensor::Dispatch(*call.def, {call.inputs.data(), call.inputs.size()}, call.attrs);
 }
 
-void PrepareScalars() { scalar_cache = new std::unordered_map<std::string, op::Value>; }
+void PrepareScalars() {
+  scalar_cache = new std::unordered_map<std::string, op::Value>;
+  number_forms = new std::unordered_map<const op::OpDef*, Forms>;
+  for (const op::OpDef* def : op::OpRegistry::Get().all()) {
+    const op::NumberForms& names = def->number_forms;
+    if (names.right.empty() && names.left.empty()) continue;
+    (*number_forms)[def] = {FormOf(names.right), FormOf(names.left)};
+  }
+}
 
 }  // namespace ofl::python

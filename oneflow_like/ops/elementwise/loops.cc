@@ -200,12 +200,39 @@ void ChooseTiles(std::span<const RowInput> inputs, DType output, const DType* st
   loop.tile = tiled ? kTileBytes / static_cast<int64_t>(widest) : 0;
 }
 
+// A short call whose operands are dense, of one shape, and stored as they are computed: the most
+// frequent one, for which laying out a loop costs more than the row.
+bool RunDirect(const Row& row, const void* functor, std::span<const RowInput> inputs,
+               const op::TensorView& output, int64_t n) {
+  if (n > kElementGrain || output.meta.dtype != row.out || !output.dense()) return false;
+  const void* in[kMaxRowInputs] = {};
+  alignas(64) std::byte tiles[kMaxRowInputs][kTileBytes];
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    const op::TensorView* view = inputs[k].view;
+    if (view == nullptr) {
+      const size_t size = DTypeSize(row.in[k]);
+      if (n * static_cast<int64_t>(size) > kTileBytes) return false;
+      std::memcpy(tiles[k], inputs[k].number, size);
+      Splat(tiles[k], size, n);
+      in[k] = tiles[k];
+      continue;
+    }
+    if (view->meta.dtype != row.in[k] || !(view->meta.shape == output.meta.shape) ||
+        !view->dense()) {
+      return false;
+    }
+    in[k] = view->data;
+  }
+  row.fn(functor, in, output.data, n);
+  return true;
+}
+
 }  // namespace
 
 void RunRow(device::Stream* stream, const Row& row, const void* functor,
             std::span<const RowInput> inputs, const op::TensorView& output, const DType* storage) {
   const int64_t n = output.numel();
-  if (n == 0) return;
+  if (n == 0 || (storage == nullptr && RunDirect(row, functor, inputs, output, n))) return;
   Loop loop;
   loop.row = &row;
   loop.functor = functor;

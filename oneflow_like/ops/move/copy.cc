@@ -146,7 +146,9 @@ void CopyPlanes(device::Stream* stream, const Loops& loops) {
   const int row = loops.rank - 2, column = loops.rank - 1;
   const int64_t height = loops.size[row], width = loops.size[column];
   const bool runs = loops.from[column] == sizeof(T) && loops.to[column] == sizeof(T);
-  const bool tiles = std::abs(loops.from[row]) < std::abs(loops.from[column]);
+  // Rows of the source that repeat, and runs, gain nothing from tiles.
+  const int64_t along = std::abs(loops.from[row]);
+  const bool tiles = !runs && along != 0 && along < std::abs(loops.from[column]);
   int64_t planes = 1;
   for (int i = 0; i < row; ++i) planes *= loops.size[i];
   const int64_t bands = (height + kTile - 1) / kTile;

@@ -56,11 +56,12 @@ class Builder {
   // By registry name; the attributes not given take their defaults. One output.
   Value Call(std::string_view op, Values inputs, Attrs attrs = {});
   Values CallAll(std::string_view op, Values inputs, Attrs attrs = {});
-
- protected:
+  // What a composition that was given operands it cannot serve says.
   void Fail(Status status) {
     if (status_.ok()) status_ = std::move(status);
   }
+
+ protected:
   Status status_;
 };
 

@@ -17,11 +17,11 @@ Result<TensorRef> Converted(const TensorRef& grad, const LayoutRef& to, std::str
   return TensorRef(AsTensor(moved));
 }
 
-class LayoutNode final : public Node {
+// One value in, one out: what a conversion's gradient has in common.
+class ConversionNode : public Node {
  public:
-  LayoutNode(LayoutRef input, LayoutRef grad)
-      : Node("to_global"), input_(std::move(input)), grad_(std::move(grad)) {}
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+  using Node::Node;
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) final {
     auto grad = Try(TensorRef(AsTensor(grads[0])));
     if (grad.ok()) return {op::Value(*grad)};
     builder.Report(grad.status());
@@ -29,29 +29,31 @@ class LayoutNode final : public Node {
   }
 
  private:
-  Result<TensorRef> Try(TensorRef grad) {
-    if (grad_ != nullptr) {
-      OFL_ASSIGN(grad, Converted(grad, grad_, "to_global"));
-    }
-    return GradToLayout(grad, input_, true, "to_global");
+  virtual Result<TensorRef> Try(const TensorRef& grad) = 0;
+};
+
+class LayoutNode final : public ConversionNode {
+ public:
+  LayoutNode(LayoutRef input, LayoutRef grad)
+      : ConversionNode("to_global"), input_(std::move(input)), grad_(std::move(grad)) {}
+
+ private:
+  Result<TensorRef> Try(const TensorRef& grad) override {
+    if (grad_ == nullptr) return GradToLayout(grad, input_, true, "to_global");
+    OFL_ASSIGN(TensorRef asked, Converted(grad, grad_, "to_global"));
+    return GradToLayout(asked, input_, true, "to_global");
   }
   LayoutRef input_;
   LayoutRef grad_;
 };
 
-class FromLocalNode final : public Node {
+class FromLocalNode final : public ConversionNode {
  public:
   FromLocalNode(LayoutRef grad, TensorMeta local)
-      : Node("local_to_global"), grad_(std::move(grad)), local_(local) {}
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
-    auto grad = Try(TensorRef(AsTensor(grads[0])));
-    if (grad.ok()) return {op::Value(*grad)};
-    builder.Report(grad.status());
-    return {nullptr};
-  }
+      : ConversionNode("local_to_global"), grad_(std::move(grad)), local_(local) {}
 
  private:
-  Result<TensorRef> Try(const TensorRef& grad) {
+  Result<TensorRef> Try(const TensorRef& grad) override {
     OFL_ASSIGN(TensorRef parts, Converted(grad, grad_, "local_to_global"));
     if (parts->has_data()) return ToLocal(parts);
     OFL_ASSIGN(op::Value zeros,
@@ -108,21 +110,15 @@ std::pair<int, int> FirstDifference(const sbp::Layout& layout,
   return {-1, -1};
 }
 
-class ToLocalNode final : public Node {
+class ToLocalNode final : public ConversionNode {
  public:
   ToLocalNode(const TensorMeta& meta, LayoutRef grad)
-      : Node("to_local"), meta_(meta), grad_(std::move(grad)) {
+      : ConversionNode("to_local"), meta_(meta), grad_(std::move(grad)) {
     if (HasBroadcastOver(*grad_)) call_site_ = CallSite();
-  }
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
-    auto grad = Try(TensorRef(AsTensor(grads[0])));
-    if (grad.ok()) return {op::Value(*grad)};
-    builder.Report(grad.status());
-    return {nullptr};
   }
 
  private:
-  Result<TensorRef> Try(const TensorRef& local) {
+  Result<TensorRef> Try(const TensorRef& local) override {
     const Context& world = Context::Get();
     const int index = grad_->placement.IndexOf(world.rank());
     if (index < 0 || world.imaginary()) return EmptyGlobal(meta_, grad_);

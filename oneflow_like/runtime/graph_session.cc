@@ -1,7 +1,6 @@
 #include "oneflow_like/runtime/graph_session.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -23,6 +22,7 @@ namespace {
 
 // Channel of the handshake messages of plans; eager traffic uses hashes of rank groups.
 constexpr uint64_t kPlanChannel = 0x706c616e00000000;  // "plan"
+constexpr uint64_t kDrawChannel = 0x6472617700000000;  // "draw"; a session's with its plan's id
 
 // A line an operator, in order: a short digest, its name and what it makes. To name the first that
 // differs.
@@ -60,25 +60,6 @@ std::string FirstDifference(const std::string& ours, const std::string& theirs) 
     return "the first operator that differs is " + line_a.substr(9) + " here and " +
            line_b.substr(9) + " there";
   }
-}
-
-// A rank's draws beside its plan's hash: digest, number, the last calls; a line each.
-std::string TextOf(const tensor::DrawHistory::Summary& draws) {
-  return std::to_string(draws.digest) + '\n' + std::to_string(draws.count) + '\n' + draws.recent;
-}
-
-Result<tensor::DrawHistory::Summary> DrawsFrom(std::string_view text) {
-  tensor::DrawHistory::Summary draws;
-  const auto number = [&text](auto* out) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out);
-    const bool read = error == std::errc() && end != text.data() + text.size() && *end == '\n';
-    if (read) text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
-    return read;
-  };
-  OFL_ENSURE(number(&draws.digest) && number(&draws.count), Code::kDataLoss)
-      << "[nn.Graph] a rank sent no digest of its random numbers beside its plan's hash";
-  draws.recent = std::string(text);
-  return draws;
 }
 
 }  // namespace
@@ -259,6 +240,9 @@ Status GraphSession::Start() {
   // Two sessions of one plan have edges of their own; every rank starts the shared ones alike. A
   // graph on local tensors takes no number: one rank may run it alone.
   if (!solo) program.plan_id += context.NextPlan() << 40;
+  if (!solo && draws_ > 0)
+    draw_check_ =
+        std::make_unique<DrawCheck>(transport_, kDrawChannel ^ program.plan_id, plan_.graph_name());
   OFL_ASSIGN(options.device, context.DeviceOf(DeviceKind::kCpu));
   for (const auto& [name, tensor] : tracer_->variables()) {
     if (!tensor->has_data()) continue;  // this rank is outside its placement
@@ -401,13 +385,22 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   OFL_TRY(Bind(inputs, outputs));
   const transport::Counters before = transport_->counters();
   const auto begin = std::chrono::steady_clock::now();
-  const Status launched = instance_->Launch(input_views_, output_views_, TakeDraws());
+  const actor::LaunchDraws draws = TakeDraws();
+  int64_t compared = 0;  // messages that are no plan's, and no detour of its data
+  if (draw_check_ != nullptr) {
+    compared = -draw_check_->messages();
+    draw_check_->Begin(tensor::Context::Get().draws().summary());
+    compared += draw_check_->messages();
+  }
+  Status launched = instance_->Launch(input_views_, output_views_, draws);
+  if (instance_->closed()) failure_ = launched;
+  if (launched.ok() && draw_check_ != nullptr)
+    launched = failure_ = draw_check_->Finish(tensor::Context::Get().hooks().interrupted);
   plan_time_ += std::chrono::steady_clock::now() - begin;
   dense_.clear();
-  if (instance_->closed()) failure_ = launched;
   OFL_TRY(launched);
   const transport::Counters after = transport_->counters();
-  unplanned_messages_ += after.messages_sent - before.messages_sent;
+  unplanned_messages_ += after.messages_sent - before.messages_sent - compared;
   for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
   for (const tensor::TensorRef& clock : moving_) {
     if (float* cell = CellOf(clock)) *cell += 1.0F;

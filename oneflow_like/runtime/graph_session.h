@@ -18,6 +18,7 @@
 
 #include "actor/drivers/instance.h"
 #include "compiler/compiler.h"
+#include "oneflow_like/runtime/draw_check.h"
 #include "oneflow_like/runtime/graph_tracer.h"
 #include "oneflow_like/tensor/tensor.h"
 
@@ -95,6 +96,7 @@ class GraphSession {
   std::shared_ptr<transport::Transport> transport_;  // the world's, or one of its own
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
+  std::unique_ptr<DrawCheck> draw_check_;  // of a graph that draws with other ranks
   std::vector<Argument> inputs_, outputs_;
   // What the runtime feeds: numbers by name, and clocks as the number of the step to come.
   struct Fed {

@@ -1,6 +1,7 @@
 #include "oneflow_like/op/def/op_def.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "oneflow_like/op/def/compose.h"
@@ -117,9 +118,11 @@ bool Allows(Access access, const Shape& shape, const Strides& strides) {
   if (access == Access::kStrided || IsDense(shape, strides)) return true;
   const int rank = shape.rank();
   if (access == Access::kDense || rank < 2) return false;
+  constexpr int64_t kFurthest = std::numeric_limits<int32_t>::max();  // of libraries' integers
   const auto lies = [&](int row, int column) {
-    return (strides[column] == 1 || shape[column] == 1) &&
-           (strides[row] >= std::max<int64_t>(shape[column], 1) || shape[row] == 1);
+    const bool apart =
+        strides[row] >= std::max<int64_t>(shape[column], 1) && strides[row] <= kFurthest;
+    return (strides[column] == 1 || shape[column] == 1) && (apart || shape[row] == 1);
   };
   return lies(rank - 2, rank - 1) || lies(rank - 1, rank - 2);
 }

@@ -28,7 +28,7 @@ std::string AttentionRule(std::span<const Shape>, std::span<const Shape>, const 
   return "(b h t !),(b h ! !),(b h ! !)->(b h t !),(b h t); offset t";
 }
 
-// query, key, value -> output, logsumexp, all of T and dense.
+// query, key, value -> output, logsumexp, all of T; the results are dense.
 template <class T>
 void Attend(op::KernelContext& c, std::span<const op::TensorView> in,
             std::span<const op::TensorView> made, MutableBytes scratch) {
@@ -38,15 +38,14 @@ void Attend(op::KernelContext& c, std::span<const op::TensorView> in,
   const int64_t first_row = c.input_offsets[0][2];
   if (made[1].numel() == 0) return;
   ForEachHead<T>(c.stream, d.batch, kBlockRows * d.keys, scratch, [&](int64_t head, T* scores) {
-    const T* q = in[0].as<T>() + head * d.queries * d.depth;
-    const T* k = in[1].as<T>() + head * d.keys * d.depth;
-    const T* v = in[2].as<T>() + head * d.keys * d.value_depth;
+    const HeadMatrix<T> q = HeadOf<T>(in[0], head), k = HeadOf<T>(in[1], head),
+                        v = HeadOf<T>(in[2], head);
     T* out = made[0].as<T>() + head * d.queries * d.value_depth;
     T* lse = made[1].as<T>() + head * d.queries;
     for (int64_t i = 0; i < BlocksOf(d.queries); ++i) {
       const Block b = BlockAt(i, d, causal, first_row);
-      GemmSerial(Gemm<T>(false, true, b.rows, b.width, d.depth, q + b.row * d.depth, d.depth, k,
-                         d.depth, scores, b.width, T(0)));
+      GemmSerial(Gemm<T>(q.by_columns, !k.by_columns, b.rows, b.width, d.depth, q.From(b.row), q.ld,
+                         k.data, k.ld, scores, b.width, T(0)));
       for (int64_t r = 0; r < b.rows; ++r) {
         T* row = scores + r * b.width;
         const int64_t visible = VisibleKeys(first_row + b.row + r, b.width, causal);
@@ -58,8 +57,8 @@ void Attend(op::KernelContext& c, std::span<const op::TensorView> in,
         std::fill(row + visible, row + b.width, T(0));
         lse[b.row + r] = max + std::log(sum);
       }
-      GemmSerial(Gemm<T>(false, false, b.rows, d.value_depth, b.width, scores, b.width, v,
-                         d.value_depth, out + b.row * d.value_depth, d.value_depth, T(0)));
+      GemmSerial(Gemm<T>(false, v.by_columns, b.rows, d.value_depth, b.width, scores, b.width,
+                         v.data, v.ld, out + b.row * d.value_depth, d.value_depth, T(0)));
     }
   });
 }
@@ -205,6 +204,9 @@ OFL_OP(attention) {
       .In("value")
       .Out("output")
       .Out("logsumexp")
+      .Matrix("query")
+      .Matrix("key")
+      .Matrix("value")
       .Attr("is_causal", op::AttrType::kBool, false)
       .OptionalAttr("scale", op::AttrType::kFloat)
       .Autocast(op::Autocast::kLower)

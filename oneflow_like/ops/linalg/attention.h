@@ -67,6 +67,28 @@ GemmArgs<T> Gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, 
   return g;
 }
 
+// The (length, depth) matrix of one head as it lies: by rows, or by columns (Access::kMatrix).
+// Heads that a transpose has split off wider rows are read where they are.
+template <class T>
+struct HeadMatrix {
+  const T* data = nullptr;
+  int64_t ld = 0;
+  bool by_columns = false;
+  const T* From(int64_t row) const { return data + (by_columns ? row : row * ld); }
+};
+
+template <class T>
+HeadMatrix<T> HeadOf(const op::TensorView& x, int64_t head) {
+  const Shape& shape = x.meta.shape;
+  const Strides& strides = x.strides;
+  if (x.numel() == 0) return {nullptr, shape[3], false};
+  const T* data = x.as<T>() + head / shape[1] * strides[0] + head % shape[1] * strides[1];
+  const bool by_rows = (strides[3] == 1 || shape[3] <= 1) &&
+                       (strides[2] >= std::max<int64_t>(shape[3], 1) || shape[2] <= 1);
+  if (by_rows) return {data, shape[2] > 1 ? strides[2] : shape[3], false};
+  return {data, shape[3] > 1 ? strides[3] : shape[2], true};
+}
+
 inline int64_t BlocksOf(int64_t queries) { return (queries + kBlockRows - 1) / kBlockRows; }
 
 // Splits the heads over the threads; body(head, block) with one block of `block` elements of

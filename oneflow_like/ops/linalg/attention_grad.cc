@@ -29,17 +29,27 @@ std::string AttentionGradRule(std::span<const Shape> in, std::span<const Shape>,
   return text + (in.size() > 6 ? "; linear jointly 0 6" : "; linear 0");
 }
 
-// P and dS of one block, from its scores and from dP = dO V^T.
+// Row `row` without gaps; `copy` has room for one.
+template <class T>
+const T* DenseRow(const HeadMatrix<T>& x, int64_t row, int64_t columns, T* copy) {
+  if (!x.by_columns) return x.From(row);
+  for (int64_t i = 0; i < columns; ++i) copy[i] = x.From(row)[i * x.ld];
+  return copy;
+}
+
+// P and dS of one block, from its scores and from dP = dO V^T; `row_copy` has room for a row of dO.
 template <class T>
 void BlockGradients(const Block& b, const AttentionDims& d, bool causal, int64_t first_row, T scale,
-                    const T* lse, const T* lse_grad, const T* grad, const T* out, T* p, T* dp) {
+                    const T* lse, const T* lse_grad, const HeadMatrix<T>& grad, const T* out, T* p,
+                    T* dp, T* row_copy) {
   for (int64_t r = 0; r < b.rows; ++r) {
     const int64_t row = b.row + r;
     T* p_row = p + r * b.width;
     T* dp_row = dp + r * b.width;
     const int64_t visible = VisibleKeys(first_row + row, b.width, causal);
     RowScaledExp(p_row, p_row, visible, scale, lse[row]);
-    T delta = RowDot(grad + row * d.value_depth, out + row * d.value_depth, d.value_depth);
+    T delta = RowDot(DenseRow(grad, row, d.value_depth, row_copy), out + row * d.value_depth,
+                     d.value_depth);
     if (lse_grad != nullptr) delta -= lse_grad[row];
     RowAttentionGrad(p_row, dp_row, dp_row, visible, delta, scale);
     std::fill(p_row + visible, p_row + b.width, T(0));
@@ -47,7 +57,7 @@ void BlockGradients(const Block& b, const AttentionDims& d, bool causal, int64_t
   }
 }
 
-// The operands and results of the operator, all of T and dense.
+// The operands and results of the operator, all of T; what is not kMatrix is dense.
 template <class T>
 void Differentiate(op::KernelContext& c, std::span<const op::TensorView> in,
                    std::span<const op::TensorView> made, MutableBytes scratch) {
@@ -55,12 +65,11 @@ void Differentiate(op::KernelContext& c, std::span<const op::TensorView> in,
   const bool causal = c.attr<bool>("is_causal");
   const T scale = static_cast<T>(ScaleOf(*c.attrs, d.depth));
   const int64_t first_row = c.input_offsets[1][2];
-  ForEachHead<T>(c.stream, d.batch, 2 * kBlockRows * d.keys, scratch, [&](int64_t head, T* p) {
+  const int64_t block = 2 * kBlockRows * d.keys + d.value_depth;
+  ForEachHead<T>(c.stream, d.batch, block, scratch, [&](int64_t head, T* p) {
     const int64_t at_q = head * d.queries, at_k = head * d.keys;
-    const T* grad = in[0].as<T>() + at_q * d.value_depth;
-    const T* q = in[1].as<T>() + at_q * d.depth;
-    const T* k = in[2].as<T>() + at_k * d.depth;
-    const T* v = in[3].as<T>() + at_k * d.value_depth;
+    const HeadMatrix<T> grad = HeadOf<T>(in[0], head), q = HeadOf<T>(in[1], head),
+                        k = HeadOf<T>(in[2], head), v = HeadOf<T>(in[3], head);
     const T* out = in[4].as<T>() + at_q * d.value_depth;
     const T* lse = in[5].as<T>() + at_q;
     const T* lse_grad = in.size() > 6 ? in[6].as<T>() + at_q : nullptr;
@@ -70,21 +79,22 @@ void Differentiate(op::KernelContext& c, std::span<const op::TensorView> in,
     std::fill(dk, dk + d.keys * d.depth, T(0));
     std::fill(dv, dv + d.keys * d.value_depth, T(0));
     T* dp = p + kBlockRows * d.keys;
+    T* row_copy = dp + kBlockRows * d.keys;
     for (int64_t i = 0; i < BlocksOf(d.queries); ++i) {
       const Block b = BlockAt(i, d, causal, first_row);
-      const T* q_block = q + b.row * d.depth;
-      const T* grad_block = grad + b.row * d.value_depth;
-      GemmSerial(Gemm<T>(false, true, b.rows, b.width, d.depth, q_block, d.depth, k, d.depth, p,
-                         b.width, T(0)));
-      GemmSerial(Gemm<T>(false, true, b.rows, b.width, d.value_depth, grad_block, d.value_depth, v,
-                         d.value_depth, dp, b.width, T(0)));
-      BlockGradients(b, d, causal, first_row, scale, lse, lse_grad, grad, out, p, dp);
-      GemmSerial(Gemm<T>(true, false, b.width, d.value_depth, b.rows, p, b.width, grad_block,
-                         d.value_depth, dv, d.value_depth, T(1)));
-      GemmSerial(Gemm<T>(false, false, b.rows, d.depth, b.width, dp, b.width, k, d.depth,
+      const T* q_block = q.From(b.row);
+      const T* grad_block = grad.From(b.row);
+      GemmSerial(Gemm<T>(q.by_columns, !k.by_columns, b.rows, b.width, d.depth, q_block, q.ld,
+                         k.data, k.ld, p, b.width, T(0)));
+      GemmSerial(Gemm<T>(grad.by_columns, !v.by_columns, b.rows, b.width, d.value_depth, grad_block,
+                         grad.ld, v.data, v.ld, dp, b.width, T(0)));
+      BlockGradients(b, d, causal, first_row, scale, lse, lse_grad, grad, out, p, dp, row_copy);
+      GemmSerial(Gemm<T>(true, grad.by_columns, b.width, d.value_depth, b.rows, p, b.width,
+                         grad_block, grad.ld, dv, d.value_depth, T(1)));
+      GemmSerial(Gemm<T>(false, k.by_columns, b.rows, d.depth, b.width, dp, b.width, k.data, k.ld,
                          dq + b.row * d.depth, d.depth, T(0)));
-      GemmSerial(Gemm<T>(true, false, b.width, d.depth, b.rows, dp, b.width, q_block, d.depth, dk,
-                         d.depth, T(1)));
+      GemmSerial(Gemm<T>(true, q.by_columns, b.width, d.depth, b.rows, dp, b.width, q_block, q.ld,
+                         dk, d.depth, T(1)));
     }
   });
 }
@@ -108,7 +118,8 @@ Status RunAttentionGrad(op::KernelContext& c) {
 int64_t AttentionGradBound(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
                            const Attrs&, int threads) {
   const auto size = static_cast<int64_t>(DTypeSize(RowDType(in[0].dtype)));
-  int64_t bytes = std::max(threads, 1) * 2 * kBlockRows * in[2].shape[2] * size;
+  const int64_t block = 2 * kBlockRows * in[2].shape[2] + in[3].shape[3];
+  int64_t bytes = std::max(threads, 1) * block * size;
   if (!IsHalf(in[0].dtype)) return bytes;
   for (int i = 0; i < 5; ++i) bytes += in[i].shape.numel() * size;
   for (const TensorMeta& made : out) bytes += made.shape.numel() * size;
@@ -213,6 +224,10 @@ OFL_OP(attention_grad) {
       .Out("query_grad")
       .Out("key_grad")
       .Out("value_grad")
+      .Matrix("grad")
+      .Matrix("query")
+      .Matrix("key")
+      .Matrix("value")
       .Attr("is_causal", op::AttrType::kBool, false)
       .OptionalAttr("scale", op::AttrType::kFloat)
       .Infer(InferAttentionGrad)

@@ -45,6 +45,7 @@ Result<proto::Plan> Compile(ir::Graph graph, TrainingSpec training, const Option
   OFL_TRY(p.Step("layout", RunLayout(p.Take(), options.link)));
   OFL_TRY(p.Step("boxing", RunBoxing(p.Take(), options.link)));
   OFL_TRY(p.Step("order", RunOrder(p.Take())));
+  OFL_TRY(p.Step("views", RunViews(p.Take())));
   OFL_ASSIGN(proto::Plan plan, Lower(p.graph(), options));
   OFL_TRY(VerifyPlan(plan));
   return plan;

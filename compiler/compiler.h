@@ -14,7 +14,7 @@
 
 namespace ofl::compiler {
 
-inline constexpr uint32_t kPlanFormatVersion = 1;
+inline constexpr uint32_t kPlanFormatVersion = 2;
 
 // How one trainable variable is updated once its gradient is known.
 struct Update {
@@ -54,6 +54,7 @@ Result<ir::Graph> RunPrune(ir::Graph graph);  // drops what nothing needs
 Result<ir::Graph> RunLayout(ir::Graph graph, const sbp::LinkModel& link);
 Result<ir::Graph> RunBoxing(ir::Graph graph, const sbp::LinkModel& link);
 Result<ir::Graph> RunOrder(ir::Graph graph);
+Result<ir::Graph> RunViews(ir::Graph graph);  // results that need no memory of their own
 
 // Memory, registers and the plan itself.
 Result<proto::Plan> Lower(const ir::Graph& graph, const Options& options);

@@ -44,6 +44,7 @@ class Walk {
     Int(value.bound());
     Int(value.instances());
     Int(value.alias_of());
+    Int(value.view());
   }
 
   void Attr(const proto::AttrDef& attr) {

@@ -16,10 +16,10 @@ constexpr int64_t kMaxMemory = int64_t{1} << 46;
 
 class Lowering {
  public:
-  Lowering(const ir::Graph& graph, const Options& options)
-      : graph_(graph), options_(options), lifetimes_(ComputeLifetimes(graph)) {}
+  Lowering(const ir::Graph& graph, const Options& options) : graph_(graph), options_(options) {}
 
   Result<proto::Plan> Run() {
+    OFL_ASSIGN(lifetimes_, ComputeLifetimes(graph_));
     plan_.set_format_version(kPlanFormatVersion);
     plan_.set_graph_name(graph_.name);
     proto::Semantics& s = *plan_.mutable_semantics();
@@ -81,10 +81,12 @@ class Lowering {
     for (int64_t d : value.meta.shape) def->add_shape(d);
     WriteLayout(value.layout(), def->mutable_layout());
     def->set_per_micro_batch(PerMicroBatch(v));
+    def->set_view(value.view);
+    def->set_instances(lifetimes_.instances[v]);
+    if (value.view) return Status::Ok();
     // The first member of a mesh holds the longest slice of every split axis.
     const Shape shard = sbp::LocalShape(value.meta.shape, value.layout(), 0);
     def->set_bound(TensorMeta{value.meta.dtype, shard}.bytes());
-    def->set_instances(lifetimes_.instances[v]);
     if (lifetimes_.alias_of[v] >= 0) def->set_alias_of(value_index_[lifetimes_.alias_of[v]] + 1);
     return Status::Ok();
   }
@@ -134,6 +136,14 @@ class Lowering {
     op->set_type(node.op->name);
     op->set_version(node.op->version);
     WriteAttrs(node.attrs, op);
+    note->set_signature(node.signature->ToString());
+    note->set_cost_ps(node.charged_ps);
+    for (const ir::Choice& choice : node.losing) {
+      proto::LosingChoice* losing = note->add_losing();
+      losing->set_signature(choice.signature);
+      losing->set_cost_ps(choice.cost_ps);
+    }
+    if (graph_.IsView(node)) return Status::Ok();  // no task: it reads, writes and computes nothing
     const std::vector<TensorMeta> inputs = Shards(node.inputs), outputs = Shards(node.outputs);
     OFL_ASSIGN(int64_t scratch, node.op->ScratchBound(node.placement.kind(), inputs, outputs,
                                                       node.attrs, options_.threads));
@@ -143,13 +153,6 @@ class Lowering {
     for (const TensorMeta& m : outputs) bytes += m.bytes();
     note->set_bytes(bytes);
     note->set_flops(node.op->Flops(inputs, outputs, node.attrs));
-    note->set_signature(node.signature->ToString());
-    note->set_cost_ps(node.charged_ps);
-    for (const ir::Choice& choice : node.losing) {
-      proto::LosingChoice* losing = note->add_losing();
-      losing->set_signature(choice.signature);
-      losing->set_cost_ps(choice.cost_ps);
-    }
     return Status::Ok();
   }
 

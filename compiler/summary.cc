@@ -90,12 +90,14 @@ std::string Summary(const proto::Plan& plan) {
   out += "  ranks         " + std::to_string(s.world_size()) + "\n";
   out += "  micro-batches " + std::to_string(s.micro_batches()) + "\n";
   std::map<std::string, int> types;
-  int conversions = 0;
+  int conversions = 0, views = 0;
   int64_t moved = 0, flops = 0;
   for (int i = 0; i < s.ops_size(); ++i) {
     const bool noted = i < plan.notes().ops_size();
     if (s.ops(i).kind() == proto::OpDef::COMPUTE) {
       ++types[s.ops(i).type()];
+      const int first = s.ops(i).outputs_size() > 0 ? s.ops(i).outputs(0) : -1;
+      views += first >= 0 && first < s.values_size() && s.values(first).view();
       if (noted) flops = SaturatingAdd(flops, plan.notes().ops(i).flops());
     } else if (s.ops(i).kind() == proto::OpDef::BOXING) {
       ++conversions;
@@ -109,6 +111,7 @@ std::string Summary(const proto::Plan& plan) {
     first = false;
   }
   out += ")\n";
+  out += "  views         " + std::to_string(views) + " of these operators, which move nothing\n";
   out += "  variables     " + std::to_string(s.resources_size()) + "\n";
   out += "  flops         " + std::to_string(flops) + "\n";
   for (const auto& c : s.classes())

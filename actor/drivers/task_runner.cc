@@ -93,6 +93,12 @@ Status TaskRunner::ResolveRegister(const RegisterDesc& reg,
 Status TaskRunner::PrepareTask(const TaskDesc& task, int threads) {
   Prepared prepared;
   for (int r : task.inputs) prepared.inputs.emplace_back(nullptr, program_.registers[r].meta);
+  OFL_TRY(CheckInputViews(program_, task));
+  if (!task.views.empty()) prepared.offsets.resize(task.inputs.size(), 0);
+  for (const InputView& view : task.views) {
+    prepared.inputs[view.input] = {nullptr, view.meta, view.strides};
+    prepared.offsets[view.input] = view.offset * static_cast<int64_t>(DTypeSize(view.meta.dtype));
+  }
   for (int r : task.outputs) prepared.outputs.emplace_back(nullptr, program_.registers[r].meta);
   const size_t in = task.inputs.size(), out = task.outputs.size();
   bool arity = true;
@@ -199,6 +205,9 @@ Status TaskRunner::Run(int id, int64_t piece, device::Stream* stream) {
     p.inputs[i].data = p.inputs[i].numel() == 0
                            ? nullptr
                            : Data(task.inputs[i], core_.InputSlot(id, static_cast<int>(i), piece));
+  for (size_t i = 0; i < p.offsets.size(); ++i)
+    if (p.inputs[i].data != nullptr)
+      p.inputs[i].data = static_cast<std::byte*>(p.inputs[i].data) + p.offsets[i];
   for (size_t i = 0; i < p.outputs.size(); ++i)
     p.outputs[i].data =
         p.outputs[i].numel() == 0

@@ -43,6 +43,7 @@ class TaskRunner {
   };
   struct Prepared {
     std::vector<op::TensorView> inputs, outputs;  // data is set at each firing
+    std::vector<int64_t> offsets;  // of inputs that are views, in bytes; empty where none is one
     op::Kernel kernel;
     MutableBytes workspace;
     std::vector<Assembly> assemblies;

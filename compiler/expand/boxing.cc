@@ -47,6 +47,7 @@ Status Expansion::ExpandBoxing(int i, const proto::OpDef& op) {
       << "a conversion has one input and one output";
   const int in = op.inputs(0), out = op.outputs(0);
   OFL_TRY(CheckValue(in));
+  OFL_TRY(RefuseView(in));
   OFL_ASSIGN(std::vector<sbp::BoxingStep> steps, placements_.ReadSteps(op, layouts_[in]));
   OFL_ENSURE(steps.back().to == layouts_[out] && metas_[in] == metas_[out], Code::kDataLoss)
       << "the steps do not lead from its input to its output";

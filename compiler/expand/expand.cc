@@ -149,8 +149,10 @@ Status Expansion::ExpandOp(int i) {
 
 Status Expansion::ExpandCompute(int i, const proto::OpDef& op) {
   OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
-  OFL_ASSIGN(Attrs attrs, ReadAttrs(op));
+  OFL_ASSIGN(const Attrs given, ReadAttrs(op));
+  OFL_ASSIGN(const Attrs attrs, def->CompleteAttrs(given));
   OFL_TRY(def->CheckArity(op.inputs_size(), attrs));
+  if (IsView(op)) return ExpandView(op, *def, attrs);
   const int id = NewTask(TaskKind::kKernel, op.name(), i, OpPerMicroBatch(op)).id;
   std::vector<int> inputs, outputs, mutates;
   for (int v : op.inputs()) {
@@ -172,6 +174,7 @@ Status Expansion::ExpandCompute(int i, const proto::OpDef& op) {
   for (int v : op.inputs()) Describe(v, task.logical_inputs, task.input_offsets, local_in);
   for (int v : op.outputs()) Describe(v, task.logical_outputs, task.output_offsets, local_out);
   task.attrs = def->local_attrs ? def->local_attrs(attrs, local_in, local_out) : attrs;
+  OFL_TRY(ReadViews(op, *def, task));
   if (op.workspace() > 0) {
     OFL_ENSURE(scratch_offset_.count(i), Code::kDataLoss) << "no memory for its workspace";
     task.workspace_bytes = op.workspace();
@@ -179,6 +182,48 @@ Status Expansion::ExpandCompute(int i, const proto::OpDef& op) {
   }
   Schedule(id, op.segment());
   return Status::Ok();
+}
+
+Status Expansion::ExpandView(const proto::OpDef& op, const op::OpDef& def, const Attrs& attrs) {
+  OFL_ENSURE(def.view != nullptr && op.inputs_size() > 0 && op.outputs_size() == 1, Code::kDataLoss)
+      << "[" << op.type() << "] its result is marked as a view, which the operator does not make";
+  const int in = op.inputs(0), out = op.outputs(0);
+  OFL_TRY(CheckValue(out));
+  OFL_ASSIGN(const int reg, InputRegister(in));
+  OFL_ENSURE(register_of_[out] < 0, Code::kDataLoss) << "value " << out << " is made twice";
+  const int index = layouts_[out].placement.IndexOf(rank_);
+  OFL_ENSURE(index >= 0 && layouts_[in].placement == layouts_[out].placement, Code::kDataLoss)
+      << "value " << out << " is not where the value is that it views";
+  const auto seen = views_.find(in);
+  const op::ViewGeometry base =
+      seen != views_.end() ? seen->second : DenseGeometry(program_.registers[reg].meta.shape);
+  OFL_ASSIGN(views_[out], SeeThrough(def, attrs, base,
+                                     sbp::LocalShape(metas_[out].shape, layouts_[out], index)));
+  register_of_[out] = reg;
+  return Status::Ok();
+}
+
+// The inputs that are views, in strides that the operator takes; a result that takes their memory
+// over takes all of a register.
+Status Expansion::ReadViews(const proto::OpDef& op, const op::OpDef& def, TaskDesc& task) {
+  for (int i = 0; i < op.inputs_size(); ++i) {
+    const auto seen = views_.find(op.inputs(i));
+    if (seen == views_.end()) continue;
+    const op::ViewGeometry& view = seen->second;
+    OFL_ENSURE(op::Allows(def.InputAt(i, task.attrs).access, view.shape, view.strides),
+               Code::kDataLoss)
+        << "[" << op.type() << "] input " << i << " is a view of strides " << view.strides
+        << "; expected strides that the operator takes";
+    const TensorMeta meta{metas_[op.inputs(i)].dtype, view.shape};
+    task.views.push_back({i, meta, view.strides, view.offset});
+    const RegisterDesc& reg = program_.registers[task.inputs[i]];
+    for (int out : task.outputs)
+      OFL_ENSURE(
+          program_.registers[out].alias_of != reg.id || IsWhole(view, reg.meta.shape.numel()),
+          Code::kDataLoss)
+          << "[" << op.type() << "] its result takes over the memory of a part of a register";
+  }
+  return CheckInputViews(program_, task);
 }
 
 void Expansion::Describe(int v, std::vector<TensorMeta>& logical, std::vector<Shape>& offsets,
@@ -201,6 +246,7 @@ Status Expansion::ExpandEnd(int i, const proto::OpDef& op, TaskKind kind) {
   const bool repeats = kind == TaskKind::kAccumulate || s_.values(value).per_micro_batch();
   const int id = NewTask(kind, op.name(), i, repeats).id;
   if (!source) {
+    OFL_TRY(RefuseView(value));
     OFL_ASSIGN(int reg, InputRegister(value));
     program_.tasks[id].inputs = {reg};
   }

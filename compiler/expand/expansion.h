@@ -9,6 +9,7 @@
 
 #include "compiler/expand/expand.h"
 #include "compiler/plan_codec.h"
+#include "compiler/views.h"
 #include "oneflow_like/core/program.h"
 
 namespace ofl::compiler {
@@ -48,6 +49,17 @@ class Expansion {
 
   Status ExpandOp(int i);
   Status ExpandCompute(int i, const proto::OpDef& op);
+  bool IsView(const proto::OpDef& op) const {
+    return op.outputs_size() > 0 && s_.values(op.outputs(0)).view();
+  }
+  // A view has no task: its value is another's register, seen by strides.
+  Status ExpandView(const proto::OpDef& op, const op::OpDef& def, const Attrs& attrs);
+  Status ReadViews(const proto::OpDef& op, const op::OpDef& def, TaskDesc& task);
+  Status RefuseView(int value) const {
+    OFL_ENSURE(!s_.values(value).view(), Code::kDataLoss)
+        << "it reads value " << value << ", a view, which only operators take";
+    return Status::Ok();
+  }
   void Describe(int v, std::vector<TensorMeta>& logical, std::vector<Shape>& offsets,
                 std::vector<Shape>& local);
   // Inputs, outputs, variables and accumulators: one task, at most one register each side.
@@ -106,6 +118,7 @@ class Expansion {
   std::vector<TensorMeta> metas_;
   std::vector<sbp::Layout> layouts_;
   std::vector<int> register_of_;
+  std::map<int, op::ViewGeometry> views_;  // by value, on this rank
   std::vector<proto::OpDef::Kind> producer_kind_;
   std::vector<Pending> pending_;
   std::vector<int> once_;

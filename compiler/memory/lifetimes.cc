@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/views.h"
+
 namespace ofl::compiler {
 
 bool PushedInPlace(const ir::Graph& graph, const ir::Node& boxing) {
@@ -15,7 +17,11 @@ namespace {
 
 class Analysis {
  public:
-  explicit Analysis(const ir::Graph& graph) : graph_(graph), consumers_(graph.Consumers()) {
+  Analysis(const ir::Graph& graph, Geometries views)
+      : graph_(graph), views_(std::move(views)), consumers_(graph.values.size()) {
+    for (int id : graph.order)
+      for (int v : graph.nodes[id].inputs)
+        if (!graph.IsView(graph.nodes[id])) consumers_[graph.Root(v)].push_back(id);
     result_.values.resize(graph.values.size());
     result_.finish_before.assign(graph.nodes.size(), -1);
     result_.position.assign(graph.nodes.size(), -1);
@@ -69,6 +75,7 @@ class Analysis {
   }
 
   void Live(int v) {
+    if (graph_.values[v].view) return;
     const ir::Node& producer = graph_.producer(v);
     result_.has_memory[v] =
         producer.kind != ir::NodeKind::kInput && producer.kind != ir::NodeKind::kVariable;
@@ -116,15 +123,30 @@ class Analysis {
     }
   }
 
-  void TryAlias(const ir::Node& node, int out, int in) {
-    const ir::Value& a = graph_.values[in];
+  // Whether the operand is a register, as that lies.
+  bool IsWholeRegister(int in) const {
+    const int root = graph_.Root(in);
+    const std::vector<int> corners = CornersOf(graph_.values[in].placement);
+    for (size_t i = 0; i < views_[in].size(); ++i) {
+      const ir::Value& value = graph_.values[root];
+      if (!IsWhole(views_[in][i],
+                   sbp::LocalShape(value.meta.shape, value.layout(), corners[i]).numel()))
+        return false;
+    }
+    return true;
+  }
+
+  void TryAlias(const ir::Node& node, int out, int operand) {
+    if (graph_.values[out].view) return;
+    const ir::Value& a = graph_.values[operand];
     const ir::Value& b = graph_.values[out];
+    const int in = graph_.Root(operand);
     if (result_.alias_of[out] >= 0 || !result_.has_memory[in] || Pinned(in) || Pinned(out)) return;
     if (!(a.meta == b.meta) || !(a.layout() == b.layout())) return;
     if (result_.instances[in] != 1 || result_.instances[out] != 1) return;
     if (result_.values[in].last != result_.position[node.id]) return;
-    if (std::count(node.inputs.begin(), node.inputs.end(), in) != 1) return;
-    int readers_now = 0;
+    if (!IsWholeRegister(operand)) return;
+    int readers_now = 0;  // a node stands once for each use, by itself or by views
     for (int c : consumers_[in]) readers_now += result_.read[c] == result_.position[node.id];
     if (readers_now != 1) return;
     if (graph_.producer(in).segment != node.segment && Repeats()) return;
@@ -139,7 +161,8 @@ class Analysis {
   }
 
   const ir::Graph& graph_;
-  std::vector<std::vector<int>> consumers_;
+  const Geometries views_;
+  std::vector<std::vector<int>> consumers_;  // of registers: also who reads views of them
   int64_t segment_first_[3] = {-1, -1, -1};
   int64_t segment_last_[3] = {-1, -1, -1};
   std::vector<bool> taken_;
@@ -148,6 +171,9 @@ class Analysis {
 
 }  // namespace
 
-Lifetimes ComputeLifetimes(const ir::Graph& graph) { return Analysis(graph).Run(); }
+Result<Lifetimes> ComputeLifetimes(const ir::Graph& graph) {
+  OFL_ASSIGN(Geometries views, GeometriesOf(graph));
+  return Analysis(graph, std::move(views)).Run();
+}
 
 }  // namespace ofl::compiler

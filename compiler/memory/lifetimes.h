@@ -1,11 +1,13 @@
 // When each value and scratch block of a graph is alive, and which outputs may take over an
-// input's memory. Positions are those of the compute stream's order: node p begins at 2p; the
-// receiving half of a conversion's last step runs at 2q-1, just before its first reader q.
+// input's memory. A view has neither: who reads it reads its root. Positions are those of the
+// compute stream's order: node p begins at 2p; the receiving half of a conversion's last step runs
+// at 2q-1, just before its first reader q.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "oneflow_like/base/status.h"
 #include "oneflow_like/ir/graph.h"
 
 namespace ofl::compiler {
@@ -28,7 +30,7 @@ struct Lifetimes {
   int64_t end = 0;                 // after the last position
 };
 
-Lifetimes ComputeLifetimes(const ir::Graph& graph);
+Result<Lifetimes> ComputeLifetimes(const ir::Graph& graph);
 
 // Whether pieces of this value may be pushed to peers straight from its register.
 bool PushedInPlace(const ir::Graph& graph, const ir::Node& boxing);

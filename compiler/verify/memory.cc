@@ -57,12 +57,14 @@ class Walk {
           << "register " << reg.id << " of " << Producer(reg).name << " takes bytes [" << reg.offset
           << ", " << end << ") of an arena of " << p_.arena_bytes;
     }
-    for (const TaskDesc& task : p_.tasks)
+    for (const TaskDesc& task : p_.tasks) {
+      OFL_TRY(CheckInputViews(p_, task));
       OFL_ENSURE(task.workspace_bytes == 0 ||
                      (task.workspace_offset >= 0 &&
                       task.workspace_offset + task.workspace_bytes <= p_.arena_bytes),
                  Code::kDataLoss)
           << "the workspace of " << task.name << " lies outside the arena";
+    }
     return Status::Ok();
   }
 

@@ -144,18 +144,72 @@ Status CheckCollectives(const proto::Semantics& s) {
   return Status::Ok();
 }
 
-// Whether the operator declares that this result may be written over this operand.
-Result<bool> MayTakeOver(const proto::OpDef& op, int result, int operand) {
+// The value in whose memory each one lies: itself, unless it is a view.
+std::vector<int> RootsOf(const proto::Semantics& s) {
+  std::vector<int> roots(s.values_size());
+  for (int v = 0; v < s.values_size(); ++v) roots[v] = v;
+  for (const proto::OpDef& op : s.ops())
+    if (op.inputs_size() > 0 && op.outputs_size() > 0 && s.values(op.outputs(0)).view())
+      roots[op.outputs(0)] = roots[op.inputs(0)];
+  return roots;
+}
+
+// A view is the one result of an operator that says how it lies in its input's memory, and has
+// none of its own. Since values are made before they are read, chains of views end.
+Status CheckView(const proto::ValueDef& value, const proto::OpDef& op) {
+  OFL_ENSURE(op.kind() == proto::OpDef::COMPUTE && op.inputs_size() > 0 && op.outputs_size() == 1,
+             Code::kDataLoss)
+      << op.name() << " makes no view: expected an operator with one result";
+  OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
+  OFL_ENSURE(def->view != nullptr, Code::kDataLoss)
+      << op.name() << " makes no view: [" << op.type() << "] does not say where it would lie";
+  OFL_ENSURE(
+      value.bound() == 0 && value.instances() == 1 && value.alias_of() == 0 && op.workspace() == 0,
+      Code::kDataLoss)
+      << "the view of " << op.name() << " has memory of its own: got " << value.bound()
+      << " bytes, " << value.instances() << " instances; expected 0 and 1";
+  return Status::Ok();
+}
+
+// Views are read by operators, and before the variable they look into is updated: the operator
+// that made the view would have copied what was there.
+Status CheckViewReaders(const proto::Semantics& s, const std::vector<int>& roots) {
+  std::vector<bool> changed(s.values_size(), false);
+  for (const proto::OpDef& op : s.ops()) {
+    const op::OpDef* def = nullptr;
+    if (op.kind() == proto::OpDef::COMPUTE) {
+      OFL_ASSIGN(def, op::OpRegistry::Get().Require(op.type()));
+    }
+    for (int i = 0; def != nullptr && i < op.inputs_size(); ++i)
+      if (def->InputMutated(i)) changed[op.inputs(i)] = true;
+    if (op.outputs_size() > 0 && s.values(op.outputs(0)).view()) continue;  // reads nothing
+    for (int v : op.inputs()) {
+      if (!s.values(v).view()) continue;
+      OFL_ENSURE(def != nullptr, Code::kDataLoss)
+          << op.name() << " reads value " << v << ", a view, which only operators take";
+      OFL_ENSURE(!changed[roots[v]], Code::kDataLoss)
+          << op.name() << " reads value " << v << ", a view, when value " << roots[v]
+          << " has been updated below it";
+    }
+  }
+  return Status::Ok();
+}
+
+// Whether the operator declares that this result may be written over this operand, or over the
+// register that the operand is a view of.
+Result<bool> MayTakeOver(const proto::OpDef& op, int result, int operand,
+                         const std::vector<int>& roots) {
   if (op.kind() != proto::OpDef::COMPUTE) return false;
   OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
   for (auto [output, input] : def->in_place)
     if (output < op.outputs_size() && op.outputs(output) == result && input < op.inputs_size() &&
-        op.inputs(input) == operand)
+        roots[op.inputs(input)] == operand)
       return true;
   return false;
 }
 
 Status CheckValues(const proto::Semantics& s, const std::vector<int>& producer) {
+  const std::vector<int> roots = RootsOf(s);
   for (int v = 0; v < s.values_size(); ++v) {
     const proto::ValueDef& value = s.values(v);
     OFL_ENSURE(producer[v] >= 0, Code::kDataLoss) << "no op makes value " << v;
@@ -164,18 +218,20 @@ Status CheckValues(const proto::Semantics& s, const std::vector<int>& producer) 
                Code::kDataLoss)
         << "value " << v << " has bound " << value.bound() << " and " << value.instances()
         << " instances";
+    if (value.view()) OFL_TRY(CheckView(value, s.ops(producer[v])));
     if (value.alias_of() == 0) continue;
     const int base = value.alias_of() > 0 ? value.alias_of() - 1 : -1;
-    OFL_ENSURE(base >= 0 && base < v && s.values(base).bound() >= value.bound() &&
+    OFL_ENSURE(base >= 0 && base < v && !s.values(base).view() &&
+                   s.values(base).bound() >= value.bound() &&
                    s.values(base).instances() == value.instances(),
                Code::kDataLoss)
         << "value " << v << " cannot take over the memory of value " << base;
     const proto::OpDef& op = s.ops(producer[v]);
-    OFL_ASSIGN(const bool may, MayTakeOver(op, v, base));
+    OFL_ASSIGN(const bool may, MayTakeOver(op, v, base, roots));
     OFL_ENSURE(may, Code::kDataLoss) << op.name() << " cannot take over the memory of value "
                                      << base << ", which it may not overwrite while it reads it";
   }
-  return Status::Ok();
+  return CheckViewReaders(s, roots);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "oneflow_like/base/status.h"
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/core/tensor_meta.h"
 
@@ -63,15 +64,24 @@ struct AssemblePiece {
   int reduce_op = 0;             // sbp::ReduceOp as a number
 };
 
+// An input that a task reads as a view of its register: elements at offset + index · strides.
+struct InputView {
+  int input = 0;       // index into TaskDesc::inputs
+  TensorMeta meta;     // of the register's dtype
+  Strides strides;     // in elements
+  int64_t offset = 0;  // in elements, from the register's first
+};
+
 struct TaskDesc {
   int id = 0;
   TaskKind kind = TaskKind::kKernel;
   std::string name;  // unique within the plan, e.g. "matmul_3" or "boxing_12.pack.1"
   std::string op;    // of kKernel
   Attrs attrs;
-  std::vector<int> inputs;   // registers read
-  std::vector<int> outputs;  // registers written
-  std::vector<int> mutates;  // indices into inputs whose memory the kernel updates
+  std::vector<int> inputs;       // registers read
+  std::vector<int> outputs;      // registers written
+  std::vector<int> mutates;      // indices into inputs whose memory the kernel updates
+  std::vector<InputView> views;  // of kKernel: inputs not read as their registers lie, ascending
   // Of kKernel: logical metadata and where this rank's shards start, for kernels that ask.
   std::vector<TensorMeta> logical_inputs;
   std::vector<TensorMeta> logical_outputs;
@@ -118,5 +128,9 @@ struct Program {
   std::vector<StreamDesc> streams;
   std::vector<ControlEdge> control_edges;
 };
+
+// kDataLoss unless every view of the task is of one of its inputs, ascending, of the register's
+// dtype and within the register's elements, and none of an input that the task mutates.
+Status CheckInputViews(const Program& program, const TaskDesc& task);
 
 }  // namespace ofl

@@ -67,6 +67,11 @@ std::vector<std::vector<int>> Graph::Consumers() const {
   return consumers;
 }
 
+int Graph::Root(int value) const {
+  while (values[value].view) value = producer(value).inputs[0];
+  return value;
+}
+
 namespace {
 
 Status VerifyOp(const Graph& graph, const Node& node) {
@@ -183,6 +188,11 @@ Status VerifyNode(const Graph& graph, const Node& node, std::vector<bool>& produ
     const Value& value = graph.values[v];
     OFL_ENSURE(!value.pinned || value.nd_sbp, Code::kInternal)
         << node.name << " pins %" << v << " to no layout";
+    OFL_ENSURE(!value.view || (node.op != nullptr && node.op->view != nullptr && value.nd_sbp &&
+                               node.outputs.size() == 1 && !node.inputs.empty()),
+               Code::kInternal)
+        << node.name << " makes %" << v << ", which cannot be a view: expected the one result of "
+        << "an operator with a View, with its layout chosen";
     if (value.nd_sbp)
       OFL_TRY(sbp::CheckLayout(node.name, value.meta.dtype, value.meta.shape, value.layout()));
   }

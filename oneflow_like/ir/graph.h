@@ -80,6 +80,8 @@ struct Value {
   std::optional<sbp::NdSbp> nd_sbp;  // fixed for inputs and variables, else once chosen
   bool requires_grad = false;
   bool pinned = false;  // a user has read `nd_sbp`: the plan keeps exactly it
+  // Lies in the memory of its node's first input, as the operator's View says (the views pass).
+  bool view = false;
   sbp::Layout layout() const { return {placement, *nd_sbp}; }
 };
 
@@ -103,6 +105,12 @@ struct Graph {
   const Node& producer(int value) const { return nodes[values[value].producer]; }
   // Consumers of each value, in execution order; a node stands once for each use.
   std::vector<std::vector<int>> Consumers() const;
+  // The value in whose memory this one lies: itself, unless it is a view.
+  int Root(int value) const;
+  // Whether the node makes a view, and so moves nothing.
+  bool IsView(const Node& node) const {
+    return node.kind == NodeKind::kOp && !node.outputs.empty() && values[node.outputs[0]].view;
+  }
 };
 
 // Checks that ids are consistent, values are produced before use, metadata re-infers equally,

@@ -139,6 +139,7 @@ Status Parser::ReadOutputs(LineReader& in) {
       value.pinned = in.Accept("pinned");
     }
     value.requires_grad = in.Accept("grad");
+    value.view = in.Accept("view");
     value.output_index = static_cast<int>(outputs_.size());
     outputs_.push_back(std::move(value));
   } while (in.Accept(","));

@@ -5,7 +5,8 @@
 //   %1: float32[4,3]{S(0)} = relu_1(%0) as (S(0))->(S(0)) @placement(...) forward at 'a.py':3 'fc'
 //
 // One line a node, in execution order. A value is "%id: type", with its layout in braces once it
-// has one, "pinned" when the program has read that layout, and "grad" when it requires a gradient.
+// has one, "pinned" when the program has read that layout, "grad" when it requires a gradient, and
+// "view" when it lies in its operand's memory.
 // A node is stem_id: the stem names an operator or is input, variable, to_global, boxing,
 // accumulate or output. After its operands stand, where they apply, in this order:
 //   {name=value, ...}              attributes

@@ -28,7 +28,8 @@ std::string TypeText(const Value& value) {
       text += (i > 0 ? "," : "") + (*value.nd_sbp)[i].ToString();
     text += "}";
   }
-  return text + (value.pinned ? " pinned" : "") + (value.requires_grad ? " grad" : "");
+  return text + (value.pinned ? " pinned" : "") + (value.requires_grad ? " grad" : "") +
+         (value.view ? " view" : "");
 }
 
 std::string StepText(const sbp::BoxingStep& step) {

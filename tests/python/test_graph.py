@@ -218,7 +218,7 @@ def test_pass_dumps(tmp_path, monkeypatch):
     monkeypatch.setenv("OFL_DUMP", str(tmp_path))
     Train(mlp())(*data())
     names = sorted(p.name.split(".")[-2] for p in tmp_path.iterdir())
-    assert names[0] == "00_trace" and names[-1].endswith("_order")
+    assert names[0] == "00_trace" and names[-1].endswith("_views")
 
 
 def gpt_plan(world, batch):

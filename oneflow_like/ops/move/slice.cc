@@ -84,7 +84,8 @@ Result<op::ViewGeometry> ViewSlice(const Shape& base, const Strides& strides, co
   for (int i = 0; i < base.rank(); ++i) {
     const Range r = RangeOf(attrs, i, base[i]);
     view.shape.push_back(r.count);
-    view.strides.push_back(strides[i] * r.step);
+    // A step may leave all numbers; what it leads to is then no element.
+    view.strides.push_back(SaturatingMul(strides[i], r.step));
     if (r.count > 0) view.offset += strides[i] * r.begin;
   }
   return view;

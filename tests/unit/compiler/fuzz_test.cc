@@ -6,7 +6,7 @@
 
 #include "compiler/expand/expand.h"
 #include "compiler/verify/verify.h"
-#include "tests/unit/compiler/graphs.h"
+#include "tests/unit/compiler/heads.h"
 
 namespace ofl::compiler {
 namespace {
@@ -103,6 +103,7 @@ TEST(HostilePlans, AreRefusedOrExpand) {
   std::vector<proto::Plan> good;
   for (auto layout : {testing::DataParallel(2), testing::TensorParallel(2), testing::Pipeline(3)})
     good.push_back(testing::CompileMlp(layout));
+  good.push_back(testing::CompileHeads({2, false, 1}));
   int refused = 0, tried = 0;
   const auto end = std::chrono::steady_clock::now() + kMost;
   for (; tried < kPlans && std::chrono::steady_clock::now() < end; ++tried) {

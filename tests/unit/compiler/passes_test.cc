@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "oneflow_like/ir/parse.h"
-#include "tests/unit/compiler/graphs.h"
+#include "tests/unit/compiler/heads.h"
 
 namespace ofl::compiler {
 namespace {
@@ -37,8 +37,7 @@ void ExpectGolden(const std::string& name, const std::string& text) {
   EXPECT_EQ(text, Golden(name)) << "golden file " << name;
 }
 
-void ExpectGoldenPasses(const std::string& name, const MlpLayout& layout) {
-  auto mlp = MakeMlp(layout);
+void ExpectGoldenPasses(const std::string& name, testing::Mlp mlp) {
   Options options;
   options.dump = [&](const std::string& pass, const std::string& text) {
     ExpectGolden(name + "." + pass, text);
@@ -47,9 +46,13 @@ void ExpectGoldenPasses(const std::string& name, const MlpLayout& layout) {
   ASSERT_TRUE(plan.ok()) << plan.status().ToString();
 }
 
-TEST(PassesGolden, DataParallel) { ExpectGoldenPasses("dp2", DataParallel(2)); }
-TEST(PassesGolden, TensorParallel) { ExpectGoldenPasses("tp2", TensorParallel(2)); }
-TEST(PassesGolden, PipelineOfFourMicroBatches) { ExpectGoldenPasses("pp2", Pipeline(4)); }
+TEST(PassesGolden, DataParallel) { ExpectGoldenPasses("dp2", MakeMlp(DataParallel(2))); }
+TEST(PassesGolden, TensorParallel) { ExpectGoldenPasses("tp2", MakeMlp(TensorParallel(2))); }
+TEST(PassesGolden, PipelineOfFourMicroBatches) { ExpectGoldenPasses("pp2", MakeMlp(Pipeline(4))); }
+
+TEST(PassesGolden, HeadsReadWhereTheyLie) {
+  ExpectGoldenPasses("heads2", testing::MakeHeads({2, false, 1}));
+}
 
 // Each of these passes sees no more than the text: what the pass before it printed gives what it
 // printed itself.
@@ -60,8 +63,9 @@ TEST(PassesFromText, GiveTheGoldenGraphs) {
       {"04_prune", RunPrune},
       {"05_layout", [](ir::Graph g) { return RunLayout(std::move(g), {}); }},
       {"06_boxing", [](ir::Graph g) { return RunBoxing(std::move(g), {}); }},
-      {"07_order", RunOrder}};
-  for (const std::string program : {"dp2", "tp2", "pp2"}) {
+      {"07_order", RunOrder},
+      {"08_views", RunViews}};
+  for (const std::string program : {"dp2", "tp2", "pp2", "heads2"}) {
     for (size_t i = 1; i < passes.size(); ++i) {
       const std::string from = program + "." + passes[i - 1].first;
       ir::Graph graph = testing::Must(ir::Parse(Golden(from)));
@@ -146,7 +150,7 @@ output_6(%4) #0 @placement(cpu, ranks=[0, 1]) forward
 // What the compiler makes of a program does not depend on whether it came as text.
 TEST(PassesFromText, LowerToTheSamePlan) {
   for (const std::string program : {"dp2", "tp2", "pp2"}) {
-    auto plan = testing::Must(Lower(testing::Must(ir::Parse(Golden(program + ".07_order"))), {}));
+    auto plan = testing::Must(Lower(testing::Must(ir::Parse(Golden(program + ".08_views"))), {}));
     const MlpLayout layout = program == "dp2"   ? DataParallel(2)
                              : program == "tp2" ? TensorParallel(2)
                                                 : Pipeline(4);

@@ -4,8 +4,10 @@
 // double precision and complex numbers call the standard library. On CUDA all are CUDA's.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <complex>
+#include <cstdint>
 #include <type_traits>
 
 #ifdef __CUDACC__
@@ -138,6 +140,18 @@ OFL_FN T Mul(T a, T b) {
   } else {
     return static_cast<T>(a * b);
   }
+}
+
+// To float so that rounding the result to a half type gives what rounding `x` would: an inexact
+// result has an odd last bit.
+OFL_FN float RoundToOdd(double x) {
+  const float near = static_cast<float>(x);
+  const double back = static_cast<double>(near);
+  const uint32_t bits = std::bit_cast<uint32_t>(near);
+  const bool away = (back < 0 ? -back : back) > (x < 0 ? -x : x);
+  const uint32_t odd = (bits - (away ? 1u : 0u)) | 1u;
+  const bool exact = back == x || x != x;
+  return std::bit_cast<float>(exact ? bits : odd);
 }
 
 }  // namespace ofl::ops::math

@@ -39,15 +39,15 @@ struct Convert {
 // Into float on the way to a half type: what float cannot hold is marked in its last bit, so that
 // the second rounding sees on which side of a tie the number lies.
 struct ToOdd {
-  OFL_FN float operator()(double x) const { return RoundToOdd(x); }
-  OFL_FN float operator()(int32_t x) const { return RoundToOdd(static_cast<double>(x)); }
+  OFL_FN float operator()(double x) const { return math::RoundToOdd(x); }
+  OFL_FN float operator()(int32_t x) const { return math::RoundToOdd(static_cast<double>(x)); }
   OFL_FN float operator()(int64_t x) const {
     // A double holds the upper 52 bits; one more says whether any below is set.
     const bool large = x > (int64_t{1} << 52) || x < -(int64_t{1} << 52);
     const int64_t marked = (x & ~int64_t{0xfff}) | ((x & 0xfff) != 0 ? 0x800 : 0);
-    return RoundToOdd(static_cast<double>(large ? marked : x));
+    return math::RoundToOdd(static_cast<double>(large ? marked : x));
   }
-  OFL_FN float operator()(std::complex<double> x) const { return RoundToOdd(x.real()); }
+  OFL_FN float operator()(std::complex<double> x) const { return math::RoundToOdd(x.real()); }
 };
 
 template <class Out>

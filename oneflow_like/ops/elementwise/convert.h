@@ -5,11 +5,9 @@
 // Every other dtype is computed in as it is. Strides are in bytes and may be 0 or negative.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
-#include "device/cpu/simd.h"
 #include "oneflow_like/core/dtype.h"
 
 namespace ofl::ops {
@@ -24,18 +22,6 @@ using StoreFn = void (*)(const void* row, void* to, int64_t stride, int64_t n);
 // int32. Null for every other pair.
 LoadFn LoaderOf(DType storage, DType compute);
 StoreFn StorerOf(DType compute, DType storage);
-
-// To float so that rounding the result to a half type gives what rounding `x` would: an inexact
-// result has an odd last bit.
-OFL_INLINE float RoundToOdd(double x) {
-  const float near = static_cast<float>(x);
-  const double back = static_cast<double>(near);
-  const uint32_t bits = std::bit_cast<uint32_t>(near);
-  const bool away = (back < 0 ? -back : back) > (x < 0 ? -x : x);
-  const uint32_t odd = (bits - (away ? 1u : 0u)) | 1u;
-  const bool exact = back == x || x != x;
-  return std::bit_cast<float>(exact ? bits : odd);
-}
 
 // Repeats the first of `n` elements of `size` bytes.
 void Splat(void* row, size_t size, int64_t n);

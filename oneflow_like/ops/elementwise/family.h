@@ -86,24 +86,8 @@ using ResultOf = std::invoke_result_t<const F&, In...>;
 template <class F, class... In>
 inline constexpr const Row& kRowOf = kRow<F, ResultOf<F, In...>, In...>;
 
-#ifdef __CUDACC__
-// Until CUDA has loops of its own: proof that a functor is device code.
-template <class F, class Out, class... In>
-__global__ void CudaRow(F f, Out* y, const In*... x) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  y[i] = f(x[i]...);
-}
-template <class F, class... In>
-const void* CudaRowOf() {
-  return reinterpret_cast<const void*>(&CudaRow<F, ResultOf<F, In...>, In...>);
-}
-#endif
-
 template <class F, class... In>
 Status RunFunctor(op::KernelContext& c) {
-#ifdef __CUDACC__
-  (void)CudaRowOf<F, In...>();
-#endif
   const F f = MakeFunctor<F>(*c.attrs);
   return RunRow(c, kRowOf<F, In...>, &f);
 }

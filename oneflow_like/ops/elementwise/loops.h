@@ -72,16 +72,27 @@ OFL_SIMD void Row3(const void* functor, const void* const* in, void* out, int64_
 
 template <class F, class Out, class... In>
 inline constexpr Row kRow = {nullptr, 0, DTypeOf<Out>::value, {}};
+#ifdef __CUDACC__
+template <class F, class Out, class... In>
+Row ListCudaRow(Row row);
+#define OFL_ROW_INIT(F, Out, ...) ListCudaRow<F, Out, __VA_ARGS__>
+#else
+#define OFL_ROW_INIT(F, Out, ...) Row
+#endif
 template <class F, class Out, class A>
-inline const Row kRow<F, Out, A> = {Row1<F, Out, A>, 1, DTypeOf<Out>::value, {DTypeOf<A>::value}};
+inline const Row kRow<F, Out, A> =
+    OFL_ROW_INIT(F, Out, A)({Row1<F, Out, A>, 1, DTypeOf<Out>::value, {DTypeOf<A>::value}});
 template <class F, class Out, class A, class B>
-inline const Row kRow<F, Out, A, B> = {
-    Row2<F, Out, A, B>, 2, DTypeOf<Out>::value, {DTypeOf<A>::value, DTypeOf<B>::value}};
+inline const Row kRow<F, Out, A, B> = OFL_ROW_INIT(F, Out, A, B)(
+    {Row2<F, Out, A, B>, 2, DTypeOf<Out>::value, {DTypeOf<A>::value, DTypeOf<B>::value}});
 template <class F, class Out, class A, class B, class C>
-inline const Row kRow<F, Out, A, B, C> = {
-    Row3<F, Out, A, B, C>,
-    3,
-    DTypeOf<Out>::value,
-    {DTypeOf<A>::value, DTypeOf<B>::value, DTypeOf<C>::value}};
+inline const Row kRow<F, Out, A, B, C> =
+    OFL_ROW_INIT(F, Out, A, B, C)({Row3<F, Out, A, B, C>,
+                                   3,
+                                   DTypeOf<Out>::value,
+                                   {DTypeOf<A>::value, DTypeOf<B>::value, DTypeOf<C>::value}});
+#undef OFL_ROW_INIT
 
 }  // namespace ofl::ops
+
+#include "oneflow_like/ops/elementwise/cuda_rows.h"  // IWYU pragma: keep

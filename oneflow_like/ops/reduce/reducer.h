@@ -118,7 +118,7 @@ OFL_SIMD void FinishRow(const void* acc, const Finish& how, void* y, int64_t n) 
                            : static_cast<Out>(a[i]);
     } else if constexpr (std::is_same_v<Acc, double> && std::is_same_v<Out, float>) {
       const double value = divides ? a[i] / how.divisor : a[i];
-      to[i] = how.half ? RoundToOdd(value) : static_cast<float>(value);
+      to[i] = how.half ? math::RoundToOdd(value) : static_cast<float>(value);
     } else if constexpr (std::is_same_v<Acc, Out> && std::is_same_v<Acc, float>) {
       to[i] = a[i];
     } else {

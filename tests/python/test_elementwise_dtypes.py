@@ -3,9 +3,9 @@ complex numbers, numbers beside tensors, views as operands."""
 
 import numpy as np
 import pytest
-import reference
 
 import oneflow_like as flow
+from oneflow_like.testing import oracles as reference
 
 _C = flow._C
 EXACT = 2 ** 53 + 1  # the first integer that a double does not hold

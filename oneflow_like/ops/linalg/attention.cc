@@ -224,6 +224,7 @@ OFL_OP(attention) {
       .Cpu(DType::kFloat64, RunAttention, AttentionBound)
       .Cpu(DType::kFloat16, RunAttention, AttentionBound)
       .Cpu(DType::kBFloat16, RunAttention, AttentionBound)
+      .Oracle("attention(query, key, value, is_causal, scale)")
       .Py("attention(query, key, value, /, *, is_causal=False, scale=None)")
       .Samples(AttentionSamples)
       .ErrorSamples(
@@ -253,6 +254,7 @@ OFL_OP(scaled_dot_product_attention) {
         op::Values made = b.CallAll("attention", {in.begin(), in.end()}, attrs);
         return op::Values{made[0]};
       })
+      .Oracle("attention(query, key, value, is_causal, scale)[0]")
       .Py("scaled_dot_product_attention(query, key, value, *, is_causal=False, scale=None)")
       .Functional()
       .Samples(AttentionSamples);

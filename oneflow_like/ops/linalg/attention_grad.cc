@@ -238,6 +238,9 @@ OFL_OP(attention_grad) {
       .Cpu(DType::kFloat64, RunAttentionGrad, AttentionGradBound)
       .Cpu(DType::kFloat16, RunAttentionGrad, AttentionGradBound)
       .Cpu(DType::kBFloat16, RunAttentionGrad, AttentionGradBound)
+      .Oracle(
+          "attention_grad((grad, query, key, value, output, logsumexp, logsumexp_grad), "
+          "is_causal, scale)")
       .Py("attention_grad(grad, query, key, value, output, logsumexp, logsumexp_grad=None, /, *, "
           "is_causal=False, scale=None)")
       .Samples([]() -> std::vector<op::Sample> {

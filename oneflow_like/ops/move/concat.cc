@@ -86,6 +86,7 @@ OFL_OP(concat) {
         return int64_t{0};
       })
       .Strided()
+      .Oracle("np.concatenate(tensors, axis=dim)")
       .Py("cat(tensors, /, dim=0)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ConcatSample({{2, 3}, {4, 3}}, 0),

@@ -320,6 +320,7 @@ OFL_OP(sgd_update) {
       .Infer(InferSgd)
       .Cpu(DType::kFloat32, RunSgd<float>)
       .Cpu(DType::kFloat64, RunSgd<double>)
+      .Oracle("sgd(param, grad, hyper, maximize)")
       .Py("sgd_update(param, grad, hyper, /, *, maximize=False)")
       .Samples([] { return UpdateSamples(2, kSgdNumbers, false, {{}, {{"maximize", true}}}); })
       .ErrorSamples(UpdateErrors(2, kSgdNumbers, false));
@@ -343,6 +344,7 @@ OFL_OP(sgd_momentum_update) {
       .Infer(InferSgdMomentum)
       .Cpu(DType::kFloat32, RunSgdMomentum<float>)
       .Cpu(DType::kFloat64, RunSgdMomentum<double>)
+      .Oracle("sgd_momentum(param, momentum_buffer, grad, hyper, step, nesterov, maximize)")
       .Py("sgd_momentum_update(param, momentum_buffer, grad, hyper, step=None, /, *, "
           "nesterov=False, maximize=False)")
       .Samples([] {
@@ -360,7 +362,8 @@ OFL_OP(adamw_update) {
       "AdamW in place, with torch's arithmetic: weight decay acts on the parameter itself.\n"
       "`hyper` holds lr, weight_decay, beta1, beta2, eps; `step` counts from 1.");
   DefineAdam<true>(op);
-  op.Py("adamw_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
+  op.Oracle("adam(True, param, exp_avg, exp_avg_sq, grad, hyper, step, maximize)")
+      .Py("adamw_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
 }
 
 OFL_OP(adam_update) {
@@ -368,7 +371,8 @@ OFL_OP(adam_update) {
       "Adam in place, with torch's arithmetic: weight decay is added to the gradient.\n"
       "`hyper` holds lr, weight_decay, beta1, beta2, eps; `step` counts from 1.");
   DefineAdam<false>(op);
-  op.Py("adam_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
+  op.Oracle("adam(False, param, exp_avg, exp_avg_sq, grad, hyper, step, maximize)")
+      .Py("adam_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
 }
 
 OFL_OP(assign) {
@@ -379,6 +383,7 @@ OFL_OP(assign) {
       .Sbp(AssignRule)
       .NotDifferentiable("it updates a variable in place")
       .Traits({op::Trait::kUpdate})
+      .Oracle("value")
       .Py("assign(target, value, /)")
       .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
@@ -399,6 +404,7 @@ OFL_OP(assign_add) {
       .Cpu(DType::kFloat32, RunAssignAdd<float>)
       .Cpu(DType::kFloat64, RunAssignAdd<double>)
       .Cpu(DType::kInt64, RunAssignAdd<int64_t>)
+      .Oracle("target + value")
       .Py("assign_add(target, value, /)")
       .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
@@ -418,6 +424,7 @@ OFL_OP(increment) {
       .Cpu(DType::kFloat32, RunIncrement<float>)
       .Cpu(DType::kFloat64, RunIncrement<double>)
       .Cpu(DType::kInt64, RunIncrement<int64_t>)
+      .Oracle("target + target.dtype.type(value)")
       .Py("increment(target, /, *, value=1.0)")
       .Samples([] { return UpdateSamples(1, 0, false, {{}}); });
 }

@@ -209,6 +209,7 @@ OFL_OP(full) {
       .NotDifferentiable("it has no tensor inputs")
       .LocalAttrs(LocalShape)
       .Traits({op::Trait::kSource})
+      .Oracle("np.full(shape, value)")
       .Py("full(*, shape, value, dtype=float32)")
       .Samples([] {
         std::vector<op::Sample> samples;
@@ -245,6 +246,7 @@ OFL_OP(arange) {
       .Sbp("->(n); offset n")
       .NotDifferentiable("it has no tensor inputs")
       .Traits({op::Trait::kSource})
+      .Oracle("arange(start, end, step)")
       .Py("arange(*, start=0, end, step=1, dtype=int64)")
       .Samples([] {
         return std::vector<op::Sample>{
@@ -279,6 +281,7 @@ OFL_OP(arange) {
 OFL_OP(zeros_like) {
   Like(op, "Zeros in the shape and dtype of input.", "; linear 0; monotone 0")
       .Infer(InferLike)
+      .Oracle("np.zeros_like(input)")
       .Py("zeros_like(input, /)")
       .Samples(LikeSamples);
   AllTypes(op, RunConstant<0>);
@@ -287,6 +290,7 @@ OFL_OP(zeros_like) {
 OFL_OP(ones_like) {
   Like(op, "Ones in the shape and dtype of input.", "; monotone 0")
       .Infer(InferLike)
+      .Oracle("np.ones_like(input)")
       .Py("ones_like(input, /)")
       .Samples(LikeSamples);
   AllTypes(op, RunConstant<1>);
@@ -296,6 +300,7 @@ OFL_OP(full_like) {
   Like(op, "A tensor in the shape and dtype of input with every element `value`.", "; monotone 0")
       .Attr("value", op::AttrType::kScalar)
       .Infer(InferFullLike)
+      .Oracle("np.full_like(input, value)")
       .Py("full_like(input, /, value)")
       .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })
       .ErrorSamples({{{{DType::kInt64, {2}}},

@@ -364,6 +364,7 @@ OFL_OP(random_normal) {
       .Cpu(DType::kFloat64, RunNormal<double>)
       .Cpu(DType::kFloat16, RunNormal<Float16>)
       .Cpu(DType::kBFloat16, RunNormal<BFloat16>)
+      .Oracle("mean + std * random_normal(shape, seed, offset)")
       .Py("normal(shape, /, *, mean=0.0, std=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"std", 2.0}}, kHalves); })
       .ErrorSamples({{{},
@@ -382,6 +383,7 @@ OFL_OP(random_uniform) {
       .Cpu(DType::kFloat64, RunUniform<double>)
       .Cpu(DType::kFloat16, RunHalfUniform<Float16>)
       .Cpu(DType::kBFloat16, RunHalfUniform<BFloat16>)
+      .Oracle("low + (high - low) * random_unit(shape, seed, offset, bits=24)")
       .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"low", -1.0}}, kHalves); })
       .ErrorSamples(
@@ -406,6 +408,7 @@ OFL_OP(random_int) {
       .Cpu(DType::kInt16, RunInteger<int16_t>)
       .Cpu(DType::kInt8, RunInteger<int8_t>)
       .Cpu(DType::kUInt8, RunInteger<uint8_t>)
+      .Oracle("random_int(shape, low, high, seed, offset)")
       .Py("randint(shape, /, *, low=0, high, dtype=int64)")
       .Samples([] {
         constexpr DType kNarrow[] = {DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8};
@@ -440,6 +443,7 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kUInt8, RunBernoulli<uint8_t>)
       .Cpu(DType::kFloat16, RunBernoulli<Float16>)
       .Cpu(DType::kBFloat16, RunBernoulli<BFloat16>)
+      .Oracle("(random_unit(shape, seed, offset) < p).astype(np.float64)")
       .Py("random_bernoulli(shape, /, *, p=0.5, dtype=float32)")
       .Samples([] { return SourceSamples({{"p", 0.3}}, kHalves); })
       .ErrorSamples({{{},
@@ -466,6 +470,9 @@ OFL_OP(dropout) {
       .Cpu(DType::kFloat64, RunDropout<double>)
       .Cpu(DType::kFloat16, RunHalfDropout<Float16>)
       .Cpu(DType::kBFloat16, RunHalfDropout<BFloat16>)
+      .Oracle(
+          "np.where(random_unit(input.shape, seed, offset) >= p, "
+          "input * (1 / (1 - p) if p < 1 else 0), 0)")
       .Py("dropout(input, /, p=0.5)")
       .Samples([]() -> std::vector<op::Sample> {
         return {DropoutSample({5, 4}, 0.5),

@@ -1,31 +1,21 @@
 """What every operator of the registry computes, in NumPy.
 
-An operator's definition says it as an expression over its inputs and attributes (its oracle);
-HELPERS are the names such an expression may use beside NumPy. REFERENCE has the rest: it maps a
-registry name to a function of (inputs, attrs) that returns the list of outputs; for an operator
-that updates its inputs in place, the list of their new values in input order.
-Floating inputs may come in any width: a reference computes in the width it is given.
+An operator's definition says it as an expression over its operands and attributes (its oracle): a
+value, or a tuple of them, one for each output; for an operator that updates operands in place their
+new values, in the order of the operands. A list operand is a list, one that was left out is None.
+HELPERS are the names that such an expression may use beside NumPy's.
+Floating operands may come in any width: an oracle computes in the width it is given.
 """
 
 import math
 
 import numpy as np
 
-import oneflow_like as flow
+from .. import _C
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
 _TANH_SLOPE, _TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
-
-
-def _one(function):
-    """An operator of one output that depends on the inputs alone."""
-    return lambda inputs, attrs: [np.asarray(function(*inputs))]
-
-
-def _with(function):
-    """An operator of one output whose attributes are keyword arguments."""
-    return lambda inputs, attrs: [np.asarray(function(*inputs, **attrs))]
 
 
 # --- elementwise ----------------------------------------------------------------------------
@@ -37,10 +27,6 @@ def _gelu_grad(dy, x, approximate):
         return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
     density = np.exp(-0.5 * x * x) / _ROOT_2PI
     return dy * (0.5 * (1 + _erf(x / math.sqrt(2))) + x * density)
-
-
-def _in_dtype(scalar, x):
-    return x.dtype.type(scalar)
 
 
 # --- dtypes that NumPy has not: values of theirs as float32 --------------------------------------
@@ -75,7 +61,7 @@ def to_dtype(x, dtype):
 
 
 def _cast(x, dtype):
-    if x.dtype.kind == "c" and not dtype.name.startswith("complex") and dtype is not flow.bool:
+    if x.dtype.kind == "c" and not dtype.name.startswith("complex") and dtype is not _C.bool:
         x = x.real
     if is_narrow(dtype):
         return x.astype(np.float64)  # the caller rounds
@@ -98,27 +84,55 @@ def _helper(function):
     return function
 
 
-SCHEMAS = {schema["name"]: schema for schema in flow._C.op_schemas()}
+SCHEMAS = {schema["name"]: schema for schema in _C.op_schemas()}
 
 
-def evaluate(name, inputs, attrs):
-    """The outputs of an operator, by its oracle or its entry in REFERENCE."""
+def evaluate(name, inputs, attrs, given=None):
+    """The outputs of operator `name`, or the new values of the operands that it updates.
+
+    inputs: NumPy arrays, lists of tensors one after another; attrs: every attribute
+    (`_C.complete_attrs`); given: how many tensors each operand got, where that does not follow from
+    their number. Returns a list of arrays.
+    """
     schema = SCHEMAS[name]
-    if not schema["oracle"]:
-        return REFERENCE[name](inputs, attrs)
-    names = dict.fromkeys(operand["name"] for operand in schema["inputs"])
-    names.update(zip(names, inputs, strict=False))
-    value = eval(schema["oracle"], {**HELPERS, **attrs, **names})
+    operands = bind(schema, list(inputs), given)
+    value = eval(schema["oracle"], {**HELPERS, **attrs, **operands})
     return list(value) if isinstance(value, tuple) else [np.asarray(value)]
+
+
+def bind(schema, inputs, given=None):
+    """The operands by name: an array, a list of arrays, or None for one that was left out."""
+    if given is None:
+        given = _counts(schema["inputs"], len(inputs))
+    operands = {}
+    for operand, count in zip(schema["inputs"], given, strict=True):
+        taken, inputs = inputs[:count], inputs[count:]
+        operands[operand["name"]] = taken if operand["variadic"] else (taken or [None])[0]
+    return operands
+
+
+def _counts(operands, count):
+    """Every operand one, a single list what is left, the optional ones from the first on."""
+    spare = count - sum(not (o["variadic"] or o["optional"]) for o in operands)
+    counts = []
+    for operand in operands:
+        taken = spare if operand["variadic"] else min(spare, 1) if operand["optional"] else 1
+        if operand["variadic"] or operand["optional"]:
+            spare -= taken
+        counts.append(taken)
+    return counts
+
+
+def is_update(name):
+    """Whether an operator's result is what it leaves in its operands."""
+    schema = SCHEMAS[name]
+    return not schema["outputs"] and any(operand["mutated"] for operand in schema["inputs"])
 
 
 # --- creation and axes ----------------------------------------------------------------------
 
-def _full(shape, value, dtype):
-    return to_dtype(np.full(shape, value), dtype)
-
-
-def _arange(start, end, step, dtype):
+@_helper
+def _arange(start, end, step):
     count = max(math.ceil((end - start) / step), 0)
     return start + step * np.arange(count)
 
@@ -270,66 +284,65 @@ HELPERS |= {
 
 # --- attention --------------------------------------------------------------------------------
 
-def _attention_scores(q, k, attrs):
-    scale = 1 / math.sqrt(q.shape[-1]) if attrs["scale"] is None else attrs["scale"]
-    scores = scale * (q @ np.swapaxes(k, -1, -2))
-    if attrs["is_causal"]:
-        seen = np.tril(np.ones(scores.shape[-2:], bool))
-        scores = np.where(seen, scores, -np.inf)
-    return scores, scale
+def _attention_scores(query, key, is_causal, scale):
+    scores = scale * (query @ np.swapaxes(key, -1, -2))
+    if is_causal:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    return scores
 
 
-def _attention(inputs, attrs):
-    q, k, v = inputs
-    scores, _ = _attention_scores(q, k, attrs)
+def _scale_of(query, scale):
+    return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+
+
+@_helper
+def _attention(query, key, value, is_causal, scale):
+    scores = _attention_scores(query, key, is_causal, _scale_of(query, scale))
     lse = np.log(np.exp(scores).sum(axis=-1))
-    return [np.exp(scores - lse[..., None]) @ v, lse]
+    return np.exp(scores - lse[..., None]) @ value, lse
 
 
-def _attention_grad(inputs, attrs):
-    dy, q, k, v, y, lse = inputs[:6]
-    scores, scale = _attention_scores(q, k, attrs)
-    p = np.exp(scores - lse[..., None])
-    delta = (dy * y).sum(axis=-1)
-    if len(inputs) > 6:
-        delta = delta - inputs[6]
-    ds = p * (dy @ np.swapaxes(v, -1, -2) - delta[..., None]) * scale
-    return [ds @ k, np.swapaxes(ds, -1, -2) @ q, np.swapaxes(p, -1, -2) @ dy]
+@_helper
+def _attention_grad(operands, is_causal, scale):
+    grad, query, key, value, output, lse, lse_grad = operands
+    scale = _scale_of(query, scale)
+    p = np.exp(_attention_scores(query, key, is_causal, scale) - lse[..., None])
+    delta = (grad * output).sum(axis=-1)
+    if lse_grad is not None:
+        delta = delta - lse_grad
+    ds = p * (grad @ np.swapaxes(value, -1, -2) - delta[..., None]) * scale
+    return ds @ key, np.swapaxes(ds, -1, -2) @ query, np.swapaxes(p, -1, -2) @ grad
 
 
 # --- updates ----------------------------------------------------------------------------------
 
-def _sgd(inputs, attrs):
-    p, g, hyper = inputs
+@_helper
+def _sgd(param, grad, hyper, maximize):
     lr, decay = hyper
-    g = (-g if attrs["maximize"] else g) + decay * p
-    return [p - lr * g, inputs[1], hyper]
+    return param - lr * ((-grad if maximize else grad) + decay * param)
 
 
-def _sgd_momentum(inputs, attrs):
-    p, buffer, grad, hyper, *step = inputs
+@_helper
+def _sgd_momentum(param, buffer, grad, hyper, step, nesterov, maximize):
     lr, decay, momentum, dampening = hyper
-    g = (-grad if attrs["maximize"] else grad) + decay * p
-    first = bool(step) and step[0] <= 1
+    g = (-grad if maximize else grad) + decay * param
+    first = step is not None and step <= 1
     buffer = g if first else momentum * buffer + (1 - dampening) * g
-    move = g + momentum * buffer if attrs["nesterov"] else buffer
-    return [p - lr * move, buffer, grad, hyper, *step]
+    return param - lr * (g + momentum * buffer if nesterov else buffer), buffer
 
 
-def _adam(decoupled):
-    def update(inputs, attrs):
-        p, m, v, grad, hyper, step = inputs
-        lr, decay, beta1, beta2, eps = hyper
-        g = -grad if attrs["maximize"] else grad
-        if decoupled:
-            p = p * (1 - lr * decay)
-        else:
-            g = g + decay * p
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
-        hat_m, hat_v = m / (1 - beta1 ** step), v / (1 - beta2 ** step)
-        return [p - lr * hat_m / (np.sqrt(hat_v) + eps), m, v, grad, hyper, step]
-    return update
+@_helper
+def _adam(decoupled, param, m, v, grad, hyper, step, maximize):
+    lr, decay, beta1, beta2, eps = hyper
+    g = -grad if maximize else grad
+    if decoupled:
+        param = param * (1 - lr * decay)
+    else:
+        g = g + decay * param
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    hat_m, hat_v = m / (1 - beta1 ** step), v / (1 - beta2 ** step)
+    return param - lr * hat_m / (np.sqrt(hat_v) + eps), m, v
 
 
 # --- random -------------------------------------------------------------------------------------
@@ -348,78 +361,37 @@ def philox(seed, offset, counters):
     return np.stack([c0, c1, c2, c3], axis=-1)
 
 
-def _words(attrs, shape, each):
+def _words(seed, offset, shape, each):
     """`each` words for every element of `shape`, by its row-major index."""
     count = math.prod(shape)
     blocks = np.arange(-(-count * each // 4), dtype=np.uint64)
-    words = philox(attrs["seed"], attrs["offset"], blocks).reshape(-1, each)
+    words = philox(seed, offset, blocks).reshape(-1, each)
     return words[:count].reshape(*shape, each)
 
 
-def _random_normal(inputs, attrs):
-    count = math.prod(attrs["shape"])
-    pairs = _words(attrs, [-(-count // 2)], 2).astype(np.float64)
+@_helper
+def _random_normal(shape, seed, offset):
+    count = math.prod(shape)
+    pairs = _words(seed, offset, [-(-count // 2)], 2).astype(np.float64)
     radius = np.sqrt(-2 * np.log((pairs[:, 0] + 1) / 2 ** 32))
     angle = 2 * math.pi * pairs[:, 1] / 2 ** 32
     values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return [attrs["mean"] + attrs["std"] * values.reshape(-1)[:count].reshape(attrs["shape"])]
+    return values.reshape(-1)[:count].reshape(shape)
 
 
-def _random_uniform(inputs, attrs):
-    unit = (_words(attrs, attrs["shape"], 1)[..., 0] >> np.uint64(8)) / 2.0 ** 24
-    return [attrs["low"] + (attrs["high"] - attrs["low"]) * unit]
+@_helper
+def _random_unit(shape, seed, offset, bits=32):
+    """The first bits of each word, in [0, 1)."""
+    return (_words(seed, offset, shape, 1)[..., 0] >> np.uint64(32 - bits)) / 2.0 ** bits
 
 
-def _random_int(inputs, attrs):
-    words = _words(attrs, attrs["shape"], 2)
-    width = attrs["high"] - attrs["low"]
-    values = [attrs["low"] + (((int(b) << 32 | int(a)) * width) >> 64)
+@_helper
+def _random_int(shape, low, high, seed, offset):
+    words = _words(seed, offset, shape, 2)
+    values = [low + (((int(b) << 32 | int(a)) * (high - low)) >> 64)
               for a, b in words.reshape(-1, 2)]
-    return [np.array(values, np.int64).reshape(attrs["shape"])]
+    return np.array(values, np.int64).reshape(shape)
 
-
-def _random_bernoulli(inputs, attrs):
-    unit = _words(attrs, attrs["shape"], 1)[..., 0] / 2.0 ** 32
-    return [(unit < attrs["p"]).astype(np.float64)]
-
-
-def _dropout(inputs, attrs):
-    x, p = inputs[0], attrs["p"]
-    keep = _words(attrs, x.shape, 1)[..., 0] / 2.0 ** 32 >= p
-    return [np.where(keep, x * (1 / (1 - p) if p < 1 else 0), 0)]
-
-
-RANDOM = {
-    "random_normal": _random_normal,
-    "random_uniform": _random_uniform,
-    "random_int": _random_int,
-    "random_bernoulli": _random_bernoulli,
-    "dropout": _dropout,
-}
-
-UPDATES = {
-    "sgd_update": _sgd,
-    "sgd_momentum_update": _sgd_momentum,
-    "adam_update": _adam(False),
-    "adamw_update": _adam(True),
-    "assign": lambda inputs, attrs: [inputs[1], inputs[1]],
-    "assign_add": lambda inputs, attrs: [inputs[0] + inputs[1], inputs[1]],
-    "increment": lambda inputs, attrs: [inputs[0] + _in_dtype(attrs["value"], inputs[0])],
-}
-
-REFERENCE = {
-    **UPDATES,
-    **RANDOM,
-    "full": _with(_full),
-    "arange": _with(_arange),
-    "zeros_like": _one(np.zeros_like),
-    "ones_like": _one(np.ones_like),
-    "full_like": _with(lambda x, value: np.full_like(x, value)),
-    "concat": lambda inputs, attrs: [np.concatenate(inputs, axis=attrs["dim"])],
-    "attention": _attention,
-    "attention_grad": _attention_grad,
-    "scaled_dot_product_attention": lambda inputs, attrs: _attention(inputs, attrs)[:1],
-}
 
 # Values that are only moved, counted or compared: equal to the last bit.
 EXACT = {

@@ -310,12 +310,26 @@ TEST(DamagedViews, AreRefusedInThePlan) {
             if (op.name() == "transpose_1") op.set_inputs(0, op.outputs(0));
         },
         "not produced before"},
+       {"two views of one another",
+        [](auto& s) {
+          for (auto& op : *s.mutable_ops())
+            if (op.name() == "relu_4") {
+              op.set_type("transpose");
+              op.set_inputs(0, ValueOf(s, "transpose_1"));
+              s.mutable_values(op.outputs(0))->set_view(true);
+            }
+        },
+        "not produced before"},
        {"in place over a base with a live view",
         [](auto& s) {
           s.mutable_values(ValueOf(s, "relu_5"))->set_alias_of(ValueOf(s, "relu_4") + 1);
-          s.mutable_values(ValueOf(s, "relu_6"))->set_alias_of(0);
         },
-        ""},
+        "while others read it"},
+       {"in place over a part of a base",
+        [](auto& s) {
+          s.mutable_values(ValueOf(s, "attention_2"))->set_alias_of(ValueOf(s, "relu_4") + 1);
+        },
+        "take over"},
        {"in place over a view",
         [](auto& s) {
           s.mutable_values(ValueOf(s, "relu_6"))->set_alias_of(ValueOf(s, "transpose_1") + 1);

@@ -125,6 +125,7 @@ op::Value GraphTracer::Lift(const op::Value& eager) {
 }
 
 Status GraphTracer::AddOutput(const op::Value& value) {
+  OFL_TRY(CheckFresh(value, "nn.Graph"));
   const int id = recorder_.IdOf(value);
   OFL_TRY(recorder_.status());
   ir::Node& node =
@@ -212,8 +213,10 @@ Status GraphTracer::GatherOperands(op::Values& inputs) {
 }
 
 op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Attrs& attrs) {
-  if (Status gathered = GatherOperands(inputs); !gathered.ok())
-    return Fail(gathered), op::Values(def.outputs.size());
+  Status ready;
+  for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = CheckFresh(inputs[i], def.name);
+  if (ready.ok()) ready = GatherOperands(inputs);
+  if (!ready.ok()) return Fail(ready), op::Values(def.outputs.size());
   op::Values results = recorder_.Apply(def, std::move(inputs), attrs);
   if (!recorder_.status().ok()) Fail(recorder_.status());
   for (op::Value& result : results) result = ByGradMode(std::move(result));
@@ -229,9 +232,13 @@ op::Value GraphTracer::ByGradMode(op::Value result) {
 op::Value GraphTracer::Detach(const op::Value& x) {
   op::Value lifted = x->is_symbolic() ? x : Lift(x);
   if (!lifted) return nullptr;
+  if (Status fresh = CheckFresh(lifted, "detach"); !fresh.ok()) return Fail(fresh), nullptr;
   // A conversion to where it is: a value of its own that costs nothing.
   op::Value result = ToPlacement(lifted, PlacementOf(lifted));
-  if (result) graph_.values[recorder_.IdOf(result)].requires_grad = false;
+  if (!result) return nullptr;
+  const int id = recorder_.IdOf(result);
+  graph_.values[id].requires_grad = false;
+  memory_.Share(id, recorder_.IdOf(lifted));
   return result;
 }
 
@@ -321,7 +328,44 @@ Result<op::Value> GraphTracer::LaidLike(const op::Value& value, const op::Value&
   return recorder_.Handle(id);
 }
 
-Result<op::Value> GraphTracer::InPlace(const op::Value& target, const op::Value& value) {
+// --- memory -------------------------------------------------------------------------------------
+
+Status GraphTracer::CheckFresh(const op::Value& value, const std::string& user) {
+  if (!value || !value->is_symbolic()) return Status::Ok();
+  const auto* symbolic = static_cast<const ir::GraphValue*>(value.get());
+  if (symbolic->graph_serial() != graph_.serial) return Status::Ok();  // the recorder refuses it
+  return memory_.Check(graph_, symbolic->id(), user);
+}
+
+bool GraphTracer::SharesMemory(int x, const sbp::Layout& layout) {
+  if (layouts_.IsLocal(x)) return layout.placement.size() == 1;
+  const auto lies = layouts_.LayoutOf(x);
+  return lies.ok() && layout == sbp::Layout{graph_.values[x].placement, *lies};
+}
+
+Status GraphTracer::CheckInPlace(int target, bool records) {
+  const TensorMeta& meta = graph_.values[target].meta;
+  const ir::Node& owner = graph_.producer(memory_.Owner(target));
+  const bool argument = graph_.producer(target).kind == ir::NodeKind::kInput;
+  OFL_ENSURE(records || owner.kind != ir::NodeKind::kVariable, Code::kFailedPrecondition)
+      << "[in-place] the target shares the memory of a tensor from outside build(), which cannot "
+         "be "
+      << "changed inside a graph: got " << meta.ToString() << " of " << owner.variable
+      << "; expected a value made in build(); return the new value, and copy_() it after the call";
+  OFL_ENSURE(!argument && (records || owner.kind != ir::NodeKind::kInput),
+             Code::kFailedPrecondition)
+      << "[in-place] an argument of the graph belongs to the caller, and a launch leaves it as it "
+      << "is: got " << meta.ToString() << " of " << owner.variable
+      << "; expected a value made in build(); clone() it first, or return the new value";
+  OFL_ENSURE(tensor::Context::Get().grad_enabled() || !graph_.values[target].requires_grad,
+             Code::kFailedPrecondition)
+      << "[in-place] under no_grad() the target would change and keep its history: got "
+      << meta.ToString() << ", which requires a gradient; expected a target without; use detach() "
+      << "and a new value, or leave no_grad()";
+  return Status::Ok();
+}
+
+Result<op::Value> GraphTracer::Fitted(const op::Value& target, const op::Value& value) {
   op::Value result = value->is_symbolic() ? value : Lift(value);
   OFL_TRY(status());
   OFL_ASSIGN(const bool was_global, IsGlobal(target));
@@ -353,11 +397,29 @@ Result<op::Value> GraphTracer::InPlace(const op::Value& target, const op::Value&
   return result;
 }
 
+Result<op::Value> GraphTracer::InPlace(const op::Value& target, const op::Value& value) {
+  OFL_TRY(CheckFresh(target, "in-place"));
+  OFL_TRY(CheckFresh(value, "in-place"));
+  OFL_ASSIGN(const op::Value result, Fitted(target, value));
+  OFL_ASSIGN(const int before, Own(target));
+  OFL_ASSIGN(const int after, Own(result));
+  if (before == after) return result;
+  // With a history, eager gives the name a tensor of its own and leaves the old memory alone.
+  const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
+  OFL_TRY(CheckInPlace(before, records));
+  if (!records) memory_.Change(before, after, graph_.producer(after).location);
+  return result;
+}
+
 op::Value GraphTracer::ToLayout(const op::Value& x, const sbp::Layout& layout) {
   if (Status claimed = Claim(true, "a conversion to " + layout.ToString()); !claimed.ok())
     return Fail(claimed), nullptr;
+  if (Status fresh = CheckFresh(x, "to_global"); !fresh.ok()) return Fail(fresh), nullptr;
+  const int from = recorder_.IdOf(x);
   op::Value result = recorder_.ToLayout(x, layout);
   if (!recorder_.status().ok()) Fail(recorder_.status());
+  if (!result) return nullptr;
+  if (SharesMemory(from, layout)) memory_.Share(recorder_.IdOf(result), from);
   return ByGradMode(std::move(result));
 }
 
@@ -378,6 +440,7 @@ Status GraphTracer::Backward(const op::Value& loss) {
   OFL_ENSURE(loss_ < 0, Code::kUnimplemented)
       << "[backward] backward() was called twice in one build(); expected one call; add the losses "
          "and call it once";
+  OFL_TRY(CheckFresh(loss, "backward"));
   const int id = recorder_.IdOf(loss);
   OFL_TRY(recorder_.status());
   OFL_ENSURE(graph_.values[id].meta.shape.numel() == 1, Code::kInvalidArgument)

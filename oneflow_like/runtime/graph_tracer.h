@@ -11,6 +11,7 @@
 #include "compiler/compiler.h"
 #include "oneflow_like/ir/graph_builder.h"
 #include "oneflow_like/runtime/traced_layouts.h"
+#include "oneflow_like/runtime/traced_memory.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "oneflow_like/tensor/tracer.h"
 
@@ -90,6 +91,13 @@ class GraphTracer final : public tensor::Tracer {
   // A graph is all on local tensors, or on global ones.
   Status Claim(bool global, const std::string& what);
   Result<int> Own(const op::Value& value) const;
+  // Ok where the value is what its tensor holds in eager too.
+  Status CheckFresh(const op::Value& value, const std::string& user);
+  // Whether a conversion to this layout gives the same memory in eager.
+  bool SharesMemory(int x, const sbp::Layout& layout);
+  // What eager would write where: refuses what a graph cannot say.
+  Status CheckInPlace(int target, bool records);
+  Result<op::Value> Fitted(const op::Value& target, const op::Value& value);
   // Local operands where the global ones are.
   Status GatherOperands(op::Values& inputs);
   void Pin(int value, const sbp::NdSbp& nd_sbp);
@@ -102,6 +110,7 @@ class GraphTracer final : public tensor::Tracer {
   ir::Graph graph_;
   Recorder recorder_;
   TracedLayouts layouts_;
+  TracedMemory memory_;
   bool local_ = false;
   bool global_ = false;
   int loss_ = -1;

@@ -1,6 +1,7 @@
 """Methods of Tensor that are written in Python; importing this module adds them to the class."""
 
 import builtins
+import numbers
 import operator
 
 import numpy as np
@@ -193,7 +194,7 @@ def _expand_index(index, shape):
     return items[:at] + rest + items[at + 1:]
 
 
-def _plan_index(index, shape):
+def _plan_index(index, shape, user):
     """begin, end, step by axis, and the shape of the result."""
     begin, end, step, out = [], [], [], []
     axis = 0
@@ -215,7 +216,7 @@ def _plan_index(index, shape):
             try:
                 at = operator.index(item)
             except TypeError:
-                raise TypeError("[getitem] an index must be an integer, a slice, None or '...': "
+                raise TypeError(f"[{user}] an index must be an integer, a slice, None or '...': "
                                 f"got {type(item).__name__}") from None
             if not -extent <= at < extent:
                 raise IndexError(f"index {at} is out of bounds for dimension {axis} with size "
@@ -232,7 +233,7 @@ def _plan_index(index, shape):
 def __getitem__(self, index):
     """Integers, slices with a positive step, None and '...'. The result is a copy."""
     shape = tuple(self.shape)
-    begin, end, step, out = _plan_index(index, shape)
+    begin, end, step, out = _plan_index(index, shape, "getitem")
     result = self
     if any(b != 0 or e != n or s != 1
            for b, e, s, n in zip(begin, end, step, shape, strict=True)):
@@ -244,9 +245,23 @@ def __getitem__(self, index):
 
 @_method
 def __setitem__(self, index, value):
-    raise NotImplementedError("[setitem] assignment to a part of a tensor is not supported: use "
-                              "flow.where(mask, a, b) or flow.cat(...), or x.copy_(value) for all "
-                              "of it")
+    """x[index] = value for every index that x[index] reads: a number, or what broadcasts to it."""
+    begin, end, step, out = _plan_index(index, tuple(self.shape), "setitem")
+    box = {"begin": begin, "end": end, "step": step}
+    part = [len(range(b, e, s)) for b, e, s in zip(begin, end, step, strict=True)]
+    if isinstance(value, Tensor):
+        value = _like_self(self, value)
+        while value.ndim > len(out) and value.shape[0] == 1:
+            value = _C.reshape(value, tuple(value.shape[1:]))
+        if tuple(value.shape) != tuple(out):
+            value = value.expand(*out)
+        value = _C.reshape(value, part)
+    elif isinstance(value, numbers.Number):
+        value = _C.full_like(_C.slice(self, **box), value)
+    else:
+        raise TypeError(f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
+                        "Tensor or a number; use flow.tensor(value)")
+    self._rebind(_C.slice_scatter(self, value, **box))
 
 
 # --- shapes ----------------------------------------------------------------------------------
@@ -506,7 +521,9 @@ def _copied(self, src):
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):
         value = value.expand(*self.shape)
-    if value is src and src.requires_grad and _C.is_grad_enabled():
+    if value is src and src.is_symbolic:
+        value = _C.reshape(src, tuple(src.shape))  # costs nothing in a plan, and is not src
+    elif value is src and src.requires_grad and _C.is_grad_enabled():
         value = src.clone()  # what is recorded takes src's place: it must not share its memory
     return value
 

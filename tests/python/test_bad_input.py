@@ -141,7 +141,7 @@ TENSORS = {
                             ["[randint]", "low < high"]),
     "integers too large to draw": (lambda: flow.randint(0, 2**70, (3,)), ValueError,
                                    ["[randint]", "64-bit"]),
-    "part assigned": (lambda: local().__setitem__(0, 1), NotImplementedError, ["where", "copy_"]),
+    "list assigned": (lambda: local().__setitem__(0, [1.0]), TypeError, ["[setitem]", "list"]),
     "copy of another shape": (lambda: local().copy_(local(3, 3)), ValueError,
                               ["float32[3,3]", "(4, 4)"]),
 }

@@ -78,6 +78,9 @@ class Walk {
     Int(op.workspace());
     Int(op.finish_before());
     Int(op.continue_before());
+    Int(op.generator());
+    Int(op.draw());
+    Int(op.state());
     Int(op.steps_size());
     for (const proto::StepDef& step : op.steps()) {
       Int(step.kind());
@@ -120,6 +123,8 @@ class Walk {
       Ints(c.offsets());
       Ints(c.scratch_ops());
       Ints(c.scratch_offsets());
+      Ints(c.state_ops());
+      Ints(c.state_offsets());
     }
     Int(s.resources_size());
     for (const auto& r : s.resources()) {
@@ -127,6 +132,7 @@ class Walk {
       Text(r.name());
       Int(r.value());
       Int(r.mutated());
+      Int(r.draws());
     }
     for (const auto* list : {&s.inputs(), &s.outputs()}) {
       Int(list->size());

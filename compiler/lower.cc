@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "compiler/compiler.h"
 #include "compiler/memory/interval_packing.h"
 #include "compiler/memory/lifetimes.h"
 #include "compiler/plan_codec.h"
+#include "oneflow_like/base/check.h"
 
 namespace ofl::compiler {
 namespace {
@@ -27,6 +29,7 @@ class Lowering {
     s.set_micro_batches(graph_.micro_batches);
     s.set_threads(options_.threads);
     s.set_arithmetic(options_.arithmetic);
+    WriteGenerators();
     NumberValues();
     for (size_t i = 0; i < graph_.order.size(); ++i)
       op_index_[graph_.order[i]] = static_cast<int>(i);
@@ -135,7 +138,7 @@ class Lowering {
     op->set_kind(proto::OpDef::COMPUTE);
     op->set_type(node.op->name);
     op->set_version(node.op->version);
-    WriteAttrs(node.attrs, op);
+    WriteAttrs(WriteDraw(node, op), op);
     note->set_signature(node.signature->ToString());
     note->set_cost_ps(node.charged_ps);
     for (const ir::Choice& choice : node.losing) {
@@ -145,15 +148,41 @@ class Lowering {
     }
     if (graph_.IsView(node)) return Status::Ok();  // no task: it reads, writes and computes nothing
     const std::vector<TensorMeta> inputs = Shards(node.inputs), outputs = Shards(node.outputs);
-    OFL_ASSIGN(int64_t scratch, node.op->ScratchBound(node.placement.kind(), inputs, outputs,
-                                                      node.attrs, options_.threads));
-    op->set_workspace(scratch);
+    OFL_ASSIGN(
+        const op::KernelBounds bounds,
+        node.op->Bounds(node.placement.kind(), inputs, outputs, node.attrs, options_.threads));
+    op->set_workspace(bounds.scratch);
+    op->set_state(bounds.state);
     int64_t bytes = 0;
     for (const TensorMeta& m : inputs) bytes += m.bytes();
     for (const TensorMeta& m : outputs) bytes += m.bytes();
     note->set_bytes(bytes);
     note->set_flops(node.op->Flops(inputs, outputs, node.attrs));
     return Status::Ok();
+  }
+
+  // They come before the variables, in the graph's order.
+  void WriteGenerators() {
+    for (const ir::Generator& generator : graph_.generators) {
+      proto::Resource* resource = plan_.mutable_semantics()->add_resources();
+      resource->set_kind(proto::Resource::GENERATOR);
+      resource->set_name(generator.name);
+      resource->set_mutated(true);
+      resource->set_draws(generator.draws);
+    }
+  }
+
+  // The attributes without the draw, which the op has beside.
+  static Attrs WriteDraw(const ir::Node& node, proto::OpDef* op) {
+    if (!node.op->Draws()) return node.attrs;
+    const std::optional<op::Draw> draw = op::Draw::Of(node.attrs);
+    OFL_CHECK(draw && draw->generator >= 0) << node.name;  // ir::Verify has seen it
+    op->set_generator(draw->generator + 1);
+    op->set_draw(draw->at.offset);
+    Attrs rest;
+    for (const auto& [name, value] : node.attrs)
+      if (name != op::kDraw) rest.Set(name, value);
+    return rest;
   }
 
   Status WriteBoxing(const ir::Node& node, proto::OpDef* op, proto::OpNote* note) {
@@ -285,7 +314,7 @@ class Lowering {
     proto::RankClass* out = plan_.mutable_semantics()->add_classes();
     for (int r : ranks) out->add_ranks(r);
     std::vector<Block> blocks;
-    std::vector<int> values, ops;
+    std::vector<int> values, ops, keepers;
     const proto::Semantics& s = plan_.semantics();
     for (int v : value_order_) {
       if (!lifetimes_.has_memory[v] || lifetimes_.alias_of[v] >= 0) continue;
@@ -304,6 +333,12 @@ class Lowering {
       const bool staging = node.kind == ir::NodeKind::kBoxing;
       blocks.push_back({bytes, staging ? 0 : lifetimes_.position[id],
                         staging ? lifetimes_.end : lifetimes_.position[id]});
+    }
+    for (int id : graph_.order) {
+      const int64_t bytes = s.ops(op_index_[id]).state();
+      if (bytes == 0 || !graph_.nodes[id].placement.Contains(rank)) continue;
+      keepers.push_back(op_index_[id]);
+      blocks.push_back({bytes, 0, lifetimes_.end});
     }
     // Sizes are bounded each, but a graph may hold thousands: what follows adds them up.
     int64_t total = 0;
@@ -325,6 +360,10 @@ class Lowering {
       out->add_scratch_offsets(block.offset);
       note->add_scratch_first(block.first);
       note->add_scratch_last(block.last);
+    }
+    for (size_t i = 0; i < keepers.size(); ++i) {
+      out->add_state_ops(keepers[i]);
+      out->add_state_offsets(blocks[values.size() + ops.size() + i].offset);
     }
     return Status::Ok();
   }

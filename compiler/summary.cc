@@ -1,5 +1,6 @@
 // The text of `oneflow-like-plan show`.
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
@@ -78,7 +79,16 @@ void ShowNames(const proto::Semantics& s, std::string& out) {
       out += "    " + entry.name() + "  " + TypeOf(s, *placements, entry.value()) + "\n";
   };
   show("inputs", s.inputs());
-  show("variables", s.resources());
+  std::vector<proto::Resource> variables;
+  bool any = false;
+  for (const proto::Resource& resource : s.resources()) {
+    if (resource.kind() == proto::Resource::VARIABLE) variables.push_back(resource);
+    if (resource.kind() != proto::Resource::GENERATOR) continue;
+    out += (any ? "" : "  generators\n") + ("    " + resource.name()) + "  " +
+           std::to_string(resource.draws()) + " draws a launch\n";
+    any = true;
+  }
+  show("variables", variables);
 }
 
 }  // namespace
@@ -112,7 +122,11 @@ std::string Summary(const proto::Plan& plan) {
   }
   out += ")\n";
   out += "  views         " + std::to_string(views) + " of these operators, which move nothing\n";
-  out += "  variables     " + std::to_string(s.resources_size()) + "\n";
+  const auto variable = [](const proto::Resource& resource) {
+    return resource.kind() == proto::Resource::VARIABLE;
+  };
+  out += "  variables     " +
+         std::to_string(std::count_if(s.resources().begin(), s.resources().end(), variable)) + "\n";
   out += "  flops         " + std::to_string(flops) + "\n";
   for (const auto& c : s.classes())
     out += "  memory        " + Bytes(c.arena_bytes()) + " on each of ranks " + Ranks(c.ranks()) +

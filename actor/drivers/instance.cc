@@ -38,7 +38,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status Open();
   void Close();
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
-                const LaunchDraws& draws);
+                std::span<const RandomState> generators);
   // Greets the peers once.
   Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
@@ -115,7 +115,8 @@ Status Instance::Impl::Open() {
       << "[plan] rank " << program_.rank << " has " << program_.remote_edges.size()
       << " remote edges, but no transport was given";
   OFL_ASSIGN(core_, Core::Create(program_));
-  OFL_ASSIGN(runner_, TaskRunner::Create(program_, *core_, options_.device, options_.variables));
+  OFL_ASSIGN(runner_, TaskRunner::Create(program_, *core_, options_.device, options_.variables,
+                                         options_.contents));
   for (const StreamDesc& stream : program_.streams)
     streams_.push_back(options_.device->NewStream(std::max(1, stream.threads)));
   if (streams_.empty()) streams_.push_back(options_.device->NewStream(1));
@@ -415,7 +416,8 @@ Status Instance::Impl::DeadlineError() const {
 // --- launches -----------------------------------------------------------------------------------
 
 Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
-                              std::span<const op::TensorView> outputs, const LaunchDraws& draws) {
+                              std::span<const op::TensorView> outputs,
+                              std::span<const RandomState> generators) {
   OFL_ENSURE(!launching_.exchange(true), Code::kFailedPrecondition)
       << "[launch] this graph is being launched by another thread";
   struct Leave {
@@ -425,7 +427,7 @@ Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
   if (!closed_by_.ok())
     return closed_by_.WithNote("an earlier launch failed; variables are undefined since launch " +
                                std::to_string(launches_));
-  OFL_TRY(runner_->Bind(inputs, outputs, draws));
+  OFL_TRY(runner_->Bind(inputs, outputs, generators));
   WatchPeers();
   Status status = Connect();
   if (status.ok()) {
@@ -514,8 +516,9 @@ Result<std::unique_ptr<Instance>> Instance::Create(Program program, InstanceOpti
 
 Instance::~Instance() { impl_->Close(); }
 Status Instance::Launch(std::span<const op::TensorView> inputs,
-                        std::span<const op::TensorView> outputs, const LaunchDraws& draws) {
-  return impl_->Launch(inputs, outputs, draws);
+                        std::span<const op::TensorView> outputs,
+                        std::span<const RandomState> generators) {
+  return impl_->Launch(inputs, outputs, generators);
 }
 Status Instance::Connect() { return impl_->Connect(); }
 bool Instance::closed() const { return impl_->closed(); }

@@ -19,6 +19,7 @@
 
 #include "device/device.h"
 #include "oneflow_like/core/program.h"
+#include "oneflow_like/core/random_state.h"
 #include "oneflow_like/op/kernel/kernel.h"
 #include "transport/transport.h"
 
@@ -26,16 +27,13 @@ namespace ofl::actor {
 
 inline constexpr int kTaskKinds = 8;
 
-// Where the random numbers of a launch start: added to seed and offset of the plan's operators.
-struct LaunchDraws {
-  uint64_t seed = 0;
-  int64_t offset = 0;
-};
-
 struct InstanceOptions {
   transport::Transport* transport = nullptr;  // must outlive the instance; null: no remote edges
   device::Device* device = nullptr;           // must outlive the instance
   std::map<std::string, device::BufferRef> variables;
+  // A number of a variable's contents, another whenever they may be others; 0: not known. Asked as
+  // a launch begins, for variables that kernels with memory of their own read. Null: never known.
+  std::function<uint64_t(const std::string& variable)> contents;
   // How long a launch may make no progress before it fails and says what it waits for. Whoever
   // creates an instance for a user gives OFL_OPERATION_TIMEOUT_S here.
   std::chrono::milliseconds deadline{300'000};
@@ -73,9 +71,10 @@ class Instance {
   Status Connect();
   // Runs one iteration. inputs[i] and outputs[i] are what tasks with binding i read and write: all
   // micro-batches one behind another. Arguments that do not fit are refused before anything runs.
-  // `draws` must be equal on all ranks; launches with equal ones draw the same random numbers.
+  // `generators`: where each generator of the program stands, before the draws that this launch
+  // takes from it; equal on all ranks. Launches with equal ones draw the same random numbers.
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
-                const LaunchDraws& draws = {});
+                std::span<const RandomState> generators = {});
   // Closes the instance from any thread; a launch under way ends with this cause.
   void Fail(Status cause);
 

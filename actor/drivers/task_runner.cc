@@ -25,8 +25,9 @@ bool Fits(const Shape& begin, const Shape& extent, const Shape& shard) {
 
 Result<std::unique_ptr<TaskRunner>> TaskRunner::Create(
     const Program& program, const Core& core, device::Device* device,
-    std::map<std::string, device::BufferRef> variables) {
-  std::unique_ptr<TaskRunner> runner(new TaskRunner(program, core, device));
+    std::map<std::string, device::BufferRef> variables,
+    std::function<uint64_t(const std::string&)> contents) {
+  std::unique_ptr<TaskRunner> runner(new TaskRunner(program, core, device, std::move(contents)));
   OFL_TRY(runner->ResolveMemory(std::move(variables)));
   std::vector<int> threads(program.tasks.size(), 1);
   for (const StreamDesc& stream : program.streams)
@@ -35,6 +36,7 @@ Result<std::unique_ptr<TaskRunner>> TaskRunner::Create(
     if (Status bad = runner->PrepareTask(task, threads[task.id]); !bad.ok())
       return bad.WithNote("in actor " + std::to_string(task.id) + " " + task.name + " of rank " +
                           std::to_string(program.rank));
+  runner->Watch();
   return runner;
 }
 
@@ -125,20 +127,46 @@ Status TaskRunner::PrepareTask(const TaskDesc& task, int threads) {
 }
 
 Status TaskRunner::PrepareKernel(const TaskDesc& task, int threads, Prepared& prepared) {
+  const auto block = [&](const char* what, int64_t offset, int64_t bytes,
+                         MutableBytes& out) -> Status {
+    if (bytes == 0) return Status::Ok();
+    OFL_ENSURE(bytes > 0 && offset >= 0 && offset <= program_.arena_bytes - bytes,
+               Code::kInvalidArgument)
+        << "[plan] " << what << " of " << task.name << " lies outside the arena: got " << bytes
+        << " bytes at " << offset << "; expected them within " << program_.arena_bytes;
+    out = {arena_->data() + offset, static_cast<size_t>(bytes)};
+    return Status::Ok();
+  };
+  OFL_TRY(block("workspace", task.workspace_offset, task.workspace_bytes, prepared.workspace));
+  OFL_TRY(block("state", task.state_offset, task.state_bytes, prepared.kept));
+  const auto generators = static_cast<int>(program_.generators.size());
+  OFL_ENSURE(task.generator < generators, Code::kInvalidArgument)
+      << "[plan] " << task.name << " draws from generator " << task.generator << " of "
+      << generators;
+  const op::KernelBounds reserved{task.workspace_bytes, task.state_bytes};
   OFL_ASSIGN(prepared.kernel, op::FindKernel(task.op, device_->kind(), prepared.inputs,
-                                             prepared.outputs, task.attrs, threads));
-  const int64_t needed = prepared.kernel.scratch_bytes;
-  if (needed == 0) return Status::Ok();
-  OFL_ENSURE(needed <= task.workspace_bytes && task.workspace_offset >= 0 &&
-                 task.workspace_offset + task.workspace_bytes <= program_.arena_bytes,
-             Code::kInvalidArgument)
-      << "[plan] workspace of " << task.name << " is too small: got " << task.workspace_bytes
-      << " bytes at " << task.workspace_offset << "; expected " << needed << " within the arena of "
-      << program_.arena_bytes << ". Compile the plan for this number of threads (" << threads
-      << ")";
-  prepared.workspace = {arena_->data() + task.workspace_offset,
-                        static_cast<size_t>(task.workspace_bytes)};
+                                             prepared.outputs, task.attrs, threads, &reserved));
   return Status::Ok();
+}
+
+void TaskRunner::Watch() {
+  watched_of_.assign(program_.registers.size(), -1);
+  for (const TaskDesc& task : program_.tasks) {
+    if (tasks_[task.id].kept.empty()) continue;
+    for (int input : task.inputs) {
+      const RegisterDesc& reg = program_.registers[root_[input]];
+      if (program_.tasks[reg.producer].kind != TaskKind::kVariable) continue;
+      if (watched_of_[reg.id] < 0) {
+        watched_of_[reg.id] = static_cast<int>(watched_.size());
+        watched_.push_back({reg.variable});
+      }
+    }
+  }
+  for (const TaskDesc& task : program_.tasks)
+    for (int input : task.mutates) {
+      const int watched = watched_of_[root_[task.inputs[input]]];
+      if (watched >= 0) tasks_[task.id].changes.push_back(watched);
+    }
 }
 
 Status TaskRunner::PrepareBoxes(const TaskDesc& task, Prepared& prepared) {
@@ -187,14 +215,26 @@ Status TaskRunner::CheckBinding(const TaskDesc& task, std::span<const op::Tensor
 }
 
 Status TaskRunner::Bind(std::span<const op::TensorView> inputs,
-                        std::span<const op::TensorView> outputs, const LaunchDraws& draws) {
+                        std::span<const op::TensorView> outputs,
+                        std::span<const RandomState> generators) {
+  OFL_ENSURE(generators.size() == program_.generators.size(), Code::kInvalidArgument)
+      << "[launch] the plan draws from " << program_.generators.size()
+      << " generators of random numbers: got states of " << generators.size()
+      << "; expected one for each";
   for (const TaskDesc& task : program_.tasks) {
     if (task.kind == TaskKind::kInput) OFL_TRY(CheckBinding(task, inputs, task.outputs[0]));
     if (task.kind == TaskKind::kOutput) OFL_TRY(CheckBinding(task, outputs, task.inputs[0]));
   }
   inputs_ = inputs;
   outputs_ = outputs;
-  draws_ = draws;
+  generators_.assign(generators.begin(), generators.end());
+  ++launches_;
+  for (Watched& watched : watched_) {
+    const uint64_t contents = contents_ ? contents_(watched.variable) : 0;
+    if (contents != 0 && contents == watched.contents) continue;
+    watched.contents = contents;
+    watched.version = ++last_version_;
+  }
   return Status::Ok();
 }
 
@@ -259,11 +299,26 @@ Status TaskRunner::RunKernel(const TaskDesc& task, int64_t piece, Prepared& p,
   context.logical_outputs = task.logical_outputs;
   context.input_offsets = task.input_offsets;
   context.output_offsets = task.output_offsets;
-  context.seed = draws_.seed;
-  context.draw = draws_.offset;
+  if (task.generator >= 0) context.random = generators_[task.generator].After(task.draw);
   context.piece = piece;
   context.pieces = task.firings;
-  return p.kernel.Run(context);
+  context.kept = p.kept;
+  for (size_t i = 0; i < p.inputs.size() && !p.kept.empty(); ++i)
+    p.inputs[i].version = VersionOf(task, static_cast<int>(i), piece);
+  const Status status = p.kernel.Run(context);
+  // Readers come before or after, by the plan's order: the core sees to that.
+  for (int watched : p.changes) watched_[watched].version = ++last_version_;
+  return status;
+}
+
+// Of a variable as it is now, of any other value by launch and piece.
+uint64_t TaskRunner::VersionOf(const TaskDesc& task, int input, int64_t piece) const {
+  const int reg = task.inputs[input];
+  const int watched = watched_of_[root_[reg]];
+  if (watched >= 0) return watched_[watched].version;
+  const TaskDesc& producer = program_.tasks[program_.registers[reg].producer];
+  const bool once = producer.kind == TaskKind::kAccumulate || producer.firings == 1;
+  return launches_ << 16 | static_cast<uint64_t>(once ? 0 : piece);  // at most 4096 pieces
 }
 
 Status TaskRunner::RunBoxes(Prepared& p, device::Stream* stream) {

@@ -6,6 +6,8 @@
 // boxes do not fit (kInvalidArgument) or that needs a kernel this build lacks (kUnimplemented).
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -24,12 +26,13 @@ class TaskRunner {
   // `program` and `core` must outlive the runner; the buffers of variables are kept alive.
   static Result<std::unique_ptr<TaskRunner>> Create(
       const Program& program, const Core& core, device::Device* device,
-      std::map<std::string, device::BufferRef> variables);
+      std::map<std::string, device::BufferRef> variables,
+      std::function<uint64_t(const std::string&)> contents = nullptr);
 
   // The arguments of the next launch; they must stay until it has ended. kInvalidArgument names
   // the argument that does not fit.
   Status Bind(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
-              const LaunchDraws& draws);
+              std::span<const RandomState> generators);
   Status Run(int task, int64_t piece, device::Stream* stream);
   // An instance of a register; null when it has no bytes.
   std::byte* Data(int reg, int slot) const { return pointers_[root_[reg]][slot]; }
@@ -46,17 +49,23 @@ class TaskRunner {
     std::vector<int64_t> offsets;  // of inputs that are views, in bytes; empty where none is one
     op::Kernel kernel;
     MutableBytes workspace;
+    MutableBytes kept;         // by the kernel, from firing to firing
+    std::vector<int> changes;  // watched variables that it mutates
     std::vector<Assembly> assemblies;
   };
 
-  TaskRunner(const Program& program, const Core& core, device::Device* device)
-      : program_(program), core_(core), device_(device) {}
+  TaskRunner(const Program& program, const Core& core, device::Device* device,
+             std::function<uint64_t(const std::string&)> contents)
+      : program_(program), core_(core), device_(device), contents_(std::move(contents)) {}
   Status ResolveMemory(std::map<std::string, device::BufferRef> variables);
   Status ResolveRegister(const RegisterDesc& reg,
                          const std::map<std::string, device::BufferRef>& variables);
   Status PrepareTask(const TaskDesc& task, int threads);
   Status PrepareKernel(const TaskDesc& task, int threads, Prepared& prepared);
   Status PrepareBoxes(const TaskDesc& task, Prepared& prepared);
+  // Finds the variables whose contents kernels with memory of their own ask for.
+  void Watch();
+  uint64_t VersionOf(const TaskDesc& task, int input, int64_t piece) const;
   Status CheckBinding(const TaskDesc& task, std::span<const op::TensorView> given, int reg) const;
 
   void RunInput(const TaskDesc& task, int64_t piece, Prepared& p, device::Stream* stream);
@@ -74,7 +83,18 @@ class TaskRunner {
   std::vector<std::vector<std::byte*>> pointers_;  // of roots, by instance
   std::vector<Prepared> tasks_;
   std::span<const op::TensorView> inputs_, outputs_;  // of the current launch
-  LaunchDraws draws_;                                 // likewise
+  std::vector<RandomState> generators_;               // likewise
+  // Versions of what kernels with memory of their own read (op::TensorView::version).
+  struct Watched {
+    std::string variable;
+    uint64_t contents = 0;  // as last asked for
+    uint64_t version = 0;   // of ours: other contents and each mutation give a new one
+  };
+  const std::function<uint64_t(const std::string&)> contents_;
+  std::vector<int> watched_of_;  // by register; -1: not watched
+  std::vector<Watched> watched_;
+  std::atomic<uint64_t> last_version_{0};
+  uint64_t launches_ = 0;
 };
 
 }  // namespace ofl::actor

@@ -16,6 +16,7 @@ Result<Program> Expansion::Run() {
   program_.plan_hash = plan_.hash();
   program_.plan_id = PlanId();
   program_.arena_bytes = class_->arena_bytes();
+  OFL_TRY(ExpandGenerators());
   OFL_TRY(DecodeValues());
   for (int i = 0; i < s_.ops_size(); ++i) {
     if (Status bad = ExpandOp(i); !bad.ok()) return bad.WithNote("in op " + s_.ops(i).name());
@@ -40,13 +41,16 @@ Status Expansion::FindClass() {
     if (std::find(c.ranks().begin(), c.ranks().end(), rank_) != c.ranks().end()) class_ = &c;
   OFL_ENSURE(class_ != nullptr, Code::kDataLoss) << "rank " << rank_ << " is in no class";
   OFL_ENSURE(class_->values_size() == class_->offsets_size() &&
-                 class_->scratch_ops_size() == class_->scratch_offsets_size(),
+                 class_->scratch_ops_size() == class_->scratch_offsets_size() &&
+                 class_->state_ops_size() == class_->state_offsets_size(),
              Code::kDataLoss)
       << "the memory map of rank " << rank_ << " has lists of different lengths";
   for (int i = 0; i < class_->values_size(); ++i)
     value_offset_[class_->values(i)] = class_->offsets(i);
   for (int i = 0; i < class_->scratch_ops_size(); ++i)
     scratch_offset_[class_->scratch_ops(i)] = class_->scratch_offsets(i);
+  for (int i = 0; i < class_->state_ops_size(); ++i)
+    state_offset_[class_->state_ops(i)] = class_->state_offsets(i);
   return Status::Ok();
 }
 
@@ -175,12 +179,47 @@ Status Expansion::ExpandCompute(int i, const proto::OpDef& op) {
   for (int v : op.outputs()) Describe(v, task.logical_outputs, task.output_offsets, local_out);
   task.attrs = def->local_attrs ? def->local_attrs(attrs, local_in, local_out) : attrs;
   OFL_TRY(ReadViews(op, *def, task));
+  OFL_TRY(GiveResources(i, op, *def, task));
+  Schedule(id, op.segment());
+  return Status::Ok();
+}
+
+Status Expansion::GiveResources(int i, const proto::OpDef& op, const op::OpDef& def,
+                                TaskDesc& task) const {
   if (op.workspace() > 0) {
     OFL_ENSURE(scratch_offset_.count(i), Code::kDataLoss) << "no memory for its workspace";
     task.workspace_bytes = op.workspace();
     task.workspace_offset = scratch_offset_.at(i);
   }
-  Schedule(id, op.segment());
+  if (op.state() > 0) {
+    OFL_ENSURE(state_offset_.count(i), Code::kDataLoss) << "no memory for its state";
+    task.state_bytes = op.state();
+    task.state_offset = state_offset_.at(i);
+  }
+  OFL_ENSURE(def.Draws() == (op.generator() != 0), Code::kDataLoss)
+      << "[" << op.type() << "] it draws from resource " << op.generator() - 1 << "; expected "
+      << (def.Draws() ? "a generator" : "none");
+  if (!def.Draws()) return Status::Ok();
+  const int generator = op.generator() - 1;
+  OFL_ENSURE(generator >= 0 && generator < static_cast<int>(program_.generators.size()) &&
+                 op.draw() >= 0 && op.draw() < program_.generators[generator].draws,
+             Code::kDataLoss)
+      << "[" << op.type() << "] it takes draw " << op.draw() << " of resource " << generator
+      << "; expected one of those that a launch takes from one of " << program_.generators.size()
+      << " generators";
+  task.generator = generator;
+  task.draw = op.draw();
+  return Status::Ok();
+}
+
+Status Expansion::ExpandGenerators() {
+  for (const proto::Resource& resource : s_.resources()) {
+    if (resource.kind() != proto::Resource::GENERATOR) continue;
+    OFL_ENSURE(resource.draws() >= 0 && resource.draws() <= op::kMaxDraws, Code::kDataLoss)
+        << "generator " << resource.name() << " is drawn from " << resource.draws()
+        << " times in a launch; expected 0 to " << op::kMaxDraws;
+    program_.generators.push_back({resource.name(), resource.draws()});
+  }
   return Status::Ok();
 }
 
@@ -259,6 +298,8 @@ Status Expansion::ExpandEnd(int i, const proto::OpDef& op, TaskKind kind) {
   if (kind == TaskKind::kVariable) {
     OFL_ENSURE(op.resource() >= 0 && op.resource() < s_.resources_size(), Code::kDataLoss)
         << "resource " << op.resource() << " does not exist";
+    OFL_ENSURE(s_.resources(op.resource()).kind() == proto::Resource::VARIABLE, Code::kDataLoss)
+        << "resource " << op.resource() << " is no variable";
     program_.registers[program_.tasks[id].outputs[0]].variable = s_.resources(op.resource()).name();
   }
   Schedule(id, op.segment());

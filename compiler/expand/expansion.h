@@ -11,6 +11,7 @@
 #include "compiler/plan_codec.h"
 #include "compiler/views.h"
 #include "oneflow_like/core/program.h"
+#include "oneflow_like/op/def/op_def.h"
 
 namespace ofl::compiler {
 
@@ -60,6 +61,10 @@ class Expansion {
         << "it reads value " << value << ", a view, which only operators take";
     return Status::Ok();
   }
+  // Workspace, kept memory and generator of a task.
+  Status GiveResources(int i, const proto::OpDef& op, const op::OpDef& def, TaskDesc& task) const;
+  // The generators come first among the resources.
+  Status ExpandGenerators();
   void Describe(int v, std::vector<TensorMeta>& logical, std::vector<Shape>& offsets,
                 std::vector<Shape>& local);
   // Inputs, outputs, variables and accumulators: one task, at most one register each side.
@@ -114,7 +119,7 @@ class Expansion {
   Program program_;
   PlacementTable placements_;
   const proto::RankClass* class_ = nullptr;
-  std::map<int, int64_t> value_offset_, scratch_offset_;
+  std::map<int, int64_t> value_offset_, scratch_offset_, state_offset_;
   std::vector<TensorMeta> metas_;
   std::vector<sbp::Layout> layouts_;
   std::vector<int> register_of_;

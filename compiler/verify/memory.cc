@@ -28,6 +28,8 @@ class Walk {
       if (Permanent(reg))
         for (int k = 0; k < std::min(Pieces(reg), reg.instances); ++k) OFL_TRY(Begin(reg, k));
     }
+    for (const TaskDesc& task : p_.tasks)
+      OFL_TRY(Claim(task.state_offset, task.state_bytes, "the state of " + task.name));
     for (const StreamDesc& stream : p_.streams)
       for (const Firing& firing : stream.order) OFL_TRY(Fire(firing));
     return Status::Ok();
@@ -57,13 +59,15 @@ class Walk {
           << "register " << reg.id << " of " << Producer(reg).name << " takes bytes [" << reg.offset
           << ", " << end << ") of an arena of " << p_.arena_bytes;
     }
+    const auto within = [this](int64_t offset, int64_t bytes) {
+      return bytes == 0 || (offset >= 0 && offset + bytes <= p_.arena_bytes);
+    };
     for (const TaskDesc& task : p_.tasks) {
       OFL_TRY(CheckInputViews(p_, task));
-      OFL_ENSURE(task.workspace_bytes == 0 ||
-                     (task.workspace_offset >= 0 &&
-                      task.workspace_offset + task.workspace_bytes <= p_.arena_bytes),
+      OFL_ENSURE(within(task.workspace_offset, task.workspace_bytes) &&
+                     within(task.state_offset, task.state_bytes),
                  Code::kDataLoss)
-          << "the workspace of " << task.name << " lies outside the arena";
+          << "the workspace or the state of " << task.name << " lies outside the arena";
     }
     return Status::Ok();
   }

@@ -33,7 +33,7 @@ Status CheckClasses(const proto::Semantics& s) {
     for (int rank : c.ranks())
       OFL_ENSURE(rank >= 0 && rank < s.world_size() && seen.insert(rank).second, Code::kDataLoss)
           << "rank " << rank << " is in no world or in two classes";
-    for (const auto* offsets : {&c.offsets(), &c.scratch_offsets()})
+    for (const auto* offsets : {&c.offsets(), &c.scratch_offsets(), &c.state_offsets()})
       for (int64_t offset : *offsets)
         OFL_ENSURE(offset >= 0 && offset <= c.arena_bytes() && offset % kMemoryAlignment == 0,
                    Code::kDataLoss)
@@ -65,8 +65,12 @@ Status CheckOp(const proto::Semantics& s, int i, std::vector<int>& producer,
         << "it goes on before position " << position;
   OFL_ENSURE(op.finish_before() >= op.continue_before(), Code::kDataLoss)
       << "its last step is finished before the others";
-  OFL_ENSURE(op.workspace() >= 0 && op.workspace() <= kMaxArena, Code::kDataLoss)
-      << "a workspace of " << op.workspace() << " bytes";
+  for (int64_t bytes : {op.workspace(), op.state()})
+    OFL_ENSURE(bytes >= 0 && bytes <= kMaxArena, Code::kDataLoss)
+        << "a workspace or state of " << bytes << " bytes";
+  OFL_ENSURE(op.kind() == proto::OpDef::COMPUTE || (op.generator() == 0 && op.state() == 0),
+             Code::kDataLoss)
+      << "it draws random numbers or keeps memory, and is no operator";
   for (int v : op.inputs())
     OFL_ENSURE(v >= 0 && v < s.values_size() && producer[v] >= 0, Code::kDataLoss)
         << "it reads value " << v << ", which is not produced before";
@@ -101,8 +105,28 @@ Status CheckArguments(const proto::Semantics& s, proto::OpDef::Kind kind,
   return Status::Ok();
 }
 
-// Each resource is one variable of a name of its own; nothing else outlives a launch or is updated.
+// They come first among the resources, each with a name of its own, and every launch moves them on.
+Status CheckGenerators(const proto::Semantics& s, int* count) {
+  std::set<std::string> names;
+  *count = 0;
+  for (int i = 0; i < s.resources_size(); ++i) {
+    const proto::Resource& resource = s.resources(i);
+    if (resource.kind() != proto::Resource::GENERATOR) continue;
+    OFL_ENSURE(i == *count && i < op::kMaxGenerators && resource.mutated() &&
+                   names.insert(resource.name()).second,
+               Code::kDataLoss)
+        << "resource " << i << " is no sound generator: got " << resource.name()
+        << "; expected a name of its own, before all variables, marked as mutated";
+    ++*count;
+  }
+  return Status::Ok();
+}
+
+// Each other resource is one variable of a name of its own; nothing else outlives a launch or is
+// updated.
 Status CheckResources(const proto::Semantics& s, const std::vector<int>& producer) {
+  int generators = 0;
+  OFL_TRY(CheckGenerators(s, &generators));
   std::set<std::string> names;
   std::vector<int> resource_of(s.values_size(), -1);
   for (const proto::OpDef& op : s.ops()) {
@@ -110,14 +134,16 @@ Status CheckResources(const proto::Semantics& s, const std::vector<int>& produce
     OFL_ENSURE(op.resource() >= 0 && op.resource() < s.resources_size(), Code::kDataLoss)
         << op.name() << " is resource " << op.resource() << ", which does not exist";
     const proto::Resource& resource = s.resources(op.resource());
-    OFL_ENSURE(op.outputs_size() == 1 && op.outputs(0) == resource.value(), Code::kDataLoss)
+    OFL_ENSURE(resource.kind() == proto::Resource::VARIABLE && op.outputs_size() == 1 &&
+                   op.outputs(0) == resource.value(),
+               Code::kDataLoss)
         << op.name() << " and resource " << resource.name() << " are different values";
     OFL_ENSURE(names.insert(resource.name()).second, Code::kDataLoss)
         << "two variables are resource " << resource.name();
     resource_of[op.outputs(0)] = op.resource();
   }
-  OFL_ENSURE(static_cast<int>(names.size()) == s.resources_size(), Code::kDataLoss)
-      << names.size() << " of " << s.resources_size() << " resources have a variable";
+  OFL_ENSURE(static_cast<int>(names.size()) + generators == s.resources_size(), Code::kDataLoss)
+      << names.size() << " of " << s.resources_size() - generators << " resources have a variable";
   for (const proto::OpDef& op : s.ops()) {
     if (op.kind() != proto::OpDef::COMPUTE) continue;
     OFL_ASSIGN(const op::OpDef* def, op::OpRegistry::Get().Require(op.type()));
@@ -260,6 +286,8 @@ Status CheckTypes(const proto::Semantics& s, const proto::OpDef& op,
       << "[" << op.type() << "] the plan means another version of the operator: got version "
       << op.version() << "; expected " << def->version << "; compile the program again";
   OFL_ASSIGN(Attrs given, ReadAttrs(op));
+  OFL_ENSURE(!given.Has(op::kDraw), Code::kDataLoss)
+      << "[" << op.type() << "] its draw stands among the attributes; expected it beside them";
   OFL_ASSIGN(Attrs attrs, def->CompleteAttrs(given));
   std::vector<TensorMeta> inputs, outputs;
   sbp::NdSignature have;

@@ -90,6 +90,10 @@ struct TaskDesc {
   std::vector<AssemblePiece> pieces;  // of kPack (one) and kAssemble
   int64_t workspace_offset = -1;
   int64_t workspace_bytes = 0;
+  int64_t state_offset = -1;  // memory that the kernel keeps from firing to firing
+  int64_t state_bytes = 0;
+  int generator = -1;   // of kKernel: what it draws from, of the program's
+  int64_t draw = 0;     // its place among the draws that a launch takes from it
   int binding = -1;     // of kInput, kOutput: position in the launch's arguments
   int firings = 1;      // in one iteration
   int logical_op = -1;  // index of the plan's operator that caused it
@@ -115,6 +119,11 @@ struct ControlEdge {
   int tokens = 0;  // firings `after` may run ahead
 };
 
+struct GeneratorDesc {
+  std::string name;
+  int64_t draws = 0;  // of one launch
+};
+
 struct Program {
   int rank = 0;
   int world_size = 1;
@@ -127,6 +136,7 @@ struct Program {
   std::vector<RemoteEdge> remote_edges;
   std::vector<StreamDesc> streams;
   std::vector<ControlEdge> control_edges;
+  std::vector<GeneratorDesc> generators;  // a launch says where each of them stands
 };
 
 // kDataLoss unless every view of the task is of one of its inputs, ascending, of the register's

@@ -74,10 +74,24 @@ int Graph::Root(int value) const {
 
 namespace {
 
+// An operator that draws has a place among the draws of a generator of the graph.
+Status VerifyDraw(const Graph& graph, const Node& node) {
+  if (!node.op->Draws()) return Status::Ok();
+  const std::optional<op::Draw> draw = op::Draw::Of(node.attrs);
+  const auto count = static_cast<int>(graph.generators.size());
+  OFL_ENSURE(draw && draw->generator >= 0 && draw->generator < count && draw->at.seed == 0 &&
+                 draw->at.offset >= 0 && draw->at.offset < graph.generators[draw->generator].draws,
+             Code::kInternal)
+      << node.name << " has no draw of the graph's " << count << " generators: got "
+      << node.attrs.ToString() << "; expected " << op::kDraw << "=[0, place, generator]";
+  return Status::Ok();
+}
+
 Status VerifyOp(const Graph& graph, const Node& node) {
   std::vector<TensorMeta> inputs;
   for (int v : node.inputs) inputs.push_back(graph.values[v].meta);
   OFL_ENSURE(node.op != nullptr, Code::kInternal) << node.name << " has no operator";
+  OFL_TRY(VerifyDraw(graph, node));
   OFL_ASSIGN(auto outputs, node.op->Infer(inputs, node.attrs));
   OFL_ENSURE(outputs.size() == node.outputs.size(), Code::kInternal)
       << node.name << " has " << node.outputs.size() << " outputs, its operator infers "

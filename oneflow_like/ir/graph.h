@@ -85,6 +85,14 @@ struct Value {
   sbp::Layout layout() const { return {placement, *nd_sbp}; }
 };
 
+// A source of random numbers that outlives launches: which one it is, a launch says.
+struct Generator {
+  std::string name;
+  // That a launch takes from it: those of nodes that were dropped since count, as in eager mode.
+  int64_t draws = 0;
+};
+inline constexpr std::string_view kDefaultGenerator = "default";
+
 struct Graph {
   std::string name;
   int world_size = 1;
@@ -92,6 +100,7 @@ struct Graph {
   std::vector<Node> nodes;
   std::vector<Value> values;
   std::vector<int> order;  // node ids as they run
+  std::vector<Generator> generators;
   // Tells this graph's handles from those of another, even of one that lay at the same address.
   uint64_t serial = NextSerial();
 

@@ -72,6 +72,14 @@ Status Parser::ReadHeader(LineReader& in) {
   OFL_ASSIGN(max_nodes_, in.Int("the number of node ids", 0, kMaxIds));
   OFL_TRY(in.Expect("values"));
   OFL_ASSIGN(max_values_, in.Int("the number of value ids", 0, kMaxIds));
+  bool more = in.Accept("draws");
+  while (more) {
+    Generator generator;
+    OFL_ASSIGN(generator.name, in.String("a generator's name"));
+    OFL_ASSIGN(generator.draws, in.Int("draws of a launch", 0, op::kMaxDraws));
+    graph_.generators.push_back(std::move(generator));
+    more = in.Accept(",");
+  }
   return in.ExpectEnd();
 }
 

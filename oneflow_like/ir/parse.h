@@ -4,6 +4,8 @@
 //   %0: float32[4,3]{S(0)} grad = variable_0() 'w' @placement(cpu, ranks=[0, 1]) forward
 //   %1: float32[4,3]{S(0)} = relu_1(%0) as (S(0))->(S(0)) @placement(...) forward at 'a.py':3 'fc'
 //
+// The first line ends in "draws 'name' n, ..." where the graph draws random numbers: its
+// generators, and how many numbers a launch takes from each.
 // One line a node, in execution order. A value is "%id: type", with its layout in braces once it
 // has one, "pinned" when the program has read that layout, "grad" when it requires a gradient, and
 // "view" when it lies in its operand's memory.

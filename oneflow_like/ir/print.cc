@@ -85,8 +85,12 @@ std::string Print(const Graph& graph) {
   for (int id : graph.order) listed[id] = true;
   std::ostringstream out;
   out << "graph " << Quoted(graph.name) << " world " << graph.world_size << " micro_batches "
-      << graph.micro_batches << " nodes " << graph.nodes.size() << " values " << graph.values.size()
-      << "\n";
+      << graph.micro_batches << " nodes " << graph.nodes.size() << " values "
+      << graph.values.size();
+  for (size_t i = 0; i < graph.generators.size(); ++i)
+    out << (i > 0 ? ", " : " draws ") << Quoted(graph.generators[i].name) << " "
+        << graph.generators[i].draws;
+  out << "\n";
   for (int id : graph.order) PrintNode(graph, graph.nodes[id], listed, out);
   return out.str();
 }

@@ -11,7 +11,6 @@
 #include "compiler/plan_codec.h"
 #include "oneflow_like/base/check.h"
 #include "oneflow_like/op/def/op_def.h"
-#include "oneflow_like/runtime/plan_runner.h"
 #include "oneflow_like/runtime/plan_starts.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
@@ -161,7 +160,8 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
   OFL_ASSIGN(plan_, compiler::Compile(tracer_->graph(), std::move(training), options));
   OFL_TRY(DecodeArguments());
   for (const auto& resource : plan_.semantics().resources())
-    if (resource.mutated()) mutated_.push_back(tracer_->variables().at(resource.name()));
+    if (resource.kind() == proto::Resource::VARIABLE && resource.mutated())
+      mutated_.push_back(tracer_->variables().at(resource.name()));
   for (const UpdateSpec& spec : updates)  // without a gradient there is no step to count
     if (spec.clock != nullptr && Updates(spec.param) &&
         std::find(moving_.begin(), moving_.end(), spec.clock) == moving_.end())
@@ -174,7 +174,11 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
                          : &steps_[std::stoul(number.name.substr(std::strlen("step.")))];
     fed_.push_back({number.binding, {const_cast<void*>(at), number.meta}});
   }
-  OFL_ASSIGN(draws_, DrawsOf(plan_));
+  for (const auto& resource : plan_.semantics().resources()) {
+    if (resource.kind() != proto::Resource::GENERATOR) continue;
+    draws_ += resource.draws();
+    generators_.emplace_back();
+  }
   compiled_ = true;
   return Status::Ok();
 }
@@ -251,6 +255,9 @@ Status GraphSession::Start() {
     options.variables[name] =
         device::WrapExternal(tensor->data(), tensor->local_meta().bytes(), tensor->storage());
   }
+  options.contents = [this](const std::string& name) {
+    return tracer_->variables().at(name)->contents();
+  };
   OFL_ASSIGN(instance_, actor::Instance::Create(std::move(program), std::move(options)));
   return instance_->Connect();
 }
@@ -306,11 +313,16 @@ Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
   return tensor::EmptyGlobal(output.meta, output.layout);
 }
 
-actor::LaunchDraws GraphSession::TakeDraws() {
-  if (draws_ == 0) return {};
-  const tensor::RandomState first =
-      tensor::Context::Get().Draw(!tracer_->local(), draws_, plan_.graph_name());
-  return {first.seed, first.offset};
+void GraphSession::TakeDraws() {
+  size_t next = 0;
+  for (const proto::Resource& resource : plan_.semantics().resources()) {
+    if (resource.kind() != proto::Resource::GENERATOR) continue;
+    tensor::Generator* generator = tracer_->generators()[next];
+    generators_[next++] =
+        generator != nullptr
+            ? generator->Take(resource.draws())
+            : tensor::Context::Get().Draw(!tracer_->local(), resource.draws(), plan_.graph_name());
+  }
 }
 
 Status GraphSession::Ready(std::span<const tensor::TensorRef> inputs) {
@@ -385,14 +397,14 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   OFL_TRY(Bind(inputs, outputs));
   const transport::Counters before = transport_->counters();
   const auto begin = std::chrono::steady_clock::now();
-  const actor::LaunchDraws draws = TakeDraws();
+  TakeDraws();
   int64_t compared = 0;  // messages that are no plan's, and no detour of its data
   if (draw_check_ != nullptr) {
     compared = -draw_check_->messages();
     draw_check_->Begin(tensor::Context::Get().draws().summary());
     compared += draw_check_->messages();
   }
-  Status launched = instance_->Launch(input_views_, output_views_, draws);
+  Status launched = instance_->Launch(input_views_, output_views_, generators_);
   if (instance_->closed()) failure_ = launched;
   if (launched.ok() && draw_check_ != nullptr)
     launched = failure_ = draw_check_->Finish(tensor::Context::Get().hooks().interrupted);

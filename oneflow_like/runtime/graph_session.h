@@ -48,8 +48,8 @@ class GraphSession {
   // Ends tracing. `dump_dir`: where the graph after each pass is written; empty: nowhere.
   Status Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir);
   const proto::Plan& plan() const { return plan_; }
-  // Random numbers that a launch takes from the job's generator, or on local tensors from this
-  // rank's: one for each random operator, whatever its size, layout and micro-batches.
+  // Random numbers that a launch takes from generators, as eager calls would: one for each random
+  // operator that build() called, whatever its size, layout and micro-batches, used or not.
   int64_t draws() const { return draws_; }
 
   // Whether these are arguments as at tracing: number, shapes, dtypes, layouts.
@@ -78,8 +78,8 @@ class GraphSession {
   // Starts at the first launch; refuses what cannot run.
   Status Ready(std::span<const tensor::TensorRef> inputs);
   Status Bind(std::span<const tensor::TensorRef> inputs, std::vector<tensor::TensorRef>& outputs);
-  // The next draws of the generator that this graph uses.
-  actor::LaunchDraws TakeDraws();
+  // Takes a launch's draws from the generators.
+  void TakeDraws();
   Result<tensor::TensorRef> NewOutput(int index) const;
 
   // A launch argument or result as the plan describes it, decoded once.
@@ -112,6 +112,7 @@ class GraphSession {
   // Of the launch under way; kept, so that launches allocate little.
   std::vector<op::TensorView> input_views_, output_views_;
   std::vector<tensor::TensorRef> dense_;
+  std::vector<RandomState> generators_;
   std::atomic<bool> busy_{false};
   std::chrono::steady_clock::duration plan_time_{};
   Status failure_;

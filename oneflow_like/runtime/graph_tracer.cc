@@ -1,5 +1,6 @@
 #include "oneflow_like/runtime/graph_tracer.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "oneflow_like/tensor/context.h"
@@ -82,6 +83,24 @@ int GraphTracer::NumberInput(const std::string& name, const TensorMeta& meta,
   node.attrs.Set("whole", true);
   numbers_.push_back({name, node.binding, value, meta, placement});
   return value;
+}
+
+Result<op::Draw> GraphTracer::NextDraw(tensor::Generator* generator) {
+  const auto at = std::find(generators_.begin(), generators_.end(), generator);
+  const auto index = static_cast<int>(at - generators_.begin());
+  OFL_ENSURE(index < op::kMaxGenerators, Code::kUnimplemented)
+      << "[nn.Graph] graph " << graph_.name << " draws from too many generators: got more than "
+      << op::kMaxGenerators << "; expected fewer";
+  if (at == generators_.end()) {
+    generators_.push_back(generator);
+    graph_.generators.push_back({generator == nullptr ? std::string(ir::kDefaultGenerator)
+                                                      : "generator_" + std::to_string(index),
+                                 0});
+  }
+  int64_t& draws = graph_.generators[index].draws;
+  OFL_ENSURE(draws < op::kMaxDraws, Code::kUnimplemented)
+      << "[nn.Graph] graph " << graph_.name << " has too many random operators";
+  return op::Draw{{0, draws++}, index};
 }
 
 bool GraphTracer::GradientsAsTraced() const {

@@ -45,7 +45,7 @@ class GraphTracer final : public tensor::Tracer {
   op::Value ToLayout(const op::Value& x, const sbp::Layout& layout) override;
   Status Backward(const op::Value& loss) override;
   void SetScope(tensor::SourceScope scope) override;
-  int64_t NextDraw() override { return next_draw_++; }
+  Result<op::Draw> NextDraw(tensor::Generator* generator) override;
   op::Value Lift(const op::Value& eager) override;
   op::Value Detach(const op::Value& x) override;
   bool RequiresGrad(const op::Value& x) override;
@@ -70,6 +70,8 @@ class GraphTracer final : public tensor::Tracer {
   ir::Graph& graph() { return graph_; }
   const std::map<std::string, tensor::TensorRef>& variables() const { return variables_; }
   const std::vector<Number>& numbers() const { return numbers_; }
+  // Those that the graph draws from, in its order; null: the default one of its tensors.
+  const std::vector<tensor::Generator*>& generators() const { return generators_; }
   // Whether every variable requires a gradient exactly when it did as it was met.
   bool GradientsAsTraced() const;
 
@@ -114,7 +116,7 @@ class GraphTracer final : public tensor::Tracer {
   bool local_ = false;
   bool global_ = false;
   int loss_ = -1;
-  int64_t next_draw_ = 0;
+  std::vector<tensor::Generator*> generators_;  // as the graph's; null: the default one
   int num_inputs_ = 0;
   int num_outputs_ = 0;
   std::vector<bool> local_outputs_;

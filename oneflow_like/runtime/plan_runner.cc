@@ -18,8 +18,6 @@
 namespace ofl::runtime {
 namespace {
 
-constexpr int64_t kMaxDraws = int64_t{1} << 32;  // of one launch
-
 // One rank's part of a tensor of the plan, with the logical tensor it belongs to.
 struct Shard {
   TensorMeta logical;
@@ -100,6 +98,7 @@ class Runner {
   Status LoadAll() {
     const proto::Semantics& s = plan_.semantics();
     for (const auto& resource : s.resources()) {
+      if (resource.kind() != proto::Resource::VARIABLE) continue;
       OFL_ASSIGN(TensorMeta meta, compiler::ReadMeta(s.values(resource.value())));
       OFL_ASSIGN(Shard shard, NewShard(resource.value(), meta));
       OFL_ASSIGN(const std::string path, PathOf(files_.variables_dir, resource.name()));
@@ -134,14 +133,22 @@ class Runner {
     options.deadline = context_.operation_timeout();
     for (const auto& [name, shard] : variables_)
       if (shard.member) options.variables[name] = shard.buffer;
+    options.contents = [](const std::string&) { return 1; };  // nobody else changes them
     OFL_ASSIGN(Program program, compiler::Expand(plan_, context_.rank()));
     OFL_ASSIGN(auto instance, actor::Instance::Create(std::move(program), std::move(options)));
     std::vector<op::TensorView> inputs, outputs;
     for (const Shard& shard : inputs_) inputs.push_back(View(shard));
     for (const Shard& shard : outputs_) outputs.push_back(View(shard));
-    OFL_ASSIGN(const int64_t draws, DrawsOf(plan_));
+    std::vector<RandomState> generators;  // as after flow.manual_seed
+    std::vector<int64_t> draws;
+    for (const auto& resource : plan_.semantics().resources()) {
+      if (resource.kind() != proto::Resource::GENERATOR) continue;
+      generators.push_back({files_.seed, 0});
+      draws.push_back(resource.draws());
+    }
     for (int64_t i = 0; i < files_.launches; ++i) {
-      OFL_TRY(instance->Launch(inputs, outputs, {files_.seed, i * draws}));
+      OFL_TRY(instance->Launch(inputs, outputs, generators));
+      for (size_t g = 0; g < generators.size(); ++g) generators[g] = generators[g].After(draws[g]);
     }
     return Status::Ok();
   }
@@ -161,7 +168,7 @@ class Runner {
     for (size_t i = 0; i < outputs_.size(); ++i)
       OFL_TRY(Store(files_.outputs_dir + "/output_" + std::to_string(i), outputs_[i]));
     for (const auto& resource : plan_.semantics().resources())
-      if (resource.mutated())
+      if (resource.kind() == proto::Resource::VARIABLE && resource.mutated())
         OFL_TRY(Store(variables + "/" + resource.name(), variables_[resource.name()]));
     return Status::Ok();
   }
@@ -178,23 +185,6 @@ class Runner {
 };
 
 }  // namespace
-
-Result<int64_t> DrawsOf(const proto::Plan& plan) {
-  int64_t draws = 0;
-  for (const proto::OpDef& op : plan.semantics().ops()) {
-    const op::OpDef* def = op::OpRegistry::Get().Find(op.type());
-    if (def == nullptr || !def->Has(op::Trait::kRandom)) continue;
-    OFL_ASSIGN(const Attrs attrs, compiler::ReadAttrs(op));
-    const AttrValue* offset = attrs.Find("offset");
-    const int64_t* number = offset == nullptr ? nullptr : std::get_if<int64_t>(offset);
-    OFL_ENSURE(number != nullptr && *number >= 0 && *number < kMaxDraws, Code::kDataLoss)
-        << "[plan] " << op.name() << " draws random numbers: got offset "
-        << (offset == nullptr ? "nothing" : AttrToString(*offset)) << "; expected one from 0 to "
-        << kMaxDraws - 1;
-    draws = std::max(draws, *number + 1);
-  }
-  return draws;
-}
 
 Status RunPlan(const RunFiles& files) {
   OFL_ASSIGN(auto context, MakeContext());

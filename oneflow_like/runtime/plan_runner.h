@@ -14,11 +14,8 @@ struct RunFiles {
   std::string inputs_dir;     // <argument name>.npy, logical values
   std::string outputs_dir;    // output_<k>.rank<r>.npy: each rank's part
   int launches = 1;
-  uint64_t seed = 0;  // of the random numbers; the first launch draws from offset 0
+  uint64_t seed = 0;  // of every generator; the first launch draws from offset 0
 };
-
-// Offsets of the random generator that one launch of a plan takes; every rank finds the same.
-Result<int64_t> DrawsOf(const proto::Plan& plan);
 
 // Loads, verifies, expands this rank's share (rank and world from the launcher's environment),
 // runs it and writes the results and the updated variables' directory "variables" below

@@ -125,7 +125,12 @@ const CallPlanRef* CallCache::Find(const Query& query, uint64_t hash) const {
 }
 
 void CallCache::Insert(const Query& query, uint64_t hash, CallPlanRef plan) {
-  if (entries_.size() >= kMaxEntries) entries_.clear();
+  const int64_t kept = plan->kept != nullptr ? plan->kept->size() : 0;
+  if (entries_.size() >= kMaxEntries || (kept > 0 && kept_bytes_ + kept > kMaxKeptBytes)) {
+    entries_.clear();
+    kept_bytes_ = 0;
+  }
+  kept_bytes_ += kept;
   Entry entry{query.def, query.attrs, {}, nullptr, std::move(plan)};
   for (const op::Value& input : query.inputs) {
     const TensorImpl* x = AsTensor(input);

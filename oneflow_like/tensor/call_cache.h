@@ -49,10 +49,13 @@ struct CallPlan {
   std::vector<Shape> output_offsets;
   Attrs local_attrs;
   op::Kernel kernel;
+  device::BufferRef kept;  // memory of the kernel's own, from call to call
+  RandomState random;      // the draw of a random operator
 };
 using CallPlanRef = std::shared_ptr<const CallPlan>;  // a nested call may evict the entry
 
-// Bounded: a full table is emptied, since what is in use comes back at once.
+// Bounded, in entries and in bytes that kernels keep: a full table is emptied, since what is in use
+// comes back at once.
 class CallCache {
  public:
   struct Query {
@@ -86,6 +89,8 @@ class CallCache {
   static bool Matches(const Entry& entry, const Query& query);
 
   static constexpr size_t kMaxEntries = 8192;
+  static constexpr int64_t kMaxKeptBytes = int64_t{256} << 20;
+  int64_t kept_bytes_ = 0;
   std::unordered_multimap<uint64_t, Entry> entries_;
   std::unordered_multimap<uint64_t, RecipeRef> recipes_;
 };

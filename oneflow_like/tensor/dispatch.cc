@@ -81,7 +81,19 @@ Status FinishPlan(const op::OpDef& def, std::span<const op::Value> inputs, CallP
   OFL_ASSIGN(plan.kernel,
              op::FindKernel(def.name, plan.device, in, op::DenseViews(plan.local_outputs),
                             plan.local_attrs, Context::Get().threads()));
+  if (plan.kernel.needs.state == 0) return Status::Ok();
+  OFL_ASSIGN(device::Device * device, Context::Get().DeviceOf(plan.device));
+  OFL_ASSIGN(plan.kept, device->Allocate(plan.kernel.needs.state));
   return Status::Ok();
+}
+
+// Of attributes that hold a draw which was made: in eager mode a place in a graph is none.
+Result<RandomState> DrawOf(const op::OpDef& def, const Attrs& attrs) {
+  const std::optional<op::Draw> draw = op::Draw::Of(attrs);
+  OFL_ENSURE(draw.has_value() && draw->generator < 0, Code::kInvalidArgument)
+      << "[" << def.name << "] '" << op::kDraw << "' belongs to a graph's generator: got "
+      << attrs.ToString() << "; expected [seed, offset]";
+  return draw->at;
 }
 
 Status PlanLocal(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
@@ -156,6 +168,9 @@ Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> in
   OFL_ASSIGN(plan->attrs, def.CompleteAttrs(attrs));
   OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), plan->attrs));
   OFL_TRY(CheckInputs(def, inputs, plan->attrs));
+  if (def.Draws()) {
+    OFL_ASSIGN(plan->random, DrawOf(def, plan->attrs));
+  }
   plan->inputs = MetasOf(inputs);
   OFL_ASSIGN(plan->outputs, def.Infer(plan->inputs, plan->attrs));
   if (!inputs.empty() && inputs[0]->layout() != nullptr) {
@@ -176,7 +191,10 @@ Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> in
 Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
                  std::span<const op::TensorView> outputs, int64_t* used = nullptr) {
   Small<op::TensorView> in;
-  for (const TensorRef& x : inputs) in.push_back(x->view());
+  for (const TensorRef& x : inputs) {
+    in.push_back(x->view());
+    if (plan.kept != nullptr) in.back().version = x->contents();
+  }
   Context& world = Context::Get();
   op::KernelContext context;
   context.inputs = {in.data(), in.size()};
@@ -188,7 +206,10 @@ Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
   context.input_offsets = plan.input_offsets;
   context.output_offsets = plan.output_offsets;
   device::BufferRef workspace;
-  const int64_t scratch = plan.kernel.scratch_bytes;
+  context.random = plan.random;
+  if (plan.kept != nullptr)
+    context.kept = {plan.kept->data(), static_cast<size_t>(plan.kernel.needs.state)};
+  const int64_t scratch = plan.kernel.needs.scratch;
   if (scratch > 0) {
     OFL_ASSIGN(device::Device * device, world.DeviceOf(plan.device));
     OFL_ASSIGN(workspace, device->Allocate(scratch));
@@ -400,16 +421,19 @@ Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value>
   return outputs;
 }
 
-// Global tensors draw from the job's generator, local ones from this rank's. In a graph draws are
-// numbered: every launch says where they start (Instance::Launch).
-Attrs WithRandomState(const op::OpDef& def, const Attrs& attrs, bool global) {
+// The attributes with a draw from the operator's generator: the default one, of the job for global
+// tensors and this rank's own for local ones. In a graph it is the place of the draw in a launch.
+// A gradient rule has passed one on.
+Result<Attrs> WithDraw(const op::OpDef& def, const Attrs& attrs, bool global) {
   Attrs drawn = attrs;
-  if (drawn.Has("seed") || drawn.Has("offset")) return drawn;
-  Tracer* tracer = CurrentTracer();
-  const RandomState draw = tracer != nullptr ? RandomState{0, tracer->NextDraw()}
-                                             : Context::Get().Draw(global, 1, def.name);
-  drawn.Set("seed", static_cast<int64_t>(draw.seed));
-  drawn.Set("offset", draw.offset);
+  if (drawn.Has(op::kDraw)) return drawn;
+  op::Draw draw;
+  if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
+    OFL_ASSIGN(draw, tracer->NextDraw(nullptr));
+  } else {
+    draw.at = Context::Get().Draw(global, 1, def.name);
+  }
+  drawn.Set(op::kDraw, draw.ToAttr());
   return drawn;
 }
 
@@ -454,17 +478,19 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     return Dispatch(def, promoted, given);
   }
   if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
-  const bool random = def.Has(op::Trait::kRandom);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
-    return Trace(*tracer, def, inputs, random ? WithRandomState(def, given, false) : given);
+    if (!def.Draws()) return Trace(*tracer, def, inputs, given);
+    OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, false));
+    return Trace(*tracer, def, inputs, drawn);
   }
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic()) [[unlikely]]
       OFL_TRY(RequireTensor(v).status());
   }
-  if (random) {  // never the same attributes twice: nothing to remember
+  if (def.Draws()) {  // never the same attributes twice: nothing to remember
     const bool global = !inputs.empty() && inputs[0]->layout() != nullptr;
-    OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, WithRandomState(def, given, global)));
+    OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, global));
+    OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, drawn));
     return RunPlan(def, *plan, inputs);
   }
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
@@ -474,7 +500,7 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
 Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& given,
                      const TensorImpl& target) {
   const bool plain = def.outputs.size() == 1 && !def.outputs[0].variadic &&
-                     !def.outputs[0].bounded && !def.composite && !def.Has(op::Trait::kRandom) &&
+                     !def.outputs[0].bounded && !def.composite && !def.Draws() &&
                      !AnyMutated(def) && CurrentTracer() == nullptr && !inputs.empty();
   if (!plain || target.is_global() || NeedsPromotion(def, inputs, given)) return false;
   for (const op::Value& v : inputs) {
@@ -505,8 +531,14 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
       << "[" << def.name << "] takes no placement: got placement " << layout->placement.ToString()
       << "; expected an operator that makes a tensor";
   CallPlan plan;
-  const Attrs& drawn = def.Has(op::Trait::kRandom) ? WithRandomState(def, given, true) : given;
-  OFL_ASSIGN(plan.attrs, def.CompleteAttrs(drawn));
+  Attrs drawn = given;
+  if (def.Draws()) {
+    OFL_ASSIGN(drawn, WithDraw(def, given, true));
+  }
+  OFL_ASSIGN(plan.attrs, def.CompleteAttrs(std::move(drawn)));
+  if (def.Draws() && CurrentTracer() == nullptr) {
+    OFL_ASSIGN(plan.random, DrawOf(def, plan.attrs));
+  }
   OFL_ASSIGN(plan.outputs, def.Infer({}, plan.attrs));
   const TensorMeta meta = plan.outputs[0];
   OFL_TRY(sbp::CheckLayout("the result of " + def.name, meta.dtype, meta.shape, *layout));

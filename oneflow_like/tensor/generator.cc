@@ -28,9 +28,7 @@ void Generator::Restore(const RandomState& state) {
 RandomState Generator::Take(int64_t count) {
   std::lock_guard lock(mutex_);
   const RandomState first = next_;
-  // Wraps instead of overflowing: the state may have been set to any number.
-  next_.offset =
-      static_cast<int64_t>(static_cast<uint64_t>(first.offset) + static_cast<uint64_t>(count));
+  next_ = first.After(count);
   return first;
 }
 

@@ -12,13 +12,9 @@
 #include <string>
 #include <string_view>
 
-namespace ofl::tensor {
+#include "oneflow_like/core/random_state.h"
 
-struct RandomState {
-  uint64_t seed = 0;
-  int64_t offset = 0;  // of the next draw
-  bool operator==(const RandomState&) const = default;
-};
+namespace ofl::tensor {
 
 class Generator {
  public:

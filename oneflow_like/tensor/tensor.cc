@@ -1,5 +1,6 @@
 #include "oneflow_like/tensor/tensor.h"
 
+#include <atomic>
 #include <cstring>
 
 #include "oneflow_like/tensor/autograd.h"
@@ -47,6 +48,14 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
       storage_(std::move(storage)) {}
 
 TensorImpl::~TensorImpl() = default;
+
+uint64_t TensorImpl::contents() const {
+  static std::atomic<uint64_t> last{0};
+  if (!storage_ || storage_->exposed) return 0;
+  if (storage_->contents == 0)
+    storage_->contents = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return storage_->contents;
+}
 
 TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t offset_bytes) const {
   TensorMeta meta = meta_;

@@ -28,6 +28,8 @@ using LayoutRef = std::shared_ptr<const sbp::Layout>;  // shared by all tensors 
 struct Storage {
   device::BufferRef buffer;
   uint64_t version = 0;
+  uint64_t contents = 0;  // see TensorImpl::contents; 0: not numbered since the last change
+  bool exposed = false;   // others may write to the memory, uncounted: NumPy, an address given out
 };
 using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
 
@@ -58,8 +60,13 @@ class TensorImpl final : public op::ValueBase {
   int64_t offset_bytes() const { return offset_bytes_; }
   uint64_t version() const { return storage_ ? storage_->version : 0; }
   void BumpVersion() {
-    if (storage_) ++storage_->version;
+    if (!storage_) return;
+    ++storage_->version;
+    storage_->contents = 0;
   }
+  // A number that no other contents of any memory of this process have or had: what was computed
+  // from them stays right while it is the same. 0: nobody knows, the memory is exposed.
+  uint64_t contents() const;
   DeviceKind device_kind() const { return layout_ ? layout_->placement.kind() : DeviceKind::kCpu; }
   // Digest of the operators, numbers and attributes that made a global tensor from what other
   // ranks have seen: equal on all ranks that run the same program. Collectives compare it, since
@@ -68,10 +75,7 @@ class TensorImpl final : public op::ValueBase {
   void set_claim(uint64_t claim) { claim_ = claim; }
   // What kernels take.
   op::TensorView view() const {
-    op::TensorView view(local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_},
-                        strides_);
-    view.version = version();
-    return view;
+    return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}, strides_};
   }
 
   // Another view of the same memory, outside the tape. Strides count elements.

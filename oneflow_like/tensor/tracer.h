@@ -5,6 +5,8 @@
 #include <string>
 
 #include "oneflow_like/op/def/builder.h"
+#include "oneflow_like/op/def/draw.h"
+#include "oneflow_like/tensor/generator.h"
 
 namespace ofl::tensor {
 
@@ -20,8 +22,9 @@ class Tracer : public op::Builder {
   // loss.backward() inside build(): differentiates when the graph is complete.
   virtual Status Backward(const op::Value& loss) = 0;
   virtual void SetScope(SourceScope scope) = 0;
-  // Numbers the graph's draws of random numbers.
-  virtual int64_t NextDraw() = 0;
+  // The graph's next draw from a generator, null for the default one; kUnimplemented for more of
+  // them, or more draws, than a plan holds.
+  virtual Result<op::Draw> NextDraw(Generator* generator) = 0;
   // The graph's value that stands for an eager tensor (a captured parameter or constant).
   virtual op::Value Lift(const op::Value& eager) = 0;
   // The value without its history: no gradient flows through the result.

@@ -229,9 +229,7 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     if (p.attr == nullptr) continue;
     PyObject* o = call.given[i];
     if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
-      const bool drawn = call.binding.def->Has(op::Trait::kRandom) &&
-                         (p.name == "seed" || p.name == "offset");  // the generator gives them
-      if (o == nullptr && !p.has_default && !p.attr->default_value && !drawn) {
+      if (o == nullptr && !p.has_default && !p.attr->default_value) {
         return Wrong(call, "missing argument '" + p.name + "'");
       }
       continue;

@@ -79,7 +79,8 @@ nb::dict Schema(const op::OpDef& def) {
   schema["version"] = def.version;
   schema["composite"] = def.composite;
   schema["gradient"] = def.grad != nullptr;
-  schema["random"] = def.Has(op::Trait::kRandom);
+  schema["random"] = def.Draws();
+  schema["generator"] = def.generator;
   schema["oracle"] = def.oracle;
   schema["promotion"] = PromotionName(def.promotion);
   schema["autocast"] = AutocastName(def.autocast);

@@ -77,6 +77,7 @@ nb::object HostArray(const TensorRef& x) {
     shape[i] = static_cast<size_t>(x->local_shape()[i]);
     strides[i] = x->strides()[i];
   }
+  if (x->storage()) x->storage()->exposed = true;
   auto* keep = new tensor::StorageRef(x->storage());
   nb::capsule owner(keep, [](void* p) noexcept { delete static_cast<tensor::StorageRef*>(p); });
   void* data = x->data() != nullptr ? x->data() : nothing;
@@ -152,6 +153,7 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
     delete static_cast<nb::ndarray<nb::device::cpu>*>(p);
   });
   auto storage = std::make_shared<tensor::Storage>();
+  storage->exposed = true;
   if (meta.bytes() > 0) {
     storage->buffer =
         device::WrapExternal(static_cast<std::byte*>(array.data()), meta.bytes(), std::move(owner));
@@ -379,7 +381,11 @@ int64_t StorageOffset(Self self) {
   return x->offset_bytes() / static_cast<int64_t>(DTypeSize(x->meta().dtype));
 }
 
-uintptr_t DataPointer(Self self) { return reinterpret_cast<uintptr_t>(Eager(*self)->data()); }
+uintptr_t DataPointer(Self self) {
+  const TensorRef x = Eager(*self);
+  if (x->storage()) x->storage()->exposed = true;  // whoever has the address may write
+  return reinterpret_cast<uintptr_t>(x->data());
+}
 
 template <PyObject* (*F)(PyObject*, PyObject*)>
 void* Slot() {

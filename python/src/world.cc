@@ -101,8 +101,8 @@ void BindRandom(nb::module_& m) {
       "Restarts both generators. Global tensors draw from the job's: give it one seed on all "
       "ranks. Local tensors draw from this rank's own.");
   m.def("random_states", [] {
-    const tensor::RandomState job = Context::Get().job_generator().state();
-    const tensor::RandomState local = Context::Get().local_generator().state();
+    const RandomState job = Context::Get().job_generator().state();
+    const RandomState local = Context::Get().local_generator().state();
     return States{job.seed, job.offset, local.seed, local.offset};
   });
   m.def(

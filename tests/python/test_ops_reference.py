@@ -440,21 +440,21 @@ MOMENTS = [
 @pytest.mark.parametrize(("name", "attrs", "mean", "deviation"), MOMENTS)
 def test_random_values_have_their_moments(name, attrs, mean, deviation):
     count = 200_000
-    attrs = {**attrs, "shape": [count], "seed": 11, "offset": 4}
+    attrs = {**attrs, "shape": [count], "draw": [11, 4]}
     (first,) = call(name, [], attrs)
     np.testing.assert_array_equal(first, call(name, [], attrs)[0])
     x = first.astype(np.float64)
     assert abs(x.mean() - mean) < 5 * deviation / count ** 0.5
     assert abs(x.std() - deviation) < 0.01 * deviation
     # Neighbours are not correlated, nor are the streams of other seeds and offsets.
-    for other in (np.roll(x, 1), call(name, [], {**attrs, "seed": 12})[0],
-                  call(name, [], {**attrs, "offset": 5})[0]):
+    for other in (np.roll(x, 1), call(name, [], {**attrs, "draw": [12, 4]})[0],
+                  call(name, [], {**attrs, "draw": [11, 5]})[0]):
         assert abs(np.corrcoef(x, other)[0, 1]) < 5 / count ** 0.5
 
 
 def test_uniform_values_stay_below_the_upper_bound():
     """Near 1000 a float has steps of 6e-5: the largest draws would round to the bound itself."""
-    attrs = {"low": 1000.0, "high": 1001.0, "shape": [400_000], "seed": 3}
+    attrs = {"low": 1000.0, "high": 1001.0, "shape": [400_000], "draw": [3, 0]}
     (x,) = call("random_uniform", [], attrs)
     assert x.min() >= 1000 and x.max() < 1001
 
@@ -476,12 +476,12 @@ for (source, attrs), shape in itertools.product(SOURCES, [(5, 3), (1, 4), (6, 7)
     for value, sbp in zip(values, SPLITS):
         np.testing.assert_array_equal(value, values[0], err_msg=f"{source} {shape} {sbp}")
 x = flow.arange(1, 36).reshape(5, 7).to(flow.float32)
-whole = C.call_op("dropout", [x], {"p": 0.4, "seed": 5, "offset": 2})[0].numpy()
+whole = C.call_op("dropout", [x], {"p": 0.4, "draw": [5, 2]})[0].numpy()
 assert 0 < (whole == 0).sum() < 35
 y = x.to_global(placement=P, sbp=flow.sbp.broadcast)
 for sbp in SPLITS:
     got = C.call_op("dropout", [y.to_global(sbp=sbp)],
-                  {"p": 0.4, "seed": 5, "offset": 2})[0]
+                  {"p": 0.4, "draw": [5, 2]})[0]
     np.testing.assert_array_equal(got.numpy(), whole, err_msg=str(sbp))
 print("fine")
 """

@@ -358,6 +358,58 @@ def test_a_graph_draws_what_eager_mode_draws_launch_after_launch():
     assert mixed == expected
 
 
+class Unused(nn.Graph):
+    def build(self, x):
+        return draw_and_drop(x)
+
+
+def draw_and_drop(x):
+    flow.rand(2)
+    y = nn.functional.dropout(x, 0.5)
+    nn.functional.dropout(y, 0.5)
+    return y
+
+
+class Fills(nn.Graph):
+    def build(self, x):
+        flow.rand(2)
+        flow.randn(3)
+        return x * 2.0
+
+
+def test_draws_whose_results_nobody_uses_count_as_in_eager_mode():
+    x = flow.ones(16, 4)
+    flow.manual_seed(3)
+    expected = [draw_and_drop(x).tolist() for _ in range(3)]
+    after = flow.rand(3).tolist()
+    flow.manual_seed(3)
+    graph = Unused()
+    assert [graph(x).tolist() for _ in range(3)] == expected
+    assert flow.rand(3).tolist() == after
+    fills = Fills()  # no random operator is left in this plan
+    flow.manual_seed(3)
+    fills(x)
+    assert "dropout" not in str(fills.plan()) and "default  2 draws a launch" in str(fills.plan())
+    values = flow.rand(3).tolist()
+    flow.manual_seed(3)
+    flow.rand(2), flow.randn(3)
+    assert flow.rand(3).tolist() == values
+
+
+def test_a_draw_is_no_attribute_of_other_operators():
+    x = flow.ones(3)
+    call = flow._C.call_op
+    assert call("dropout", [x], {"draw": [1, 2]})[0].tolist() == call(
+        "dropout", [x], {"draw": [1, 2]})[0].tolist()
+    for op, attrs, text in (
+            ("relu", {"draw": [1, 2]}, "no attribute is named 'draw'"),
+            ("dropout", {"draw": [1]}, "is no draw of 'generator'"),
+            ("dropout", {"draw": [1, 2, 0]}, "belongs to a graph's generator"),
+            ("dropout", {"seed": 1}, "no attribute is named 'seed'")):
+        with pytest.raises((ValueError, TypeError), match=text):
+            call(op, [x], attrs)
+
+
 def test_reseeding_between_two_calls_counts_and_retraces_nothing():
     graph, x = Drop(), flow.ones(8, 4)
     flow.manual_seed(1)

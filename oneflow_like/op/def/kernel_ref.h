@@ -22,7 +22,7 @@ using KernelFn = Status (*)(KernelContext&);
 // what it keeps (a library's primitive, handles, packed constants), or null. kUnimplemented: this
 // provider has no variant that fits; the next one is asked.
 using PrepareFn = Result<KernelStateRef> (*)(const KernelQuery&);
-// Bytes of scratch plus owned state for these shapes with this many threads, whatever the variant.
+// Bytes for these shapes with this many threads, whatever the variant.
 using BoundFn = int64_t (*)(std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs,
                             const Attrs& attrs, int threads);
 
@@ -31,7 +31,14 @@ struct KernelProvider {
   const char* name = "own";
   KernelFn run = nullptr;
   PrepareFn prepare = nullptr;  // null: nothing to choose or keep
-  BoundFn bound = nullptr;      // null: no scratch and no state
+  BoundFn bound = nullptr;      // of scratch, which a run may use; null: none
+  BoundFn state = nullptr;      // of memory that is its own from run to run; null: none
+};
+
+// Bytes that a call reserves: scratch while it runs, state as long as it may run again.
+struct KernelBounds {
+  int64_t scratch = 0;
+  int64_t state = 0;
 };
 
 // `dtype` is that of the first input, or of the first output where there are no inputs.

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "oneflow_like/op/def/compose.h"
+#include "oneflow_like/op/def/providers.h"
 
 namespace ofl::op {
 namespace {
@@ -199,23 +200,24 @@ std::vector<const KernelProvider*> OpDef::Providers(DeviceKind device, DType dty
   return found;
 }
 
-Result<int64_t> OpDef::ScratchBound(DeviceKind device, std::span<const TensorMeta> input_metas,
-                                    std::span<const TensorMeta> output_metas, const Attrs& given,
-                                    int threads) const {
+Result<KernelBounds> OpDef::Bounds(DeviceKind device, std::span<const TensorMeta> input_metas,
+                                   std::span<const TensorMeta> output_metas, const Attrs& given,
+                                   int threads) const {
   OFL_ENSURE(!input_metas.empty() || !output_metas.empty(), Code::kInternal)
       << "[" << name << "] has neither inputs nor outputs to choose a kernel by";
   const DType dtype = input_metas.empty() ? output_metas[0].dtype : input_metas[0].dtype;
   // A dry run on the null device accounts what the CPU would take.
   const DeviceKind counted = device == DeviceKind::kNull ? DeviceKind::kCpu : device;
-  int64_t bound = 0;
-  bool served = device == DeviceKind::kNull;
-  for (const KernelEntry& entry : kernels) {
-    if (entry.device != counted || entry.dtype != dtype) continue;
-    served = true;
-    if (entry.provider.bound != nullptr)
-      bound = std::max(bound, entry.provider.bound(input_metas, output_metas, given, threads));
+  KernelBounds bounds;
+  const auto most = [&](int64_t& most, BoundFn bound) {
+    if (bound != nullptr) most = std::max(most, bound(input_metas, output_metas, given, threads));
+  };
+  const auto providers = ProvidersOf(*this, counted, dtype);
+  for (const KernelProvider* provider : providers) {
+    most(bounds.scratch, provider->bound);
+    most(bounds.state, provider->state);
   }
-  if (served) return bound;
+  if (!providers.empty() || device == DeviceKind::kNull) return bounds;
   std::string got, exist;
   for (const TensorMeta& m : input_metas) got += (got.empty() ? "" : ", ") + m.ToString();
   for (const KernelEntry& entry : kernels) {
@@ -236,12 +238,15 @@ Result<int64_t> OpDef::ScratchBound(DeviceKind device, std::span<const TensorMet
 
 Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
   for (const auto& [key, value] : given) {
-    const bool arity = key == kArity && NeedsArity();
-    const bool known =
-        arity || std::ranges::any_of(attrs, [&](const AttrDef& a) { return a.name == key; });
+    const bool arity = key == kArity && NeedsArity(), draw = key == kDraw && Draws();
+    const bool known = arity || draw ||
+                       std::ranges::any_of(attrs, [&](const AttrDef& a) { return a.name == key; });
     OFL_ENSURE(known, Code::kInvalidArgument)
         << "[" << name << "] no attribute is named '" << key << "': got " << key << "="
         << AttrToString(value) << "; expected one of: " << AttrNames(*this);
+    OFL_ENSURE(!draw || Draw::Of(given).has_value(), Code::kTypeMismatch)
+        << "[" << name << "] '" << kDraw << "' is no draw of '" << generator << "': got "
+        << AttrToString(value) << "; expected [seed, offset], or [seed, offset, generator]";
   }
   for (const AttrDef& a : attrs) {
     const AttrValue* value = given.Find(a.name);

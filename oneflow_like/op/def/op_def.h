@@ -13,6 +13,7 @@
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/core/tensor_meta.h"
 #include "oneflow_like/op/def/builder.h"
+#include "oneflow_like/op/def/draw.h"
 #include "oneflow_like/op/def/kernel_ref.h"
 #include "sbp/rule.h"
 
@@ -174,7 +175,6 @@ struct ErrorSample {
 
 enum class Trait {
   kElementwise,    // output i depends on input elements i alone (after broadcasting)
-  kRandom,         // draws from the counter-based generator
   kSource,         // no tensor inputs: full, arange, normal
   kUpdate,         // mutates a variable; runs once in a step
   kIgnoresValues,  // results do not depend on the inputs' values (zeros_like): nothing is recorded
@@ -194,6 +194,9 @@ class OpDef {
   std::string doc;
   std::vector<Operand> inputs;
   std::vector<Output> outputs;
+  // The operand that random numbers are drawn from, which moves on by one draw: no tensor, mutated.
+  // Nobody gives it: the default generator of the call's tensors. Empty: it draws nothing.
+  std::string generator;
   std::vector<AttrDef> attrs;
   int version = 1;  // grows when the meaning of saved calls changes; plans keep it
   Autocast autocast = Autocast::kNone;
@@ -228,6 +231,7 @@ class OpDef {
   bool is_functional = false;  // each binding is nn.functional.<name>
 
   bool Has(Trait t) const;
+  bool Draws() const { return !generator.empty(); }
   // Which operand an input belongs to, and which of a list's tensors it is. Inputs are counted
   // through; with several lists, or an optional operand before others, the attribute `arity` (one
   // count for each operand) says how many tensors each operand got.
@@ -240,11 +244,11 @@ class OpDef {
   const Output& OutputAt(int i) const;  // likewise
   // The providers for a device and a primary dtype, in the order of preference.
   std::vector<const KernelProvider*> Providers(DeviceKind device, DType dtype) const;
-  // Bytes of scratch and state that a call may take on a device, over all its providers.
+  // What a call may take on a device, over all providers, those added beside included.
   // kUnimplemented names operator, device, dtypes and what exists.
-  Result<int64_t> ScratchBound(DeviceKind device, std::span<const TensorMeta> inputs,
-                               std::span<const TensorMeta> outputs, const Attrs& attrs,
-                               int threads) const;
+  Result<KernelBounds> Bounds(DeviceKind device, std::span<const TensorMeta> inputs,
+                              std::span<const TensorMeta> outputs, const Attrs& attrs,
+                              int threads) const;
 
   // Fills defaults, checks names, types and the number of inputs.
   Result<Attrs> CompleteAttrs(Attrs given) const;
@@ -274,6 +278,7 @@ class OpDefBuilder {
   OpDefBuilder& InVariadic(std::string name);
   OpDefBuilder& InOptional(std::string name);
   OpDefBuilder& InMutated(std::string name);
+  OpDefBuilder& Generator(std::string name);            // the operand that it draws from
   OpDefBuilder& Out(std::string name);                  // once for each output
   OpDefBuilder& Attr(std::string name, AttrType type);  // required
   OpDefBuilder& Attr(std::string name, AttrType type, AttrValue default_value);

@@ -140,6 +140,11 @@ OpDefBuilder& OpDefBuilder::Oracle(std::string numpy) {
   def_.oracle = std::move(numpy);
   return *this;
 }
+OpDefBuilder& OpDefBuilder::Generator(std::string name) {
+  OFL_CHECK(!def_.Draws()) << "operator " << def_.name << " has two generators";
+  def_.generator = std::move(name);
+  return *this;
+}
 OpDefBuilder& OpDefBuilder::Cpu(DType dtype, KernelFn fn, BoundFn bound) {
   return Kernel({DeviceKind::kCpu, dtype, {.run = fn, .bound = bound}});
 }

@@ -13,6 +13,7 @@
 #include "device/device.h"
 #include "oneflow_like/base/status.h"
 #include "oneflow_like/core/attrs.h"
+#include "oneflow_like/core/random_state.h"
 #include "oneflow_like/core/tensor_meta.h"
 #include "oneflow_like/op/def/kernel_ref.h"
 
@@ -22,8 +23,11 @@ namespace ofl::op {
 struct TensorView {
   void* data = nullptr;
   TensorMeta meta;
-  Strides strides;       // in elements, one for each axis
-  uint64_t version = 0;  // of the value, where it is known: what packed copies of it are kept by
+  Strides strides;  // in elements, one for each axis
+  // Of the contents, for kernels with memory of their own: for one prepared kernel, equal address
+  // and version of an operand mean equal contents, so what was packed of it is kept by both. 0: not
+  // known, the contents may be new.
+  uint64_t version = 0;
   TensorView() = default;
   TensorView(void* data, const TensorMeta& meta)  // dense
       : data(data), meta(meta), strides(ContiguousStrides(meta.shape)) {}
@@ -49,7 +53,7 @@ struct KernelQuery {
   std::span<const TensorView> outputs;
   const Attrs& attrs;
   int threads = 1;
-  int64_t bound = 0;  // bytes for scratch and state together
+  KernelBounds bounds;  // bytes that it may use
 };
 
 struct KernelContext {
@@ -59,16 +63,14 @@ struct KernelContext {
   device::Stream* stream = nullptr;
   MutableBytes workspace;
   KernelState* state = nullptr;  // what prepare made
+  MutableBytes kept;             // the provider's own from run to run; undefined at first
   // Logical metadata, and where each shard starts in its logical tensor. For a local tensor the
   // logical shape is the shard's and the offsets are zero.
   std::span<const TensorMeta> logical_inputs;
   std::span<const TensorMeta> logical_outputs;
   std::span<const Shape> input_offsets;
   std::span<const Shape> output_offsets;
-  // Added to the seed and the offset of a random operator: where the draws of this launch of a plan
-  // start. 0 outside plans.
-  uint64_t seed = 0;
-  int64_t draw = 0;
+  RandomState random;  // the draw, of an operator with a generator
   // Which micro-batch this is, of how many: a slice along axis 0 of every rank's shard.
   int64_t piece = 0, pieces = 1;
   // Of a bounded output: how many entries of axis 0 the kernel used. Null where there is none.
@@ -89,7 +91,7 @@ struct KernelContext {
 struct Kernel {
   const KernelProvider* provider = nullptr;  // null: the null device's, which runs nothing
   KernelStateRef state;
-  int64_t scratch_bytes = 0;  // the bound that the call reserves
+  KernelBounds needs;  // of this provider
   Status Run(KernelContext& context) const {
     if (provider == nullptr) return Status::Ok();
     context.state = state.get();
@@ -98,10 +100,11 @@ struct Kernel {
 };
 
 // The first provider of an operator for the device and dtypes of these views that has a variant for
-// them, prepared. kUnimplemented names operator, device, dtypes and what exists.
+// them, prepared. `reserved`: what a plan has for it; null: whatever it needs. kUnimplemented names
+// operator, device, dtypes and what exists; kInvalidArgument: no provider does with so little.
 Result<Kernel> FindKernel(std::string_view op, DeviceKind device,
                           std::span<const TensorView> inputs, std::span<const TensorView> outputs,
-                          const Attrs& attrs, int threads);
+                          const Attrs& attrs, int threads, const KernelBounds* reserved = nullptr);
 
 // Dense views without data, for callers that know metadata alone.
 std::vector<TensorView> DenseViews(std::span<const TensorMeta> metas);

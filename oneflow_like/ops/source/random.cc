@@ -12,15 +12,6 @@ namespace {
 
 constexpr int64_t kStepsPerElement = 16;
 
-struct Key {
-  uint64_t seed, offset;
-};
-
-Key KeyOf(const op::KernelContext& c) {
-  return {static_cast<uint64_t>(c.attr<int64_t>("seed")) + c.seed,
-          static_cast<uint64_t>(c.attr<int64_t>("offset")) + static_cast<uint64_t>(c.draw)};
-}
-
 // The logical tensor of all micro-batches, and where this one's shard starts in it: micro-batch k
 // is the k-th slice along axis 0 of each rank's shard of the whole. A scalar becomes a vector.
 struct Whole {
@@ -78,14 +69,14 @@ void ForEachRun(op::KernelContext& c, const Body& body) {
 // four logical neighbours.
 template <class Make, class Put>
 void ForEachDraw(op::KernelContext& c, const Make& make, const Put& put) {
-  const Key key = KeyOf(c);
+  const uint64_t seed = c.random.seed, offset = static_cast<uint64_t>(c.random.offset);
   ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
     decltype(make(PhiloxBlock{})) values{};
     int64_t current = -1;
     for (int64_t i = begin; i < end; ++i, ++logical) {
       if (logical / 4 != current) {
         current = logical / 4;
-        values = make(Philox(key.seed, key.offset, static_cast<uint64_t>(current)));
+        values = make(Philox(seed, offset, static_cast<uint64_t>(current)));
       }
       put(i, values[logical % 4]);
     }
@@ -104,10 +95,10 @@ std::array<double, 4> Normals(const PhiloxBlock& block) {
 // The same for 64-bit draws: two neighbours share one block.
 template <class Put>
 void ForEachWideDraw(op::KernelContext& c, const Put& put) {
-  const Key key = KeyOf(c);
+  const uint64_t seed = c.random.seed, offset = static_cast<uint64_t>(c.random.offset);
   ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
     for (int64_t i = begin; i < end; ++i, ++logical) {
-      const PhiloxBlock b = Philox(key.seed, key.offset, static_cast<uint64_t>(logical / 2));
+      const PhiloxBlock b = Philox(seed, offset, static_cast<uint64_t>(logical / 2));
       const int lane = logical % 2 == 0 ? 0 : 2;
       put(i, static_cast<uint64_t>(b[lane + 1]) << 32 | b[lane]);
     }
@@ -271,12 +262,12 @@ void DefineSource(op::OpDefBuilder& op, DType dtype) {
   op.Out("output")
       .Attr("shape", op::AttrType::kInts)
       .Attr("dtype", op::AttrType::kDType, dtype)
-      .Attr("seed", op::AttrType::kInt)
-      .Attr("offset", op::AttrType::kInt, int64_t{0})
+      .Generator("generator")
+      .Version(2)
       .Sbp(SourceRule)
       .LocalAttrs(LocalSource)
       .NotDifferentiable("a random source has no tensor inputs")
-      .Traits({op::Trait::kRandom, op::Trait::kSource});
+      .Traits({op::Trait::kSource});
 }
 
 constexpr DType kHalves[] = {DType::kFloat16, DType::kBFloat16};
@@ -286,8 +277,7 @@ std::vector<op::Sample> SourceSamples(Attrs extra, std::span<const DType> dtypes
   for (std::vector<int64_t> shape : {std::vector<int64_t>{5, 3}, {7}, {2, 3, 2}, {0, 4}, {}}) {
     Attrs attrs = extra;
     attrs.Set("shape", shape);
-    attrs.Set("seed", int64_t{42});
-    attrs.Set("offset", int64_t{3});
+    attrs.Set(op::kDraw, op::Draw{{42, 3}}.ToAttr());
     samples.push_back({{}, attrs});
   }
   for (DType dtype : dtypes) {
@@ -349,7 +339,7 @@ void GradDropout(op::GradContext& c) {
 }
 
 op::Sample DropoutSample(Shape shape, double p, DType dtype = DType::kFloat32) {
-  return {{{dtype, shape}}, {{"p", p}, {"seed", int64_t{7}}, {"offset", int64_t{1}}}};
+  return {{{dtype, shape}}, {{"p", p}, {std::string(op::kDraw), op::Draw{{7, 1}}.ToAttr()}}};
 }
 
 }  // namespace
@@ -364,11 +354,11 @@ OFL_OP(random_normal) {
       .Cpu(DType::kFloat64, RunNormal<double>)
       .Cpu(DType::kFloat16, RunNormal<Float16>)
       .Cpu(DType::kBFloat16, RunNormal<BFloat16>)
-      .Oracle("mean + std * random_normal(shape, seed, offset)")
+      .Oracle("mean + std * random_normal(shape, draw)")
       .Py("normal(shape, /, *, mean=0.0, std=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"std", 2.0}}, kHalves); })
       .ErrorSamples({{{},
-                      {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"std", -1.0}},
+                      {{"shape", std::vector<int64_t>{2}}, {"std", -1.0}},
                       Code::kInvalidArgument,
                       "std must not be negative"}});
 }
@@ -383,18 +373,17 @@ OFL_OP(random_uniform) {
       .Cpu(DType::kFloat64, RunUniform<double>)
       .Cpu(DType::kFloat16, RunHalfUniform<Float16>)
       .Cpu(DType::kBFloat16, RunHalfUniform<BFloat16>)
-      .Oracle("low + (high - low) * random_unit(shape, seed, offset, bits=24)")
+      .Oracle("low + (high - low) * random_unit(shape, draw, bits=24)")
       .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"low", -1.0}}, kHalves); })
-      .ErrorSamples(
-          {{{},
-            {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"dtype", DType::kInt64}},
-            Code::kTypeMismatch,
-            "real numbers"},
-           {{},
-            {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"low", 2.0}},
-            Code::kInvalidArgument,
-            "low <= high"}});
+      .ErrorSamples({{{},
+                      {{"shape", std::vector<int64_t>{2}}, {"dtype", DType::kInt64}},
+                      Code::kTypeMismatch,
+                      "real numbers"},
+                     {{},
+                      {{"shape", std::vector<int64_t>{2}}, {"low", 2.0}},
+                      Code::kInvalidArgument,
+                      "low <= high"}});
 }
 
 OFL_OP(random_int) {
@@ -408,7 +397,7 @@ OFL_OP(random_int) {
       .Cpu(DType::kInt16, RunInteger<int16_t>)
       .Cpu(DType::kInt8, RunInteger<int8_t>)
       .Cpu(DType::kUInt8, RunInteger<uint8_t>)
-      .Oracle("random_int(shape, low, high, seed, offset)")
+      .Oracle("random_int(shape, low, high, draw)")
       .Py("randint(shape, /, *, low=0, high, dtype=int64)")
       .Samples([] {
         constexpr DType kNarrow[] = {DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8};
@@ -416,14 +405,11 @@ OFL_OP(random_int) {
       })
       .ErrorSamples(
           {{{},
-            {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"high", int64_t{0}}},
+            {{"shape", std::vector<int64_t>{2}}, {"high", int64_t{0}}},
             Code::kInvalidArgument,
             "low < high"},
            {{},
-            {{"shape", std::vector<int64_t>{2}},
-             {"seed", int64_t{0}},
-             {"high", int64_t{200}},
-             {"dtype", DType::kInt8}},
+            {{"shape", std::vector<int64_t>{2}}, {"high", int64_t{200}}, {"dtype", DType::kInt8}},
             Code::kInvalidArgument,
             "int8 cannot hold the range"}});
 }
@@ -443,11 +429,11 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kUInt8, RunBernoulli<uint8_t>)
       .Cpu(DType::kFloat16, RunBernoulli<Float16>)
       .Cpu(DType::kBFloat16, RunBernoulli<BFloat16>)
-      .Oracle("(random_unit(shape, seed, offset) < p).astype(np.float64)")
+      .Oracle("(random_unit(shape, draw) < p).astype(np.float64)")
       .Py("random_bernoulli(shape, /, *, p=0.5, dtype=float32)")
       .Samples([] { return SourceSamples({{"p", 0.3}}, kHalves); })
       .ErrorSamples({{{},
-                      {{"shape", std::vector<int64_t>{2}}, {"seed", int64_t{0}}, {"p", 1.5}},
+                      {{"shape", std::vector<int64_t>{2}}, {"p", 1.5}},
                       Code::kInvalidArgument,
                       "0 <= p <= 1"}});
 }
@@ -455,23 +441,22 @@ OFL_OP(random_bernoulli) {
 OFL_OP(dropout) {
   op.Doc(
         "Each element is 0 with probability p, else scaled by 1/(1-p). The mask follows from\n"
-        "seed, offset and the element's logical index.")
+        "the draw and the element's logical index.")
       .In("input")
       .Out("output")
       .Attr("p", op::AttrType::kFloat, 0.5)
-      .Attr("seed", op::AttrType::kInt)
-      .Attr("offset", op::AttrType::kInt, int64_t{0})
+      .Generator("generator")
+      .Version(2)
       .Infer(InferDropout)
       .Sbp(DropoutRule)
       .Grad(GradDropout)
       .InPlace(0, 0)
-      .Traits({op::Trait::kRandom})
       .Cpu(DType::kFloat32, RunDropout<float>)
       .Cpu(DType::kFloat64, RunDropout<double>)
       .Cpu(DType::kFloat16, RunHalfDropout<Float16>)
       .Cpu(DType::kBFloat16, RunHalfDropout<BFloat16>)
       .Oracle(
-          "np.where(random_unit(input.shape, seed, offset) >= p, "
+          "np.where(random_unit(input.shape, draw) >= p, "
           "input * (1 / (1 - p) if p < 1 else 0), 0)")
       .Py("dropout(input, /, p=0.5)")
       .Samples([]() -> std::vector<op::Sample> {
@@ -483,10 +468,8 @@ OFL_OP(dropout) {
                 DropoutSample({5}, 0.3, DType::kFloat16),
                 DropoutSample({5}, 0.3, DType::kBFloat16)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {2}}},
-                      {{"p", 1.5}, {"seed", int64_t{0}}},
-                      Code::kInvalidArgument,
-                      "0 <= p <= 1"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2}}}, {{"p", 1.5}}, Code::kInvalidArgument, "0 <= p <= 1"}});
 }
 
 }  // namespace ofl::ops

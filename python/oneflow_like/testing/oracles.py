@@ -361,18 +361,18 @@ def philox(seed, offset, counters):
     return np.stack([c0, c1, c2, c3], axis=-1)
 
 
-def _words(seed, offset, shape, each):
+def _words(draw, shape, each):
     """`each` words for every element of `shape`, by its row-major index."""
     count = math.prod(shape)
     blocks = np.arange(-(-count * each // 4), dtype=np.uint64)
-    words = philox(seed, offset, blocks).reshape(-1, each)
+    words = philox(*draw, blocks).reshape(-1, each)
     return words[:count].reshape(*shape, each)
 
 
 @_helper
-def _random_normal(shape, seed, offset):
+def _random_normal(shape, draw):
     count = math.prod(shape)
-    pairs = _words(seed, offset, [-(-count // 2)], 2).astype(np.float64)
+    pairs = _words(draw, [-(-count // 2)], 2).astype(np.float64)
     radius = np.sqrt(-2 * np.log((pairs[:, 0] + 1) / 2 ** 32))
     angle = 2 * math.pi * pairs[:, 1] / 2 ** 32
     values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
@@ -380,14 +380,14 @@ def _random_normal(shape, seed, offset):
 
 
 @_helper
-def _random_unit(shape, seed, offset, bits=32):
+def _random_unit(shape, draw, bits=32):
     """The first bits of each word, in [0, 1)."""
-    return (_words(seed, offset, shape, 1)[..., 0] >> np.uint64(32 - bits)) / 2.0 ** bits
+    return (_words(draw, shape, 1)[..., 0] >> np.uint64(32 - bits)) / 2.0 ** bits
 
 
 @_helper
-def _random_int(shape, low, high, seed, offset):
-    words = _words(seed, offset, shape, 2)
+def _random_int(shape, low, high, draw):
+    words = _words(draw, shape, 2)
     values = [low + (((int(b) << 32 | int(a)) * (high - low)) >> 64)
               for a, b in words.reshape(-1, 2)]
     return np.array(values, np.int64).reshape(shape)

@@ -340,7 +340,7 @@ Result<Hosts> Run(const Call& call, int threads) {
   for (const Host& t : inputs) input_views.push_back(t->view());
   for (const Host& t : outputs) output_views.push_back(t->view());
   const auto stream = Cpu()->NewStream(threads);
-  const int64_t bytes = kernel.scratch_bytes;
+  const int64_t bytes = kernel.needs.scratch;
   OFL_ASSIGN(const device::BufferRef workspace, Cpu()->Allocate(bytes));
   KernelContext context;
   context.inputs = input_views;
@@ -350,6 +350,7 @@ Result<Hosts> Run(const Call& call, int threads) {
   context.workspace = {workspace->data(), static_cast<size_t>(bytes)};
   context.logical_inputs = call.logical_inputs;
   context.logical_outputs = call.logical_outputs;
+  if (const auto draw = Draw::Of(call.attrs)) context.random = draw->at;
   context.input_offsets = call.input_offsets;
   context.output_offsets = call.output_offsets;
   int64_t extent = 0;

@@ -84,13 +84,13 @@ class EveryMatrixOp : public ::testing::TestWithParam<const OpDef*> {
     OFL_ASSIGN(const Kernel kernel, FindKernel(def().name, DeviceKind::kCpu, in, out, attrs, 2));
     OFL_ASSIGN(device::Device * cpu, device::GetDevice(DeviceKind::kCpu));
     const auto stream = cpu->NewStream(2);
-    OFL_ASSIGN(const device::BufferRef workspace, cpu->Allocate(kernel.scratch_bytes));
+    OFL_ASSIGN(const device::BufferRef workspace, cpu->Allocate(kernel.needs.scratch));
     KernelContext context;
     context.inputs = in;
     context.outputs = out;
     context.attrs = &attrs;
     context.stream = stream.get();
-    context.workspace = {workspace->data(), static_cast<size_t>(kernel.scratch_bytes)};
+    context.workspace = {workspace->data(), static_cast<size_t>(kernel.needs.scratch)};
     const std::vector<TensorMeta> metas = MetasOf(inputs);
     std::vector<Shape> in_offsets, out_offsets;
     const auto zeros = [](Shape shape) {

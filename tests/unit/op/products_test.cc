@@ -87,13 +87,13 @@ Result<Host> RunOn(const OpDef& def, const std::vector<Laid>& inputs, const Attr
              FindKernel(def.name, DeviceKind::kCpu, in, {&out_view, 1}, attrs, threads));
   OFL_ASSIGN(device::Device * cpu, device::GetDevice(DeviceKind::kCpu));
   const auto stream = cpu->NewStream(threads);
-  OFL_ASSIGN(const device::BufferRef scratch, cpu->Allocate(kernel.scratch_bytes));
+  OFL_ASSIGN(const device::BufferRef scratch, cpu->Allocate(kernel.needs.scratch));
   KernelContext context;
   context.inputs = in;
   context.outputs = {&out_view, 1};
   context.attrs = &attrs;
   context.stream = stream.get();
-  context.workspace = {scratch->data(), static_cast<size_t>(kernel.scratch_bytes)};
+  context.workspace = {scratch->data(), static_cast<size_t>(kernel.needs.scratch)};
   context.logical_inputs = metas;
   context.logical_outputs = made;
   context.input_offsets = offsets;

@@ -1,6 +1,6 @@
 // Providers beside an operator's own kernels. What is added here stays for the whole test binary,
 // so it computes what the operator means.
-#include "oneflow_like/op/kernel/providers.h"
+#include "oneflow_like/op/def/providers.h"
 
 #include <gtest/gtest.h>
 

@@ -107,7 +107,7 @@ Sample Widened(const OpDef& def, const Sample& s) {
   }
   const auto outputs = def.Infer(wide.inputs, wide.attrs);
   const auto has_kernel = [&] {
-    return def.ScratchBound(DeviceKind::kCpu, wide.inputs, *outputs, wide.attrs, 1).ok();
+    return def.Bounds(DeviceKind::kCpu, wide.inputs, *outputs, wide.attrs, 1).ok();
   };
   if (!outputs.ok() || !has_kernel()) return s;
   return wide;

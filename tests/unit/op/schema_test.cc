@@ -80,5 +80,26 @@ TEST(OptionalAttribute, HasNoValueUnlessGiven) {
   EXPECT_EQ(def.CompleteAttrs({{"scale", NoValue{}}}).status().code(), Code::kTypeMismatch);
 }
 
+TEST(Schema, ADrawBelongsToOperatorsWithAGenerator) {
+  const OpDef& dropout = *OpRegistry::Get().Find("dropout");
+  EXPECT_EQ(dropout.generator, "generator");
+  for (const Draw& draw : {Draw{{~uint64_t{0}, -3}}, Draw{{0, 5}, 2}}) {
+    const auto attrs = dropout.CompleteAttrs({{std::string(kDraw), draw.ToAttr()}});
+    ASSERT_TRUE(attrs.ok()) << attrs.status().ToString();
+    EXPECT_EQ(Draw::Of(*attrs), draw);
+  }
+  using Ints = std::vector<int64_t>;
+  for (const AttrValue& wrong : {AttrValue(Ints{}), AttrValue(Ints{1}), AttrValue(Ints{1, 2, -1}),
+                                 AttrValue(Ints{1, 2, 3, 4}), AttrValue(Ints{1, 2, kMaxGenerators}),
+                                 AttrValue(1.5), AttrValue(NoValue{})}) {
+    const auto attrs = dropout.CompleteAttrs({{std::string(kDraw), wrong}});
+    EXPECT_EQ(attrs.status().code(), Code::kTypeMismatch) << AttrToString(wrong);
+  }
+  const OpDef& relu = *OpRegistry::Get().Find("relu");
+  EXPECT_FALSE(relu.Draws());
+  EXPECT_EQ(relu.CompleteAttrs({{std::string(kDraw), Draw{}.ToAttr()}}).status().code(),
+            Code::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace ofl::op

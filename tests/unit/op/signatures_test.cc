@@ -264,7 +264,7 @@ void ReportUnclaimed(const OpDef& def, const Sample& sample, std::mt19937& rando
 
 TEST_P(EveryRule, ClaimsOrExplainsEveryLegalSignature) {
   if (def().composite) return;
-  if (def().Has(Trait::kRandom) && def().inputs.empty()) return;
+  if (def().Draws() && def().inputs.empty()) return;
   std::mt19937 random(12);
   for (const Sample& sample : def().samples()) {
     ReportUnclaimed(def(), sample, random);

@@ -140,13 +140,13 @@ class EveryStridedOp : public ::testing::TestWithParam<const OpDef*> {
                FindKernel(def().name, DeviceKind::kCpu, inputs, views, attrs, threads));
     OFL_ASSIGN(device::Device * cpu, device::GetDevice(DeviceKind::kCpu));
     const auto stream = cpu->NewStream(threads);
-    OFL_ASSIGN(const device::BufferRef scratch, cpu->Allocate(kernel.scratch_bytes));
+    OFL_ASSIGN(const device::BufferRef scratch, cpu->Allocate(kernel.needs.scratch));
     KernelContext context;
     context.inputs = inputs;
     context.outputs = views;
     context.attrs = &attrs;
     context.stream = stream.get();
-    context.workspace = {scratch->data(), static_cast<size_t>(kernel.scratch_bytes)};
+    context.workspace = {scratch->data(), static_cast<size_t>(kernel.needs.scratch)};
     context.logical_inputs = in_metas;
     context.logical_outputs = outputs;
     context.input_offsets = in_offsets;

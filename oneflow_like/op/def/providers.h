@@ -10,8 +10,9 @@
 namespace ofl::op {
 
 // Adds a provider for an operator's or a region's name, preferred over those there are. For a
-// name, device and dtype each run function at most once: kInvalidArgument. `provider.bound` must
-// stay within the operator's own bound. Thread-safe; what was added is never taken back.
+// name, device and dtype each run function at most once: kInvalidArgument. Its bounds count for
+// what is compiled afterwards; in an older plan it serves where it fits into what that reserves.
+// Thread-safe; what was added is never taken back.
 Status AddProvider(std::string_view target, const KernelEntry& entry);
 
 // The providers of an operator for a device and a primary dtype, preferred ones first.

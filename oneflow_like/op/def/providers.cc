@@ -1,4 +1,4 @@
-#include "oneflow_like/op/kernel/providers.h"
+#include "oneflow_like/op/def/providers.h"
 
 #include <deque>
 #include <map>

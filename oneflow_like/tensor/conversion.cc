@@ -264,6 +264,13 @@ Result<TensorRef> WholeValue(const TensorRef& x, std::string_view why) {
   return Contiguous(local);
 }
 
+Result<TensorRef> ConvertGrad(const TensorRef& grad, const LayoutRef& to, std::string_view why) {
+  if (!Context::grad_enabled() || !grad->requires_grad() || *to == *grad->layout())
+    return GlobalToGlobal(grad, to, why);
+  OFL_ASSIGN(op::Value moved, ToGlobal(op::Value(grad), to->placement, to->nd_sbp));
+  return TensorRef(AsTensor(moved));
+}
+
 Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool keep_partial,
                                std::string_view why) {
   OFL_CHECK(grad->is_global());
@@ -278,12 +285,7 @@ Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool 
       symbol = grad->layout()->nd_sbp[k];
     }
   }
-  if (Context::grad_enabled() && grad->requires_grad() && !(*target == *grad->layout())) {
-    // A backward that is recorded: so is this conversion.
-    OFL_ASSIGN(op::Value moved, ToGlobal(op::Value(grad), target->placement, target->nd_sbp));
-    return TensorRef(AsTensor(moved));
-  }
-  return GlobalToGlobal(grad, target, why);
+  return ConvertGrad(grad, target, why);
 }
 
 namespace {

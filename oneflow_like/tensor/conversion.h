@@ -36,6 +36,9 @@ Result<TensorRef> ToLocal(const TensorRef& x, const GradSbp& grad_sbp = {});
 // collective over the world.
 Result<TensorRef> WholeValue(const TensorRef& x, std::string_view why);
 
+// A gradient in another layout; recorded where the backward is.
+Result<TensorRef> ConvertGrad(const TensorRef& grad, const LayoutRef& to, std::string_view why);
+
 // A gradient (logical, of any layout) in the layout dual to `of`: S stays, P becomes B. With
 // `keep_partial`, P stays P where the target is B.
 Result<TensorRef> GradToLayout(const TensorRef& grad, const LayoutRef& of, bool keep_partial,

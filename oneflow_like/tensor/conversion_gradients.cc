@@ -10,13 +10,6 @@
 namespace ofl::tensor {
 namespace {
 
-// A conversion of a gradient; recorded where the backward is.
-Result<TensorRef> Converted(const TensorRef& grad, const LayoutRef& to, std::string_view why) {
-  if (!Context::grad_enabled() || !grad->requires_grad()) return GlobalToGlobal(grad, to, why);
-  OFL_ASSIGN(op::Value moved, ToGlobal(op::Value(grad), to->placement, to->nd_sbp));
-  return TensorRef(AsTensor(moved));
-}
-
 // One value in, one out: what a conversion's gradient has in common.
 class ConversionNode : public Node {
  public:
@@ -40,7 +33,7 @@ class LayoutNode final : public ConversionNode {
  private:
   Result<TensorRef> Try(const TensorRef& grad) override {
     if (grad_ == nullptr) return GradToLayout(grad, input_, true, "to_global");
-    OFL_ASSIGN(TensorRef asked, Converted(grad, grad_, "to_global"));
+    OFL_ASSIGN(TensorRef asked, ConvertGrad(grad, grad_, "to_global"));
     return GradToLayout(asked, input_, true, "to_global");
   }
   LayoutRef input_;
@@ -54,7 +47,7 @@ class FromLocalNode final : public ConversionNode {
 
  private:
   Result<TensorRef> Try(const TensorRef& grad) override {
-    OFL_ASSIGN(TensorRef parts, Converted(grad, grad_, "local_to_global"));
+    OFL_ASSIGN(TensorRef parts, ConvertGrad(grad, grad_, "local_to_global"));
     if (parts->has_data()) return ToLocal(parts);
     OFL_ASSIGN(op::Value zeros,
                CallOp("full", {},

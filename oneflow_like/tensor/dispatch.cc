@@ -4,8 +4,8 @@
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
+#include "oneflow_like/op/def/compose.h"
 #include "oneflow_like/op/def/layout_choice.h"
-#include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/op/kernel/kernel.h"
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/boxing.h"
@@ -359,44 +359,6 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   return outputs;
 }
 
-bool SameDTypes(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs) {
-  const DType last = inputs.back()->meta().dtype;  // a condition never stands last
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i), attrs).promotes)
-      return false;
-  }
-  return true;
-}
-
-// Casts the operands that take part to the dtype in which they meet.
-Result<op::Values> Promote(const op::OpDef& def, std::span<const op::Value> inputs,
-                           const Attrs& attrs) {
-  op::Values promoted(inputs.begin(), inputs.end());
-  Small<op::TypedOperand> typed;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (def.InputAt(static_cast<int>(i), attrs).promotes)
-      typed.push_back(op::TypedOf(inputs[i]->meta()));
-  }
-  auto dtype = op::PromotedDType(def, {typed.data(), typed.size()});
-  if (!dtype.ok()) {
-    return Error(dtype.status().code()) << "[" << def.name << "] " << dtype.status().message()
-                                        << ": got " << DescribeAll(def, inputs, attrs);
-  }
-  for (size_t i = 0; *dtype && i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i), attrs).promotes)
-      continue;
-    OFL_ASSIGN(promoted[i], CallOp("cast", {inputs[i]}, {{"dtype", **dtype}}));
-  }
-  return promoted;
-}
-
-bool NeedsPromotion(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs) {
-  if (def.promotion == op::Promotion::kNone || inputs.empty()) return false;
-  if (!SameDTypes(def, inputs, attrs)) return true;
-  return def.promotion == op::Promotion::kFloat &&
-         CategoryOf(inputs.back()->meta().dtype) < DTypeCategory::kFloating;
-}
-
 // Whether a composite's own kernel serves this call: no tape to fill, no layouts to choose.
 bool RunsFused(const op::OpDef& def, std::span<const op::Value> inputs) {
   if (def.kernels.empty() || CurrentTracer() != nullptr || inputs.empty()) return false;
@@ -473,8 +435,9 @@ Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inpu
 
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& given) {
-  if (NeedsPromotion(def, inputs, given)) {
-    OFL_ASSIGN(op::Values promoted, Promote(def, inputs, given));
+  if (op::NeedsPromotion(def, inputs, given)) {
+    EagerBuilder casts;
+    OFL_ASSIGN(op::Values promoted, op::PromotedInputs(casts, def, inputs, given));
     return Dispatch(def, promoted, given);
   }
   if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
@@ -502,7 +465,7 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
   const bool plain = def.outputs.size() == 1 && !def.outputs[0].variadic &&
                      !def.outputs[0].bounded && !def.composite && !def.Draws() &&
                      !AnyMutated(def) && CurrentTracer() == nullptr && !inputs.empty();
-  if (!plain || target.is_global() || NeedsPromotion(def, inputs, given)) return false;
+  if (!plain || target.is_global() || op::NeedsPromotion(def, inputs, given)) return false;
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic() || v->layout() != nullptr) return false;
     if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;

@@ -70,15 +70,6 @@ TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t o
 
 TensorRef TensorImpl::Detach() const { return View(local_shape_, strides_, offset_bytes_); }
 
-void TensorImpl::AdoptMemory(const TensorImpl& other) {
-  OFL_CHECK(other.meta_ == meta_ && other.local_shape_ == local_shape_);
-  storage_ = other.storage_;
-  strides_ = other.strides_;
-  offset_bytes_ = other.offset_bytes_;
-  dense_ = other.dense_;
-  claim_ = other.claim_;
-}
-
 void TensorImpl::SetGradFn(NodeRef node, int output_index) {
   grad_fn_ = std::move(node);
   output_index_ = output_index;

@@ -82,8 +82,6 @@ class TensorImpl final : public op::ValueBase {
   TensorRef View(const Shape& shape, const Strides& strides, int64_t offset_bytes) const;
   // The same view, outside the tape.
   TensorRef Detach() const;
-  // Takes over another tensor's memory and view; metadata and layout must be equal.
-  void AdoptMemory(const TensorImpl& other);
 
   bool requires_grad() const { return requires_grad_ || grad_fn_ != nullptr; }
   bool is_leaf() const { return grad_fn_ == nullptr; }

@@ -3,19 +3,6 @@
 #include "oneflow_like/op/def/compose.h"
 
 namespace ofl::op {
-namespace {
-
-bool MayPromote(const OpDef& def, const Values& inputs) {
-  if (def.promotion == Promotion::kNone || inputs.empty()) return false;
-  const DType first = inputs[0]->meta().dtype;
-  if (def.promotion == Promotion::kFloat && CategoryOf(first) < DTypeCategory::kFloating)
-    return true;
-  for (const Value& input : inputs)
-    if (input->meta().dtype != first) return true;
-  return false;
-}
-
-}  // namespace
 
 Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
   const OpDef* def = OpRegistry::Get().Find(name);
@@ -28,8 +15,8 @@ Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
       return nothing();
     }
   }
-  if (MayPromote(*def, inputs)) {
-    auto promoted = PromotedInputs(*this, *def, std::move(inputs), attrs);
+  if (NeedsPromotion(*def, inputs, attrs)) {
+    auto promoted = PromotedInputs(*this, *def, inputs, attrs);
     if (!promoted.ok()) {
       Fail(promoted.status());
       return nothing();

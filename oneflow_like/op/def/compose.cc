@@ -8,7 +8,7 @@ namespace {
 class MetaBuilder final : public Builder {
  public:
   Values Apply(const OpDef& op, Values inputs, const Attrs& attrs) override {
-    auto outputs = Infer(op, std::move(inputs), attrs);
+    auto outputs = Infer(op, inputs, attrs);
     if (outputs.ok()) return std::move(outputs).value();
     Fail(outputs.status());
     return Values(op.outputs.size());
@@ -16,9 +16,8 @@ class MetaBuilder final : public Builder {
   Value ToLayout(const Value& x, const sbp::Layout&) override { return x; }
 
  private:
-  Result<Values> Infer(const OpDef& op, Values given, const Attrs& attrs) {
+  Result<Values> Infer(const OpDef& op, const Values& inputs, const Attrs& attrs) {
     OFL_TRY(status_);
-    OFL_ASSIGN(Values inputs, PromotedInputs(*this, op, std::move(given), attrs));
     std::vector<TensorMeta> metas;
     for (const Value& input : inputs) metas.push_back(input->meta());
     OFL_ASSIGN(Attrs complete, op.CompleteAttrs(attrs));
@@ -31,21 +30,38 @@ class MetaBuilder final : public Builder {
 
 }  // namespace
 
-Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs,
+bool NeedsPromotion(const OpDef& def, std::span<const Value> inputs, const Attrs& attrs) {
+  if (def.promotion == Promotion::kNone || inputs.empty()) return false;
+  const DType last = inputs.back()->meta().dtype;  // a condition never stands last
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i), attrs).promotes)
+      return true;
+  }
+  return def.promotion == Promotion::kFloat && CategoryOf(last) < DTypeCategory::kFloating;
+}
+
+Result<Values> PromotedInputs(Builder& builder, const OpDef& def, std::span<const Value> inputs,
                               const Attrs& attrs) {
-  if (def.promotion == Promotion::kNone) return inputs;
+  Values promoted(inputs.begin(), inputs.end());
   std::vector<TypedOperand> typed;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (def.InputAt(static_cast<int>(i), attrs).promotes)
-      typed.push_back(TypedOf(inputs[i]->meta()));
-  OFL_ASSIGN(auto dtype, PromotedDType(def, typed));
-  for (size_t i = 0; dtype && i < inputs.size(); ++i) {
-    if (inputs[i]->meta().dtype == *dtype || !def.InputAt(static_cast<int>(i), attrs).promotes)
+  std::string got;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& operand = def.InputAt(static_cast<int>(i), attrs);
+    if (operand.promotes) typed.push_back(TypedOf(inputs[i]->meta()));
+    got += (i > 0 ? ", " : "") + operand.name + ": " + inputs[i]->meta().ToString();
+  }
+  const auto dtype = PromotedDType(def, typed);
+  if (!dtype.ok()) {
+    return Error(dtype.status().code())
+           << "[" << def.name << "] " << dtype.status().message() << ": got " << got;
+  }
+  for (size_t i = 0; *dtype && i < inputs.size(); ++i) {
+    if (inputs[i]->meta().dtype == **dtype || !def.InputAt(static_cast<int>(i), attrs).promotes)
       continue;
-    inputs[i] = builder.Call("cast", {inputs[i]}, {{"dtype", *dtype}});
+    promoted[i] = builder.Call("cast", {inputs[i]}, {{"dtype", **dtype}});
     OFL_TRY(builder.status());
   }
-  return inputs;
+  return promoted;
 }
 
 Result<std::vector<TensorMeta>> InferComposite(const OpDef& def, std::span<const TensorMeta> metas,

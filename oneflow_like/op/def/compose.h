@@ -25,9 +25,12 @@ class MetaValue final : public ValueBase {
 Result<std::vector<TensorMeta>> InferComposite(const OpDef& def, std::span<const TensorMeta> inputs,
                                                const Attrs& attrs);
 
-// A cast to the dtype in which the operands of `def` meet, where they differ: promotion for
-// builders whose Apply takes operands as they are.
-Result<Values> PromotedInputs(Builder& builder, const OpDef& def, Values inputs,
+// Whether operands must be cast before `def` is called with them.
+bool NeedsPromotion(const OpDef& def, std::span<const Value> inputs, const Attrs& attrs);
+
+// The operands, those that take part cast to the dtype in which they meet. kTypeMismatch, which
+// names the operands, where there is none.
+Result<Values> PromotedInputs(Builder& builder, const OpDef& def, std::span<const Value> inputs,
                               const Attrs& attrs);
 
 }  // namespace ofl::op

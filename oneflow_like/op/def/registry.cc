@@ -271,9 +271,6 @@ OpRegistry::OpRegistry() {
     def.name = entry.name;
     OpDefBuilder builder(def);
     entry.fn(builder);
-    const bool elementwise = def.Has(Trait::kElementwise) && !def.Has(Trait::kUpdate);
-    if (elementwise && def.inputs.size() >= 2 && def.promotion == Promotion::kNone)
-      def.promotion = Promotion::kCommon;
     CheckComplete(def);
   }
   for (const auto& [name, def] : defs_) sorted_.push_back(&def);

@@ -283,6 +283,7 @@ op::OpDefBuilder& DescribeGrad(op::OpDefBuilder& op, DTypeSet set, const char* d
       .InPlace(0, 0)
       .InPlace(0, 1)
       .Strided()
+      .Promote(op::Promotion::kCommon)
       .Samples([set] {
         std::vector<op::Sample> samples;
         for (DType d : ListOf(set)) {

@@ -167,6 +167,7 @@ OFL_OP(gelu_grad) {
         }
       })
       .Traits({op::Trait::kElementwise})
+      .Promote(op::Promotion::kCommon)
       .InPlace(0, 0)
       .InPlace(0, 1)
       .Strided()

@@ -86,6 +86,7 @@ OFL_OP(where) {
           "max jointly 1 2; min jointly 1 2")
       .Grad(GradWhere)
       .Traits({op::Trait::kElementwise})
+      .Promote(op::Promotion::kCommon)
       .InPlace(0, 1)
       .InPlace(0, 2)
       .Strided()

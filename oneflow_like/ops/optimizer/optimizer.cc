@@ -308,6 +308,21 @@ void DefineAdam(op::OpDefBuilder& op) {
       .ErrorSamples(UpdateErrors(4, kAdamNumbers, true));
 }
 
+op::OpDefBuilder& DefineAssign(op::OpDefBuilder& op, const char* doc) {
+  return op.Doc(doc)
+      .InMutated("target")
+      .In("value")
+      .Infer(InferAssign)
+      .Sbp(AssignRule)
+      .NotDifferentiable("it updates a variable in place")
+      .Traits({op::Trait::kUpdate})
+      .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "one shape and dtype"}});
+}
+
 }  // namespace
 
 OFL_OP(sgd_update) {
@@ -376,41 +391,17 @@ OFL_OP(adam_update) {
 }
 
 OFL_OP(assign) {
-  op.Doc("Copies `value` into `target`.")
-      .InMutated("target")
-      .In("value")
-      .Infer(InferAssign)
-      .Sbp(AssignRule)
-      .NotDifferentiable("it updates a variable in place")
-      .Traits({op::Trait::kUpdate})
-      .Oracle("value")
-      .Py("assign(target, value, /)")
-      .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "one shape and dtype"}});
+  DefineAssign(op, "Copies `value` into `target`.").Oracle("value").Py("assign(target, value, /)");
   CpuForAllTypes(op, RunAssign);
 }
 
 OFL_OP(assign_add) {
-  op.Doc("target += value, in place.")
-      .InMutated("target")
-      .In("value")
-      .Infer(InferAssign)
-      .Sbp(AssignRule)
-      .NotDifferentiable("it updates a variable in place")
-      .Traits({op::Trait::kUpdate})
+  DefineAssign(op, "target += value, in place.")
       .Cpu(DType::kFloat32, RunAssignAdd<float>)
       .Cpu(DType::kFloat64, RunAssignAdd<double>)
       .Cpu(DType::kInt64, RunAssignAdd<int64_t>)
       .Oracle("target + value")
-      .Py("assign_add(target, value, /)")
-      .Samples([] { return UpdateSamples(2, 0, false, {{}}); })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "one shape and dtype"}});
+      .Py("assign_add(target, value, /)");
 }
 
 OFL_OP(increment) {

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 EXIT_USAGE = 64
 EXIT_CANNOT_START = 127
 
-# A failed rank's peers get SIGTERM, and SIGKILL after this; everything is gone within 5 s.
+# A failed rank's peers get SIGTERM, and SIGKILL after this or FAILURE_SECONDS after the failure,
+# whichever comes first: everything is gone within 5 s.
 FAILURE_GRACE_SECONDS = 3.0
+FAILURE_SECONDS = 4.5
 # How long a rank that others blame for their failure may take to end before everybody is stopped.
-CAUSE_SECONDS = 1.0
+CAUSE_SECONDS = 2.0
 # After the last worker's end, how long output of its orphans' pipes is still collected.
 DRAIN_SECONDS = 0.5
 LAST_LINES = 20
@@ -362,7 +364,8 @@ class Job:
         if self._stop_signal is not None:
             return
         if worker.code != 0 and self._first_failure is None:
-            self._stop_at = time.monotonic() + CAUSE_SECONDS
+            now = time.monotonic()
+            self._stop_at, self._kill_at = now + CAUSE_SECONDS, now + FAILURE_SECONDS
             self._on_failure(worker)
         elif self._stop_at is not None and worker is self._cause:
             if worker.code != 0:

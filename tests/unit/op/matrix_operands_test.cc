@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "tests/unit/op/evaluator.h"
+#include "tests/unit/op/laid_out.h"
 
 namespace ofl::op::testing {
 namespace {
@@ -36,30 +36,6 @@ Strides ByColumns(const Shape& shape) {
   return strides;
 }
 
-struct Laid {
-  std::vector<std::byte> buffer;
-  TensorView view;
-};
-
-Laid LayOut(const Host& x, const Strides& strides) {
-  Laid laid;
-  const Shape& shape = x->meta().shape;
-  const size_t size = DTypeSize(x->meta().dtype);
-  int64_t last = 0;
-  for (int i = 0; i < shape.rank(); ++i) last += std::max<int64_t>(shape[i] - 1, 0) * strides[i];
-  laid.buffer.assign(static_cast<size_t>(last + 1) * size, std::byte{0x7f});  // NaN, or huge
-  for (int64_t n = 0; n < shape.numel(); ++n) {
-    int64_t rest = n, at = 0;
-    for (int i = shape.rank() - 1; i >= 0; --i) {
-      at += rest % shape[i] * strides[i];
-      rest /= shape[i];
-    }
-    std::memcpy(laid.buffer.data() + at * size, x->data() + n * size, size);
-  }
-  laid.view = TensorView(shape.numel() == 0 ? nullptr : laid.buffer.data(), x->meta(), strides);
-  return laid;
-}
-
 class EveryMatrixOp : public ::testing::TestWithParam<const OpDef*> {
  protected:
   const OpDef& def() const { return *GetParam(); }
@@ -73,7 +49,7 @@ class EveryMatrixOp : public ::testing::TestWithParam<const OpDef*> {
       const bool matrix = def().InputAt(static_cast<int>(i)).access == Access::kMatrix;
       const Strides strides = matrix && shape.rank() > 1 ? lie(shape) : ContiguousStrides(shape);
       EXPECT_TRUE(Allows(def().InputAt(static_cast<int>(i)).access, shape, strides));
-      laid.push_back(LayOut(inputs[i], strides));
+      laid.push_back(Scattered(inputs[i], {inputs[i]->meta().shape, strides, 0}));
     }
     for (const Laid& l : laid) in.push_back(l.view);
     Hosts results;

@@ -5,26 +5,26 @@
 #include <cmath>
 #include <cstring>
 
-#include "tests/unit/op/evaluator.h"
+#include "tests/unit/op/laid_out.h"
 
 namespace ofl::op::testing {
 namespace {
 
 // How the last two axes lie; batch axes lie in reverse order.
-enum class Lie { kDense, kTransposed, kRowGaps, kTransposedGaps, kBatchFirst };
-constexpr Lie kLies[] = {Lie::kDense, Lie::kTransposed, Lie::kRowGaps, Lie::kTransposedGaps,
-                         Lie::kBatchFirst};
+enum class Matrix { kDense, kTransposed, kRowGaps, kTransposedGaps, kBatchFirst };
+constexpr Matrix kMatrices[] = {Matrix::kDense, Matrix::kTransposed, Matrix::kRowGaps,
+                                Matrix::kTransposedGaps, Matrix::kBatchFirst};
 
-Strides StridesOf(const Shape& shape, Lie lie) {
-  if (lie == Lie::kDense || shape.rank() < 2) return ContiguousStrides(shape);
+Strides StridesOf(const Shape& shape, Matrix lie) {
+  if (lie == Matrix::kDense || shape.rank() < 2) return ContiguousStrides(shape);
   const int row = shape.rank() - 2, column = shape.rank() - 1;
-  const bool transposed = lie == Lie::kTransposed || lie == Lie::kTransposedGaps;
-  const int64_t gap = lie == Lie::kRowGaps || lie == Lie::kTransposedGaps ? 3 : 0;
+  const bool transposed = lie == Matrix::kTransposed || lie == Matrix::kTransposedGaps;
+  const int64_t gap = lie == Matrix::kRowGaps || lie == Matrix::kTransposedGaps ? 3 : 0;
   Strides strides = shape;
   const int fast = transposed ? row : column, slow = transposed ? column : row;
   strides[fast] = 1;
   int64_t step = std::max<int64_t>(shape[fast], 1);
-  if (lie == Lie::kBatchFirst) {  // heads between rows: (rows, heads, columns) in memory
+  if (lie == Matrix::kBatchFirst) {  // heads between rows: (rows, heads, columns) in memory
     for (int i = 0; i < row; ++i) {
       strides[i] = step;
       step *= std::max<int64_t>(shape[i], 1);
@@ -41,28 +41,9 @@ Strides StridesOf(const Shape& shape, Lie lie) {
   return strides;
 }
 
-struct Laid {
-  std::vector<std::byte> buffer;
-  TensorView view;
-};
-Laid LayOut(const Host& x, Lie lie) {
-  Laid laid;
+Laid LayOut(const Host& x, Matrix lie) {
   const Shape& shape = x->meta().shape;
-  const Strides strides = StridesOf(shape, lie);
-  const size_t size = DTypeSize(x->meta().dtype);
-  int64_t last = 0;
-  for (int i = 0; i < shape.rank(); ++i) last += std::max<int64_t>(shape[i] - 1, 0) * strides[i];
-  laid.buffer.assign(static_cast<size_t>(last + 1) * size, std::byte{0x7f});
-  for (int64_t n = 0; n < shape.numel(); ++n) {
-    int64_t rest = n, at = 0;
-    for (int i = shape.rank() - 1; i >= 0; --i) {
-      at += rest % shape[i] * strides[i];
-      rest /= shape[i];
-    }
-    std::memcpy(laid.buffer.data() + at * size, x->data() + n * size, size);
-  }
-  laid.view = TensorView(shape.numel() == 0 ? nullptr : laid.buffer.data(), x->meta(), strides);
-  return laid;
+  return Scattered(x, {shape, StridesOf(shape, lie), 0});
 }
 
 Result<Host> RunOn(const OpDef& def, const std::vector<Laid>& inputs, const Attrs& given,
@@ -145,8 +126,8 @@ TEST_P(Products, OfOperandsAsTheyLie) {
       inputs.push_back(Draw({dtype, shape}, range, false, random));
     const auto dense = RunWhole(def, inputs, c.attrs);
     ASSERT_TRUE(dense.ok()) << dense.status().ToString();
-    for (Lie left : kLies) {
-      for (Lie right : kLies) {
+    for (Matrix left : kMatrices) {
+      for (Matrix right : kMatrices) {
         std::vector<Laid> laid;
         for (size_t i = 0; i < inputs.size(); ++i)
           laid.push_back(LayOut(inputs[i], i == 0 ? left : right));

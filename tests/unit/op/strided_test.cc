@@ -7,94 +7,17 @@
 #include <functional>
 #include <set>
 
-#include "tests/unit/op/evaluator.h"
+#include "tests/unit/op/laid_out.h"
 
 namespace ofl::op::testing {
 namespace {
 
-// How a tensor lies in a larger buffer.
-struct Lie {
-  const char* name;
-  // Byte-free geometry of a shape: strides in elements and the first element's place.
-  std::function<ViewGeometry(const Shape&)> of;
-};
-
-int64_t BufferSize(const ViewGeometry& g) {
-  int64_t last = g.offset;
-  for (int i = 0; i < g.shape.rank(); ++i) {
-    if (g.shape[i] == 0) return 1;
-    last += g.strides[i] > 0 ? (g.shape[i] - 1) * g.strides[i] : 0;
-  }
-  return last + 1;
-}
-
-ViewGeometry Transposed(const Shape& shape) {
-  ViewGeometry g{shape, shape, 0};
-  int64_t step = 1;
-  for (int i = 0; i < shape.rank(); ++i) {
-    g.strides[i] = step;
-    step *= std::max<int64_t>(shape[i], 1);
-  }
-  return g;
-}
-ViewGeometry Stepped(const Shape& shape) {
-  ViewGeometry g{shape, ContiguousStrides(shape), 1};
-  for (int i = 0; i < shape.rank(); ++i) g.strides[i] *= 2;
-  return g;
-}
-ViewGeometry Reversed(const Shape& shape) {
-  ViewGeometry g{shape, ContiguousStrides(shape), 0};
-  for (int i = 0; i < shape.rank(); ++i) {
-    g.offset += std::max<int64_t>(shape[i] - 1, 0) * g.strides[i];
-    g.strides[i] = -g.strides[i];
-  }
-  return g;
-}
-const Lie kDense = {
-    "dense", [](const Shape& shape) { return ViewGeometry{shape, ContiguousStrides(shape), 0}; }};
-const std::vector<Lie> kLies = {
-    {"transposed", Transposed}, {"stepped", Stepped}, {"reversed", Reversed}};
-
-// Calls fn(place of the element in the buffer) for the elements in row-major order.
-void ForElements(const ViewGeometry& g, const std::function<void(int64_t)>& fn) {
-  for (int64_t n = 0; n < g.shape.numel(); ++n) {
-    int64_t rest = n, at = g.offset;
-    for (int i = g.shape.rank() - 1; i >= 0; --i) {
-      at += rest % g.shape[i] * g.strides[i];
-      rest /= g.shape[i];
-    }
-    fn(at);
-  }
-}
-
-struct Laid {
-  std::vector<std::byte> buffer;
-  TensorView view;
-};
-Laid LayOut(const TensorMeta& meta, const ViewGeometry& g) {
-  Laid laid;
-  const auto size = static_cast<int64_t>(DTypeSize(meta.dtype));
-  laid.buffer.assign(static_cast<size_t>((BufferSize(g) + 1) * size), std::byte{1});
-  laid.view = TensorView(meta.shape.numel() == 0 ? nullptr : laid.buffer.data() + g.offset * size,
-                         meta, g.strides);
-  return laid;
-}
-Laid Scattered(const Host& x, const ViewGeometry& g) {
-  Laid laid = LayOut(x->meta(), g);
-  const size_t size = DTypeSize(x->meta().dtype);
-  int64_t n = 0;
-  ForElements(g, [&](int64_t at) {
-    std::memcpy(laid.buffer.data() + at * size, x->data() + n++ * size, size);
-  });
-  return laid;
-}
 Host Gathered(const Laid& laid, const ViewGeometry& g) {
   Host x = Make(laid.view.meta);
   const size_t size = DTypeSize(x->meta().dtype);
   int64_t n = 0;
-  ForElements(g, [&](int64_t at) {
+  for (int64_t at : PlacesOf(g))
     std::memcpy(x->data() + n++ * size, laid.buffer.data() + at * size, size);
-  });
   return x;
 }
 
@@ -159,11 +82,9 @@ class EveryStridedOp : public ::testing::TestWithParam<const OpDef*> {
       int64_t written = 0;
       const auto size = static_cast<int64_t>(DTypeSize(outputs[i].dtype));
       std::vector<bool> mine(laid[i].buffer.size());
-      ForElements(lies[i], [&](int64_t at) {
+      for (int64_t at : PlacesOf(lies[i]))
         for (int64_t b = 0; b < size; ++b) mine[static_cast<size_t>(at * size + b)] = true;
-      });
-      for (size_t b = 0; b < mine.size(); ++b)
-        written += !mine[b] && laid[i].buffer[b] != std::byte{1};
+      for (size_t b = 0; b < mine.size(); ++b) written += !mine[b] && laid[i].buffer[b] != kFiller;
       EXPECT_EQ(written, 0) << def().name << " writes between the elements of its output";
     }
     return results;

@@ -4,8 +4,9 @@
 //
 // A result stays a copy where a reader needs dense memory (an operand that does not take these
 // strides, a conversion, an accumulation, a result of the graph), where no strides express the
-// view, where a reader comes after, or is, the update of the variable it would look into, and where
-// a product of all rows with one matrix would fall apart into many.
+// view, and where a reader comes after, or is, the update of the variable it would look into. And
+// it stays one where that is faster: a copy that turns a matrix goes through the cache in tiles,
+// which an elementwise reader does not; and a product of all rows with one matrix would fall apart.
 
 #include <algorithm>
 
@@ -25,6 +26,25 @@ bool RowsLieEvenly(const op::ViewGeometry& view) {
     run *= view.shape[i];
   }
   return true;
+}
+
+// Bytes that a kernel reads in one go at least, if reading where they lie is to be as fast as a
+// copy; and of values that stay in the first cache, in whatever order they are read.
+constexpr int64_t kLeastRun = 64, kSmall = 4096;
+
+// Whether the elements lie in such runs, in the order of their indices: dense ones, or one element
+// that repeats.
+bool LiesInRuns(const op::ViewGeometry& view, DType dtype) {
+  const auto size = static_cast<int64_t>(DTypeSize(dtype));
+  if (view.shape.numel() * size <= kSmall) return true;
+  int64_t run = 1, step = 1;
+  for (int i = view.shape.rank() - 1; i >= 0; --i) {
+    if (view.shape[i] == 1) continue;
+    if (run == 1 && view.strides[i] == 0) step = 0;
+    if (view.strides[i] != step * run) break;
+    run *= view.shape[i];
+  }
+  return run * size >= kLeastRun;
 }
 
 class ViewsPass {
@@ -90,8 +110,12 @@ class ViewsPass {
     if (position_[node.id] >= mutated_at_[graph_.Root(node.inputs[i])]) return false;
     const op::Access access = node.op->InputAt(i, node.attrs).access;
     const bool rows = access == op::Access::kMatrix && MeetsOneMatrix(node, i);
+    // What only moves elements goes through memory in an order of its own.
+    const bool in_order = access == op::Access::kStrided && node.op->view == nullptr;
+    const DType dtype = graph_.values[node.inputs[i]].meta.dtype;
     for (const op::ViewGeometry& view : geometry_[node.inputs[i]])
-      if (!op::Allows(access, view.shape, view.strides) || (rows && !RowsLieEvenly(view)))
+      if (!op::Allows(access, view.shape, view.strides) || (rows && !RowsLieEvenly(view)) ||
+          (in_order && !LiesInRuns(view, dtype)))
         return false;
     return true;
   }

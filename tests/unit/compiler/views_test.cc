@@ -91,6 +91,35 @@ TEST(Views, BecomeCopiesForWhoeverNeedsDenseMemory) {
   EXPECT_EQ(graph.Root(1), 4);
 }
 
+TEST(Views, AreReadInRunsByWhoReadsInOrder) {
+  const auto marks = [](const std::string& made) {
+    return ViewsOf(Marked(Lines({"%0: float32[40,40]{B} = input_0() 'x' #0", made,
+                                 "%2: float32[40,40]{B} = relu_2(%1) as (B)->(B)", kResult})));
+  };
+  // Across the rows every element would be a cache line.
+  EXPECT_TRUE(
+      marks("%1: float32[40,40]{B} = transpose_1(%0) {dim0=0, dim1=1} as (B)->(B)").empty());
+  // One element again and again is no way at all.
+  EXPECT_EQ(ViewsOf(Marked(
+                Lines({"%0: float32[40,1]{B} = input_0() 'x' #0",
+                       "%1: float32[40,40]{B} = broadcast_to_1(%0) {shape=[40, 40]} as (B)->(B)",
+                       "%2: float32[40,40]{B} = relu_2(%1) as (B)->(B)", kResult}))),
+            std::vector<int>{1});
+  // Rows of 64 bytes may lie anywhere, of less not.
+  const auto rows = [](const std::string& n) {
+    return ViewsOf(
+        Marked(Lines({"%0: float32[8,9," + n + "]{B} = input_0() 'x' #0",
+                      "%1: float32[9,8," + n +
+                          "]{B} = transpose_1(%0) {dim0=0, "
+                          "dim1=1} as (B)->(B)",
+                      "%2: float32[9,8," + n + "]{B} = relu_2(%1) as (B)->(B)", kResult})));
+  };
+  EXPECT_EQ(rows("16"), std::vector<int>{1});
+  EXPECT_TRUE(rows("15").empty());
+  // Little stays in the first cache.
+  EXPECT_EQ(rows("14"), std::vector<int>{1});
+}
+
 TEST(Views, KeepAProductOfAllRowsWhole) {
   const std::string weight = "%5: float32[5,8]{B} = input_5() 'w' #1";
   const std::string product = "%2: float32[4,3,5]{B} = linear_2(%1, %5) as (B),(B)->(B)";

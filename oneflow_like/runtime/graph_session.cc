@@ -317,11 +317,9 @@ void GraphSession::TakeDraws() {
   size_t next = 0;
   for (const proto::Resource& resource : plan_.semantics().resources()) {
     if (resource.kind() != proto::Resource::GENERATOR) continue;
-    tensor::Generator* generator = tracer_->generators()[next];
-    generators_[next++] =
-        generator != nullptr
-            ? generator->Take(resource.draws())
-            : tensor::Context::Get().Draw(!tracer_->local(), resource.draws(), plan_.graph_name());
+    generators_[next] = tensor::Context::Get().Draw(
+        !tracer_->local(), resource.draws(), plan_.graph_name(), tracer_->generators()[next]);
+    ++next;
   }
 }
 

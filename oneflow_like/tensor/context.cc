@@ -92,9 +92,10 @@ void Context::Seed(uint64_t seed) {
   local_generator_.Restore({seed, 0});
 }
 
-RandomState Context::Draw(bool global, int64_t count, std::string_view op) {
-  if (!global) return local_generator_.Take(count);
-  const RandomState first = job_generator_.Take(count);
+RandomState Context::Draw(bool global, int64_t count, std::string_view op, Generator* generator) {
+  if (generator == nullptr) generator = global ? &job_generator_ : &local_generator_;
+  const RandomState first = generator->Take(count);
+  if (!global) return first;
   draws_.Add(first, count, op, hooks_.call_site != nullptr ? hooks_.call_site() : std::string());
   return first;
 }

@@ -85,9 +85,10 @@ class Context {
   void Seed(uint64_t seed);
   Generator& job_generator() { return job_generator_; }      // of global tensors
   Generator& local_generator() { return local_generator_; }  // of local ones
-  // `count` draws of `op`, for global tensors or for local ones; returns the first. The job's
-  // draws are noted with the caller's line for collectives to compare.
-  RandomState Draw(bool global, int64_t count, std::string_view op);
+  // `count` draws of `op`, for global tensors or for local ones, from a generator (null: the
+  // default one, the job's or this rank's); returns the first. Those for global tensors are noted
+  // with the caller's line for collectives to compare.
+  RandomState Draw(bool global, int64_t count, std::string_view op, Generator* generator = nullptr);
   const DrawHistory& draws() const { return draws_; }
   CallCache& cache() { return *cache_; }
 

@@ -383,20 +383,32 @@ Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value>
   return outputs;
 }
 
-// The attributes with a draw from the operator's generator: the default one, of the job for global
-// tensors and this rank's own for local ones. In a graph it is the place of the draw in a launch.
-// A gradient rule has passed one on.
-Result<Attrs> WithDraw(const op::OpDef& def, const Attrs& attrs, bool global) {
+// The attributes with a draw from the operator's generator, null for the default one: the job's for
+// global tensors, this rank's own for local ones. In a graph it is the place of the draw in a
+// launch. A gradient rule has passed one on.
+Result<Attrs> WithDraw(const op::OpDef& def, const Attrs& attrs, bool global,
+                       Generator* generator) {
   Attrs drawn = attrs;
-  if (drawn.Has(op::kDraw)) return drawn;
+  if (drawn.Has(op::kDraw)) {
+    OFL_ENSURE(generator == nullptr, Code::kInvalidArgument)
+        << "[" << def.name << "] both a draw and the generator to take one from: got " << op::kDraw
+        << "=" << AttrToString(*drawn.Find(op::kDraw)) << "; expected one of them";
+    return drawn;
+  }
   op::Draw draw;
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
-    OFL_ASSIGN(draw, tracer->NextDraw(nullptr));
+    OFL_ASSIGN(draw, tracer->NextDraw(generator));
   } else {
-    draw.at = Context::Get().Draw(global, 1, def.name);
+    draw.at = Context::Get().Draw(global, 1, def.name, generator);
   }
   drawn.Set(op::kDraw, draw.ToAttr());
   return drawn;
+}
+
+Status CheckDraws(const op::OpDef& def) {
+  OFL_ENSURE(def.Draws(), Code::kInvalidArgument)
+      << "[" << def.name << "] draws no random numbers: got a generator; expected none";
+  return Status::Ok();
 }
 
 Result<op::Values> Trace(Tracer& tracer, const op::OpDef& def, std::span<const op::Value> inputs,
@@ -434,16 +446,17 @@ Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inpu
 }  // namespace
 
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
-                            const Attrs& given) {
+                            const Attrs& given, Generator* generator) {
+  if (generator != nullptr) OFL_TRY(CheckDraws(def));
   if (op::NeedsPromotion(def, inputs, given)) {
     EagerBuilder casts;
     OFL_ASSIGN(op::Values promoted, op::PromotedInputs(casts, def, inputs, given));
-    return Dispatch(def, promoted, given);
+    return Dispatch(def, promoted, given, generator);
   }
   if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
     if (!def.Draws()) return Trace(*tracer, def, inputs, given);
-    OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, false));
+    OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, false, generator));
     return Trace(*tracer, def, inputs, drawn);
   }
   for (const op::Value& v : inputs) {
@@ -452,7 +465,7 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
   }
   if (def.Draws()) {  // never the same attributes twice: nothing to remember
     const bool global = !inputs.empty() && inputs[0]->layout() != nullptr;
-    OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, global));
+    OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, global, generator));
     OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, drawn));
     return RunPlan(def, *plan, inputs);
   }
@@ -488,15 +501,16 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
   return true;
 }
 
-Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given,
-                                 const LayoutRef& layout) {
+Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given, const LayoutRef& layout,
+                                 Generator* generator) {
+  if (generator != nullptr) OFL_TRY(CheckDraws(def));
   OFL_ENSURE(def.inputs.empty() && def.outputs.size() == 1, Code::kInvalidArgument)
       << "[" << def.name << "] takes no placement: got placement " << layout->placement.ToString()
       << "; expected an operator that makes a tensor";
   CallPlan plan;
   Attrs drawn = given;
   if (def.Draws()) {
-    OFL_ASSIGN(drawn, WithDraw(def, given, true));
+    OFL_ASSIGN(drawn, WithDraw(def, given, true, generator));
   }
   OFL_ASSIGN(plan.attrs, def.CompleteAttrs(std::move(drawn)));
   if (def.Draws() && CurrentTracer() == nullptr) {

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/generator.h"
 #include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::tensor {
@@ -12,11 +13,12 @@ namespace ofl::tensor {
 //
 // Inputs: all local or all global on one placement; global ones are boxed to the signature of
 // least cost (the first of equals). Operands of an elementwise operator are promoted to one dtype
-// as torch does. Attributes may be incomplete. Random operators take seed and offset from one of
-// the context's generators unless given. Optional trailing inputs may be left out. Errors carry
-// "[op]"; after a failed collective the world is not usable.
+// as torch does. Attributes may be incomplete. A random operator draws from `generator`, null for
+// the default one of its tensors, unless the attributes hold its draw; no other takes one. Optional
+// trailing inputs may be left out. Errors carry "[op]"; after a failed collective the world is not
+// usable.
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
-                            const Attrs& attrs);
+                            const Attrs& attrs, Generator* generator = nullptr);
 
 // Runs the operator's kernel straight into `target` where that is possible: a local call whose one
 // result has the target's dtype and shape, whose kernel takes the target's strides, and whose
@@ -26,7 +28,8 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
 
 // Operators without inputs that make a global tensor of this layout. A P layout holds the value
 // at coordinate 0 and the identity elsewhere.
-Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& attrs, const LayoutRef& layout);
+Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& attrs, const LayoutRef& layout,
+                                 Generator* generator = nullptr);
 
 // By name, one output.
 Result<op::Value> CallOp(std::string_view name, std::initializer_list<op::Value> inputs,

@@ -103,6 +103,7 @@ TEST(HostilePlans, AreRefusedOrExpand) {
   std::vector<proto::Plan> good;
   for (auto layout : {testing::DataParallel(2), testing::TensorParallel(2), testing::Pipeline(3)})
     good.push_back(testing::CompileMlp(layout));
+  good.push_back(testing::CompileTwoGenerators());
   good.push_back(testing::CompileHeads({2, false, 1}));
   int refused = 0, tried = 0;
   const auto end = std::chrono::steady_clock::now() + kMost;

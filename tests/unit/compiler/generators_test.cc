@@ -10,43 +10,15 @@
 namespace ofl::compiler {
 namespace {
 
+using testing::CompileTwoGenerators;
+using testing::DropoutOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::Must;
-
-Attrs DropoutOf(int generator, int64_t place) {
-  return {{"p", 0.5}, {std::string(op::kDraw), op::Draw{{0, place}, generator}.ToAttr()}};
-}
-
-// Draws 0 and 2 of the default generator and draw 0 of another; draw 1 belongs to nothing that is
-// needed.
-ir::Graph TwoGenerators() {
-  ir::Graph graph;
-  graph.name = "draws";
-  graph.world_size = 2;
-  graph.generators = {{std::string(ir::kDefaultGenerator), 3}, {"generator_1", 1}};
-  const Placement both = testing::Ranks(Shape{2});
-  ir::Node& input =
-      graph.AddNode(ir::NodeKind::kInput, "input", {}, {{DType::kFloat32, Shape{8, 4}}}, both);
-  input.binding = 0;
-  input.variable = "x";
-  const int x = input.outputs[0];
-  graph.values[x].nd_sbp = sbp::NdSbp{sbp::Sbp::Split(0)};
-  ir::GraphBuilder builder(&graph);
-  op::Value y = builder.Call("dropout", {builder.Handle(x)}, DropoutOf(0, 0));
-  builder.Call("dropout", {y}, DropoutOf(0, 1));
-  y = builder.Call("dropout", {y}, DropoutOf(1, 0));
-  y = builder.Call("dropout", {y}, DropoutOf(0, 2));
-  EXPECT_TRUE(builder.status().ok()) << builder.status().ToString();
-  const int id = static_cast<const ir::GraphValue*>(y.get())->id();
-  graph.AddNode(ir::NodeKind::kOutput, "output", {id}, {}, both).binding = 0;
-  return graph;
-}
-
-proto::Plan CompileTwo() { return Must(Compile(TwoGenerators(), {}, {})); }
+using testing::TwoGenerators;
 
 TEST(Generators, AreResourcesOfThePlan) {
-  const proto::Plan plan = CompileTwo();
+  const proto::Plan plan = CompileTwoGenerators();
   const proto::Semantics& s = plan.semantics();
   ASSERT_EQ(s.resources_size(), 2);
   for (int i = 0; i < 2; ++i) {
@@ -78,7 +50,7 @@ TEST(Generators, AreResourcesOfThePlan) {
 }
 
 TEST(Generators, EnterTheHash) {
-  const proto::Plan plan = CompileTwo();
+  const proto::Plan plan = CompileTwoGenerators();
   const std::vector<std::function<void(proto::Semantics&)>> changes = {
       [](auto& s) { s.mutable_resources(0)->set_draws(4); },
       [](auto& s) { s.mutable_resources(1)->set_name("other"); },
@@ -143,7 +115,7 @@ TEST(Generators, OfADamagedPlanAreRefused) {
        "among the attributes"},
   };
   for (const Damage& damage : all) {
-    proto::Plan plan = CompileTwo();
+    proto::Plan plan = CompileTwoGenerators();
     damage.apply(*plan.mutable_semantics());
     const Status status = VerifyPlan(plan);
     ASSERT_FALSE(status.ok()) << damage.says;

@@ -151,4 +151,35 @@ inline proto::Plan CompileMlp(const MlpLayout& layout) {
   return Must(Compile(std::move(mlp.graph), std::move(mlp.training), {}));
 }
 
+inline Attrs DropoutOf(int generator, int64_t place) {
+  return {{"p", 0.5}, {std::string(op::kDraw), op::Draw{{0, place}, generator}.ToAttr()}};
+}
+
+// Draws 0 and 2 of the default generator and draw 0 of another; draw 1 belongs to nothing that is
+// needed.
+inline ir::Graph TwoGenerators() {
+  ir::Graph graph;
+  graph.name = "draws";
+  graph.world_size = 2;
+  graph.generators = {{std::string(ir::kDefaultGenerator), 3}, {"generator_1", 1}};
+  const Placement both = Ranks(Shape{2});
+  ir::Node& input =
+      graph.AddNode(ir::NodeKind::kInput, "input", {}, {{DType::kFloat32, Shape{8, 4}}}, both);
+  input.binding = 0;
+  input.variable = "x";
+  const int x = input.outputs[0];
+  graph.values[x].nd_sbp = sbp::NdSbp{sbp::Sbp::Split(0)};
+  ir::GraphBuilder builder(&graph);
+  op::Value y = builder.Call("dropout", {builder.Handle(x)}, DropoutOf(0, 0));
+  builder.Call("dropout", {y}, DropoutOf(0, 1));
+  y = builder.Call("dropout", {y}, DropoutOf(1, 0));
+  y = builder.Call("dropout", {y}, DropoutOf(0, 2));
+  EXPECT_TRUE(builder.status().ok()) << builder.status().ToString();
+  const int id = static_cast<const ir::GraphValue*>(y.get())->id();
+  graph.AddNode(ir::NodeKind::kOutput, "output", {id}, {}, both).binding = 0;
+  return graph;
+}
+
+inline proto::Plan CompileTwoGenerators() { return Must(Compile(TwoGenerators(), {}, {})); }
+
 }  // namespace ofl::compiler::testing

@@ -140,6 +140,8 @@ op::Value GraphTracer::Lift(const op::Value& eager) {
   if (!tensor.ok()) return recorder_.Fail(tensor.status()), nullptr;
   auto value = VariableOf(*tensor);
   if (!value.ok()) return recorder_.Fail(value.status()), nullptr;
+  for (const auto& [variable, content] : contents_)
+    if (variable == *value) return recorder_.Handle(content);
   return recorder_.Handle(*value);
 }
 
@@ -156,6 +158,7 @@ Status GraphTracer::AddOutput(const op::Value& value) {
 
 Status GraphTracer::Finish() {
   if (!global_) OFL_TRY(Claim(false, "constants"));
+  OFL_TRY(StoreVariables());
   if (local_) return Status::Ok();
   std::vector<int> outputs;
   std::erase_if(graph_.order, [&](int id) {
@@ -345,89 +348,6 @@ Result<op::Value> GraphTracer::LaidLike(const op::Value& value, const op::Value&
   layouts_.Mark(id, false);
   layouts_.LieLike(id, model);
   return recorder_.Handle(id);
-}
-
-// --- memory -------------------------------------------------------------------------------------
-
-Status GraphTracer::CheckFresh(const op::Value& value, const std::string& user) {
-  if (!value || !value->is_symbolic()) return Status::Ok();
-  const auto* symbolic = static_cast<const ir::GraphValue*>(value.get());
-  if (symbolic->graph_serial() != graph_.serial) return Status::Ok();  // the recorder refuses it
-  return memory_.Check(graph_, symbolic->id(), user);
-}
-
-bool GraphTracer::SharesMemory(int x, const sbp::Layout& layout) {
-  if (layouts_.IsLocal(x)) return layout.placement.size() == 1;
-  const auto lies = layouts_.LayoutOf(x);
-  return lies.ok() && layout == sbp::Layout{graph_.values[x].placement, *lies};
-}
-
-Status GraphTracer::CheckInPlace(int target, bool records) {
-  const TensorMeta& meta = graph_.values[target].meta;
-  const ir::Node& owner = graph_.producer(memory_.Owner(target));
-  const bool argument = graph_.producer(target).kind == ir::NodeKind::kInput;
-  OFL_ENSURE(records || owner.kind != ir::NodeKind::kVariable, Code::kFailedPrecondition)
-      << "[in-place] the target shares the memory of a tensor from outside build(), which cannot "
-         "be "
-      << "changed inside a graph: got " << meta.ToString() << " of " << owner.variable
-      << "; expected a value made in build(); return the new value, and copy_() it after the call";
-  OFL_ENSURE(!argument && (records || owner.kind != ir::NodeKind::kInput),
-             Code::kFailedPrecondition)
-      << "[in-place] an argument of the graph belongs to the caller, and a launch leaves it as it "
-      << "is: got " << meta.ToString() << " of " << owner.variable
-      << "; expected a value made in build(); clone() it first, or return the new value";
-  OFL_ENSURE(tensor::Context::Get().grad_enabled() || !graph_.values[target].requires_grad,
-             Code::kFailedPrecondition)
-      << "[in-place] under no_grad() the target would change and keep its history: got "
-      << meta.ToString() << ", which requires a gradient; expected a target without; use detach() "
-      << "and a new value, or leave no_grad()";
-  return Status::Ok();
-}
-
-Result<op::Value> GraphTracer::Fitted(const op::Value& target, const op::Value& value) {
-  op::Value result = value->is_symbolic() ? value : Lift(value);
-  OFL_TRY(status());
-  OFL_ASSIGN(const bool was_global, IsGlobal(target));
-  OFL_ASSIGN(const bool is_global, IsGlobal(result));
-  const DType from = result->meta().dtype, to = target->meta().dtype;
-  OFL_ENSURE(result->meta().shape == target->meta().shape && (is_global || !was_global),
-             Code::kInvalidArgument)
-      << "[in-place] the result does not fit: got " << result->meta().ToString()
-      << (is_global ? " global" : " local") << " for " << target->meta().ToString()
-      << (was_global ? " global" : " local") << "; expected the same shape, and a global tensor "
-      << "for a global one";
-  OFL_ENSURE(CategoryOf(from) <= CategoryOf(to), Code::kTypeMismatch)
-      << "[in-place] result type " << DTypeName(from)
-      << " can't be cast to the desired output type " << DTypeName(to) << ": got "
-      << result->meta().ToString() << " for " << target->meta().ToString() << "; use a target of "
-      << DTypeName(from);
-  if (from != to) {
-    OFL_ASSIGN(const op::OpDef* cast, op::OpRegistry::Get().Require("cast"));
-    OFL_ASSIGN(Attrs attrs, cast->CompleteAttrs({{"dtype", to}}));
-    result = Apply(*cast, {result}, attrs)[0];
-    OFL_TRY(status());
-  }
-  if (!was_global || !is_global) return result;
-  OFL_ASSIGN(const sbp::Layout was, LikelyLayout(target));
-  OFL_ASSIGN(const sbp::Layout is, LikelyLayout(result));
-  if (was == is) return result;
-  result = ToLayout(result, was);
-  OFL_TRY(status());
-  return result;
-}
-
-Result<op::Value> GraphTracer::InPlace(const op::Value& target, const op::Value& value) {
-  OFL_TRY(CheckFresh(target, "in-place"));
-  OFL_TRY(CheckFresh(value, "in-place"));
-  OFL_ASSIGN(const op::Value result, Fitted(target, value));
-  OFL_ASSIGN(const int before, Own(target));
-  OFL_ASSIGN(const int after, Own(result));
-  if (before == after) return result;
-  // With a history, eager gives the name a tensor of its own and leaves the old memory alone.
-  const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
-  OFL_TRY(CheckInPlace(before, records));
-  if (!records) memory_.Change(before, after, graph_.producer(after).location);
-  return result;
 }
 
 op::Value GraphTracer::ToLayout(const op::Value& x, const sbp::Layout& layout) {

@@ -97,8 +97,11 @@ class GraphTracer final : public tensor::Tracer {
   Status CheckFresh(const op::Value& value, const std::string& user);
   // Whether a conversion to this layout gives the same memory in eager.
   bool SharesMemory(int x, const sbp::Layout& layout);
-  // What eager would write where: refuses what a graph cannot say.
+  // Refuses an in-place change that a graph cannot say; `records`: eager would put it on the tape.
   Status CheckInPlace(int target, bool records);
+  // A buffer holds `value` from now on, in this build and after the launch.
+  Status ChangeVariable(int variable, int value, bool records);
+  Status StoreVariables();
   Result<op::Value> Fitted(const op::Value& target, const op::Value& value);
   // Local operands where the global ones are.
   Status GatherOperands(op::Values& inputs);
@@ -123,7 +126,8 @@ class GraphTracer final : public tensor::Tracer {
   std::vector<std::pair<std::pair<int, Placement>, int>> homes_;  // what Rehome has made
   // By tensor; held, so that build() may drop one and no other comes to its address.
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
-  std::map<const void*, int> lifted_;  // by tensor, which variables_ holds
+  std::map<const void*, int> lifted_;          // by tensor, which variables_ holds
+  std::vector<std::pair<int, int>> contents_;  // of changed variables, in the order of the changes
   std::map<std::string, tensor::TensorRef> variables_;
   std::vector<std::pair<tensor::TensorRef, bool>> required_;  // variables, as they were met
   std::vector<Number> numbers_;

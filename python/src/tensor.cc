@@ -432,6 +432,10 @@ void Rebind(PyTensor& self, const PyTensor& other) {
     self.value = Unwrap(TracerOf(self, "in-place").InPlace(self.value, other.value));
     return;
   }
+  if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
+    Unwrap(tracer->InPlace(self.value, other.value));  // a buffer, or an error
+    return;
+  }
   if (other.value->is_symbolic()) {
     Throw(Error(Code::kFailedPrecondition)
           << "[in-place] a tensor from outside build() cannot be changed inside a graph: got "
@@ -439,8 +443,6 @@ void Rebind(PyTensor& self, const PyTensor& other) {
           << "; expected a value made in build(); return the new value, and copy_() it after the "
              "call");
   }
-  RefuseInBuild("in-place", "a tensor from outside was changed", *self.value,
-                "return the new value, and copy_() it after the call");
   TensorRef x = Eager(self), y = Eager(other);
   if (y->meta().dtype != x->meta().dtype && y->requires_grad() &&
       CategoryOf(y->meta().dtype) <= CategoryOf(x->meta().dtype)) {

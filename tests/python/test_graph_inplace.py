@@ -229,13 +229,14 @@ def test_copies_are_apart_afterwards():
         np.testing.assert_array_equal(got.numpy(), want.numpy())
 
 
+CAPTURED = flow.zeros(4)
 OUTSIDE = {
     "a parameter": (lambda m, x: m.weight.detach().mul_(0.5), "weight"),
     "a parameter's data": (lambda m, x: m.weight.data.clamp_(-1.0, 1.0), "weight"),
     "a part of a parameter": (lambda m, x: m.weight.__setitem__(0, 0.0), "outside build"),
     "a part of its data": (lambda m, x: m.weight.data.__setitem__(0, 0.0), "weight"),
-    "a buffer": (lambda m, x: m.count.detach().add_(1.0), "count"),
-    "a buffer itself": (lambda m, x: m.count.add_(1.0), "outside build"),
+    "a tensor of nobody": (lambda m, x: CAPTURED.add_(1.0), "outside build"),
+    "a buffer, with a history": (lambda m, x: m.count.add_(m.bias), "history.*detach"),
     "an argument": (lambda m, x: x.add_(1.0), "argument"),
     "a part of an argument": (lambda m, x: x.__setitem__(0, 1.0), "argument"),
     "an argument's data": (lambda m, x: x.detach().zero_(), "argument"),
@@ -257,6 +258,121 @@ def test_tensors_from_outside_are_not_changed(case):
         Of(build, layer)(flow.tensor(numbers(3, 4)))
     for v, was in zip((layer.weight, layer.count), before, strict=True):
         np.testing.assert_array_equal(v.detach().numpy(), was)
+
+
+# --- buffers ---------------------------------------------------------------------------------
+
+class Statistics(nn.Module):
+    """Buffers that every call changes: as a whole, in part, through what shares their memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        with flow.no_grad():
+            self.layer.weight.copy_(flow.tensor(numbers(4, 4)))
+            self.layer.bias.copy_(flow.tensor(numbers(4)))
+        for name, tensor in {"calls": flow.zeros((), dtype=flow.int64), "mean": flow.zeros(4),
+                             "rows": flow.zeros(3, 4), "last": flow.zeros(3, 4),
+                             "before": flow.zeros(3, 4)}.items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, x):
+        mean = self.mean.clone()
+        y = self.layer(x) + mean
+        z = y * mean
+        self.calls += 1
+        self.mean.mul_(0.5).add_(y.detach().mean(0) * 0.5)
+        self.rows[self.calls_until_now % 3] = self.mean
+        self.before.copy_(self.last)
+        self.last.detach().copy_(y.detach())
+        with flow.no_grad():
+            self.rows[:, 1:3] *= 0.5
+            flow.add(self.before, self.mean, out=self.before)
+        return (z * z).mean() + (y * self.mean).mean(), self.mean * 2.0, self.calls
+
+    calls_until_now = 1  # a constant of the program
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_buffers_keep_what_a_graph_writes(train):
+    made = []
+    for compiled in (True, False):
+        model = Statistics()
+        optimizer = flow.optim.SGD(model.parameters(), lr=0.1)
+
+        class Step(nn.Graph):
+            def __init__(self, model=model, optimizer=optimizer):
+                super().__init__()
+                self.model = model
+                if train:
+                    self.add_optimizer(optimizer)
+
+            def build(self, x):
+                loss, *rest = self.model(x)
+                if train:
+                    loss.backward()
+                return loss, *rest
+
+        graph, results = Step(), []
+        for step in range(3):
+            x = flow.tensor(numbers(3, 4) + step)
+            if compiled:
+                got = graph(x)
+            else:
+                got = model(x)
+                optimizer.zero_grad()
+                if train:
+                    got[0].backward()
+                    optimizer.step()
+            results += [v.detach().numpy().copy() for v in got]
+        made.append(results + [v.detach().numpy() for v in model.state_dict().values()])
+        assert model.calls.item() == 3
+    for got, want in zip(*made, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_read_what_a_buffer_held():
+    layer = nn.Linear(4, 4)
+    layer.register_buffer("factor", flow.tensor(numbers(4)))
+
+    class Step(nn.Graph):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+            self.add_optimizer(flow.optim.SGD(layer.parameters(), lr=1.0))
+
+        def build(self, x):
+            loss = (layer(x) * layer.factor).sum()
+            layer.factor.add_(1.0)
+            loss.backward()
+            return loss, layer.factor
+
+    bias, factor = (v.detach().numpy().copy() for v in (layer.bias, layer.factor))
+    graph = Step()
+    for _ in range(2):
+        np.testing.assert_array_equal(graph(flow.ones(3, 4))[1].numpy(), factor + 1)
+        bias, factor = bias - 3 * factor, factor + 1
+        np.testing.assert_allclose(layer.bias.detach().numpy(), bias, rtol=1e-6)
+        np.testing.assert_array_equal(layer.factor.numpy(), factor)
+
+
+def test_a_written_buffer_has_a_new_version():
+    model = nn.Linear(4, 4)
+    model.register_buffer("seen", flow.zeros(4))
+    graph = Of(lambda x: model.seen.add_(x.sum(0)).sum(), model)
+    version = model.seen._version
+    assert graph(flow.ones(3, 4)).item() == 12.0
+    assert model.seen._version > version
+    assert graph(flow.ones(3, 4)).item() == 24.0
+
+
+def test_buffers_of_micro_batches_are_refused():
+    model = nn.Linear(4, 4)
+    model.register_buffer("seen", flow.zeros(4))
+    graph = Of(lambda x: model.seen.add_(x.sum(0)) + model(x), model)
+    graph.config.set_gradient_accumulation_steps(2)
+    with pytest.raises(NotImplementedError, match=r"\[in-place\].*seen.*2 micro-batches"):
+        graph(flow.ones(4, 4))
 
 
 def test_a_history_is_not_kept_over_a_change():
@@ -307,6 +423,21 @@ def local(x):
     y = (x * 2.0).to_global(sbp=B)
     y.to_local().add_(1.0)
     return y + 1.0
+
+model = Statistics()
+twin = Statistics()
+for m in (model, twin):
+    m.to_global(placement=P, sbp=B)
+model.rows = model.rows.to_global(sbp=S(1))
+twin.rows = twin.rows.to_global(sbp=S(1))
+graph = Of(model, model)
+for step in range(3):
+    given = flow.tensor(numbers(3, 4) + step).to_global(placement=P, sbp=B).to_global(sbp=S(0))
+    for got, want in zip(graph(given), twin(given), strict=True):
+        np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-5)
+for (name, got), want in zip(model.state_dict().items(), twin.state_dict().values(), strict=True):
+    assert got.sbp == want.sbp, name
+    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 for build in (same_place, local):
     try:

@@ -63,12 +63,13 @@ void Engine::Recv(int src, const Tag& tag, MutableBytes into, Done done) {
           .done = std::move(done)});
 }
 
-void Engine::RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done) {
+void Engine::RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done, Awaited awaited) {
   Submit({.kind = Command::Kind::kRecvAny,
           .peer = src,
           .tag = tag,
           .max_bytes = max_bytes,
-          .text_done = std::move(done)});
+          .text_done = std::move(done),
+          .awaited = awaited});
 }
 
 void Engine::Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload, Done done) {
@@ -261,8 +262,8 @@ void Engine::Execute(Command command, TimePoint now) {
   } else if (command.kind == Kind::kRecv) {
     connection->Recv(command.tag, command.into, std::move(command.done), now, &effects_);
   } else {
-    connection->RecvAny(command.tag, command.max_bytes, std::move(command.text_done), now,
-                        &effects_);
+    connection->RecvAny(command.tag, command.max_bytes, std::move(command.text_done),
+                        command.awaited, now, &effects_);
   }
 }
 

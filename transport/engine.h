@@ -40,7 +40,7 @@ class Engine final : public Transport {
   int world_size() const override { return options_.world_size; }
   void Send(int dst, const Tag& tag, ConstBytes payload, Done done) override;
   void Recv(int src, const Tag& tag, MutableBytes into, Done done) override;
-  void RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done) override;
+  void RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done, Awaited awaited) override;
   Status OpenEdge(EdgeReceiver edge) override;
   Status OpenEdge(EdgeSender edge) override;
   void Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload,
@@ -63,6 +63,7 @@ class Engine final : public Transport {
     size_t max_bytes = 0;
     Done done;
     TextDone text_done;
+    Awaited awaited = Awaited::kSurely;
   };
   // 1 open; 2 draining: nothing more to say, waiting for the peer's end; 3 closed.
   enum class Phase { kOpen = 1, kDraining, kClosed };

@@ -58,11 +58,12 @@ void Connection::Recv(const Tag& tag, MutableBytes into, Done done, TimePoint no
   Post(tag, std::move(posted), effects);
 }
 
-void Connection::RecvAny(const Tag& tag, size_t max_bytes, TextDone done, TimePoint now,
-                         Effects* effects) {
+void Connection::RecvAny(const Tag& tag, size_t max_bytes, TextDone done,
+                         Transport::Awaited awaited, TimePoint now, Effects* effects) {
   Posted posted;
   posted.max_bytes = max_bytes;
   posted.text_done = std::move(done);
+  posted.awaited = awaited;
   posted.deadline = now + options_.operation_timeout;
   Post(tag, std::move(posted), effects);
 }

@@ -385,7 +385,10 @@ void Connection::OnPayload(Effects* effects) {
 }
 
 bool Connection::has_pending() const {
-  return !posted_.empty() || !asking_.empty() ||
+  const auto awaited = [](const auto& entry) {
+    return entry.second.awaited == Transport::Awaited::kSurely;
+  };
+  return std::ranges::any_of(posted_, awaited) || !asking_.empty() ||
          std::ranges::any_of(output_, [](const Output& output) { return bool{output.done}; });
 }
 

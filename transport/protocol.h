@@ -96,7 +96,8 @@ class Connection {
   // --- What the local user asks for; contracts in transport.h.
   void Send(const Tag& tag, ConstBytes payload, Done done, TimePoint now, Effects* effects);
   void Recv(const Tag& tag, MutableBytes into, Done done, TimePoint now, Effects* effects);
-  void RecvAny(const Tag& tag, size_t max_bytes, TextDone done, TimePoint now, Effects* effects);
+  void RecvAny(const Tag& tag, size_t max_bytes, TextDone done, Transport::Awaited awaited,
+               TimePoint now, Effects* effects);
   Status OpenEdge(EdgeReceiver edge);
   Status OpenEdge(EdgeSender edge);
   void Push(const EdgeKey& key, int64_t piece, ConstBytes payload, Done done, TimePoint now,
@@ -147,6 +148,7 @@ class Connection {
     std::string text;
     TimePoint deadline;
     std::optional<uint64_t> granted;  // bytes the peer was allowed to send
+    Transport::Awaited awaited = Transport::Awaited::kSurely;
   };
   // A large Send that waits for the receiver's memory.
   struct Asking {

@@ -86,9 +86,12 @@ class Transport {
   // The payload must have exactly `into.size()` bytes, else kDataLoss here, and at the sender too
   // if the message was large. `into` must live until `done`.
   virtual void Recv(int src, const Tag& tag, MutableBytes into, Done done) = 0;
-  // For control messages of unknown size, up to `max_bytes`.
+  // For control messages of unknown size, up to `max_bytes`. A peer that finishes and leaves
+  // without having sent one that is only kIfSent ends the receive, and is no failure of the job.
+  enum class Awaited : uint8_t { kSurely, kIfSent };
   virtual void RecvAny(int src, const Tag& tag, size_t max_bytes,
-                       std::function<void(Result<std::string>)> done) = 0;
+                       std::function<void(Result<std::string>)> done,
+                       Awaited awaited = Awaited::kSurely) = 0;
 
   // Plan edges. Open all of a plan's edges before the peers push (a Barrier in between does it).
   // Push needs a credit for the piece (else kFailedPrecondition) and pieces go in order from 0;

@@ -62,28 +62,30 @@ std::shared_ptr<PlanStarts> PlanStarts::Of(const std::shared_ptr<transport::Tran
 }
 
 void PlanStarts::Receive(transport::Transport& transport, const std::shared_ptr<Answers>& answers,
-                         int peer) {
+                         int peer, Awaited awaited) {
   transport.RecvAny(
       peer, {.channel = kStartChannel, .sequence = answers->number}, kMaxHashBytes,
-      [answers, peer](Result<std::string> hash) { answers->Take(peer, std::move(hash)); });
+      [answers, peer](Result<std::string> hash) { answers->Take(peer, std::move(hash)); }, awaited);
 }
 
 // Receives the hashes of the next plan, once: a launch that stood still may have asked for them.
-std::shared_ptr<PlanStarts::Answers> PlanStarts::Expected(transport::Transport& transport) {
+std::shared_ptr<PlanStarts::Answers> PlanStarts::Expected(transport::Transport& transport,
+                                                          Awaited awaited) {
   std::lock_guard lock(mutex_);
   if (answers_ != nullptr) return answers_;
   answers_ = std::make_shared<Answers>();
   answers_->number = next_;
   answers_->hashes.resize(static_cast<size_t>(transport.world_size()));
   for (int peer = 0; peer < transport.world_size(); ++peer)
-    if (peer != transport.rank()) Receive(transport, answers_, peer);
+    if (peer != transport.rank()) Receive(transport, answers_, peer, awaited);
   return answers_;
 }
 
 void PlanStarts::Ask(std::function<void(int peer)> started) {
   auto transport = transport_.lock();
   if (transport == nullptr) return;
-  const std::shared_ptr<Answers> answers = Expected(*transport);
+  // A peer that has launched as often may leave meanwhile: it will never start the next plan.
+  const std::shared_ptr<Answers> answers = Expected(*transport, Awaited::kIfSent);
   std::vector<int> already, late;
   {
     std::lock_guard lock(answers->mutex);
@@ -96,7 +98,7 @@ void PlanStarts::Ask(std::function<void(int peer)> started) {
       late.push_back(static_cast<int>(r));
     }
   }
-  for (int peer : late) Receive(*transport, answers, peer);
+  for (int peer : late) Receive(*transport, answers, peer, Awaited::kIfSent);
   for (int peer : already) started(peer);
 }
 
@@ -110,7 +112,7 @@ Result<std::vector<std::string>> PlanStarts::Exchange(const std::string& hash,
     asked = answers_ != nullptr;
   }
   std::set<int> retried;
-  const std::shared_ptr<Answers> answers = Expected(*transport);
+  const std::shared_ptr<Answers> answers = Expected(*transport, Awaited::kSurely);
   {
     std::lock_guard lock(mutex_);
     answers_ = nullptr;
@@ -145,7 +147,7 @@ Result<std::vector<std::string>> PlanStarts::Exchange(const std::string& hash,
       answers->hashes[static_cast<size_t>(failed)].reset();
     }
     lock.unlock();
-    if (failed >= 0) Receive(*transport, answers, failed);
+    if (failed >= 0) Receive(*transport, answers, failed, Awaited::kSurely);
     if (interrupted && interrupted())
       return Status(Code::kCancelled, "[plan] interrupted while waiting for the other ranks");
     lock.lock();

@@ -34,9 +34,10 @@ class PlanStarts : public std::enable_shared_from_this<PlanStarts> {
       : transport_(std::move(transport)) {}
 
   struct Answers;
+  using Awaited = transport::Transport::Awaited;
   static void Receive(transport::Transport& transport, const std::shared_ptr<Answers>& answers,
-                      int peer);
-  std::shared_ptr<Answers> Expected(transport::Transport& transport);
+                      int peer, Awaited awaited);
+  std::shared_ptr<Answers> Expected(transport::Transport& transport, Awaited awaited);
 
   const std::weak_ptr<transport::Transport> transport_;
   std::mutex mutex_;

@@ -77,5 +77,16 @@ TEST(PlanStarts, APeerThatStartsNothingEndsTheWaitWithTheTransportsDeadline) {
   EXPECT_TRUE(world.starts[1]->Exchange("a", nullptr).ok());  // what it waits for has come
 }
 
+// As a rank does whose last launch ends a little earlier than this one's.
+TEST(PlanStarts, APeerThatLeavesWithoutStartingIsNoFailureForWhoOnlyAsked) {
+  Two world;
+  world.transports[0]->SetFailureHandler(
+      [](const Status& why) { ADD_FAILURE() << why.ToString(); });
+  world.starts[0]->Ask([](int) { ADD_FAILURE() << "nobody starts a plan"; });
+  world.transports[1]->Shutdown(Status::Ok());
+  const auto hashes = world.starts[0]->Exchange("a", nullptr);  // hears of it when it starts one
+  EXPECT_EQ(hashes.status().code(), Code::kUnavailable) << hashes.status().ToString();
+}
+
 }  // namespace
 }  // namespace ofl::runtime

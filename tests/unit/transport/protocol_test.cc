@@ -253,7 +253,8 @@ std::vector<std::string> Converse(uint64_t seed, const std::function<size_t()>& 
     const bool any = random() % 2;
     const auto receive = [&] {
       if (any) {
-        b.connection.RecvAny(tag, 1 << 20, b.LogsText("text " + name), kStart, &b.effects);
+        b.connection.RecvAny(tag, 1 << 20, b.LogsText("text " + name), Transport::Awaited::kSurely,
+                             kStart, &b.effects);
       } else {
         b.connection.Recv(tag, Into(into), b.Logs("recv " + name), kStart, &b.effects);
       }
@@ -565,6 +566,12 @@ TEST(Goodbye, ACleanOneIsAFailureOnlyForWhoStillWaits) {
   Established idle;
   leave(idle);
   EXPECT_FALSE(idle.connection.failure_counts());
+  Established listening;  // for what the peer may never send
+  listening.connection.RecvAny({}, 10, listening.LogsText("text"), Transport::Awaited::kIfSent,
+                               kStart, &listening.effects);
+  leave(listening);
+  EXPECT_FALSE(listening.connection.failure_counts());
+  EXPECT_THAT(listening.log, ElementsAre("text: rank 1 has finished and left"));
   Established waiting;
   std::string into(5, 'x');
   waiting.connection.Recv({}, Into(into), waiting.Logs("recv"), kStart, &waiting.effects);

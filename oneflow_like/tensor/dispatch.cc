@@ -270,9 +270,8 @@ std::string ForResult(const op::OpDef& def, const CallPlan& plan) {
 
 // Boxed operands, in strides that the kernel takes. A mutated operand that had to be copied for
 // that is copied back by the caller.
-Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& plan,
-                                       std::span<const op::Value> inputs) {
-  Small<TensorRef> ready;
+Status PrepareInputs(const op::OpDef& def, const CallPlan& plan, std::span<const op::Value> inputs,
+                     Small<TensorRef>& ready) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     TensorRef x(AsTensor(inputs[i]));
     if (!plan.boxing.empty() && plan.boxing[i] != nullptr) {
@@ -285,7 +284,7 @@ Result<Small<TensorRef>> PrepareInputs(const op::OpDef& def, const CallPlan& pla
     }
     ready.push_back(std::move(x));
   }
-  return ready;
+  return Status::Ok();
 }
 
 void FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
@@ -341,7 +340,8 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     if (mutates) OFL_TRY(RefuseMutation(def, plan.attrs, inputs));
     for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
   }
-  OFL_ASSIGN(auto ready, PrepareInputs(def, plan, inputs));
+  Small<TensorRef> ready;
+  OFL_TRY(PrepareInputs(def, plan, inputs, ready));
   auto allocated = AllocateOutputs(plan);
   if (!allocated.ok()) return allocated.status().WithNote(ForResult(def, plan));
   op::Values outputs = std::move(allocated).value();
@@ -495,7 +495,8 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
         std::ranges::find(def.in_place, std::pair(0, static_cast<int>(i))) != def.in_place.end();
     if (overlap == Overlap::kPartial || (overlap == Overlap::kExact && !may_share)) return false;
   }
-  OFL_ASSIGN(auto ready, PrepareInputs(def, *plan, inputs));
+  Small<TensorRef> ready;
+  OFL_TRY(PrepareInputs(def, *plan, inputs, ready));
   const op::TensorView out = target.view();
   OFL_TRY(RunKernel(*plan, {ready.data(), ready.size()}, {&out, 1}));
   return true;

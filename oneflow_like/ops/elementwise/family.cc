@@ -339,7 +339,7 @@ op::Value ReduceTo(op::Builder& b, op::Value x, const Shape& shape) {
 
 op::Value Conj(op::Builder& b, const op::Value& x) {
   if (x == nullptr || !IsComplex(x->meta().dtype)) return x;
-  return b.Call("conj", {x});
+  return b.Call("conj_physical", {x});
 }
 
 op::Value CastTo(op::Builder& b, const op::Value& x, DType dtype) {

@@ -251,13 +251,26 @@ OFL_OP(logical_not) {
       .Dunder("__invert__");
 }
 
-OFL_OP(conj) {
-  Unary<Conjugate, kNumbers>(op, "The complex conjugate; a copy of real numbers.",
-                             "; linear 0; never partial max min");
+OFL_OP(conj_physical) {
+  Unary<Conjugate, kComplexes>(op, "The complex conjugates, in memory of their own.",
+                               "; linear 0; never partial max min");
   op.Grad([](op::GradContext& c) { c.Set(0, Conj(c.b, c.grads[0])); })
       .Oracle("np.conj(input)")
+      .Py("conj_physical(input, /)");
+}
+
+OFL_OP(conj) {
+  op.Doc("The complex conjugates; of real numbers the input itself.")
+      .In("input")
+      .Out("output")
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+        return op::Values{Conj(b, in[0])};
+      })
+      .Oracle("np.conj(input)")
       .Py("conj(input, /)")
-      .Method("conj");
+      .Method("conj")
+      .Samples(
+          [] { return UnarySamples({DType::kComplex64, DType::kFloat32, DType::kInt64}, -2, 2); });
 }
 
 OFL_OP(real) {

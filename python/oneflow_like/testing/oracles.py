@@ -401,5 +401,6 @@ EXACT = {
     "slice", "slice_grad", "slice_scatter", "permute_scatter", "transpose_scatter",
     "reshape_scatter", "concat", "amax", "amin", "argmax", "argmin", "embedding",
     "index_select", "gather", "one_hot", "tril", "count_targets", "random_int",
-    "random_bernoulli", "cast", "clamp", "conj", "real", "imag",
+    "random_bernoulli", "cast", "clamp", "conj",
+    "conj_physical", "real", "imag",
 }

@@ -72,10 +72,12 @@ void Engine::RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done, A
           .awaited = awaited});
 }
 
-void Engine::Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload, Done done) {
+void Engine::Push(uint64_t plan_id, int64_t edge_id, int64_t piece, uint32_t stamp,
+                  ConstBytes payload, Done done) {
   Submit({.kind = Command::Kind::kPush,
           .edge = {plan_id, edge_id},
           .piece = piece,
+          .stamp = stamp,
           .payload = payload,
           .done = std::move(done)});
 }
@@ -241,8 +243,8 @@ void Engine::Execute(Command command, TimePoint now) {
                                                            << " is not open for sending"});
       }
     } else if (command.kind == Kind::kPush) {
-      connection->Push(command.edge, command.piece, command.payload, std::move(command.done), now,
-                       &effects_);
+      connection->Push(command.edge, command.piece, command.stamp, command.payload,
+                       std::move(command.done), now, &effects_);
     } else {
       connection->ReturnCredit(command.edge, command.piece, &effects_);
     }

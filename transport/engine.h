@@ -43,7 +43,7 @@ class Engine final : public Transport {
   void RecvAny(int src, const Tag& tag, size_t max_bytes, TextDone done, Awaited awaited) override;
   Status OpenEdge(EdgeReceiver edge) override;
   Status OpenEdge(EdgeSender edge) override;
-  void Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload,
+  void Push(uint64_t plan_id, int64_t edge_id, int64_t piece, uint32_t stamp, ConstBytes payload,
             Done done) override;
   void ReturnCredit(uint64_t plan_id, int64_t edge_id, int64_t piece) override;
   void ClosePlan(uint64_t plan_id) override;
@@ -58,6 +58,7 @@ class Engine final : public Transport {
     Tag tag;
     EdgeKey edge;
     int64_t piece = 0;
+    uint32_t stamp = 0;
     ConstBytes payload;
     MutableBytes into;
     size_t max_bytes = 0;

@@ -24,7 +24,7 @@
 //   grant     tag's     announced bytes  tag's      none: the receiver's memory is ready
 //   refuse    tag's     announced bytes  tag's      none: the receiver expects another size
 //   data      tag's     announced bytes  tag's      exactly the granted bytes
-//   piece     plan id   edge id          piece      exactly the edge's bytes
+//   piece     plan id   edge id          piece      exactly the edge's bytes; `part` is the stamp
 //   credit    plan id   edge id          piece      none
 //   goodbye   0         0                0          Goodbye (control.proto)
 //   join, table, refusal: the rendezvous (rendezvous.h); at most kMaxControlBytes

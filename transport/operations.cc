@@ -170,8 +170,8 @@ Status Connection::OpenEdge(EdgeSender edge) {
   return {};
 }
 
-void Connection::Push(const EdgeKey& key, int64_t piece, ConstBytes payload, Done done,
-                      TimePoint now, Effects* effects) {
+void Connection::Push(const EdgeKey& key, int64_t piece, uint32_t stamp, ConstBytes payload,
+                      Done done, TimePoint now, Effects* effects) {
   Status status = failure_;
   if (status.ok()) {
     const auto found = senders_.find(key);
@@ -188,6 +188,7 @@ void Connection::Push(const EdgeKey& key, int64_t piece, ConstBytes payload, Don
   header.channel = key.plan_id;
   header.item = static_cast<uint64_t>(key.edge_id);
   header.sequence = static_cast<uint64_t>(piece);
+  header.part = stamp;
   Enqueue(header, payload, std::move(done), now + options_.operation_timeout);
 }
 

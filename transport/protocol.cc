@@ -26,7 +26,7 @@ void RunEffect(Effect& effect) {
     if (call->done) call->done(std::move(call->text));
   } else if (auto* call = std::get_if<PieceCall>(&effect)) {
     const auto& on_piece = call->edge->edge().on_piece;
-    if (!call->edge->closed && on_piece) on_piece(call->piece);
+    if (!call->edge->closed && on_piece) on_piece(call->piece, call->stamp);
   } else if (auto* call = std::get_if<CreditCall>(&effect)) {
     const auto& on_credit = call->edge->edge().on_credit;
     if (!call->edge->closed && on_credit) on_credit(call->piece);
@@ -358,7 +358,7 @@ void Connection::OnPayload(Effects* effects) {
     const auto piece = static_cast<int64_t>(header_.sequence);
     ++counters_.pieces_received;
     reading_edge_->Finish(piece);
-    effects->push_back(PieceCall{std::move(reading_edge_), piece});
+    effects->push_back(PieceCall{std::move(reading_edge_), piece, header_.part});
     reading_edge_ = nullptr;
     return;
   }

@@ -43,6 +43,7 @@ struct TextCall {
 struct PieceCall {
   std::shared_ptr<ReceiverEdge> edge;
   int64_t piece;
+  uint32_t stamp;
 };
 struct CreditCall {
   std::shared_ptr<SenderEdge> edge;
@@ -100,8 +101,8 @@ class Connection {
                TimePoint now, Effects* effects);
   Status OpenEdge(EdgeReceiver edge);
   Status OpenEdge(EdgeSender edge);
-  void Push(const EdgeKey& key, int64_t piece, ConstBytes payload, Done done, TimePoint now,
-            Effects* effects);
+  void Push(const EdgeKey& key, int64_t piece, uint32_t stamp, ConstBytes payload, Done done,
+            TimePoint now, Effects* effects);
   void ReturnCredit(const EdgeKey& key, int64_t piece, Effects* effects);
   // Forgets the plan's edges and unsent pieces; their callbacks never run. Memory lent to it is
   // not touched afterwards.

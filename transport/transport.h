@@ -46,7 +46,7 @@ struct EdgeReceiver {
   int64_t bytes = 0;                // exact payload of every piece; other lengths are refused
   int credits = 1;                  // pieces the sender may have outstanding
   std::vector<MutableBytes> slots;  // piece k goes to slots[k % credits]
-  std::function<void(int64_t piece)> on_piece;
+  std::function<void(int64_t piece, uint32_t stamp)> on_piece;
   // After the last on_piece, if the sender finishes and leaves: no further piece will come.
   Done on_left;
 };
@@ -95,11 +95,12 @@ class Transport {
 
   // Plan edges. Open all of a plan's edges before the peers push (a Barrier in between does it).
   // Push needs a credit for the piece (else kFailedPrecondition) and pieces go in order from 0;
-  // `done` says that `payload` may be changed, not that it has arrived.
+  // `done` says that `payload` may be changed, not that it has arrived. `stamp` travels in the
+  // frame's header, for the receiver to compare with what it expects.
   virtual Status OpenEdge(EdgeReceiver edge) = 0;
   virtual Status OpenEdge(EdgeSender edge) = 0;
-  virtual void Push(uint64_t plan_id, int64_t edge_id, int64_t piece, ConstBytes payload,
-                    Done done) = 0;
+  virtual void Push(uint64_t plan_id, int64_t edge_id, int64_t piece, uint32_t stamp,
+                    ConstBytes payload, Done done) = 0;
   virtual void ReturnCredit(uint64_t plan_id, int64_t edge_id, int64_t piece) = 0;
   // Forgets the plan's edges. Once it returns, memory of the plan is not touched and its callbacks
   // do not run, pending ones included; hold no lock that they take. (Called within a callback, it

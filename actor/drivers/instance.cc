@@ -38,11 +38,12 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status Open();
   void Close();
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
-                std::span<const RandomState> generators);
+                std::span<const RandomState> generators, uint32_t stamp);
   // Greets the peers once.
   Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
   bool closed() const { return !closed_by_.ok(); }
+  bool stamps_agree() const { return stamps_agree_; }
   Counters counters() const;
   Counters predicted() const;
 
@@ -52,6 +53,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
     enum class Kind : uint8_t { kEvent, kFail, kDeadline, kLeft, kMovedOn } kind = Kind::kEvent;
     Event event;  // of kLeft: the edge whose peer has finished; of kMovedOn: the peer
     Status cause;
+    uint32_t stamp = 0;  // of a launch, or of the one that an arrived piece belongs to
   };
 
   Status OpenEdges();
@@ -74,6 +76,12 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status MissingPeer(int64_t launches) const;
   Status DeadlineError() const;
   ConstBytes Message(int edge, int64_t piece) const;
+  // Compares the stamp of a piece, now or when its launch begins here.
+  void Arrived(int edge, uint32_t stamp);
+  void BeginStamps(uint32_t stamp);
+  void Compare(uint32_t stamp) {
+    if (stamp != 0 && stamp_ != 0 && stamp != stamp_) stamps_agree_ = false;
+  }
 
   const Program program_;
   const InstanceOptions options_;
@@ -90,12 +98,15 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   // Of the core's holder:
   std::vector<Item> batch_;
   struct EdgeEnd {
-    int64_t moved = 0;  // pieces pushed or arrived, over all launches
-    Status left;        // why no more will move
-    Status moved_on;    // why no more will move in this launch
+    int64_t moved = 0;            // pieces pushed or arrived, over all launches
+    std::vector<uint32_t> early;  // stamps of pieces whose launch has not begun here, in order
+    Status left;                  // why no more will move
+    Status moved_on;              // why no more will move in this launch
   };
   std::vector<EdgeEnd> edge_ends_;
   Status result_;  // of the launch; read by the launching thread after kOver
+  uint32_t stamp_ = 0;
+  bool stamps_agree_ = true;  // likewise
   std::atomic<uint64_t> steps_{0};
 
   bool greeted_ = false;
@@ -122,6 +133,8 @@ Status Instance::Impl::Open() {
   if (streams_.empty()) streams_.push_back(options_.device->NewStream(1));
   for (size_t i = 0; i < streams_.size(); ++i) handoffs_.push_back(std::make_unique<Handoff>());
   edge_ends_.resize(program_.remote_edges.size());
+  for (size_t i = 0; i < edge_ends_.size(); ++i)
+    edge_ends_[i].early.reserve(static_cast<size_t>(program_.remote_edges[i].credits));
   mailbox_.reserve(64 + 4 * program_.remote_edges.size());
   batch_.reserve(mailbox_.capacity());
   open_ = true;
@@ -182,7 +195,9 @@ Status Instance::Impl::OpenEdge(int index) {
   receiver.credits = edge.credits;
   for (int slot = 0; slot < reg.instances; ++slot)
     receiver.slots.push_back({runner_->Data(reg.id, slot), static_cast<size_t>(edge.bytes)});
-  receiver.on_piece = [post](int64_t piece) { post(Event::Kind::kArrived, piece); };
+  receiver.on_piece = [self, index](int64_t piece, uint32_t stamp) {
+    self->Post({Item::Kind::kEvent, {Event::Kind::kArrived, index, piece}, {}, stamp});
+  };
   receiver.on_left = left;
   return options_.transport->OpenEdge(std::move(receiver));
 }
@@ -294,9 +309,11 @@ void Instance::Impl::Handle(Item& item) {
       handoffs_[0]->Put(kOver);
       return;
     }
-    if (launch)
+    if (launch) {
       for (EdgeEnd& end : edge_ends_) end.moved_on = Status::Ok();
-    if (item.event.kind == Event::Kind::kArrived) ++edge_ends_[item.event.index].moved;
+      BeginStamps(item.stamp);
+    }
+    if (item.event.kind == Event::Kind::kArrived) Arrived(item.event.index, item.stamp);
     effects = core_->Step(item.event);
     if (launch) {
       for (const Effect& effect : effects) Perform(effect);
@@ -364,14 +381,37 @@ void Instance::Impl::Push(int index, int64_t piece) {
   ++edge_ends_[index].moved;
   sent_.fetch_add(1, std::memory_order_relaxed);
   sent_bytes_.fetch_add(edge.bytes, std::memory_order_relaxed);
+  // What a peer sent ahead may be passed on before its launch begins here.
+  const bool ahead = piece / PiecesOf(index) > core_->iteration();
   options_.transport->Push(
-      program_.plan_id, edge.edge_id, piece, Message(index, piece),
+      program_.plan_id, edge.edge_id, piece, ahead ? 0 : stamp_, Message(index, piece),
       [self = shared_from_this(), index, piece](Status sent) {
         if (sent.ok())
           self->Post({Item::Kind::kEvent, {Event::Kind::kPushDone, index, piece}, {}});
         else
           self->Fail(std::move(sent));
       });
+}
+
+void Instance::Impl::Arrived(int index, uint32_t stamp) {
+  EdgeEnd& end = edge_ends_[index];
+  if (end.moved++ / PiecesOf(index) <= core_->iteration()) return Compare(stamp);
+  end.early.push_back(stamp);
+}
+
+// Called before the core takes the launch, whose number is iteration() + 1.
+void Instance::Impl::BeginStamps(uint32_t stamp) {
+  stamp_ = stamp;
+  stamps_agree_ = true;
+  for (size_t i = 0; i < edge_ends_.size(); ++i) {
+    EdgeEnd& end = edge_ends_[i];
+    if (end.early.empty()) continue;
+    const int64_t compared = end.moved - static_cast<int64_t>(end.early.size());
+    const int64_t until = (core_->iteration() + 2) * PiecesOf(static_cast<int>(i));
+    const auto due = std::min(end.early.size(), static_cast<size_t>(until - compared));
+    for (size_t k = 0; k < due; ++k) Compare(end.early[k]);
+    end.early.erase(end.early.begin(), end.early.begin() + static_cast<std::ptrdiff_t>(due));
+  }
 }
 
 int64_t Instance::Impl::PiecesOf(int edge) const {
@@ -417,7 +457,7 @@ Status Instance::Impl::DeadlineError() const {
 
 Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
                               std::span<const op::TensorView> outputs,
-                              std::span<const RandomState> generators) {
+                              std::span<const RandomState> generators, uint32_t stamp) {
   OFL_ENSURE(!launching_.exchange(true), Code::kFailedPrecondition)
       << "[launch] this graph is being launched by another thread";
   struct Leave {
@@ -431,7 +471,7 @@ Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
   WatchPeers();
   Status status = Connect();
   if (status.ok()) {
-    Post({Item::Kind::kEvent, {Event::Kind::kLaunch, 0, 0}, {}});
+    Post({Item::Kind::kEvent, {Event::Kind::kLaunch, 0, 0}, {}, stamp});
     WaitForEnd();
     status = result_;
   }
@@ -505,6 +545,16 @@ Counters Instance::Impl::predicted() const {
   return c;
 }
 
+bool StampsReachAll(const Program& program) {
+  std::set<int> told;
+  for (const RemoteEdge& edge : program.remote_edges) {
+    const RegisterDesc& reg = program.registers[edge.local_register];
+    if (edge.outgoing && program.tasks[reg.producer].kind != TaskKind::kReceive)
+      told.insert(edge.peer);
+  }
+  return static_cast<int>(told.size()) == program.world_size - 1;
+}
+
 // --- Instance -----------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Instance>> Instance::Create(Program program, InstanceOptions options) {
@@ -517,11 +567,12 @@ Result<std::unique_ptr<Instance>> Instance::Create(Program program, InstanceOpti
 Instance::~Instance() { impl_->Close(); }
 Status Instance::Launch(std::span<const op::TensorView> inputs,
                         std::span<const op::TensorView> outputs,
-                        std::span<const RandomState> generators) {
-  return impl_->Launch(inputs, outputs, generators);
+                        std::span<const RandomState> generators, uint32_t stamp) {
+  return impl_->Launch(inputs, outputs, generators, stamp);
 }
 Status Instance::Connect() { return impl_->Connect(); }
 bool Instance::closed() const { return impl_->closed(); }
+bool Instance::stamps_agree() const { return impl_->stamps_agree(); }
 void Instance::Fail(Status cause) { impl_->Fail(std::move(cause)); }
 Counters Instance::counters() const { return impl_->counters(); }
 Counters Instance::predicted() const { return impl_->predicted(); }

@@ -60,6 +60,10 @@ struct Counters {
   bool operator==(const Counters&) const = default;
 };
 
+// Whether each other rank of the world gets a stamp of this rank in every launch. What a rank
+// passes on as it came may leave before its own launch begins, and carries none.
+bool StampsReachAll(const Program& program);
+
 class Instance {
  public:
   // kInvalidArgument: a program that cannot be run, a variable that is not bound or does not fit;
@@ -73,8 +77,12 @@ class Instance {
   // micro-batches one behind another. Arguments that do not fit are refused before anything runs.
   // `generators`: where each generator of the program stands, before the draws that this launch
   // takes from it; equal on all ranks. Launches with equal ones draw the same random numbers.
+  // `stamp` goes along with the pieces of this launch and is compared with the peers'; 0: none.
   Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
-                std::span<const RandomState> generators = {});
+                std::span<const RandomState> generators = {}, uint32_t stamp = 0);
+  // Whether the stamps that came with the last launch's pieces were this rank's. Not while one
+  // runs.
+  bool stamps_agree() const;
   // Closes the instance from any thread; a launch under way ends with this cause.
   void Fail(Status cause);
 

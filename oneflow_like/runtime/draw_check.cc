@@ -107,13 +107,13 @@ void DrawCheck::Advance(const std::shared_ptr<Flight>& flight) {
   flight->changed.notify_all();
 }
 
-void DrawCheck::Begin(const tensor::DrawHistory::Summary& draws) {
+void DrawCheck::Begin(const tensor::DrawHistory::Summary& draws, int64_t launch) {
   flight_ = std::make_shared<Flight>();
   const std::shared_ptr<Flight> flight = flight_;
   flight->transport = transport_.get();
   flight->channel = channel_;
-  flight->launch = static_cast<uint64_t>(launches_++);
-  flight->noticed_by = "launch " + std::to_string(launches_) + " of graph " + graph_;
+  flight->launch = static_cast<uint64_t>(launch);
+  flight->noticed_by = "launch " + std::to_string(launch) + " of graph " + graph_;
   flight->mine = draws;
   const int rounds = RoundsOf(transport_->world_size());
   flight->arrived.resize(static_cast<size_t>(rounds));

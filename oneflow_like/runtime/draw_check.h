@@ -1,11 +1,13 @@
 // Whether all ranks have drawn the same random numbers, checked in every launch of a compiled graph
-// that draws from the job's generator: a rank that drew or seeded something else in between makes
-// values differ that claim to be equal.
+// that draws for global tensors: a rank that drew or seeded something else in between makes values
+// differ that claim to be equal.
 //
-// In round k rank r tells rank r + 2^k what it has drawn, or what it has heard of a difference;
-// after ceil(log2 n) rounds everybody has heard of everybody, and all ranks give the same error.
-// With two ranks that is one small message each. The rounds run beside the launch, on the
-// transport's thread.
+// Where pieces go from each rank to each other, a digest rides on them, all ranks notice a
+// difference by themselves, and this exchange only finds the words for it. Elsewhere it runs beside
+// every launch. In round k rank r tells rank r + 2^k what it has drawn, or what it has heard of a
+// difference; after ceil(log2 n) rounds everybody has heard of everybody, and all ranks give the
+// same error. With two ranks that is one small message each. The rounds run beside the launch, on
+// the transport's thread.
 //
 // Threads: Begin and Finish on the launching thread, in turns. Failure: kFailedPrecondition where
 // draws differ; what the transport says where a peer is lost or late; kUnavailable where a peer
@@ -28,8 +30,9 @@ class DrawCheck {
   // `channel` is equal on all ranks and no other check's; `graph` names it for the error.
   DrawCheck(std::shared_ptr<transport::Transport> transport, uint64_t channel, std::string graph);
 
-  // The next launch begins, after these draws: its own are among them.
-  void Begin(const tensor::DrawHistory::Summary& draws);
+  // Launch number `launch` follows these draws: its own are among them. Each rank exchanges the
+  // same launches.
+  void Begin(const tensor::DrawHistory::Summary& draws, int64_t launch);
   // Returns when this rank has heard of all others. `interrupted` is asked while it waits.
   Status Finish(const std::function<bool()>& interrupted);
   // Messages that this rank has sent so far.
@@ -44,7 +47,6 @@ class DrawCheck {
   std::shared_ptr<transport::Transport> transport_;
   const uint64_t channel_;
   const std::string graph_;
-  int64_t launches_ = 0;
   int64_t messages_ = 0;
   std::shared_ptr<Flight> flight_;  // of the launch under way; shared with callbacks
 };

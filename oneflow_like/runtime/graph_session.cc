@@ -21,6 +21,8 @@ namespace {
 
 // Channel of the handshake messages of plans; eager traffic uses hashes of rank groups.
 constexpr uint64_t kPlanChannel = 0x706c616e00000000;  // "plan"
+// Behind it, whether all other ranks get this one's stamp in every launch.
+constexpr char kStamped = '*', kUnstamped = '-';
 constexpr uint64_t kDrawChannel = 0x6472617700000000;  // "draw"; a session's with its plan's id
 
 // A line an operator, in order: a short digest, its name and what it makes. To name the first that
@@ -186,7 +188,9 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
 Status GraphSession::CompareHashes(transport::Transport& transport) {
   const auto interrupted = tensor::Context::Get().hooks().interrupted;
   const tensor::DrawHistory::Summary draws = tensor::Context::Get().draws().summary();
-  auto gathered = PlanStarts::Of(transport_)->Exchange(plan_.hash() + TextOf(draws), interrupted);
+  auto gathered = PlanStarts::Of(transport_)
+                      ->Exchange(plan_.hash() + (stamped_ ? kStamped : kUnstamped) + TextOf(draws),
+                                 interrupted);
   if (!gathered.ok())
     return gathered.status().WithNote(
         "while comparing the plans of graph " + plan_.graph_name() +
@@ -194,9 +198,11 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
   std::vector<std::string>& hashes = *gathered;
   std::vector<tensor::DrawHistory::Summary> all_draws;
   for (std::string& text : hashes) {
-    OFL_ENSURE(text.size() >= plan_.hash().size(), Code::kDataLoss)
+    const size_t hash = plan_.hash().size();
+    OFL_ENSURE(text.size() > hash, Code::kDataLoss)
         << "[nn.Graph] a rank sent " << text.size() << " bytes instead of a plan's hash";
-    OFL_ASSIGN(auto theirs, DrawsFrom(std::string_view(text).substr(plan_.hash().size())));
+    stamped_ = stamped_ && text[hash] == kStamped;
+    OFL_ASSIGN(auto theirs, DrawsFrom(std::string_view(text).substr(hash + 1)));
     all_draws.push_back(std::move(theirs));
     text.resize(plan_.hash().size());
   }
@@ -228,6 +234,8 @@ Status GraphSession::Start() {
   actor::InstanceOptions options;
   const bool solo = tracer_->local() || context.world_size() == 1;
   const int rank = tracer_->local() ? 0 : context.rank();
+  OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
+  stamped_ = !solo && draws_ > 0 && actor::StampsReachAll(program);
   if (solo) {
     transport_ = transport::SoloTransport();
   } else {
@@ -240,7 +248,6 @@ Status GraphSession::Start() {
   options.transport = transport_.get();
   options.interrupted = context.hooks().interrupted;
   options.deadline = context.operation_timeout();
-  OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
   // Two sessions of one plan have edges of their own; every rank starts the shared ones alike. A
   // graph on local tensors takes no number: one rank may run it alone.
   if (!solo) program.plan_id += context.NextPlan() << 40;
@@ -380,6 +387,27 @@ Status GraphSession::Bind(std::span<const tensor::TensorRef> inputs,
   return Status::Ok();
 }
 
+Status GraphSession::RunLaunch() {
+  const tensor::DrawHistory& draws = tensor::Context::Get().draws();
+  const int64_t launch = instance_->counters().launches + 1;
+  uint32_t stamp = 0;
+  if (stamped_) {
+    const uint64_t digest = draws.digest();
+    stamp = static_cast<uint32_t>(digest ^ digest >> 32) | 1;  // 0 would be none
+  } else if (draw_check_ != nullptr) {
+    draw_check_->Begin(draws.summary(), launch);
+  }
+  const Status launched = instance_->Launch(input_views_, output_views_, generators_, stamp);
+  if (instance_->closed()) failure_ = launched;
+  if (!launched.ok() || draw_check_ == nullptr) return launched;
+  if (stamped_) {
+    if (instance_->stamps_agree()) return launched;  // all ranks see alike
+    draw_check_->Begin(draws.summary(), launch);
+  }
+  failure_ = draw_check_->Finish(tensor::Context::Get().hooks().interrupted);
+  return failure_;
+}
+
 Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
     std::span<const tensor::TensorRef> inputs) {
   // Refused, not queued: other ranks may take the turns in another order.
@@ -396,21 +424,15 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   const transport::Counters before = transport_->counters();
   const auto begin = std::chrono::steady_clock::now();
   TakeDraws();
-  int64_t compared = 0;  // messages that are no plan's, and no detour of its data
-  if (draw_check_ != nullptr) {
-    compared = -draw_check_->messages();
-    draw_check_->Begin(tensor::Context::Get().draws().summary());
-    compared += draw_check_->messages();
-  }
-  Status launched = instance_->Launch(input_views_, output_views_, generators_);
-  if (instance_->closed()) failure_ = launched;
-  if (launched.ok() && draw_check_ != nullptr)
-    launched = failure_ = draw_check_->Finish(tensor::Context::Get().hooks().interrupted);
+  const int64_t compared = draw_check_ != nullptr ? draw_check_->messages() : 0;
+  Status launched = RunLaunch();
   plan_time_ += std::chrono::steady_clock::now() - begin;
   dense_.clear();
   OFL_TRY(launched);
   const transport::Counters after = transport_->counters();
-  unplanned_messages_ += after.messages_sent - before.messages_sent - compared;
+  unplanned_messages_ += after.messages_sent - before.messages_sent;
+  if (draw_check_ != nullptr)  // no detour of data
+    unplanned_messages_ -= draw_check_->messages() - compared;
   for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
   for (const tensor::TensorRef& clock : moving_) {
     if (float* cell = CellOf(clock)) *cell += 1.0F;
@@ -438,6 +460,8 @@ Result<std::map<std::string, int64_t>> GraphSession::Counters() const {
       // Messages this rank sent while launches ran that are no pieces of the plan's edges, each of
       // which joins its producer's rank to its consumer's: a master or a relay would show here.
       {"unplanned_messages", unplanned_messages_},
+      // Messages that compared random numbers.
+      {"draw_messages", draw_check_ != nullptr ? draw_check_->messages() : 0},
       // Nanoseconds within the plan's launches; the rest of a call is Python and bindings.
       {"plan_ns", std::chrono::nanoseconds(plan_time_).count()},
   };

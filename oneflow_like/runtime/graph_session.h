@@ -80,6 +80,8 @@ class GraphSession {
   Status Bind(std::span<const tensor::TensorRef> inputs, std::vector<tensor::TensorRef>& outputs);
   // Takes a launch's draws from the generators.
   void TakeDraws();
+  // The plan's launch, with the comparison of what the ranks have drawn.
+  Status RunLaunch();
   Result<tensor::TensorRef> NewOutput(int index) const;
 
   // A launch argument or result as the plan describes it, decoded once.
@@ -97,6 +99,7 @@ class GraphSession {
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
   std::unique_ptr<DrawCheck> draw_check_;  // of a graph that draws with other ranks
+  bool stamped_ = false;  // whether a digest of draws gets from each rank to each with the pieces
   std::vector<Argument> inputs_, outputs_;
   // What the runtime feeds: numbers by name, and clocks as the number of the step to come.
   struct Fed {

@@ -45,6 +45,11 @@ void DrawHistory::Add(const RandomState& first, int64_t count, std::string_view 
   if (call.text.size() > kMaxText) call.text.resize(kMaxText);
 }
 
+uint64_t DrawHistory::digest() const {
+  std::lock_guard lock(mutex_);
+  return digest_;
+}
+
 DrawHistory::Summary DrawHistory::summary() const {
   std::lock_guard lock(mutex_);
   Summary summary{digest_, count_, {}};

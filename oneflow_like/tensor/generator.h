@@ -40,6 +40,7 @@ class DrawHistory {
     std::string recent;  // the last calls, to name them where ranks differ
   };
   Summary summary() const;
+  uint64_t digest() const;
 
  private:
   static constexpr size_t kRecent = 4;

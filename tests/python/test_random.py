@@ -228,20 +228,26 @@ expect("which closed graph", lambda: graph(x), "drawn different random numbers")
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
-def test_launches_that_draw_alike_cost_one_message_a_round(tmp_path, world):
+def test_a_digest_of_draws_rides_on_a_launchs_messages_where_all_ranks_meet(tmp_path, world):
     job = PRELUDE + """
 class Drops(nn.Graph):
     def build(self, x):
-        return nn.functional.dropout(x, 0.5)
+        return nn.functional.dropout(x, 0.5).to_global(sbp=B)
 
 
-graph = Drops()
-x = flow.ones(6, 4, placement=everyone, sbp=B)
-for step in range(20):
-    y = graph(x)
-    flow.rand(2, placement=everyone, sbp=S(0))
-assert equal_on_all_ranks(y)
-assert graph.counters()["unplanned_messages"] == 0, graph.counters()
+rounds = (WORLD - 1).bit_length()
+last = flow.placement("cpu", ranks=[WORLD - 1])
+local = flow.placement("cpu", ranks=[0])
+for placement, sbp, messages in ((everyone, S(0), 0),  # an all-gather: each hears each
+                                 (everyone, B, rounds), (last, B, rounds), (local, B, rounds)):
+    graph = Drops()
+    x = flow.ones(6, 4, placement=placement, sbp=sbp)
+    for step in range(20):
+        y = graph(x)
+        flow.rand(2, placement=everyone, sbp=S(0))
+    counters = graph.counters()
+    assert counters["draw_messages"] == 20 * messages, (placement, sbp, counters)
+    assert counters["unplanned_messages"] == 0, counters
 print("fine")
 """
     assert run_text(tmp_path, world, job).stdout.count("fine") == world

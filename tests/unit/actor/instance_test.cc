@@ -277,6 +277,44 @@ TEST(Instances, ExchangePiecesWithBackPressureOverManyLaunches) {
   EXPECT_EQ(world.instances[0]->predicted().message_bytes_sent, kMicroBatches * 8);
 }
 
+// The sender is a launch ahead as often as credits let it: a stamp waits for its own launch.
+TEST(Instances, CompareTheStampsOfEachLaunch) {
+  constexpr int kMicroBatches = 3, kLaunches = 300;
+  const auto other = [](int launch) { return launch % 50 == 7; };
+  TwoInstances world(kMicroBatches);
+  std::thread sender([&] {
+    std::vector<float> x(4 * kMicroBatches);
+    const op::TensorView inputs[] = {View(x)};
+    for (int launch = 1; launch <= kLaunches; ++launch) {
+      const uint32_t stamp = launch % 50 == 8 ? 0 : other(launch) ? 999'999 : launch;
+      const Status status = world.instances[0]->Launch(inputs, {}, {}, stamp);
+      ASSERT_TRUE(status.ok()) << status.ToString();
+      EXPECT_TRUE(world.instances[0]->stamps_agree());  // it hears of nobody
+    }
+  });
+  std::vector<float> own(2 * kMicroBatches), out(2 * kMicroBatches);
+  const op::TensorView inputs[] = {View(own)}, outputs[] = {View(out)};
+  for (int launch = 1; launch <= kLaunches; ++launch) {
+    const uint32_t stamp = launch % 50 == 9 ? 0 : launch;
+    const Status status = world.instances[1]->Launch(inputs, outputs, {}, stamp);
+    EXPECT_TRUE(status.ok()) << status.ToString();
+    EXPECT_EQ(world.instances[1]->stamps_agree(), !other(launch)) << launch;
+    if (HasFailure()) break;
+  }
+  sender.join();
+}
+
+TEST(Instances, KnowWhetherTheirStampsReachAllOthers) {
+  std::vector<Program> programs = TwoRanks(1);
+  EXPECT_TRUE(StampsReachAll(programs[0]));
+  EXPECT_FALSE(StampsReachAll(programs[1]));  // it sends nothing
+  programs[0].world_size = 3;
+  EXPECT_FALSE(StampsReachAll(programs[0]));
+  programs[0].world_size = 2;
+  programs[0].tasks[1].kind = TaskKind::kReceive;  // what is passed on carries none
+  EXPECT_FALSE(StampsReachAll(programs[0]));
+}
+
 TEST(Instances, ADeadlineSaysWhichActorWaitsForWhomAndWhatItHas) {
   TwoInstances world(1, std::chrono::milliseconds(200));
   std::vector<float> x{1, 2, 3, 4}, own{1, 1}, out(2);

@@ -114,6 +114,8 @@ TEST_P(Contract, AWrongSizeFailsTheReceiveAndNothingElse) {
 }
 
 // Two ranks stream pieces through an edge; the receiver returns each credit after checking it.
+uint32_t StampOf(int64_t piece) { return 0xFFFFFFF0u - static_cast<uint32_t>(piece); }
+
 TEST_P(Contract, EdgesStreamPiecesStraightIntoTheirSlots) {
   for (bool checksum : {false, true}) {
     World world = Make(2, {.checksum_payload = checksum});
@@ -130,7 +132,11 @@ TEST_P(Contract, EdgesStreamPiecesStraightIntoTheirSlots) {
                                             .bytes = kBytes,
                                             .credits = kCredits,
                                             .slots = views,
-                                            .on_piece = [&](int64_t k) { arrived.Put(k); }})
+                                            .on_piece =
+                                                [&](int64_t k, uint32_t stamp) {
+                                                  EXPECT_EQ(stamp, StampOf(k));
+                                                  arrived.Put(k);
+                                                }})
                     .ok());
     ASSERT_TRUE(world[0]
                     ->OpenEdge(EdgeSender{.plan_id = 5,
@@ -148,7 +154,7 @@ TEST_P(Contract, EdgesStreamPiecesStraightIntoTheirSlots) {
           EXPECT_EQ(credits.Take(), k - kCredits);
         }
         payloads[k] = Pattern(kBytes, static_cast<int>(k));
-        world[0]->Push(5, 9, k, AsBytes(payloads[k]), pushed.Next());
+        world[0]->Push(5, 9, k, StampOf(k), AsBytes(payloads[k]), pushed.Next());
       }
       EXPECT_EQ(pushed.Wait().ToString(), "OK");
     });
@@ -179,13 +185,13 @@ TEST_P(Contract, APushWithoutCreditIsRefusedAtHome) {
                   .ok());
   ASSERT_TRUE(world[0]->OpenEdge(EdgeSender{.edge_id = 1, .dst = 1, .bytes = 8}).ok());
   Ops first(1), second(1), unknown(1), short_piece(1);
-  world[0]->Push(0, 1, 0, AsBytes(piece), first.Next());
+  world[0]->Push(0, 1, 0, 0, AsBytes(piece), first.Next());
   EXPECT_TRUE(first.Wait().ok());
-  world[0]->Push(0, 1, 1, AsBytes(piece), second.Next());
+  world[0]->Push(0, 1, 1, 0, AsBytes(piece), second.Next());
   EXPECT_EQ(second.Wait().code(), Code::kFailedPrecondition);
-  world[0]->Push(0, 2, 0, AsBytes(piece), unknown.Next());
+  world[0]->Push(0, 2, 0, 0, AsBytes(piece), unknown.Next());
   EXPECT_EQ(unknown.Wait().code(), Code::kNotFound);
-  world[0]->Push(0, 1, 1, AsBytes(piece).first(7), short_piece.Next());
+  world[0]->Push(0, 1, 1, 0, AsBytes(piece).first(7), short_piece.Next());
   EXPECT_EQ(short_piece.Wait().code(), Code::kInvalidArgument);
 }
 
@@ -216,7 +222,7 @@ TEST_P(Contract, AfterClosePlanNoMemoryOfItIsTouched) {
           ->OpenEdge(EdgeReceiver{.edge_id = 1, .src = 0, .bytes = kBytes, .slots = {Into(*slot)}})
           .ok());
   ASSERT_TRUE(world[0]->OpenEdge(EdgeSender{.edge_id = 1, .dst = 1, .bytes = kBytes}).ok());
-  world[0]->Push(0, 1, 0, AsBytes(*piece), nullptr);
+  world[0]->Push(0, 1, 0, 0, AsBytes(*piece), nullptr);
   world[0]->ClosePlan(0);
   piece.reset();  // the sanitizers see any later use
   world[1]->ClosePlan(0);

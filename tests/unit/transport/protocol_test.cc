@@ -126,7 +126,7 @@ struct Established : End {
     slots.assign(static_cast<size_t>(credits), std::string(4, 'x'));
     EdgeReceiver edge{.plan_id = 5, .edge_id = 6, .src = 1, .bytes = 4, .credits = credits};
     for (std::string& slot : slots) edge.slots.push_back(Into(slot));
-    edge.on_piece = [this](int64_t k) { log.push_back("piece " + std::to_string(k)); };
+    edge.on_piece = [this](int64_t k, uint32_t) { log.push_back("piece " + std::to_string(k)); };
     EXPECT_TRUE(connection.OpenEdge(std::move(edge)).ok());
   }
   void OpenSender(int credits) {
@@ -237,7 +237,7 @@ std::vector<std::string> Converse(uint64_t seed, const std::function<size_t()>& 
                     .bytes = 4,
                     .credits = 2,
                     .slots = {Into(slots[0]), Into(slots[1])}};
-  edge.on_piece = [&](int64_t k) {
+  edge.on_piece = [&](int64_t k, uint32_t) {
     b.log.push_back("piece " + std::to_string(k) + " " + slots[static_cast<size_t>(k % 2)]);
   };
   EXPECT_TRUE(b.connection.OpenEdge(std::move(edge)).ok());
@@ -262,7 +262,7 @@ std::vector<std::string> Converse(uint64_t seed, const std::function<size_t()>& 
     if (first) receive();
     a.connection.Send(tag, AsBytes(text), a.Logs("sent " + name), kStart, &a.effects);
     if (pushed < returned + 2) {
-      a.connection.Push({5, 7}, pushed++, AsBytes("abcd"), a.Logs("pushed"), kStart, &a.effects);
+      a.connection.Push({5, 7}, pushed++, 0, AsBytes("abcd"), a.Logs("pushed"), kStart, &a.effects);
     }
     // Each phase is carried through, so that only the cutting of the bytes differs.
     const auto carry = [&] {
@@ -454,8 +454,8 @@ TEST(ClosePlan, FinishesAHalfWrittenPieceFromMemoryOfItsOwn) {
   Established end;
   end.OpenSender(2);
   auto piece = std::make_unique<std::string>("abcd");
-  end.connection.Push({5, 7}, 0, AsBytes(*piece), end.Logs("pushed"), kStart, &end.effects);
-  end.connection.Push({5, 7}, 1, AsBytes(*piece), end.Logs("pushed"), kStart, &end.effects);
+  end.connection.Push({5, 7}, 0, 0, AsBytes(*piece), end.Logs("pushed"), kStart, &end.effects);
+  end.connection.Push({5, 7}, 1, 0, AsBytes(*piece), end.Logs("pushed"), kStart, &end.effects);
   end.connection.OnWritten(kHeaderBytes + 1, &end.effects);
   end.connection.ClosePlan(5);
   piece.reset();

@@ -48,14 +48,14 @@ function(ofl_generate_op_list target)
   target_sources(${target} PRIVATE ${out})
 endfunction()
 
-# The type stubs of the extension module, from the registry, installed beside it.
+# The type stubs of the package, from the registry, installed into it.
 function(ofl_generate_stub target)
-  set(folder ${PROJECT_BINARY_DIR}/gen/stubs/${target})
-  set(out ${folder}/__init__.pyi)
+  set(folder ${PROJECT_BINARY_DIR}/gen/stubs)
+  set(out ${folder}/${target}/__init__.pyi)
   add_custom_command(OUTPUT ${out}
     COMMAND ${Python_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/generate_stubs.py
             $<TARGET_FILE:${target}> ${folder}
     DEPENDS ${target} ${PROJECT_SOURCE_DIR}/scripts/generate_stubs.py VERBATIM)
   add_custom_target(${target}_stub ALL DEPENDS ${out})
-  install(DIRECTORY ${folder} DESTINATION oneflow_like FILES_MATCHING PATTERN "*.pyi")
+  install(DIRECTORY ${folder}/ DESTINATION oneflow_like FILES_MATCHING PATTERN "*.pyi")
 endfunction()

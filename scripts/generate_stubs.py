@@ -1,7 +1,8 @@
-"""Writes the type stubs of the extension module: generate_stubs.py MODULE_FILE OUT_FOLDER
+"""Writes the type stubs of the package: generate_stubs.py MODULE_FILE OUT_FOLDER
 
-Makes OUT_FOLDER/__init__.pyi and a file for each submodule. Operators come typed from the
-registry, everything else from nanobind's own generator.
+OUT_FOLDER/_C has those of the extension module, with operators typed from the registry and
+everything else from nanobind's own generator; OUT_FOLDER/_functions.pyi and nn/functional.pyi name
+the operators that flow and nn.functional have of it.
 """
 
 import importlib.util
@@ -37,79 +38,110 @@ def load(path: str):
 
 
 def split_parameters(signature: str) -> list[str]:
-    """The parameters of "name(a, /, *, b=(0, 1))", split at commas outside brackets."""
+    """The parameters of "name(a, *, b=(0, 1))", split at commas outside brackets."""
     inner = signature[signature.index("(") + 1:signature.rindex(")")]
     return [part.strip() for part in re.split(r",(?![^(\[]*[)\]])", inner) if part.strip()]
 
 
-def annotate(parameter: str, schema: dict) -> str:
+def kind_of(name: str, schema: dict) -> tuple[str, str]:
+    """The type of what a parameter gives, and its default where the definition has one."""
+    for attr in schema["attrs"]:
+        if attr["name"] == name:
+            return ATTR_TYPES[attr["type"]], ""
+    for operand in schema["inputs"]:
+        if operand["name"] == name:
+            if operand["variadic"]:
+                return "Sequence[Tensor]", ""
+            kind = "Tensor | float" if len(schema["inputs"]) > 1 else "Tensor"
+            return ("Tensor | None", "None") if operand["optional"] else (kind, "")
+    # Of an operator that makes tensors: the one that the result is like. Else a parameter of torch
+    # that takes None alone.
+    return ("Tensor" if not schema["inputs"] and name == "input" else "None"), ""
+
+
+def annotate(parameter: str, schema: dict, gathered: bool = True) -> str:
+    """"*size: shape=None" with types; a parameter that gathers, if not `gathered`, as a list."""
     if parameter in ("/", "*"):
         return parameter
     name, _, default = (part.strip() for part in parameter.partition("="))
     star, name = ("*", name[1:]) if name.startswith("*") else ("", name)
-    for attr in schema["attrs"]:
-        if attr["name"] == name:
-            kind = "int" if star else ATTR_TYPES[attr["type"]]
-            break
-    else:
-        operand = next(entry for entry in schema["inputs"] if entry["name"] == name)
-        kind = "Tensor | float" if len(schema["inputs"]) > 1 else "Tensor"
-        if operand["variadic"] and not star:
-            kind = "Tensor | Sequence[Tensor]"
-        elif operand["optional"]:
-            kind = "Tensor | None"
-            default = default or "None"
+    name, _, target = (part.strip() for part in name.partition(":"))
+    kind, from_definition = kind_of(target or name, schema)
+    default = default or from_definition
+    if star:
+        kind, star = ("int", "*") if gathered else ("Sequence[int]", "")
     if default == "None" and "None" not in kind:
         kind += " | None"
     return f"{star}{name}: {kind}" + (f" = {default}" if default else "")
 
 
-def definition(schema: dict, signature: str, name: str, method: bool) -> str:
-    parameters = [annotate(p, schema) for p in split_parameters(signature)]
+def definitions(schema: dict, signature: str, name: str, method: bool = False,
+                in_place: bool = False) -> list[str]:
+    """One definition, or two for a list of sizes that may be written without brackets."""
+    given = split_parameters(signature)
+    forms = [definition(schema, given, name, method, in_place, gathered=True)]
+    if any(p.startswith("*") and p != "*" for p in given):
+        forms.append(definition(schema, given, name, method, in_place, gathered=False))
+    return forms
+
+
+def definition(schema: dict, given: list[str], name: str, method: bool, in_place: bool,
+               gathered: bool) -> str:
+    parameters = []
+    for parameter in given:
+        parameters.append(annotate(parameter, schema, gathered))
+        if not gathered and parameter.startswith("*") and parameter != "*":
+            parameters.append("*")
     if method:
         parameters[0] = "self"
-        if "/" not in parameters:
-            parameters.insert(1, "/")
     many = ["Tensor"] * len(schema["outputs"])
     if any(entry["variadic"] for entry in schema["outputs"]):
         many = ["Tensor", "..."]
     extras = []
-    if not schema["inputs"]:
+    if in_place:
+        pass
+    elif not schema["inputs"]:
         extras = ["placement: _Placement | None = None", "sbp: _Sbp | None = None",
                   "requires_grad: bool = False"]
-    elif len(many) == 1 and not name.endswith("_"):
+    elif len(many) == 1:
         extras = ["out: Tensor | None = None"]
     if extras and not any(p.startswith("*") for p in parameters):
         parameters.append("*")
     parameters += extras
+    if parameters[-1] == "*":
+        parameters.pop()
     result = {0: "None", 1: "Tensor"}.get(len(many), f"tuple[{', '.join(many)}]")
     text = f"def {name}({', '.join(parameters)}) -> {result}:"
     return text + ("  # type: ignore[override]" if name in ("__eq__", "__ne__") else "")
 
 
-def in_place_form(schema: dict) -> str | None:
-    """The name of the method that puts the result into its first operand."""
-    return f"{schema['method']}_" if schema["in_place"] and schema["method"] else None
+def found_in(schemas: list[dict]) -> dict[str, list[str]]:
+    """The definitions of every function and method, by its full name."""
+    found: dict[str, list[str]] = {}
+    for schema in schemas:
+        for binding in schema["bindings"]:
+            if binding["function"]:
+                found.setdefault(f"{MODULE}.{binding['name']}", []).extend(definitions(
+                    schema, binding["signature"], binding["name"],
+                    in_place=binding["name"].endswith("_")))
+        for method in schema["methods"]:
+            for index in method["bindings"]:
+                lines = ["@property", f"def {method['name']}(self) -> Tensor:"]
+                if not method["property"]:
+                    lines = definitions(schema, schema["bindings"][index]["signature"],
+                                        method["name"], method=True, in_place=method["in_place"])
+                found.setdefault(f"{MODULE}.Tensor.{method['name']}", []).extend(lines)
+    return found
 
 
 def patterns(schemas: list[dict]) -> list[ReplacePattern]:
-    found: dict[str, list[str]] = {}
-    for schema in schemas:
-        for signature in schema["signatures"]:
-            name = signature.split("(", 1)[0].strip()
-            found.setdefault(f"{MODULE}.{name}", []).append(
-                definition(schema, signature, name, method=False))
-        methods = filter(None, (schema["method"], schema["dunder"], in_place_form(schema)))
-        for method in methods if schema["signatures"] else ():
-            found.setdefault(f"{MODULE}.Tensor.{method}", []).append(
-                definition(schema, schema["signatures"][0], method, method=True))
     made = []
-    for path, lines in found.items():
-        if len(lines) == 1:
-            text = [lines[0], r"\doc", ""]
+    for path, lines in found_in(schemas).items():
+        if lines[0] == "@property" or len(lines) == 1:
+            text = [*lines, r"\doc", ""]
         else:  # the first overload carries the documentation
             text = [r"\from typing import overload"]
-            for number, line in enumerate(lines):
+            for number, line in enumerate(dict.fromkeys(lines)):
                 text += ["@overload", line if number == 0 else f"{line} ...",
                          *([r"\doc"] if number == 0 else []), ""]
         made.append(ReplacePattern(re.compile(f"^{re.escape(path)}$"), text, 0))
@@ -124,16 +156,28 @@ def unhide(text: str) -> str:
         else line for line in text.split("\n"))
 
 
+def names_stub(names: tuple[str, ...], source: str) -> str:
+    """A module that has these operators of the extension module and nothing else."""
+    lines = [f"from {source} import {name} as {name}" for name in names]
+    return "\n".join([*lines, "", f"__all__ = {list(names)!r}", ""])
+
+
+def write(path: Path, text: str) -> None:
+    compile(text, path, "exec")  # a stub that is no Python would only fail at the user's checker
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def main(module_file: str, folder: str) -> None:
     module = load(module_file)
-    out = Path(folder) / "__init__.pyi"
+    out = Path(folder) / "_C" / "__init__.pyi"
     out.parent.mkdir(parents=True, exist_ok=True)
     generator = StubGen(module, recursive=True, patterns=patterns(module.op_schemas()),
                         output_file=out)
     generator.put(module)
-    text = unhide(generator.get())
-    compile(text, out, "exec")  # a stub that is no Python would only fail at the user's checker
-    out.write_text(text, encoding="utf-8")
+    write(out, unhide(generator.get()))
+    write(Path(folder) / "_functions.pyi", names_stub(module.public_functions, "._C"))
+    write(Path(folder) / "nn" / "functional.pyi", names_stub(module.nn_functions, ".._C"))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def kernel_counts(source_names: list[str]) -> dict[str, int]:
     """Dtypes with a CPU kernel, by operator."""
     from oneflow_like import _C
 
-    return {s["name"]: len(s["dtypes"]) for s in _C.op_schemas() if s["name"] in source_names}
+    return {s["name"]: 0 if s["composite"] else len(s["dtypes"]) for s in _C.op_schemas()
+            if s["name"] in source_names}
 
 
 def compile_seconds(build: Path, source: Path, text: str | None = None) -> float:

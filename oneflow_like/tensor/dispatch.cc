@@ -208,9 +208,13 @@ Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value>
       OFL_TRY(RequireTensor(v).status());
   }
   OFL_ASSIGN(Attrs attrs, def.CompleteAttrs(given));
+  OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), attrs));
   EagerBuilder builder;
   op::Values outputs = def.decompose(builder, inputs, attrs);
-  if (!builder.status().ok()) return builder.status().WithNote("in [" + def.name + "]");
+  if (const Status& cause = builder.status(); !cause.ok()) {
+    if (cause.message().starts_with('[')) return cause.WithNote("in [" + def.name + "]");
+    return Error(cause.code()) << "[" << def.name << "] " << cause.message();
+  }
   return outputs;
 }
 

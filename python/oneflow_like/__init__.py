@@ -18,8 +18,7 @@ except ModuleNotFoundError as error:
 
 from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
                autograd, comm, env, nn, optim)
-from ._creation import (arange, empty, empty_like, from_numpy, full, full_like, ones, ones_like,
-                        rand, rand_like, randint, randn, randn_like, tensor, zeros, zeros_like)
+from ._creation import from_numpy, tensor
 from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
 from ._random import get_rng_state, set_rng_state
@@ -48,14 +47,11 @@ bool = _C.bool
 
 __version__ = getattr(_C, "__version__", "0.1.0")
 
-__all__ = ["Size", "Tensor", "arange", "autograd", "bfloat16", "bool", "comm", "complex128",
-           "complex64", "distributed", "dtype", "empty", "empty_like", "enable_grad", "env",
-           "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy", "full",
-           "full_like", "get_rng_state", "int16", "int32", "int64", "int8", "is_grad_enabled",
-           "load", "manual_seed", "nn", "no_grad", "ones", "ones_like", "optim", "placement",
-           "rand", "rand_like", "randint", "randn", "randn_like", "save", "sbp",
-           "set_grad_enabled", "set_rng_state", "show_config", "tensor", "uint8", "zeros",
-           "zeros_like"]
+__all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "comm", "complex128", "complex64",
+           "distributed", "dtype", "enable_grad", "env", "float16", "float32", "float64",
+           "float8_e4m3fn", "float8_e5m2", "from_numpy", "get_rng_state", "int16", "int32", "int64",
+           "int8", "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "placement",
+           "save", "sbp", "set_grad_enabled", "set_rng_state", "show_config", "tensor", "uint8"]
 __all__.extend(_function_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):

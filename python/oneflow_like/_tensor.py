@@ -10,7 +10,6 @@ from . import _C
 from ._C import Size, Tensor
 
 _PRINT_THRESHOLD = 1000
-_MAX_PARTS = 1 << 20  # of one split: each is a tensor, and an axis without elements may be huge
 
 
 def _method(function):
@@ -250,7 +249,7 @@ def __setitem__(self, index, value):
     box = {"begin": begin, "end": end, "step": step}
     part = [len(range(b, e, s)) for b, e, s in zip(begin, end, step, strict=True)]
     if isinstance(value, Tensor):
-        value = _like_self(self, value)
+        value = value.to(self.dtype)
         while value.ndim > len(out) and value.shape[0] == 1:
             value = _C.reshape(value, tuple(value.shape[1:]))
         if tuple(value.shape) != tuple(out):
@@ -262,143 +261,6 @@ def __setitem__(self, index, value):
         raise TypeError(f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
                         "Tensor or a number; use flow.tensor(value)")
     self._rebind(_C.slice_scatter(self, value, **box))
-
-
-# --- shapes ----------------------------------------------------------------------------------
-
-def _sizes(sizes):
-    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-
-
-@_method
-def view(self, *shape):
-    return _C.reshape(self, _sizes(shape))
-
-
-@_method
-def reshape(self, *shape):
-    return _C.reshape(self, _sizes(shape))
-
-
-@_method
-def permute(self, *dims):
-    return _C.permute(self, _sizes(dims))
-
-
-def _axis(dim, rank):
-    if not -rank <= dim < rank:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, "
-                         f"{rank - 1}], but got {dim})")
-    return dim % rank
-
-
-@_method
-def unsqueeze(self, dim):
-    shape = list(self.shape)
-    shape.insert(_axis(dim, self.ndim + 1), 1)
-    return _C.reshape(self, shape)
-
-
-@_method
-def squeeze(self, dim=None):
-    if dim is None:
-        return _C.reshape(self, [n for n in self.shape if n != 1])
-    if not isinstance(dim, (int, tuple, list)):
-        raise TypeError(f"[squeeze] dim: got {type(dim).__name__}; expected an int or a tuple of "
-                        "ints")
-    dims = {_axis(d, max(self.ndim, 1)) for d in ((dim,) if isinstance(dim, int) else dim)}
-    return _C.reshape(self, [n for i, n in enumerate(self.shape) if i not in dims or n != 1])
-
-
-@_method
-def flatten(self, start_dim=0, end_dim=-1):
-    if self.ndim == 0:
-        return _C.reshape(self, (1,))
-    start, end = _axis(start_dim, self.ndim), _axis(end_dim, self.ndim)
-    shape = list(self.shape)
-    if start > end:
-        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim: got "
-                           f"start_dim={start_dim}, end_dim={end_dim}")
-    return _C.reshape(self, [*shape[:start], Size(shape[start:end + 1]).numel(), *shape[end + 1:]])
-
-
-@_method
-def t(self):
-    if self.ndim > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-    return self if self.ndim < 2 else _C.transpose(self, 0, 1)
-
-
-Tensor.T = property(lambda self: _C.permute(self, tuple(reversed(range(self.ndim)))),
-                    doc="All axes reversed.")
-Tensor.mT = property(lambda self: _C.transpose(self, -2, -1), doc="The last two axes swapped.")
-
-
-@_method
-def expand(self, *sizes):
-    sizes = list(_sizes(sizes))
-    lead = len(sizes) - self.ndim
-    if lead < 0:
-        raise RuntimeError(f"[expand] got sizes {tuple(sizes)} for a tensor of {self.ndim} axes; "
-                           "expected at least as many")
-    full = [self.shape[i - lead] if n == -1 else n for i, n in enumerate(sizes)]
-    return _C.broadcast_to(self, full)
-
-
-@_method
-def expand_as(self, other):
-    return self.expand(*other.shape)
-
-
-@_method
-def view_as(self, other):
-    return _C.reshape(self, tuple(other.shape))
-
-
-Tensor.reshape_as = view_as
-
-
-@_method
-def chunk(self, chunks, dim=0):
-    if isinstance(chunks, bool) or not isinstance(chunks, int) or chunks < 1:
-        raise ValueError(f"[chunk] chunks: got {chunks!r}; expected an int of at least 1")
-    extent = self.shape[_axis(dim, self.ndim)]
-    return self.split(max(1, -(-extent // chunks)), dim)
-
-
-@_method
-def split(self, split_size_or_sections, dim=0):
-    dim = _axis(dim, self.ndim)
-    extent = self.shape[dim]
-    sizes = split_size_or_sections
-    if not isinstance(sizes, (int, tuple, list)):
-        raise TypeError(f"[split] split_size_or_sections: got {type(sizes).__name__}; expected an "
-                        "int or a list of ints")
-    if isinstance(sizes, int) and extent > _MAX_PARTS * max(sizes, 1):
-        raise ValueError(f"[split] got parts of {sizes} of an axis of size {extent}; expected at "
-                         f"most {_MAX_PARTS} parts")
-    if isinstance(sizes, int):
-        if sizes < 1 and extent > 0:
-            raise ValueError(f"[split] split_size: got {sizes}; expected an int of at least 1")
-        sizes = [min(sizes, extent - at) for at in range(0, extent, max(sizes, 1))] or [0]
-    if sum(sizes) != extent or any(n < 0 for n in sizes):
-        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {extent} "
-                           f"(input tensor's size at dimension {dim}), but got {list(sizes)}")
-    parts, at = [], 0
-    for n in sizes:
-        parts.append(self.narrow(dim, at, n))
-        at += n
-    return tuple(parts)
-
-
-@_method
-def narrow(self, dim, start, length):
-    dim = _axis(dim, self.ndim)
-    extent = self.shape[dim]
-    if not 0 <= start <= start + length <= extent:
-        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size "
-                           f"({extent}).")
-    return self[(slice(None),) * dim + (slice(start, start + length),)]
 
 
 # --- dtypes and layouts ----------------------------------------------------------------------
@@ -426,24 +288,6 @@ def to(self, *args, **kwargs):
     if dtype is not None and dtype is not self.dtype:
         return _C.cast(self, dtype=dtype)
     return self.clone() if copy else self
-
-
-def _cast_method(name, dtype):
-    def method(self):
-        return self.to(dtype)
-    method.__name__ = name
-    method.__doc__ = f"The values as {dtype.name}."
-    setattr(Tensor, name, method)
-
-
-for _name, _dtype in (("float", _C.float32), ("double", _C.float64), ("half", _C.float16),
-                      ("long", _C.int64), ("int", _C.int32), ("bool", _C.bool)):
-    _cast_method(_name, _dtype)
-
-
-@_method
-def type_as(self, other):
-    return self.to(other.dtype)
 
 
 @_method
@@ -493,30 +337,12 @@ Tensor.data = property(lambda self: self.detach(), _set_data,
                        doc="The same memory outside the tape.")
 
 
-def _in_place(name, function):
-    def method(self, *args, **kwargs):
-        self._rebind(function(self, *args, **kwargs))
-        return self
-    method.__name__ = name
-    method.__doc__ = f"In-place {name[:-1]}."
-    setattr(Tensor, name, method)
-    return method
-
-
-def _scaled(op):
-    def function(self, other, *, alpha=1):
-        return op(self, other if alpha == 1 else other * alpha)
-    return function
-
-
-def _like_self(self, value):
-    return value.to(self.dtype) if value.dtype is not self.dtype else value
-
-
-def _copied(self, src):
+@_method
+def copy_(self, src):
+    """The values of `src`, broadcast, in this tensor's dtype and layout."""
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
-    value = _like_self(self, src)
+    value = src.to(self.dtype)
     if self.is_global and value.is_global and value.placement != self.placement:
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):
@@ -525,71 +351,15 @@ def _copied(self, src):
         value = _C.reshape(src, tuple(src.shape))  # costs nothing in a plan, and is not src
     elif value is src and src.requires_grad and _C.is_grad_enabled():
         value = src.clone()  # what is recorded takes src's place: it must not share its memory
-    return value
+    self._rebind(value)
+    return self
 
 
-def _filled(self, value):
-    return _C.full(shape=tuple(self.shape), value=value, dtype=self.dtype, **_layout(self))
-
-
-for _name, _function in (
-        ("add_", _scaled(operator.add)), ("sub_", _scaled(operator.sub)),
-        ("mul_", operator.mul), ("div_", operator.truediv), ("copy_", _copied),
-        ("zero_", lambda self: _filled(self, 0)), ("fill_", _filled),
-        ("clamp_", lambda self, *a, **k: self.clamp(*a, **k))):
-    _in_place(_name, _function)
-
-Tensor.__iadd__ = Tensor.add_
-Tensor.__isub__ = Tensor.sub_
-Tensor.__imul__ = Tensor.mul_
-Tensor.__itruediv__ = Tensor.div_
-
-
-def _layout(self):
-    return {"placement": self.placement, "sbp": self.sbp} if self.is_global else {}
-
-
-def _normal(self, mean=0.0, std=1.0):
-    """Normal values; those of a global tensor come from the job's generator, in its layout."""
-    return _C.normal(tuple(self.shape), mean=mean, std=std, dtype=self.dtype, **_layout(self))
-
-
-def _uniform(self, a=0.0, b=1.0):
-    """Values in [a, b); those of a global tensor come from the job's generator, in its layout."""
-    return _C.uniform(tuple(self.shape), low=a, high=b, dtype=self.dtype, **_layout(self))
-
-
-for _function in (_normal, _uniform):
-    _in_place(f"{_function.__name__[1:]}_", _function).__doc__ = _function.__doc__
-
-
-# --- arithmetic with tensors on the right, and what needs two operators ----------------------
-
-@_method
-def __rpow__(self, other):
-    return _C.pow(other, self)
-
+# --- copies and pickles ------------------------------------------------------------------------
 
 @_method
 def __pos__(self):
     return self
-
-
-_clamp_numbers = Tensor.clamp
-
-
-@_method
-def clamp(self, min=None, max=None):
-    """The elements, limited to bounds that are numbers or tensors."""
-    if not isinstance(min, Tensor) and not isinstance(max, Tensor):
-        return _clamp_numbers(self, min, max)
-    result = self if min is None else _C.maximum(self, min)
-    return result if max is None else _C.minimum(result, max)
-
-
-@_method
-def __or__(self, other):
-    return _C.logical_or(self, other)
 
 
 @_method
@@ -617,16 +387,6 @@ def _rebuild(array, requires_grad):
     if requires_grad:
         result.requires_grad = True
     return result
-
-
-@_method
-def new_zeros(self, *shape, dtype=None):
-    return _C.full(shape=_sizes(shape), value=0, dtype=dtype or self.dtype)
-
-
-@_method
-def new_ones(self, *shape, dtype=None):
-    return _C.full(shape=_sizes(shape), value=1, dtype=dtype or self.dtype)
 
 
 @_method

@@ -5,7 +5,7 @@ written into the given tensors, as in torch.distributed. Gradients do not flow t
 """
 
 from . import _C
-from ._creation import empty, zeros
+from ._functions import empty, zeros
 from .autograd import no_grad
 from .env import get_world_size
 

@@ -103,18 +103,11 @@ Status Wrong(const Call& call, const std::string& what) {
          << "[" << call.binding.name << "] " << what << "; expected " << call.binding.signature;
 }
 
-bool Gathers(const Param& param, const op::OpDef& def, PyObject* first) {
-  if (param.attr != nullptr) {
-    return param.attr->type == op::AttrType::kInts && PyLong_Check(first);
-  }
-  return def.inputs[static_cast<size_t>(param.operand)].variadic && TensorOf(first) != nullptr;
-}
-
 Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
   const OpBinding& b = call.binding;
   for (Py_ssize_t i = 0; i < n; ++i) {
-    if (i == b.num_positional - 1 && i < n - 1 &&
-        Gathers(b.params[static_cast<size_t>(i)], *b.def, args[i])) {
+    if (i == b.num_positional - 1 && b.params[static_cast<size_t>(i)].gathers &&
+        (i < n - 1 || !(PyTuple_Check(args[i]) || PyList_Check(args[i])))) {
       call.gathered = nb::steal(PyTuple_New(n - i));
       for (Py_ssize_t j = i; j < n; ++j) {
         PyTuple_SET_ITEM(call.gathered.ptr(), j - i, Py_NewRef(args[j]));
@@ -132,11 +125,13 @@ Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
 }
 
 Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
-  if (call.binding.def->inputs.empty()) {
+  if (call.binding.in_place) {  // has its place and its layout
+  } else if (call.binding.def->inputs.empty()) {
     if (name == "placement") return call.placement = value, Status::Ok();
     if (name == "sbp") return call.sbp = value, Status::Ok();
     if (name == "requires_grad") return call.requires_grad = value, Status::Ok();
-  } else if (name == "out" && call.binding.def->outputs.size() == 1) {
+  } else if (name == "out" && call.binding.def->outputs.size() == 1 &&
+             !call.binding.def->outputs[0].variadic) {
     return call.out = value, Status::Ok();
   }
   if (name == "axis") name = "dim";  // NumPy's words
@@ -180,9 +175,9 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
   const bool needs_arity = def.NeedsArity();
   std::vector<int64_t> counts(needs_arity ? def.inputs.size() : 0);
   size_t counted = 0;
-  for (size_t i = 0; i < call.binding.params.size(); ++i) {
+  for (const int at : call.binding.operands) {
+    const auto i = static_cast<size_t>(at);
     const Param& p = call.binding.params[i];
-    if (p.operand < 0) continue;
     PyObject* o = call.given[i];
     if (o == nullptr || o == Py_None) {
       if (!p.has_default && !def.inputs[static_cast<size_t>(p.operand)].optional) {
@@ -192,12 +187,14 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
       left_out = true;
       continue;
     }
-    if (left_out && !def.NeedsArity()) {
+    if (left_out && !needs_arity) {
       return Wrong(call, "argument '" + p.name + "' is given but one before it is not");
     }
     counted = inputs.size();
-    if (def.inputs[static_cast<size_t>(p.operand)].variadic &&
-        (PyTuple_Check(o) || PyList_Check(o))) {
+    if (def.inputs[static_cast<size_t>(p.operand)].variadic) {
+      if (!PyTuple_Check(o) && !PyList_Check(o))
+        return Wrong(call, "argument '" + p.name + "' (position " + std::to_string(i + 1) +
+                               ") must be a tuple or list of Tensors, not " + TypeNameOf(o));
       held = ItemsOf(o);
       for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(held.ptr()); ++j) {
         OFL_TRY(AddOperand(call, i, PyTuple_GET_ITEM(held.ptr(), j), inputs, numbers));
@@ -216,7 +213,8 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
     const bool promotes = def.InputAt(static_cast<int>(i), attrs).promotes;
     if (inputs[i] != nullptr && (beside == nullptr || promotes)) beside = inputs[i];
   }
-  if (beside == nullptr) return Wrong(call, "got no Tensor among its arguments");
+  if (beside == nullptr)
+    return Wrong(call, "an operand must be Tensor, not " + TypeNameOf(numbers[0].second));
   for (auto [at, number] : numbers) {
     OFL_ASSIGN(inputs[at], ScalarOperand(beside, number, def.name));
   }
@@ -224,10 +222,14 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
 }
 
 Status CollectAttrs(const Call& call, Attrs& attrs) {
+  static const nb::handle nothing = PyTuple_New(0);
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
     const Param& p = call.binding.params[i];
-    if (p.attr == nullptr) continue;
     PyObject* o = call.given[i];
+    if (p.OnlyNone() && o != nullptr && o != Py_None)
+      return Wrong(call, "argument '" + p.name + "' must be None, not " + TypeNameOf(o));
+    if (p.attr == nullptr) continue;
+    if (o == nullptr && p.gathers) o = nothing.ptr();  // *size of no sizes
     if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
       if (o == nullptr && !p.has_default && !p.attr->default_value) {
         return Wrong(call, "missing argument '" + p.name + "'");
@@ -239,16 +241,30 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
       return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
                              GotOf(o));
     }
-    attrs.Set(p.name, std::move(value));
+    attrs.Set(p.attr->name, std::move(value));
   }
   return Status::Ok();
 }
 
+// What a tensor that is not given as an operand says about the result: shape and dtype, unless the
+// call does.
+Result<op::Value> TakeLike(const Call& call, Attrs& attrs) {
+  PyObject* o = call.given[call.binding.like];
+  if (o == nullptr) return Wrong(call, "missing argument 'input' (position 1)");
+  if (TensorOf(o) == nullptr)
+    return Wrong(call, "argument 'input' (position 1) must be Tensor, not " + TypeNameOf(o));
+  const op::Value& like = TensorOf(o)->value;
+  const std::span<const int64_t> dims = like->meta().shape.dims();
+  if (!attrs.Has("shape")) attrs.Set("shape", std::vector<int64_t>(dims.begin(), dims.end()));
+  if (!attrs.Has("dtype")) attrs.Set("dtype", like->meta().dtype);
+  return like;
+}
+
 // The number of a call of a binary operator on a tensor and a number, or null.
 const PyObject* LoneNumber(const Call& call) {
-  if (call.binding.params.size() != 2 || call.binding.def->inputs.size() != 2) return nullptr;
-  PyObject* a = call.given[0];
-  PyObject* b = call.given[1];
+  if (call.binding.params.size() != 2 || call.binding.operands.size() != 2) return nullptr;
+  PyObject* a = call.given[call.binding.operands[0]];
+  PyObject* b = call.given[call.binding.operands[1]];
   if (a == nullptr || b == nullptr) return nullptr;
   const bool left = TensorOf(a) != nullptr, right = TensorOf(b) != nullptr;
   if (left && !right && IsNumber(b)) return b;
@@ -269,10 +285,13 @@ Status TakeExtras(const Call& call, Arguments& arguments) {
   const auto given = [](PyObject* o) { return o != nullptr && o != Py_None ? o : nullptr; };
   arguments.placement = given(call.placement);
   arguments.sbp = given(call.sbp);
-  OFL_ENSURE((arguments.placement == nullptr) == (arguments.sbp == nullptr), Code::kInvalidArgument)
+  // One alone, beside a global tensor whose other one is taken, is seen where that is taken.
+  OFL_ENSURE(
+      (arguments.placement == nullptr) == (arguments.sbp == nullptr) || call.binding.like >= 0,
+      Code::kInvalidArgument)
       << "[" << call.binding.name << "] got "
-      << (arguments.placement != nullptr ? "placement" : "sbp")
-      << " alone; expected both placement and sbp for a global tensor or neither";
+      << (arguments.placement != nullptr ? "sbp=None" : "placement=None")
+      << "; expected both placement and sbp for a global tensor or neither for a local one";
   arguments.out = given(call.out);
   if (arguments.out != nullptr && TensorOf(arguments.out) == nullptr)
     return Wrong(call, "argument 'out' must be Tensor, not " + TypeNameOf(arguments.out));
@@ -293,10 +312,11 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
   arguments.def = binding.def;
   OFL_TRY(TakeExtras(call, arguments));
   if (const PyObject* number = LoneNumber(call); number != nullptr) {
-    const bool left = call.given[0] == number;
+    const std::vector<int>& at = binding.operands;
+    const bool left = call.given[at[0]] == number;
     OFL_ASSIGN(NumberCall resolved,
-               ResolveNumber(*binding.def, TensorOf(call.given[left ? 1 : 0])->value,
-                             call.given[left ? 0 : 1], left));
+               ResolveNumber(*binding.def, TensorOf(call.given[at[left ? 1 : 0]])->value,
+                             call.given[at[left ? 0 : 1]], left));
     arguments.def = resolved.def;
     arguments.inputs.assign(resolved.inputs.begin(), resolved.inputs.end());
     arguments.attrs = std::move(resolved.attrs);
@@ -305,7 +325,30 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
   arguments.attrs = *binding.preset;
   OFL_TRY(CollectInputs(call, arguments.inputs, arguments.attrs));
   OFL_TRY(CollectAttrs(call, arguments.attrs));
+  if (binding.like >= 0) {
+    OFL_ASSIGN(arguments.like, TakeLike(call, arguments.attrs));
+  }
   return arguments;
+}
+
+bool MayFit(const OpBinding& binding, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
+            uint32_t contested) {
+  const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+  if (count + named < binding.num_required) return false;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const bool rest = i >= binding.num_positional;
+    if (rest &&
+        (binding.num_positional == 0 || !binding.params[binding.num_positional - 1].gathers))
+      return false;
+    const Param& p = binding.params[static_cast<size_t>(rest ? binding.num_positional - 1 : i)];
+    if (args[i] == Py_None) continue;
+    const bool tensor = TensorOf(args[i]) != nullptr;
+    if (p.OnlyNone() || (p.attr != nullptr && tensor) || (p.like && !tensor)) return false;
+    if (p.operand < 0 || tensor) continue;
+    const bool variadic = binding.def->inputs[static_cast<size_t>(p.operand)].variadic;
+    if (!variadic && (contested >> i & 1u) != 0) return false;
+  }
+  return true;
 }
 
 }  // namespace ofl::python

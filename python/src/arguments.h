@@ -19,8 +19,9 @@ bool AttrFrom(op::AttrType type, PyObject* object, AttrValue* out);
 struct Arguments {
   const op::OpDef* def = nullptr;  // the operator, or its form for a number
   op::Values inputs;
+  op::Value like;  // of which a tensor that is made takes what is not given
   Attrs attrs;
-  PyObject* placement = nullptr;  // of operators that make tensors
+  PyObject* placement = nullptr;  // of operators that make tensors, as sbp
   PyObject* sbp = nullptr;
   PyObject* out = nullptr;  // the target, null: a new tensor
   bool requires_grad = false;
@@ -29,5 +30,11 @@ struct Arguments {
 // kTypeMismatch or kInvalidArgument says why they do not fit: another overload may.
 Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args, Py_ssize_t count,
                                 PyObject* keywords);
+
+// Whether there are enough arguments for an overload, and the positional ones are of the kinds that
+// it takes: tensors as operands, none as attributes. A number is no operand at the positions (bits
+// of `contested`) where another overload has an attribute.
+bool MayFit(const OpBinding& binding, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
+            uint32_t contested);
 
 }  // namespace ofl::python

@@ -24,7 +24,7 @@ bool BeyondInt64(PyObject* o) {
 }  // namespace
 
 bool IntFrom(PyObject* o, int64_t* out) {
-  if (PyFloat_Check(o) || !PyIndex_Check(o)) return false;
+  if (PyFloat_Check(o) || PyBool_Check(o) || !PyIndex_Check(o)) return false;
   const nb::object index = nb::steal(PyNumber_Index(o));
   if (!index.is_valid()) throw nb::python_error();
   int overflow = 0;
@@ -93,7 +93,7 @@ std::string GotOf(PyObject* object) {
     PyObject* item = PyTuple_GET_ITEM(items.ptr(), i);
     const std::string holder = TypeNameOf(object) + " that holds ";
     if (BeyondInt64(item)) return holder + "an int beyond 64 bits";
-    if (!PyIndex_Check(item)) return holder + TypeNameOf(item);
+    if (!PyIndex_Check(item) || PyBool_Check(item)) return holder + TypeNameOf(item);
   }
   return TypeNameOf(object);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 
 #include "oneflow_like/tensor/context.h"
@@ -13,6 +14,7 @@
 #include "python/src/arguments.h"
 #include "python/src/arith.h"
 #include "python/src/module.h"
+#include "python/src/reference.h"
 #include "python/src/scalars.h"
 #include "python/src/signature.h"
 
@@ -26,6 +28,7 @@ struct Function {
   std::string name;
   std::string doc;
   std::vector<OpBinding> overloads;
+  uint32_t contested = 0;           // positions where one overload has an operand, one an attribute
   bool in_place = false;            // the result goes into the first argument
   PyObject* result_type = nullptr;  // the named tuple of several results
   PyMethodDef method{};
@@ -33,16 +36,17 @@ struct Function {
 
 // --- one call -------------------------------------------------------------------------------
 
-// The arguments under the first overload that they fit. With several, the error names them all.
-Result<Arguments> FirstFit(const Function& function, PyObject* const* args, Py_ssize_t count,
-                           PyObject* keywords) {
-  Status first;
+// What several overloads say of arguments that fit none; where kinds leave one, what that says.
+Status NoneFits(const Function& function, PyObject* const* args, Py_ssize_t count,
+                PyObject* keywords, const Status& first) {
+  Status only;
+  int fitting = 0;
   for (const OpBinding& overload : function.overloads) {
-    auto arguments = SortArguments(overload, args, count, keywords);
-    if (arguments.ok()) return arguments;
-    if (function.overloads.size() == 1) return arguments.status();
-    if (first.ok()) first = arguments.status();
+    if (!MayFit(overload, args, count, keywords, function.contested)) continue;
+    ++fitting;
+    only = SortArguments(overload, args, count, keywords).status();
   }
+  if (fitting == 1) return only;
   std::string got, expected;
   for (Py_ssize_t i = 0; i < count; ++i) got += (i > 0 ? ", " : "") + TypeNameOf(args[i]);
   for (const OpBinding& overload : function.overloads)
@@ -52,11 +56,91 @@ Result<Arguments> FirstFit(const Function& function, PyObject* const* args, Py_s
          << (got.empty() ? "none" : got) << " (" << first.message() << "); expected " << expected;
 }
 
+// The arguments under the first overload that they fit. With several, the error names them all.
+Result<Arguments> FirstFit(const Function& function, PyObject* const* args, Py_ssize_t count,
+                           PyObject* keywords) {
+  if (function.overloads.size() == 1)
+    return SortArguments(function.overloads[0], args, count, keywords);
+  Status first;
+  for (const bool by_kind : {true, false}) {  // then by what converts
+    for (const OpBinding& overload : function.overloads) {
+      if (MayFit(overload, args, count, keywords, function.contested) != by_kind) continue;
+      auto arguments = SortArguments(overload, args, count, keywords);
+      if (arguments.ok()) return arguments;
+      if (first.ok()) first = arguments.status();
+    }
+  }
+  return NoneFits(function, args, count, keywords, first);
+}
+
 bool MustRecord(const Arguments& call) {
   if (!tensor::Context::grad_enabled()) return false;
   for (const op::Value& v : call.inputs)
     if (v != nullptr && !v->is_symbolic() && tensor::AsTensor(v)->requires_grad()) return true;
   return false;
+}
+
+// The layout of what is made like a tensor: that of the tensor, where the call gives no other.
+// Null: local. What is partial in the tensor is whole in the result.
+Result<tensor::LayoutRef> LayoutLike(const Arguments& call) {
+  const op::Value& like = call.like;
+  tensor::Tracer* tracer = like->is_symbolic() ? tensor::CurrentTracer() : nullptr;
+  bool global = like->layout() != nullptr;
+  if (tracer != nullptr) {
+    OFL_ASSIGN(global, tracer->IsGlobal(like));
+  }
+  OFL_ENSURE(global || (call.placement == nullptr) == (call.sbp == nullptr), Code::kInvalidArgument)
+      << "[" << call.def->name << "] got "
+      << (call.placement != nullptr ? "sbp=None" : "placement=None") << " beside a local tensor; "
+      << "expected both placement and sbp for a global tensor or neither for a local one";
+  if (!global && call.placement == nullptr) return tensor::LayoutRef();
+  sbp::Layout layout;
+  if (global && (call.placement == nullptr || call.sbp == nullptr)) {
+    if (tracer == nullptr) {
+      layout = *like->layout();
+    } else if (call.sbp == nullptr) {
+      OFL_ASSIGN(layout, tracer->PinnedLayout(like));
+    } else {
+      layout.placement = tracer->PlacementOf(like);
+    }
+    for (int i = 0; i < layout.nd_sbp.rank(); ++i)
+      if (layout.nd_sbp[i].is_partial()) layout.nd_sbp[i] = sbp::Sbp::Broadcast();
+  }
+  if (call.placement != nullptr) {
+    OFL_ASSIGN(layout.placement, PlacementFrom(call.placement));
+  }
+  if (call.sbp != nullptr) {
+    OFL_ASSIGN(layout.nd_sbp, NdSbpFrom(call.sbp));
+  }
+  return std::make_shared<const sbp::Layout>(std::move(layout));
+}
+
+Result<op::Values> RunLike(const Arguments& call) {
+  tensor::Tracer* tracer = tensor::CurrentTracer();
+  if (call.like->is_symbolic() && tracer != nullptr && call.placement == nullptr &&
+      call.sbp == nullptr) {
+    OFL_ASSIGN(const bool global, tracer->IsGlobal(call.like));
+    OFL_ASSIGN(op::Values made, tensor::Dispatch(*call.def, {}, call.attrs));
+    if (!global) return made;
+    OFL_ASSIGN(made[0], tracer->LaidLike(made[0], call.like));  // pins nothing
+    return made;
+  }
+  OFL_ASSIGN(const tensor::LayoutRef layout, LayoutLike(call));
+  if (layout == nullptr) return tensor::Dispatch(*call.def, {}, call.attrs);
+  OFL_ASSIGN(op::Value made, tensor::DispatchSource(*call.def, call.attrs, layout));
+  return op::Values{std::move(made)};
+}
+
+Result<op::Values> Run(const Arguments& call) {
+  if (call.like != nullptr) return RunLike(call);
+  if (call.placement == nullptr) return tensor::Dispatch(*call.def, call.inputs, call.attrs);
+  OFL_ASSIGN(Placement placement, PlacementFrom(call.placement));
+  OFL_ASSIGN(sbp::NdSbp nd_sbp, NdSbpFrom(call.sbp));
+  OFL_ASSIGN(
+      op::Value made,
+      tensor::DispatchSource(*call.def, call.attrs,
+                             std::make_shared<const sbp::Layout>(sbp::Layout{placement, nd_sbp})));
+  return op::Values{std::move(made)};
 }
 
 // Puts the result into a tensor that exists; in a graph the name takes the new value.
@@ -69,8 +153,8 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
       << "[" << function.name << "] functions with out=... are not recorded: got "
       << tensor::Describe(*target.value) << " and an operand that requires grad; expected to run "
       << "under no_grad(), or no out";
-  if (symbolic || records || tensor::CurrentTracer() != nullptr) {
-    OFL_ASSIGN(op::Values results, tensor::Dispatch(*call.def, call.inputs, call.attrs));
+  if (symbolic || records || call.like != nullptr || tensor::CurrentTracer() != nullptr) {
+    OFL_ASSIGN(op::Values results, Run(call));
     Rebind(target, PyTensor{std::move(results[0])});
     return Status::Ok();
   }
@@ -78,24 +162,14 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
                               tensor::TensorRef(tensor::AsTensor(target.value)));
 }
 
-Result<op::Values> Run(const Arguments& call) {
-  if (call.placement == nullptr) return tensor::Dispatch(*call.def, call.inputs, call.attrs);
-  OFL_ASSIGN(Placement placement, PlacementFrom(call.placement));
-  OFL_ASSIGN(sbp::NdSbp nd_sbp, NdSbpFrom(call.sbp));
-  OFL_ASSIGN(
-      op::Value made,
-      tensor::DispatchSource(*call.def, call.attrs,
-                             std::make_shared<const sbp::Layout>(sbp::Layout{placement, nd_sbp})));
-  return op::Values{std::move(made)};
-}
-
-PyObject* WrapResults(Result<op::Values> results, PyObject* result_type) {
+// `list`: the number of results is the operator's to say.
+PyObject* WrapResults(Result<op::Values> results, PyObject* result_type, bool list = false) {
   if (!results.ok()) {
     SetError(results.status());
     return nullptr;
   }
-  if (results->size() == 1) return WrapTensor(std::move((*results)[0]));
-  if (results->empty()) Py_RETURN_NONE;
+  if (results->size() == 1 && !list) return WrapTensor(std::move((*results)[0]));
+  if (results->empty() && !list) Py_RETURN_NONE;
   nb::object tuple = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(results->size())));
   for (size_t i = 0; tuple.is_valid() && i < results->size(); ++i) {
     PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), WrapTensor(std::move((*results)[i])));
@@ -117,6 +191,19 @@ PyObject* Caught(F&& body) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }
   return nullptr;
+}
+
+// requires_grad=True of what was just made.
+Status MakeLeaf(const Function& function, const op::Values& results) {
+  OFL_ENSURE(!results[0]->is_symbolic(), Code::kFailedPrecondition)
+      << "[" << function.name << "] requires_grad was set inside build() of a graph: got True; "
+      << "expected False; make the tensor before the call";
+  tensor::TensorImpl* made = tensor::AsTensor(results[0]);
+  OFL_ENSURE(IsFloating(made->meta().dtype), Code::kInvalidArgument)
+      << "[" << function.name << "] only floating tensors can require gradients: got "
+      << tensor::Describe(*made) << "; expected a floating dtype";
+  made->set_requires_grad(true);
+  return Status::Ok();
 }
 
 PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize_t n,
@@ -144,9 +231,20 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
     return Py_NewRef(into);
   }
   Result<op::Values> results = Run(*call);
-  const bool leaf = call->requires_grad && results.ok() && !(*results)[0]->is_symbolic();
-  if (leaf) tensor::AsTensor((*results)[0])->set_requires_grad(true);
-  return WrapResults(std::move(results), function.result_type);
+  if (!results.ok() && call->def->name != function.name)
+    results = results.status().WithNote("in [" + function.name + "]");
+  if (call->requires_grad && results.ok()) {
+    if (Status leaf = MakeLeaf(function, *results); !leaf.ok()) {
+      SetError(leaf);
+      return nullptr;
+    }
+  }
+  // A composite that has nothing to do returns its operand: the same object.
+  PyTensor* self = n > 0 && call->def->composite && results.ok() ? TensorOf(args[0]) : nullptr;
+  if (self != nullptr && results->size() == 1 && (*results)[0] == self->value)
+    return Py_NewRef(args[0]);
+  const bool list = !call->def->outputs.empty() && call->def->outputs.back().variadic;
+  return WrapResults(std::move(results), function.result_type, list);
 }
 
 // METH_FASTCALL | METH_KEYWORDS; `self` is a capsule with the function.
@@ -187,12 +285,16 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
 
 using Table = std::map<std::string, Function>;  // functions live for ever: Python points to them
 
-void AddOverload(Table& table, const std::string& name, const op::OpDef& def, OpBinding binding) {
+void AddOverload(Table& table, const std::string& name, OpBinding binding, bool in_place) {
   Function& function = table[name];
+  const op::OpDef& def = *binding.def;
   function.name = name;
-  const std::string text = binding.signature.substr(binding.signature.find('('));
-  function.doc +=
-      (function.doc.empty() ? name + text + "\n--\n\n" : "\n\n" + name + text + "\n") + def.doc;
+  function.in_place = in_place;
+  binding.name = name;
+  binding.in_place = in_place;
+  binding.signature = SignatureText(binding);
+  const std::string text = binding.signature + (function.doc.empty() ? "\n--\n\n" : "\n\n");
+  function.doc += (function.doc.empty() ? "" : "\n\n") + text + ReferenceText(binding);
   if (def.outputs.size() > 1 && function.result_type == nullptr && !def.outputs.back().variadic) {
     nb::list fields;
     for (const op::Output& output : def.outputs) fields.append(output.name);
@@ -200,6 +302,16 @@ void AddOverload(Table& table, const std::string& name, const op::OpDef& def, Op
     function.result_type = made.release().ptr();
   }
   function.overloads.push_back(std::move(binding));
+}
+
+// Where the overloads of one name differ in what a position is.
+void FindContested(Function& function) {
+  uint32_t operands = 0, attrs = 0;
+  for (const OpBinding& binding : function.overloads) {
+    for (int i = 0; i < std::min(binding.num_positional, 32); ++i)
+      (binding.params[i].attr != nullptr ? attrs : operands) |= 1u << i;
+  }
+  function.contested = operands & attrs;
 }
 
 nb::object Callable(Function& function) {
@@ -214,7 +326,7 @@ nb::object Callable(Function& function) {
   return made;
 }
 
-void AddMethods(nb::module_& m, Table& methods) {
+void AddMethods(nb::module_& m, Table& methods, Table& properties) {
   static constexpr std::string_view kSlots[] = {"__add__", "__sub__", "__mul__", "__truediv__",
                                                 "__matmul__"};
   nb::object tensor_class = m.attr("Tensor");
@@ -222,6 +334,22 @@ void AddMethods(nb::module_& m, Table& methods) {
     if (std::ranges::find(kSlots, name) != std::end(kSlots)) continue;
     tensor_class.attr(name.c_str()) = nb::steal(PyInstanceMethod_New(Callable(function).ptr()));
   }
+  const nb::handle property(reinterpret_cast<PyObject*>(&PyProperty_Type));
+  for (auto& [name, function] : properties) {
+    const std::string& doc = function.overloads[0].def->doc;
+    tensor_class.attr(name.c_str()) = property(Callable(function), nb::none(), nb::none(), doc);
+  }
+}
+
+// The functions of the module, by name, and which of them the package shows.
+void AddFunctions(nb::module_& m, Table& functions, const std::set<std::string>& of_flow,
+                  const std::set<std::string>& of_functional) {
+  for (auto& [name, function] : functions) m.attr(name.c_str()) = Callable(function);
+  nb::list flow_names, functional_names;
+  for (const std::string& name : of_flow) flow_names.append(name);
+  for (const std::string& name : of_functional) functional_names.append(name);
+  m.attr("public_functions") = nb::tuple(flow_names);
+  m.attr("nn_functions") = nb::tuple(functional_names);
 }
 
 }  // namespace
@@ -249,25 +377,26 @@ void BindOps(nb::module_& m) {
   PrepareScalars();
   static auto* functions = new Table;
   static auto* methods = new Table;
-  nb::list of_flow, of_functional;
+  static auto* properties = new Table;
+  std::set<std::string> of_flow, of_functional;
   for (const op::OpDef* def : op::OpRegistry::Get().all()) {
-    for (size_t i = 0; i < def->py.size(); ++i) {
-      const OpBinding binding = Unwrap(ParseSignature(*def, def->py[i]));
-      if (def->is_public) of_flow.append(binding.name);
-      if (def->is_functional) of_functional.append(binding.name);
-      AddOverload(*functions, binding.name, *def, binding);
-      if (i > 0) continue;
-      for (const std::string& name : {def->py_method, def->py_dunder})
-        if (!name.empty()) AddOverload(*methods, name, *def, binding);
-      if (!HasInPlaceForm(*def)) continue;
-      AddOverload(*methods, def->py_method + "_", *def, binding);
-      (*methods)[def->py_method + "_"].in_place = true;
+    std::vector<OpBinding> bindings;
+    for (const op::PyBinding& py : def->py) {
+      const OpBinding& binding = bindings.emplace_back(Unwrap(ParseSignature(*def, py)));
+      if (py.function) AddOverload(*functions, binding.name, binding, binding.in_place);
+      if (py.is_public) of_flow.insert(binding.name);
+      if (py.is_functional) of_functional.insert(binding.name);
     }
+    for (const Method& method : MethodsOf(*def))
+      for (size_t i : method.bindings)
+        AddOverload(*methods, method.name, bindings[i], method.in_place);
+    for (const std::string& name : def->py_properties)
+      AddOverload(*properties, name, bindings[PropertyBinding(*def, name)], false);
   }
-  for (auto& [name, function] : *functions) m.attr(name.c_str()) = Callable(function);
-  AddMethods(m, *methods);
-  m.attr("public_functions") = of_flow;
-  m.attr("nn_functions") = of_functional;
+  for (Table* table : {functions, methods})
+    for (auto& [name, function] : *table) FindContested(function);
+  AddFunctions(m, *functions, of_flow, of_functional);
+  AddMethods(m, *methods, *properties);
   const char* slots[] = {"add", "sub", "mul", "div", "matmul"};
   for (int i = 0; i < 5; ++i) slot_defs[i] = Unwrap(op::OpRegistry::Get().Require(slots[i]));
   m.def("is_tracing", [] { return tensor::CurrentTracer() != nullptr; });

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "python/src/module.h"
+#include "python/src/reference.h"
 #include "python/src/signature.h"
 
 namespace ofl::python {
@@ -35,6 +36,51 @@ const char* PromotionName(op::Promotion promotion) {
   return "?";
 }
 
+// Each way Python calls it, as written and as parsed.
+nb::list Bindings(const op::OpDef& def) {
+  nb::list bindings;
+  for (const op::PyBinding& py : def.py) {
+    const OpBinding parsed = Unwrap(ParseSignature(def, py));
+    nb::dict entry;
+    entry["name"] = parsed.name;
+    entry["signature"] = py.signature;
+    entry["text"] = parsed.signature;
+    entry["function"] = py.function;
+    entry["public"] = py.is_public;
+    entry["functional"] = py.is_functional;
+    bindings.append(entry);
+  }
+  return bindings;
+}
+
+// Methods and properties of Tensor: the bindings behind each, by index.
+nb::list Methods(const op::OpDef& def) {
+  nb::list methods;
+  const auto add = [&](const std::string& name, const std::vector<size_t>& bindings, bool in_place,
+                       bool property) {
+    nb::list indices, texts;
+    for (size_t i : bindings) {
+      OpBinding parsed = Unwrap(ParseSignature(def, def.py[i]));
+      parsed.name = name;
+      parsed.in_place = in_place;
+      indices.append(i);
+      texts.append(SignatureText(parsed));
+    }
+    nb::dict entry;
+    entry["name"] = name;
+    entry["bindings"] = indices;
+    entry["texts"] = texts;
+    entry["in_place"] = in_place;
+    entry["property"] = property;
+    methods.append(entry);
+  };
+  for (const Method& method : MethodsOf(def))
+    add(method.name, method.bindings, method.in_place, false);
+  for (const std::string& name : def.py_properties)
+    add(name, {PropertyBinding(def, name)}, false, true);
+  return methods;
+}
+
 nb::dict Schema(const op::OpDef& def) {
   nb::list inputs, outputs, attrs;
   for (const op::Operand& operand : def.inputs) {
@@ -60,21 +106,14 @@ nb::dict Schema(const op::OpDef& def) {
     entry["optional"] = attr.optional;
     attrs.append(entry);
   }
-  nb::list dtypes;  // of the first operand, where the CPU has a kernel
-  for (DType dtype : AllDTypes())
-    if (!def.Providers(DeviceKind::kCpu, dtype).empty()) dtypes.append(DTypeName(dtype));
+  nb::list dtypes;
+  for (DType dtype : DTypesOf(def)) dtypes.append(DTypeName(dtype));
   nb::dict schema;
   schema["dtypes"] = dtypes;
   schema["name"] = def.name;
   schema["doc"] = def.doc;
-  nb::list signatures;
-  for (const op::PyBinding& binding : def.py) signatures.append(binding.signature);
-  schema["signatures"] = signatures;
-  schema["public"] = def.is_public;
-  schema["functional"] = def.is_functional;
-  schema["in_place"] = HasInPlaceForm(def);
-  schema["method"] = def.py_method;
-  schema["dunder"] = def.py_dunder;
+  schema["bindings"] = Bindings(def);
+  schema["methods"] = Methods(def);
   schema["rule"] = def.rule_text;
   schema["version"] = def.version;
   schema["composite"] = def.composite;

@@ -30,59 +30,193 @@ std::vector<std::string_view> SplitParams(std::string_view text) {
   return parts;
 }
 
-Status Resolve(const op::OpDef& def, const std::string& signature, Param& param) {
+// "*size: shape=None": the name in Python, the name in the definition, the default.
+struct Parts {
+  std::string name, target, default_text;
+  bool starred = false, has_default = false;
+};
+
+Parts PartsOf(std::string_view text) {
+  Parts parts;
+  if (text.front() == '*') {
+    parts.starred = true;
+    text.remove_prefix(1);
+  }
+  if (const size_t equals = text.find('='); equals != text.npos) {
+    parts.has_default = true;
+    parts.default_text = std::string(Trim(text.substr(equals + 1)));
+    text = Trim(text.substr(0, equals));
+  }
+  const size_t colon = text.find(':');
+  parts.name = std::string(Trim(text.substr(0, colon)));
+  parts.target = colon == text.npos ? parts.name : std::string(Trim(text.substr(colon + 1)));
+  return parts;
+}
+
+Status Resolve(const op::OpDef& def, const std::string& signature, const std::string& target,
+               Param& param) {
   for (size_t i = 0; i < def.inputs.size(); ++i) {
-    if (def.inputs[i].name == param.name) param.operand = static_cast<int>(i);
+    if (def.inputs[i].name == target) param.operand = static_cast<int>(i);
   }
   for (const op::AttrDef& attr : def.attrs) {
-    if (attr.name == param.name) param.attr = &attr;
+    if (attr.name == target) param.attr = &attr;
   }
-  OFL_ENSURE((param.operand >= 0) != (param.attr != nullptr), Code::kInternal)
+  param.like = def.inputs.empty() && target == "input";
+  const bool known = (param.operand >= 0) != (param.attr != nullptr);
+  OFL_ENSURE(known || param.like || (param.OnlyNone() && param.default_text == "None"),
+             Code::kInternal)
       << "[" << def.name << "] the Python signature names no operand or attribute: got "
       << param.name << " in " << signature;
   return Status::Ok();
 }
 
+// Sources take a layout, operators of one result a place for it.
+std::vector<std::string> ExtrasOf(const OpBinding& binding) {
+  if (binding.in_place) return {};
+  if (binding.def->inputs.empty()) return {"placement=None", "sbp=None", "requires_grad=False"};
+  const auto& outputs = binding.def->outputs;
+  if (outputs.size() == 1 && !outputs[0].variadic) return {"out=None"};
+  return {};
+}
+
+Result<Param> ParseParam(const op::OpDef& def, const std::string& signature, std::string_view text,
+                         bool keyword_only) {
+  Parts parts = PartsOf(text);
+  Param param;
+  param.name = std::move(parts.name);
+  param.has_default = parts.has_default;
+  param.default_text = std::move(parts.default_text);
+  param.gathers = parts.starred;
+  param.positional = !keyword_only;
+  OFL_TRY(Resolve(def, signature, parts.target, param));
+  return param;
+}
+
+void IndexParams(OpBinding& binding) {
+  for (size_t i = 0; i < binding.params.size(); ++i) {
+    const Param& p = binding.params[i];
+    if (p.positional) ++binding.num_positional;
+    const bool optional =
+        p.has_default || p.gathers ||
+        (p.operand >= 0 && binding.def->inputs[static_cast<size_t>(p.operand)].optional) ||
+        (p.attr != nullptr && p.attr->default_value.has_value());
+    if (!optional) ++binding.num_required;
+    if (p.operand >= 0) binding.operands.push_back(static_cast<int>(i));
+    if (p.like) binding.like = static_cast<int>(i);
+  }
+  std::ranges::sort(binding.operands, {}, [&](int i) { return binding.params[i].operand; });
+}
+
+// A method that writes its result into its tensor: add_, but not __add__.
+bool IsInPlaceName(std::string_view name) { return name.ends_with('_') && !name.ends_with("__"); }
+
 }  // namespace
+
+std::string SignatureText(const OpBinding& binding) {
+  std::string text;
+  bool slash = false, star = false;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  for (const Param& p : binding.params) {
+    if (slash && p.keyword) add("/");
+    slash = !p.keyword;
+    if (!p.positional && !star) add("*");
+    star |= !p.positional || p.gathers;
+    add((p.gathers ? "*" : "") + p.name + (p.has_default ? "=" + p.default_text : ""));
+  }
+  if (slash) add("/");
+  for (const std::string& extra : ExtrasOf(binding)) {
+    if (!star) add("*");
+    star = true;
+    add(extra);
+  }
+  return binding.name + "(" + text + ")";
+}
 
 Result<OpBinding> ParseSignature(const op::OpDef& def, const op::PyBinding& given) {
   OpBinding binding;
   binding.def = &def;
   binding.preset = &given.preset;
-  binding.signature = given.signature;
   const std::string_view text = given.signature;
   const size_t open = text.find('(');
   const size_t close = text.rfind(')');
   OFL_ENSURE(open != text.npos && close != text.npos && close > open, Code::kInternal)
       << "[" << def.name << "] the Python signature is not one: got '" << text << "'";
   binding.name = std::string(Trim(text.substr(0, open)));
+  binding.in_place = IsInPlaceName(binding.name);
   bool keyword_only = false;
   for (std::string_view part : SplitParams(text.substr(open + 1, close - open - 1))) {
     if (part == "/") {
       for (Param& p : binding.params) p.keyword = false;
-      continue;
-    }
-    if (part == "*") {
+    } else if (part == "*") {
       keyword_only = true;
-      continue;
+    } else {
+      OFL_ASSIGN(Param param, ParseParam(def, given.signature, part, keyword_only));
+      keyword_only |= param.gathers;
+      binding.params.push_back(std::move(param));
     }
-    if (part.front() == '*') part.remove_prefix(1);  // trailing integers are gathered anyway
-    Param param;
-    const size_t equals = part.find('=');
-    param.name = std::string(Trim(part.substr(0, equals)));
-    param.has_default = equals != part.npos;
-    param.positional = !keyword_only;
-    OFL_TRY(Resolve(def, given.signature, param));
-    if (param.positional) ++binding.num_positional;
-    binding.params.push_back(std::move(param));
   }
+  IndexParams(binding);
+  binding.signature = SignatureText(binding);
   return binding;
 }
 
+namespace {
+
+std::string NameOf(const op::PyBinding& binding) {
+  return binding.signature.substr(0, binding.signature.find('('));
+}
+
+// The bindings that are called `name`, or for a method `name_` without one of its own, `name`
+// without its last letter.
+std::vector<size_t> BindingsNamed(const op::OpDef& def, std::string_view name) {
+  std::vector<size_t> found;
+  for (size_t i = 0; i < def.py.size(); ++i)
+    if (NameOf(def.py[i]) == name) found.push_back(i);
+  if (found.empty() && IsInPlaceName(name))
+    return BindingsNamed(def, name.substr(0, name.size() - 1));
+  if (found.empty()) found.push_back(0);
+  return found;
+}
+
+// Python's in-place operators; of others x op= y makes a new tensor.
+std::string_view InPlaceDunder(std::string_view dunder) {
+  if (dunder == "__add__") return "__iadd__";
+  if (dunder == "__sub__") return "__isub__";
+  if (dunder == "__mul__") return "__imul__";
+  if (dunder == "__truediv__") return "__itruediv__";
+  return "";
+}
+
+// Whether the method `name_` follows from `name`: the result has the shape and place of the first
+// input.
 bool HasInPlaceForm(const op::OpDef& def) {
-  if (!def.Has(op::Trait::kElementwise) || def.py_method.empty() || def.inputs.empty())
+  if (!def.Has(op::Trait::kElementwise) || def.py_methods.empty() || def.inputs.empty())
     return false;
   return std::ranges::find(def.in_place, std::pair(0, 0)) != def.in_place.end();
+}
+
+}  // namespace
+
+std::vector<Method> MethodsOf(const op::OpDef& def) {
+  std::vector<Method> methods;
+  const auto add = [&](std::string name, std::vector<size_t> bindings, bool in_place) {
+    for (const Method& known : methods)
+      if (known.name == name) return;
+    methods.push_back({std::move(name), std::move(bindings), in_place});
+  };
+  for (const std::string& name : def.py_methods)
+    add(name, BindingsNamed(def, name), IsInPlaceName(name));
+  if (!def.py_dunder.empty()) add(def.py_dunder, {0}, false);
+  if (!HasInPlaceForm(def)) return methods;
+  const std::string& first = def.py_methods.front();
+  if (!IsInPlaceName(first)) add(first + "_", BindingsNamed(def, first), true);
+  if (const auto name = InPlaceDunder(def.py_dunder); !name.empty())
+    add(std::string(name), {0}, true);
+  return methods;
+}
+
+size_t PropertyBinding(const op::OpDef& def, std::string_view name) {
+  return BindingsNamed(def, name).front();
 }
 
 }  // namespace ofl::python

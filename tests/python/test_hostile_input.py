@@ -56,7 +56,7 @@ USES = {
     "x += 1": lambda x: x.add_(1), "y += x": lambda x: flow.ones(2).add_(x),
     "relu": lambda x: flow.relu(x), "cat": lambda x: flow.cat([x, x]), "sum": lambda x: x.sum(),
     "index": lambda x: x[0], "an index": lambda x: flow.ones(2)[x], "an int": lambda x: F.softmax(
-        flow.ones(2), x), "a float": lambda x: _C.full(shape=(2,), value=x, dtype=flow.float32),
+        flow.ones(2), x), "a float": lambda x: _C.full((2,), x, dtype=flow.float32),
     "backward": lambda x: x.backward(), "a gradient": lambda x: flow.ones(
         2, requires_grad=True).sum().backward(x),
     "grad of another": lambda x: setattr(flow.ones(2), "grad", x),

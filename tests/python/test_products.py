@@ -105,8 +105,8 @@ def test_half_draws_are_the_rounded_float_draws(name):
 @pytest.mark.parametrize("name", ["int32", "int16", "int8", "uint8"])
 def test_randint_draws_the_same_numbers_in_every_dtype(name):
     flow.manual_seed(13)
-    want = _C.randint((500,), low=3, high=100).numpy()
+    want = _C.random_int((500,), low=3, high=100).numpy()
     flow.manual_seed(13)
-    got = _C.randint((500,), low=3, high=100, dtype=dtype(name)).numpy()
+    got = _C.random_int((500,), low=3, high=100, dtype=dtype(name)).numpy()
     assert got.dtype.name == name
     np.testing.assert_array_equal(got, want.astype(name))

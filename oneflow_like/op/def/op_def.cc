@@ -54,10 +54,12 @@ std::string Got(const OpDef& def, std::span<const TensorMeta> inputs, const Attr
   return text;
 }
 
-// Puts what the call was given between what is wrong and what was expected.
+// Puts what the call was given between what is wrong and what was expected, unless the text says it
+// already: a composition does.
 Status Wrap(const OpDef& def, const Status& cause, const std::string& got) {
   std::string text = cause.message();
-  if (!got.empty()) {
+  if (text.starts_with("[" + def.name + "] ")) text.erase(0, def.name.size() + 3);
+  if (!got.empty() && text.find(": got ") == text.npos) {
     const size_t at = text.find("; ");
     text.insert(std::min(at, text.size()), ": got " + got);
   }
@@ -135,6 +137,7 @@ bool OpDef::InputMutated(int i, const Attrs& given) const {
 }
 
 bool OpDef::NeedsArity() const {
+  if (any_missing) return true;
   bool list = false, optional = false;
   for (const Operand& operand : inputs) {
     // After a list, or after an operand that may be missing, positions tell nothing.
@@ -159,7 +162,10 @@ std::pair<int, int> OpDef::OperandOf(int input, const Attrs& given) const {
 }
 
 Status OpDef::CheckArity(int num_inputs, const Attrs& given) const {
-  if (!NeedsArity()) return Status::Ok();
+  if (!NeedsArity()) {
+    const Status count = CheckInputCount(*this, static_cast<size_t>(num_inputs));
+    return count.ok() ? count : Wrap(*this, count, "");
+  }
   const auto* counts = given.Maybe<std::vector<int64_t>>(kArity);
   OFL_ENSURE(counts != nullptr && counts->size() == inputs.size(), Code::kInvalidArgument)
       << "[" << name << "] its lists and optional operands need attribute '" << kArity << "': got "
@@ -273,11 +279,7 @@ Result<Attrs> OpDef::CompleteAttrs(Attrs given) const {
 
 Result<std::vector<TensorMeta>> OpDef::Infer(std::span<const TensorMeta> metas,
                                              const Attrs& given) const {
-  if (NeedsArity()) {
-    OFL_TRY(CheckArity(static_cast<int>(metas.size()), given));
-  } else if (Status count = CheckInputCount(*this, metas.size()); !count.ok()) {
-    return Wrap(*this, count, "");
-  }
+  OFL_TRY(CheckArity(static_cast<int>(metas.size()), given));
   if (Status cause = CheckShapes(metas, "an operand has"); !cause.ok())
     return Wrap(*this, cause, Got(*this, metas, given));
   if (composite) {

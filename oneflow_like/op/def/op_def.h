@@ -182,10 +182,13 @@ enum class Trait {
 };
 
 // One way Python calls an operator. Bindings of one name, of one or several operators, are its
-// overloads: the first whose parameters fit the arguments is called.
+// overloads: the one whose parameters fit the arguments is called (docs/operators.md).
 struct PyBinding {
-  std::string signature;  // "zeros(*shape, dtype=None)"
-  Attrs preset;           // attributes that this name fixes
+  std::string signature;       // "zeros(*size: shape, dtype=None)"
+  Attrs preset;                // attributes that this name fixes
+  bool function = true;        // _C.<name>; else of methods alone
+  bool is_public = false;      // flow.<name>
+  bool is_functional = false;  // nn.functional.<name>
 };
 
 class OpDef {
@@ -218,17 +221,18 @@ class OpDef {
   ViewFn view = nullptr;
   std::string write_back;
   bool composite = false;            // `decompose` says all: no inference, rule, gradient, kernel
+  bool any_missing = false;          // any of its optional operands may be left out, not the last
   std::vector<KernelEntry> kernels;  // providers of one key in the order of preference
   std::string oracle;                // a NumPy expression over inputs and attributes, for tests
   std::function<std::vector<Sample>()> samples;
   std::vector<ErrorSample> error_samples;
   // Signatures known to be legal that the rule does not claim, each with the reason.
   std::vector<std::pair<std::string, std::string>> unclaimed;
-  std::vector<PyBinding> py;   // "matmul(input, other, /, *, transpose_b=False)"
-  std::string py_method;       // Tensor method name, empty: none
-  std::string py_dunder;       // e.g. "__matmul__"
-  bool is_public = false;      // each binding is flow.<name>
-  bool is_functional = false;  // each binding is nn.functional.<name>
+  std::vector<PyBinding> py;
+  // Tensor.<name>, by the bindings of that name or else the first; `name_` writes into its tensor.
+  std::vector<std::string> py_methods;
+  std::vector<std::string> py_properties;  // likewise
+  std::string py_dunder;                   // e.g. "__matmul__"; the first binding
 
   bool Has(Trait t) const;
   bool Draws() const { return !generator.empty(); }
@@ -308,11 +312,16 @@ class OpDefBuilder {
   OpDefBuilder& Traits(std::vector<Trait> traits);
   OpDefBuilder& InPlace(int output, int input);
   OpDefBuilder& Cpu(DType dtype, KernelFn fn, BoundFn bound = nullptr);
-  OpDefBuilder& Kernel(KernelEntry entry);                     // after those of the same key
-  OpDefBuilder& Py(std::string signature, Attrs preset = {});  // once for each name or overload
-  OpDefBuilder& Public();
-  OpDefBuilder& Functional();
+  OpDefBuilder& Kernel(KernelEntry entry);  // after those of the same key
+  OpDefBuilder& AnyMissing();               // see any_missing
+  // Names in Python, once for each name or overload.
+  OpDefBuilder& Py(std::string signature, Attrs preset = {});
+  OpDefBuilder& PyMethod(std::string signature, Attrs preset = {});  // Tensor.<name> alone
+  OpDefBuilder& PyBoth(std::string signature, Attrs preset = {});    // flow.<name>, Tensor.<name>
+  OpDefBuilder& Public();                                            // the bindings before it
+  OpDefBuilder& Functional();                                        // likewise
   OpDefBuilder& Method(std::string name);
+  OpDefBuilder& Property(std::string signature, Attrs preset = {});  // Tensor.<name>, not called
   OpDefBuilder& Dunder(std::string name);
   OpDefBuilder& Samples(std::function<std::vector<Sample>()> fn);
   OpDefBuilder& ErrorSamples(std::vector<ErrorSample> samples);

@@ -173,20 +173,42 @@ void OpDefBuilder::SetAccess(const std::string& name, Access access) {
   }
   InputNamed(name).access = access;
 }
+OpDefBuilder& OpDefBuilder::AnyMissing() {
+  def_.any_missing = true;
+  return *this;
+}
 OpDefBuilder& OpDefBuilder::Py(std::string signature, Attrs preset) {
-  def_.py.push_back({std::move(signature), std::move(preset)});
+  def_.py.push_back({.signature = std::move(signature), .preset = std::move(preset)});
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::PyMethod(std::string signature, Attrs preset) {
+  def_.py_methods.push_back(signature.substr(0, signature.find('(')));
+  Py(std::move(signature), std::move(preset));
+  def_.py.back().function = false;
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::PyBoth(std::string signature, Attrs preset) {
+  def_.py_methods.push_back(signature.substr(0, signature.find('(')));
+  Py(std::move(signature), std::move(preset));
+  def_.py.back().is_public = true;
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Public() {
-  def_.is_public = true;
+  for (PyBinding& binding : def_.py) binding.is_public = binding.function;
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Functional() {
-  def_.is_functional = true;
+  for (PyBinding& binding : def_.py) binding.is_functional = binding.function;
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Method(std::string name) {
-  def_.py_method = std::move(name);
+  def_.py_methods.push_back(std::move(name));
+  return *this;
+}
+OpDefBuilder& OpDefBuilder::Property(std::string signature, Attrs preset) {
+  def_.py_properties.push_back(signature.substr(0, signature.find('(')));
+  Py(std::move(signature), std::move(preset));
+  def_.py.back().function = false;
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Dunder(std::string name) {

@@ -74,6 +74,37 @@ std::string ScaleRule(std::span<const Shape>, std::span<const Shape>, const Attr
   return std::string("(...)->(...); linear 0; ") + (up ? "monotone 0" : "antitone 0");
 }
 
+// --- with a factor ------------------------------------------------------------------------------
+
+template <bool kAdd>
+op::Values ComposeScaled(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const op::Value scaled = b.Call("mul_scalar", {in[1]}, {{"scalar", attrs.Number("alpha")}});
+  return {b.Call(kAdd ? "add" : "sub", {in[0], scaled})};
+}
+
+template <bool kAdd>
+op::OpDefBuilder& Scaled(op::OpDefBuilder& op, const char* doc) {
+  return op.Doc(doc)
+      .In("input")
+      .In("other")
+      .Out("output")
+      .Attr("alpha", op::AttrType::kScalar)
+      .InPlace(0, 0)
+      .Promote(op::Promotion::kCommon)
+      .Compose(ComposeScaled<kAdd>)
+      .Samples([] {
+        std::vector<op::Sample> samples;
+        for (DType dtype : ListOf(kNumbers))
+          samples.push_back({{{dtype, {5, 3}}, {dtype, {3}}}, {{"alpha", int64_t{2}}}});
+        samples.push_back({{{DType::kFloat32, {5}}, {DType::kFloat32, {5}}}, {{"alpha", 0.5}}});
+        return samples;
+      })
+      .ErrorSamples({{{{DType::kInt32, {2}}, {DType::kInt32, {2}}},
+                      {{"alpha", 0.5}},
+                      Code::kTypeMismatch,
+                      "the number is not a whole one"}});
+}
+
 }  // namespace
 
 OFL_OP(add) {
@@ -82,8 +113,7 @@ OFL_OP(add) {
   op.Numbers({"add_scalar", "add_scalar"})
       .Grad(GradAdd)
       .Oracle("input + other")
-      .Py("add(input, other, /)")
-      .Method("add")
+      .PyBoth("add(input, other)")
       .Dunder("__add__");
 }
 
@@ -92,7 +122,7 @@ OFL_OP(add_scalar) {
   op.Sbp("(...)->(...); monotone 0")
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
       .Oracle("input + input.dtype.type(scalar)")
-      .Py("add_scalar(input, /, scalar)");
+      .Py("add_scalar(input, scalar)");
 }
 
 OFL_OP(sub) {
@@ -101,8 +131,7 @@ OFL_OP(sub) {
   op.Numbers({"add_scalar", "rsub_scalar", true})
       .Grad(GradSub)
       .Oracle("input - other")
-      .Py("sub(input, other, /)")
-      .Method("sub")
+      .PyBoth("sub(input, other)")
       .Dunder("__sub__");
 }
 
@@ -111,7 +140,7 @@ OFL_OP(rsub_scalar) {
   op.Sbp("(...)->(...); antitone 0")
       .Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
       .Oracle("input.dtype.type(scalar) - input")
-      .Py("rsub_scalar(input, /, scalar)");
+      .Py("rsub_scalar(input, scalar)");
 }
 
 OFL_OP(mul) {
@@ -120,8 +149,7 @@ OFL_OP(mul) {
   op.Numbers({"mul_scalar", "mul_scalar"})
       .Grad(GradMul)
       .Oracle("input * other")
-      .Py("mul(input, other, /)")
-      .Method("mul")
+      .PyBoth("mul(input, other)")
       .Dunder("__mul__");
 }
 
@@ -132,7 +160,7 @@ OFL_OP(mul_scalar) {
         c.Set(0, MulScalar(c.b, c.grads[0], ConjOf(c.attrs.Number("scalar"))));
       })
       .Oracle("input * input.dtype.type(scalar)")
-      .Py("mul_scalar(input, /, scalar)");
+      .Py("mul_scalar(input, scalar)");
 }
 
 OFL_OP(div) {
@@ -141,8 +169,7 @@ OFL_OP(div) {
   op.Numbers({"div_scalar", "rdiv_scalar"})
       .Grad(GradDiv)
       .Oracle("input / other")
-      .Py("div(input, other, /)")
-      .Method("div")
+      .PyBoth("div(input, other)")
       .Dunder("__truediv__");
 }
 
@@ -154,7 +181,7 @@ OFL_OP(div_scalar) {
               c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", ConjOf(c.attrs.Number("scalar"))}}));
       })
       .Oracle("input / scalar")
-      .Py("div_scalar(input, /, scalar)");
+      .Py("div_scalar(input, scalar)");
 }
 
 OFL_OP(rdiv_scalar) {
@@ -165,7 +192,21 @@ OFL_OP(rdiv_scalar) {
         c.Set(0, c.b.Call("neg", {Mul(c.b, c.grads[0], Conj(c.b, slope))}));
       })
       .Oracle("scalar / input")
-      .Py("rdiv_scalar(input, /, scalar)");
+      .Py("rdiv_scalar(input, scalar)");
+}
+
+OFL_OP(add_scaled) {
+  Scaled<true>(op, "input + alpha * other.")
+      .Oracle("input + alpha * other")
+      .PyBoth("add(input, other, *, alpha)")
+      .Method("add_");
+}
+
+OFL_OP(sub_scaled) {
+  Scaled<false>(op, "input - alpha * other.")
+      .Oracle("input - alpha * other")
+      .PyBoth("sub(input, other, *, alpha)")
+      .Method("sub_");
 }
 
 }  // namespace ofl::ops

@@ -176,7 +176,7 @@ OFL_OP(cast) {
       .Traits({op::Trait::kElementwise})
       .Strided()
       .Oracle("cast(input, dtype)")
-      .Py("cast(input, /, dtype)")
+      .Py("cast(input, dtype)")
       .Samples(CastSamples)
       .Unclaimed("P->P", "only into a wider floating dtype, which the rule does not see")
       .Unclaimed("P(max)->P(max)", "into integers only where nothing wraps")
@@ -189,6 +189,48 @@ OFL_OP(cast) {
             "attribute 'dtype' has the wrong type: got 1; expected a value of type "
             "dtype"}});
   for (DType dtype : AllDTypes()) op.Cpu(dtype, RunCast);
+}
+
+OFL_OP(to_dtype) {
+  op.Doc("input in another dtype: itself, where it has that one, else converted as by cast.")
+      .In("input")
+      .Out("output")
+      .Attr("dtype", op::AttrType::kDType)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        return op::Values{CastTo(b, in[0], attrs.Get<DType>("dtype"))};
+      })
+      .Oracle("cast(input, dtype)")
+      .Py("_to_dtype(input, dtype)")
+      .PyMethod("float(input)", {{"dtype", DType::kFloat32}})
+      .PyMethod("double(input)", {{"dtype", DType::kFloat64}})
+      .PyMethod("half(input)", {{"dtype", DType::kFloat16}})
+      .PyMethod("bfloat16(input)", {{"dtype", DType::kBFloat16}})
+      .PyMethod("cfloat(input)", {{"dtype", DType::kComplex64}})
+      .PyMethod("cdouble(input)", {{"dtype", DType::kComplex128}})
+      .PyMethod("long(input)", {{"dtype", DType::kInt64}})
+      .PyMethod("int(input)", {{"dtype", DType::kInt32}})
+      .PyMethod("short(input)", {{"dtype", DType::kInt16}})
+      .PyMethod("char(input)", {{"dtype", DType::kInt8}})
+      .PyMethod("byte(input)", {{"dtype", DType::kUInt8}})
+      .PyMethod("bool(input)", {{"dtype", DType::kBool}})
+      .Samples(CastSamples);
+}
+
+OFL_OP(type_as) {
+  op.Doc("input in the dtype of other, whose values are not read.")
+      .In("input")
+      .In("other")
+      .Out("output")
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+        return op::Values{CastTo(b, in[0], in[1]->meta().dtype)};
+      })
+      .Oracle("input.astype(other.dtype)")
+      .PyMethod("type_as(input, other)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {{{{DType::kFloat32, {5}}, {DType::kInt64, {2}}}},
+                {{{DType::kInt8, {5}}, {DType::kFloat64, {}}}},
+                {{{DType::kFloat32, {5}}, {DType::kFloat32, {3}}}}};
+      });
 }
 
 }  // namespace ofl::ops

@@ -53,60 +53,52 @@ op::OpDefBuilder& Comparison(op::OpDefBuilder& op, const char* doc, const char* 
 OFL_OP(eq) {
   Comparison<Equal, kNumbers | kBools>(op, "input == other, elementwise.")
       .Oracle("input == other")
-      .Py("eq(input, other, /)")
-      .Method("eq")
+      .PyBoth("eq(input, other)")
       .Dunder("__eq__");
 }
 OFL_OP(ne) {
   Comparison<Unequal, kNumbers | kBools>(op, "input != other, elementwise.")
       .Oracle("input != other")
-      .Py("ne(input, other, /)")
-      .Method("ne")
+      .PyBoth("ne(input, other)")
       .Dunder("__ne__");
 }
 OFL_OP(lt) {
   Comparison<Less, kOrdered>(op, "input < other, elementwise.", "; antitone 0; monotone 1")
       .Oracle("input < other")
-      .Py("lt(input, other, /)")
-      .Method("lt")
+      .PyBoth("lt(input, other)")
       .Dunder("__lt__");
 }
 OFL_OP(le) {
   Comparison<LessOrEqual, kOrdered>(op, "input <= other, elementwise.", "; antitone 0; monotone 1")
       .Oracle("input <= other")
-      .Py("le(input, other, /)")
-      .Method("le")
+      .PyBoth("le(input, other)")
       .Dunder("__le__");
 }
 OFL_OP(gt) {
   Comparison<Less, kOrdered, true>(op, "input > other, elementwise.", "; monotone 0; antitone 1")
       .Oracle("input > other")
-      .Py("gt(input, other, /)")
-      .Method("gt")
+      .PyBoth("gt(input, other)")
       .Dunder("__gt__");
 }
 OFL_OP(ge) {
   Comparison<LessOrEqual, kOrdered, true>(op, "input >= other, elementwise.",
                                           "; monotone 0; antitone 1")
       .Oracle("input >= other")
-      .Py("ge(input, other, /)")
-      .Method("ge")
+      .PyBoth("ge(input, other)")
       .Dunder("__ge__");
 }
 OFL_OP(logical_and) {
   Binary<And, kBools>(op, "True where both are true.", "; monotone 0 1; min jointly 0 1");
   op.NotDifferentiable("bool has no gradient")
       .Oracle("input & other")
-      .Py("logical_and(input, other, /)")
-      .Method("logical_and")
+      .PyBoth("logical_and(input, other)")
       .Dunder("__and__");
 }
 OFL_OP(logical_or) {
   Binary<Or, kBools>(op, "True where either is true.", "; monotone 0 1; max jointly 0 1");
   op.NotDifferentiable("bool has no gradient")
       .Oracle("input | other")
-      .Py("logical_or(input, other, /)")
-      .Method("logical_or")
+      .PyBoth("logical_or(input, other)")
       .Dunder("__or__");
 }
 

@@ -127,6 +127,33 @@ void GradClamp(op::GradContext& c) {
   c.Set(0, c.b.Call("where", {c.b.Call("eq", {c.outputs[0], x}), c.grads[0], none}));
 }
 
+// clamp with tensors as bounds, either of which may be missing.
+op::Values ComposeClamp(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const auto* counts = attrs.Maybe<std::vector<int64_t>>(op::kArity);
+  if (counts == nullptr || counts->size() != 3 || in.size() < 2) {
+    b.Fail(Error(Code::kInvalidArgument)
+           << "[clamp] neither min nor max is given; expected at least one of them");
+    return {nullptr};
+  }
+  op::Value result = in[0];
+  if ((*counts)[1] > 0) result = b.Call("maximum", {result, in[1]});
+  if ((*counts)[2] > 0) result = b.Call("minimum", {result, in.back()});
+  return {result};
+}
+
+std::vector<op::Sample> ClampTensorSamples() {
+  std::vector<op::Sample> samples;
+  const auto add = [&](DType dtype, std::vector<int64_t> counts) {
+    samples.push_back({{{dtype, {5, 3}}}, {{std::string(op::kArity), counts}}});
+    if (counts[1] > 0) samples.back().inputs.push_back({dtype, {3}});
+    if (counts[2] > 0) samples.back().inputs.push_back({dtype, {5, 1}});
+  };
+  for (DType dtype : ListOf(kReals)) add(dtype, {1, 1, 1});
+  add(DType::kFloat32, {1, 1, 0});
+  add(DType::kFloat32, {1, 0, 1});
+  return samples;
+}
+
 std::vector<op::Sample> ClampSamples() {
   auto samples = UnarySamples(ListOf(kReals), -4, 4, {{"min", Scalar(-1)}, {"max", Scalar(2)}});
   constexpr DType kF = DType::kFloat32;
@@ -143,8 +170,8 @@ OFL_OP(maximum) {
                          "; monotone 0 1; max jointly 0 1");
   op.Grad([](op::GradContext& c) { GradExtremum(c, "gt"); })
       .Oracle("np.maximum(input, other)")
-      .Py("maximum(input, other, /)")
-      .Method("maximum");
+      .PyBoth("maximum(input, other)")
+      .PyBoth("max(input, other)");
 }
 
 OFL_OP(minimum) {
@@ -153,8 +180,8 @@ OFL_OP(minimum) {
                           "; monotone 0 1; min jointly 0 1");
   op.Grad([](op::GradContext& c) { GradExtremum(c, "lt"); })
       .Oracle("np.minimum(input, other)")
-      .Py("minimum(input, other, /)")
-      .Method("minimum");
+      .PyBoth("minimum(input, other)")
+      .PyBoth("min(input, other)");
 }
 
 OFL_OP(clamp) {
@@ -177,9 +204,28 @@ OFL_OP(clamp) {
                       Code::kTypeMismatch,
                       "complex64 is not real and has no order"}})
       .Oracle("np.clip(input, min, max)")
-      .Py("clamp(input, /, min=None, max=None)")
-      .Method("clamp");
+      .PyBoth("clamp(input, min=None, max=None)");
   for (DType dtype : ListOf(kReals)) op.Cpu(dtype, RunClamp);
+}
+
+OFL_OP(clamp_tensor) {
+  op.Doc(
+        "The elements, limited to bounds that are tensors; where the bounds cross, max. NaN stays.")
+      .In("input")
+      .InOptional("min")
+      .InOptional("max")
+      .AnyMissing()
+      .Out("output")
+      .InPlace(0, 0)
+      .Compose(ComposeClamp)
+      .Oracle("clamp_tensor(arity, input, min, max)")
+      .PyBoth("clamp(input, min=None, max=None)")
+      .Method("clamp_")
+      .Samples(ClampTensorSamples)
+      .ErrorSamples({{{{DType::kFloat32, {2}}},
+                      {{std::string(op::kArity), std::vector<int64_t>{1, 0, 0}}},
+                      Code::kInvalidArgument,
+                      "neither min nor max is given"}});
 }
 
 }  // namespace ofl::ops

@@ -138,7 +138,9 @@ OFL_OP(gelu) {
       .Oracle(
           "0.5 * input * (1 + (np.tanh(0.7978845608028654 * (input + 0.044715 * input ** 3)) "
           "if approximate == 'tanh' else erf(input / 2 ** 0.5)))")
-      .Py("gelu(input, /, *, approximate='none')")
+      .Py("gelu(input, *, approximate='none')")
+      .Public()
+      .Functional()
       .Samples([] { return GeluSamples(1); })
       .ErrorSamples({{{{DType::kFloat32, {2}}},
                       {{"approximate", std::string("erf")}},
@@ -172,7 +174,7 @@ OFL_OP(gelu_grad) {
       .InPlace(0, 1)
       .Strided()
       .Oracle("gelu_grad(grad, input, approximate)")
-      .Py("gelu_grad(grad, input, /, *, approximate='none')")
+      .Py("gelu_grad(grad, input, *, approximate='none')")
       .Samples([] { return GeluSamples(2); })
       .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
                       {{"approximate", std::string("none")}},

@@ -107,8 +107,8 @@ OFL_OP(pow) {
       .Grad(GradPow)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.power(input, other)")
-      .Py("pow(input, other, /)")
-      .Method("pow")
+      .PyBoth("pow(input, exponent: other)")
+      .PyMethod("__rpow__(exponent: other, input)")
       .Dunder("__pow__");
 }
 
@@ -119,7 +119,7 @@ OFL_OP(pow_scalar) {
       .Grad(GradPowScalar)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.power(input, input.dtype.type(scalar))")
-      .Py("pow_scalar(input, /, scalar)");
+      .Py("pow_scalar(input, scalar)");
   ForEachDType<kNumbers>([&]<class T>(DType dtype) { op.Cpu(dtype, RunPowScalar<T>); });
 }
 

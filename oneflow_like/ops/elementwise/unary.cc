@@ -141,8 +141,7 @@ OFL_OP(neg) {
   Unary<Neg, kNumbers>(op, "The negative -input.", "; linear 0; antitone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
       .Oracle("-input")
-      .Py("neg(input, /)")
-      .Method("neg")
+      .PyBoth("neg(input)")
       .Dunder("__neg__");
 }
 
@@ -151,8 +150,7 @@ OFL_OP(exp) {
   op.Grad([](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, c.outputs[0]))); })
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.exp(input)")
-      .Py("exp(input, /)")
-      .Method("exp");
+      .PyBoth("exp(input)");
 }
 
 OFL_OP(log) {
@@ -162,8 +160,7 @@ OFL_OP(log) {
         [](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[0])})); })
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.log(input)")
-      .Py("log(input, /)")
-      .Method("log");
+      .PyBoth("log(input)");
 }
 
 OFL_OP(sqrt) {
@@ -172,8 +169,7 @@ OFL_OP(sqrt) {
       c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), Conj(c.b, c.outputs[0])}));
     })
       .Oracle("np.sqrt(input)")
-      .Py("sqrt(input, /)")
-      .Method("sqrt");
+      .PyBoth("sqrt(input)");
 }
 
 OFL_OP(rsqrt) {
@@ -184,8 +180,7 @@ OFL_OP(rsqrt) {
     })
       .Autocast(op::Autocast::kFloat32)
       .Oracle("1 / np.sqrt(input)")
-      .Py("rsqrt(input, /)")
-      .Method("rsqrt");
+      .PyBoth("rsqrt(input)");
 }
 
 OFL_OP(square) {
@@ -194,8 +189,7 @@ OFL_OP(square) {
       c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, Conj(c.b, c.inputs[0]), 2.0)));
     })
       .Oracle("input * input")
-      .Py("square(input, /)")
-      .Method("square");
+      .PyBoth("square(input)");
 }
 
 OFL_OP(abs) {
@@ -205,8 +199,7 @@ OFL_OP(abs) {
       c.Set(0, Mul(c.b, grad, Direction(c)));
     })
       .Oracle("np.abs(input)")
-      .Py("abs(input, /)")
-      .Method("abs")
+      .PyBoth("abs(input)")
       .Dunder("__abs__");
 }
 
@@ -214,40 +207,38 @@ OFL_OP(sign) {
   Unary<Sign, kReals>(op, "-1, 0 or 1 by the sign of input; NaN stays.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("zeros_like", {c.grads[0]})); })
       .Oracle("np.sign(input)")
-      .Py("sign(input, /)")
-      .Method("sign");
+      .PyBoth("sign(input)");
 }
 
 OFL_OP(tanh) {
   Unary<Tanh, kFloats | kComplexes>(op, "The hyperbolic tangent.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "tanh_grad")); })
       .Oracle("np.tanh(input)")
-      .Py("tanh(input, /)")
-      .Method("tanh");
+      .PyBoth("tanh(input)")
+      .Functional();
 }
 
 OFL_OP(sigmoid) {
   Unary<Sigmoid, kFloats | kComplexes>(op, "1 / (1 + exp(-input)).", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "sigmoid_grad")); })
       .Oracle("1 / (1 + np.exp(-input))")
-      .Py("sigmoid(input, /)")
-      .Method("sigmoid");
+      .PyBoth("sigmoid(input)")
+      .Functional();
 }
 
 OFL_OP(relu) {
   Unary<Relu, kReals>(op, "input where it is positive, else 0; NaN stays.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "relu_grad")); })
       .Oracle("np.where(input < 0, input.dtype.type(0), input)")
-      .Py("relu(input, /)")
-      .Method("relu");
+      .PyBoth("relu(input)")
+      .Functional();
 }
 
 OFL_OP(logical_not) {
   Unary<Not, kBools>(op, "True where input is false.", "; antitone 0");
   op.NotDifferentiable("bool has no gradient")
       .Oracle("~input")
-      .Py("logical_not(input, /)")
-      .Method("logical_not")
+      .PyBoth("logical_not(input)")
       .Dunder("__invert__");
 }
 
@@ -256,7 +247,7 @@ OFL_OP(conj_physical) {
                                "; linear 0; never partial max min");
   op.Grad([](op::GradContext& c) { c.Set(0, Conj(c.b, c.grads[0])); })
       .Oracle("np.conj(input)")
-      .Py("conj_physical(input, /)");
+      .PyBoth("conj_physical(input)");
 }
 
 OFL_OP(conj) {
@@ -267,8 +258,7 @@ OFL_OP(conj) {
         return op::Values{Conj(b, in[0])};
       })
       .Oracle("np.conj(input)")
-      .Py("conj(input, /)")
-      .Method("conj")
+      .PyBoth("conj(input)")
       .Samples(
           [] { return UnarySamples({DType::kComplex64, DType::kFloat32, DType::kInt64}, -2, 2); });
 }
@@ -277,7 +267,9 @@ OFL_OP(real) {
   Unary<Real, kComplexes>(op, "The real parts of complex numbers.", "; linear 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype)); })
       .Oracle("input.real")
-      .Py("real(input, /)");
+      .Py("real(input)")
+      .Public()
+      .Property("real(input)");
 }
 
 OFL_OP(imag) {
@@ -287,7 +279,9 @@ OFL_OP(imag) {
       c.Set(0, MulScalar(c.b, grad, std::complex<double>(0, 1)));
     })
       .Oracle("input.imag")
-      .Py("imag(input, /)");
+      .Py("imag(input)")
+      .Public()
+      .Property("imag(input)");
 }
 
 OFL_OP(identity) {
@@ -296,8 +290,7 @@ OFL_OP(identity) {
   op.Infer(InferUnaryOf<kAny, Gives::kSame>)
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
       .Oracle("input")
-      .Py("clone(input, /)")
-      .Method("clone");
+      .PyBoth("clone(input)");
   for (DType dtype : AllDTypes()) {
     op.Cpu(dtype, [](op::KernelContext& c) {
       CopyElements(c.stream, c.inputs[0], c.outputs[0]);
@@ -311,7 +304,7 @@ OFL_OP(tanh_grad) {
   op.Grad(
         [](op::GradContext& c) { GradOfSlope(c, "tanh_grad", MulScalar(c.b, c.inputs[1], -2.0)); })
       .Oracle("grad * np.conj(1 - output * output)")
-      .Py("tanh_grad(grad, output, /)");
+      .Py("tanh_grad(grad, output)");
 }
 
 OFL_OP(sigmoid_grad) {
@@ -321,7 +314,7 @@ OFL_OP(sigmoid_grad) {
       GradOfSlope(c, "sigmoid_grad", AddScalar(c.b, MulScalar(c.b, c.inputs[1], -2.0), 1.0));
     })
       .Oracle("grad * np.conj(output * (1 - output))")
-      .Py("sigmoid_grad(grad, output, /)");
+      .Py("sigmoid_grad(grad, output)");
 }
 
 OFL_OP(relu_grad) {
@@ -331,7 +324,7 @@ OFL_OP(relu_grad) {
       if (c.Needs(0)) c.Set(0, c.b.Call("relu_grad", {c.grads[0], c.inputs[1]}));
     })
       .Oracle("np.where(output <= 0, 0, grad)")
-      .Py("relu_grad(grad, output, /)");
+      .Py("relu_grad(grad, output)");
 }
 
 }  // namespace ofl::ops

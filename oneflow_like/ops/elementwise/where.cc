@@ -92,7 +92,8 @@ OFL_OP(where) {
       .Strided()
       .Cpu(DType::kBool, RunWhere)
       .Oracle("np.where(condition, input, other)")
-      .Py("where(condition, input, other, /)")
+      .Py("where(condition, input, other)")
+      .Public()
       .Samples(WhereSamples)
       .ErrorSamples({{{{DType::kInt64, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
                       {},

@@ -225,7 +225,7 @@ OFL_OP(attention) {
       .Cpu(DType::kFloat16, RunAttention, AttentionBound)
       .Cpu(DType::kBFloat16, RunAttention, AttentionBound)
       .Oracle("attention(query, key, value, is_causal, scale)")
-      .Py("attention(query, key, value, /, *, is_causal=False, scale=None)")
+      .Py("attention(query, key, value, *, is_causal=False, scale=None)")
       .Samples(AttentionSamples)
       .ErrorSamples(
           {{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {2, 3}}, {DType::kFloat32, {2, 3}}},
@@ -255,7 +255,8 @@ OFL_OP(scaled_dot_product_attention) {
         return op::Values{made[0]};
       })
       .Oracle("attention(query, key, value, is_causal, scale)[0]")
-      .Py("scaled_dot_product_attention(query, key, value, *, is_causal=False, scale=None)")
+      .Py("scaled_dot_product_attention(query, key, value, attn_mask=None, *, is_causal=False, "
+          "scale=None)")
       .Functional()
       .Samples(AttentionSamples);
 }

@@ -241,7 +241,7 @@ OFL_OP(attention_grad) {
       .Oracle(
           "attention_grad((grad, query, key, value, output, logsumexp, logsumexp_grad), "
           "is_causal, scale)")
-      .Py("attention_grad(grad, query, key, value, output, logsumexp, logsumexp_grad=None, /, *, "
+      .Py("attention_grad(grad, query, key, value, output, logsumexp, logsumexp_grad=None, *, "
           "is_causal=False, scale=None)")
       .Samples([]() -> std::vector<op::Sample> {
         return {AttentionGradSample({2, 3, 5, 4}, {2, 3, 5, 4}, true, false),

@@ -134,7 +134,8 @@ OFL_OP(linear) {
       .Strided("bias")
       .Autocast(op::Autocast::kLower)
       .Oracle("input @ weight.T + (0 if bias is None else bias)")
-      .Py("linear(input, weight, bias=None, /)")
+      .Py("linear(input, weight, bias=None)")
+      .Functional()
       .Samples(LinearSamples)
       .ErrorSamples(
           {{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},

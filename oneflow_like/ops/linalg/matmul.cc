@@ -263,8 +263,7 @@ OFL_OP(matmul) {
       .Matrix("other")
       .Autocast(op::Autocast::kLower)
       .Oracle("matmul(input, other, transpose_a, transpose_b)")
-      .Py("matmul(input, other, /, *, transpose_a=False, transpose_b=False)")
-      .Method("matmul")
+      .PyBoth("matmul(input, other, *, transpose_a=False, transpose_b=False)")
       .Dunder("__matmul__")
       .Samples(MatmulSamples)
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
@@ -301,7 +300,7 @@ OFL_OP(linear_weight_grad) {
       .Matrix("other")
       .Autocast(op::Autocast::kLower)
       .Oracle("linear_weight_grad(input, other)")
-      .Py("linear_weight_grad(input, other, /)")
+      .Py("linear_weight_grad(input, other)")
       .Samples(WeightGradSamples)
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},
                       {},

@@ -74,8 +74,8 @@ OFL_OP(broadcast_to) {
       .Strided()
       .View(ViewBroadcast, "")
       .Oracle("broadcast_to(input, shape)")
-      .Py("broadcast_to(input, /, shape)")
-      .Method("expand")
+      .PyBoth("broadcast_to(input, *size: shape)")
+      .PyMethod("expand(input, *sizes: shape)")
       .Samples([] {
         using Dims = std::vector<int64_t>;
         constexpr DType kF = DType::kFloat32;

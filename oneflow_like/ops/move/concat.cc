@@ -87,7 +87,8 @@ OFL_OP(concat) {
       })
       .Strided()
       .Oracle("np.concatenate(tensors, axis=dim)")
-      .Py("cat(tensors, /, dim=0)")
+      .Py("cat(tensors, dim=0)")
+      .Public()
       .Samples([]() -> std::vector<op::Sample> {
         return {ConcatSample({{2, 3}, {4, 3}}, 0),
                 ConcatSample({{2, 3}, {2, 1}, {2, 2}}, -1),

@@ -183,6 +183,21 @@ op::TensorView ViewOf(const op::TensorView& base, const op::ViewGeometry& geomet
   return {data, {base.meta.dtype, geometry.shape}, geometry.strides};
 }
 
+op::Values Refused(op::Builder& b, Status status) {
+  b.Fail(std::move(status));
+  return {nullptr};
+}
+
+std::vector<op::Sample> InEveryDType(std::vector<op::Sample> samples) {
+  const op::Sample first = samples.front();
+  for (DType dtype : AllDTypes()) {
+    if (dtype == first.inputs[0].dtype) continue;
+    samples.push_back(first);
+    for (TensorMeta& meta : samples.back().inputs) meta.dtype = dtype;
+  }
+  return samples;
+}
+
 op::Value Assigned(op::Builder& b, const op::Value& base, const op::Value& value,
                    const Shape& view) {
   op::Value assigned = value;

@@ -48,6 +48,11 @@ void ZeroBox(device::Stream* stream, const op::TensorView& to);
 op::Value Assigned(op::Builder& b, const op::Value& base, const op::Value& value,
                    const Shape& view);
 
+// What a composition returns that was given what it cannot serve.
+op::Values Refused(op::Builder& b, Status status);
+// Samples, and the first of them in every other dtype: for operators that look at no value.
+std::vector<op::Sample> InEveryDType(std::vector<op::Sample> samples);
+
 // Walks over elements [begin, end) of `shape` in row-major order, along the last axis: calls
 // body(offsets, n) for n elements, offsets[k] being the first one's place by strides[k]. The next
 // lie strides[k].back() further. A shape without axes is one element.

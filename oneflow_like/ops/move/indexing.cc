@@ -306,7 +306,7 @@ OFL_OP(index_select) {
       .Grad(GradIndexSelect)
       .Strided()
       .Oracle("np.take(input, index, axis=dim)")
-      .Py("index_select(input, dim, index)")
+      .PyBoth("index_select(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4}, 0, 5), IndexSample({2, 4, 3}, {3}, 1, 4),
                 IndexSample({3, 4}, {0}, -1, 4),
@@ -336,7 +336,7 @@ OFL_OP(index_select_grad) {
       .Strided("grad")
       .Strided("index")
       .Oracle("index_select_grad(grad, index, dim, size)")
-      .Py("index_select_grad(grad, index, /, *, dim, size)")
+      .Py("index_select_grad(grad, index, *, dim, size)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({4, 3}, {4}, 0, 5, 5), IndexSample({2, 5, 3}, {5}, 1, 6, 6),
                 IndexSample({4, 2}, {4}, 0, 3, 3, DType::kBFloat16),
@@ -358,7 +358,7 @@ OFL_OP(gather) {
       .Grad(GradGather)
       .Strided()
       .Oracle("np.take_along_axis(input, index, axis=dim)")
-      .Py("gather(input, dim, index)")
+      .PyBoth("gather(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4, 3}, 0, 5), IndexSample({2, 4, 3}, {2, 2, 3}, 1, 4),
                 IndexSample({3, 4}, {3, 1}, -1, 4),
@@ -386,7 +386,7 @@ OFL_OP(gather_grad) {
       .Strided("grad")
       .Strided("index")
       .Oracle("gather_grad(grad, index, dim, size)")
-      .Py("gather_grad(grad, index, /, *, dim, size)")
+      .Py("gather_grad(grad, index, *, dim, size)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({4, 3}, {4, 3}, 0, 5, 5), IndexSample({2, 2, 3}, {2, 2, 3}, 1, 4, 4),
                 IndexSample({4, 2}, {4, 2}, 0, 3, 3, DType::kFloat16),

@@ -72,9 +72,7 @@ OFL_OP(nonzero) {
       .Cpu(DType::kComplex64, RunNonzero<std::complex<float>>)
       .Cpu(DType::kComplex128, RunNonzero<std::complex<double>>)
       .Oracle("np.argwhere(input)")
-      .Py("nonzero(input, /)")
-      .Method("nonzero")
-      .Public()
+      .PyBoth("nonzero(input)")
       .Samples([] {
         return std::vector<op::Sample>{{{{DType::kInt64, {4, 3}}}, {}, -1, 2, ""},
                                        {{{DType::kBool, {7}}}},

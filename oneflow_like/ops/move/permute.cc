@@ -126,8 +126,7 @@ OFL_OP(permute) {
       .Strided()
       .View(ViewPermute, "permute_scatter")
       .Oracle("input.transpose(dims)")
-      .Py("permute(input, /, dims)")
-      .Method("permute")
+      .PyBoth("permute(input, *dims)")
       .Samples([]() -> std::vector<op::Sample> {
         return {PermuteSample({2, 3, 4, 5}, {0, 2, 1, 3}),
                 PermuteSample({2, 3, 4}, {2, 0, 1}),
@@ -165,8 +164,8 @@ OFL_OP(transpose) {
       .Strided()
       .View(ViewPermute, "transpose_scatter")
       .Oracle("np.swapaxes(input, dim0, dim1)")
-      .Py("transpose(input, /, dim0, dim1)")
-      .Method("transpose")
+      .PyBoth("transpose(input, dim0, dim1)")
+      .Property("mT(input)", {{"dim0", int64_t{-2}}, {"dim1", int64_t{-1}}})
       .Samples([]() -> std::vector<op::Sample> {
         return {TransposeSample({2, 3, 4}, 1, 2), TransposeSample({2, 3, 2, 2}, 1, -2),
                 TransposeSample({3, 5}, 0, 1), TransposeSample({3}, 0, 0)};
@@ -186,7 +185,7 @@ OFL_OP(permute_scatter) {
       .Attr("dims", op::AttrType::kInts)
       .Compose(PermuteScatter)
       .Oracle("value.transpose(np.argsort(np.arange(value.ndim)[list(dims)]))")
-      .Py("permute_scatter(base, value, /, dims)")
+      .Py("permute_scatter(base, value, dims)")
       .Samples([]() -> std::vector<op::Sample> {
         op::Sample s = PermuteSample({2, 3, 4}, {2, 0, 1});
         s.inputs.push_back({DType::kFloat32, {4, 2, 3}});
@@ -203,7 +202,7 @@ OFL_OP(transpose_scatter) {
       .Attr("dim1", op::AttrType::kInt)
       .Compose(TransposeScatter)
       .Oracle("np.swapaxes(value, dim0, dim1)")
-      .Py("transpose_scatter(base, value, /, dim0, dim1)")
+      .Py("transpose_scatter(base, value, dim0, dim1)")
       .Samples([]() -> std::vector<op::Sample> {
         op::Sample s = TransposeSample({2, 3, 4}, 1, 2);
         s.inputs.push_back({DType::kFloat32, {2, 4, 3}});

@@ -1,4 +1,4 @@
-// reshape: the same elements under other axes. view, flatten, squeeze and unsqueeze are this.
+// reshape: the same elements under other axes. view is this, and axes.cc composes the rest of it.
 #include <algorithm>
 
 #include "oneflow_like/ops/move/copy.h"
@@ -117,8 +117,8 @@ OFL_OP(reshape) {
       .Strided("input")
       .View(ViewReshape, "reshape_scatter")
       .Oracle("input.reshape(shape)")
-      .Py("reshape(input, /, shape)")
-      .Method("reshape")
+      .PyBoth("reshape(input, *shape)")
+      .PyMethod("view(input, *shape)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ReshapeSample({4, 6}, {24}),
                 ReshapeSample({4, 6}, {2, 2, 6}),
@@ -152,7 +152,7 @@ OFL_OP(reshape_scatter) {
       .Attr("shape", op::AttrType::kInts)
       .Compose(ReshapeScatter)
       .Oracle("value.reshape(base.shape)")
-      .Py("reshape_scatter(base, value, /, shape)")
+      .Py("reshape_scatter(base, value, shape)")
       .Samples([]() -> std::vector<op::Sample> {
         op::Sample s = ReshapeSample({4, 6}, {2, 2, -1});
         s.inputs.push_back({DType::kFloat32, {2, 2, 6}});

@@ -204,7 +204,7 @@ OFL_OP(slice) {
       .Strided()
       .View(ViewSlice, "slice_scatter")
       .Oracle("input[slices(begin, end, step)]")
-      .Py("slice(input, /, *, begin, end, step)")
+      .Py("slice(input, *, begin, end, step)")
       .Samples([]() -> std::vector<op::Sample> {
         return {SliceSample({5, 6}, {0, 1}, {5, 4}, {1, 1}),
                 SliceSample({5, 6}, {1, 0}, {-1, 100}, {2, 1}),
@@ -241,7 +241,7 @@ OFL_OP(slice_grad) {
       .Flops(NoFlops)
       .Strided()
       .Oracle("scatter(np.zeros(shape, grad.dtype), grad, begin, end, step)")
-      .Py("slice_grad(grad, /, *, shape, begin, end, step)")
+      .Py("slice_grad(grad, *, shape, begin, end, step)")
       .Samples([]() -> std::vector<op::Sample> {
         return {SliceGradSample({5, 6}, {0, 1}, {5, 4}, {1, 1}),
                 SliceGradSample({5, 6}, {1, 0}, {-1, 100}, {2, 1}),
@@ -268,7 +268,7 @@ OFL_OP(slice_scatter) {
       .InPlace(0, 0)
       .Strided()
       .Oracle("scatter(base, value, begin, end, step)")
-      .Py("slice_scatter(base, value, /, *, begin, end, step)")
+      .Py("slice_scatter(base, value, *, begin, end, step)")
       .Samples([]() -> std::vector<op::Sample> {
         return {SliceScatterSample({5, 6}, {0, 1}, {5, 4}, {1, 1}),
                 SliceScatterSample({5, 6}, {1, 0}, {-1, 100}, {2, 1}),

@@ -71,8 +71,7 @@ OFL_OP(tril) {
       .InPlace(0, 0)
       .Strided()
       .Oracle("np.tril(input, diagonal)")
-      .Py("tril(input, /, diagonal=0)")
-      .Method("tril")
+      .PyBoth("tril(input, diagonal=0)")
       .Samples([]() -> std::vector<op::Sample> {
         const auto sample = [](Shape s, int64_t diagonal, DType dtype = DType::kFloat32) {
           return op::Sample{{{dtype, s}}, {{"diagonal", diagonal}}};

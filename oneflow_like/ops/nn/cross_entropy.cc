@@ -276,7 +276,7 @@ OFL_OP(cross_entropy_rows) {
       .Flops(FlopsCrossEntropy)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("cross_entropy_rows(input, target, ignore_index)")
-      .Py("cross_entropy_rows(input, target, /, *, ignore_index=-100)")
+      .Py("cross_entropy_rows(input, target, *, ignore_index=-100)")
       .Samples([] {
         std::vector<op::Sample> samples{LossSample({7, 6}, 1), LossSample({2, 3, 4}, -100),
                                         LossSample({0, 3}, -100), LossSample({3, 40}, -100)};
@@ -311,7 +311,7 @@ OFL_OP(cross_entropy_grad) {
       .Grad(GradCrossEntropyGrad)
       .Flops(FlopsCrossEntropyGrad)
       .Oracle("cross_entropy_grad(ignore_index, grad, input, target, logsumexp, logsumexp_grad)")
-      .Py("cross_entropy_grad(grad, input, target, logsumexp, logsumexp_grad=None, /, *, "
+      .Py("cross_entropy_grad(grad, input, target, logsumexp, logsumexp_grad=None, *, "
           "ignore_index=-100)")
       .Samples([] {
         std::vector<op::Sample> samples{LossGradSample({6, 3}, 1, true),
@@ -339,7 +339,7 @@ OFL_OP(count_targets) {
       .NotDifferentiable("a count is piecewise constant")
       .Oracle("np.sum(target != ignore_index)")
       .Cpu(DType::kInt64, RunCountTargets)
-      .Py("count_targets(target, /, *, ignore_index=-100, dtype=float32)")
+      .Py("count_targets(target, *, ignore_index=-100, dtype=float32)")
       .Samples([]() -> std::vector<op::Sample> {
         const auto sample = [](Shape s) {
           return op::Sample{{{DType::kInt64, s}}, {{"ignore_index", int64_t{1}}}, 0, 3};

@@ -179,7 +179,8 @@ OFL_OP(embedding) {
       .Sbp(EmbeddingRule)
       .Grad(GradEmbedding)
       .Oracle("weight[input]")
-      .Py("embedding(weight, input, /)")
+      .Py("embedding(input, weight, padding_idx=None, max_norm=None)")
+      .Functional()
       .Samples([] {
         std::vector<op::Sample> samples{EmbeddingSample({4, 2}, {2, 3}),
                                         EmbeddingSample({5, 1}, {0, 3}),
@@ -209,7 +210,7 @@ OFL_OP(embedding_grad) {
       .Grad(GradEmbeddingGrad)
       .LocalAttrs(LocalEmbeddingGrad)
       .Oracle("embedding_grad(grad, input, num_embeddings)")
-      .Py("embedding_grad(grad, input, /, *, num_embeddings)")
+      .Py("embedding_grad(grad, input, *, num_embeddings)")
       .Samples([] {
         std::vector<op::Sample> samples{EmbeddingGradSample({2, 3, 2}, {2, 3}, 3),
                                         EmbeddingGradSample({0, 2}, {0}, 3)};

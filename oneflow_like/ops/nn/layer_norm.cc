@@ -385,7 +385,7 @@ OFL_OP(layer_norm) {
       .Flops(FlopsLayerNorm)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("layer_norm(normalized_shape, eps, input, weight, bias)")
-      .Py("native_layer_norm(input, weight=None, bias=None, /, *, normalized_shape, eps=1e-05)")
+      .Py("native_layer_norm(input, weight=None, bias=None, *, normalized_shape, eps=1e-05)")
       .Samples([] {
         std::vector<op::Sample> samples{
             NormSample({{2, 3, 6}, {6}}, {6}), NormSample({{3, 2, 5}}, {2, 5}),
@@ -419,7 +419,7 @@ OFL_OP(layer_norm_output) {
         return op::Values{b.CallAll("layer_norm", {in.begin(), in.end()}, attrs)[0]};
       })
       .Oracle("layer_norm(normalized_shape, eps, input, weight, bias)[0]")
-      .Py("layer_norm(input, /, normalized_shape, weight=None, bias=None, eps=1e-05)")
+      .Py("layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)")
       .Functional()
       .Samples([]() -> std::vector<op::Sample> {
         return {NormSample({{5, 8}, {8}, {8}}, {8}), NormSample({{2, 3, 6}}, {6})};
@@ -447,7 +447,7 @@ OFL_OP(layer_norm_grad) {
       .Unclaimed("B,B,B,B,P->P,B,B", kWholeStatistics)
       .Flops(FlopsLayerNorm)
       .Oracle("layer_norm_grad(normalized_shape, grad, input, mean, rstd, weight)")
-      .Py("layer_norm_grad(grad, input, mean, rstd, weight=None, /, *, normalized_shape)")
+      .Py("layer_norm_grad(grad, input, mean, rstd, weight=None, *, normalized_shape)")
       .Samples([] {
         std::vector<op::Sample> samples{NormSample({{2, 3, 6}, {2, 3, 6}, {2, 3}, {2, 3}}, {6}),
                                         NormSample({{0, 4}, {0, 4}, {0}, {0}, {4}}, {4})};

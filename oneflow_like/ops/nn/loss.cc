@@ -185,8 +185,8 @@ OFL_OP(cross_entropy) {
       .Autocast(op::Autocast::kFloat32)
       .Compose(ComposeCrossEntropy)
       .Oracle("cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)")
-      .Py("cross_entropy(input, target, /, weight=None, *, ignore_index=-100, reduction='mean', "
-          "label_smoothing=0.0)")
+      .Py("cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, "
+          "reduce=None, reduction='mean', label_smoothing=0.0)")
       .Functional()
       .Samples(CrossEntropySamples)
       .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {5}}},
@@ -217,7 +217,7 @@ OFL_OP(mse_loss) {
       .Autocast(op::Autocast::kFloat32)
       .Compose(ComposeMseLoss)
       .Oracle("reduced((input - target) ** 2, reduction)")
-      .Py("mse_loss(input, target, /, *, reduction='mean')")
+      .Py("mse_loss(input, target, size_average=None, reduce=None, reduction='mean', weight=None)")
       .Functional()
       .Samples(MseSamples)
       .ErrorSamples({{{{DType::kFloat32, {5}}, {DType::kFloat32, {4}}},

@@ -230,30 +230,30 @@ void DefineSoftmaxGrad(op::OpDefBuilder& op) {
 OFL_OP(softmax) {
   op.Doc("exp(input) normalised to sum 1 along `dim`.")
       .Oracle("softmax(input, dim)")
-      .Py("softmax(input, /, dim)")
-      .Method("softmax");
+      .PyBoth("softmax(input, dim)")
+      .Functional();
   DefineSoftmax<false>(op);
 }
 
 OFL_OP(log_softmax) {
   op.Doc("The logarithm of softmax along `dim`, without overflow.")
       .Oracle("log_softmax(input, dim)")
-      .Py("log_softmax(input, /, dim)")
-      .Method("log_softmax");
+      .PyBoth("log_softmax(input, dim)")
+      .Functional();
   DefineSoftmax<true>(op);
 }
 
 OFL_OP(softmax_grad) {
   op.Doc("Gradient of softmax from its output.")
       .Oracle("output * (grad - (grad * output).sum(axis=dim, keepdims=True))")
-      .Py("softmax_grad(grad, output, /, *, dim)");
+      .Py("softmax_grad(grad, output, *, dim)");
   DefineSoftmaxGrad<false>(op);
 }
 
 OFL_OP(log_softmax_grad) {
   op.Doc("Gradient of log_softmax from its output.")
       .Oracle("grad - np.exp(output) * grad.sum(axis=dim, keepdims=True)")
-      .Py("log_softmax_grad(grad, output, /, *, dim)");
+      .Py("log_softmax_grad(grad, output, *, dim)");
   DefineSoftmaxGrad<true>(op);
 }
 

@@ -336,7 +336,7 @@ OFL_OP(sgd_update) {
       .Cpu(DType::kFloat32, RunSgd<float>)
       .Cpu(DType::kFloat64, RunSgd<double>)
       .Oracle("sgd(param, grad, hyper, maximize)")
-      .Py("sgd_update(param, grad, hyper, /, *, maximize=False)")
+      .Py("sgd_update(param, grad, hyper, *, maximize=False)")
       .Samples([] { return UpdateSamples(2, kSgdNumbers, false, {{}, {{"maximize", true}}}); })
       .ErrorSamples(UpdateErrors(2, kSgdNumbers, false));
 }
@@ -360,7 +360,7 @@ OFL_OP(sgd_momentum_update) {
       .Cpu(DType::kFloat32, RunSgdMomentum<float>)
       .Cpu(DType::kFloat64, RunSgdMomentum<double>)
       .Oracle("sgd_momentum(param, momentum_buffer, grad, hyper, step, nesterov, maximize)")
-      .Py("sgd_momentum_update(param, momentum_buffer, grad, hyper, step=None, /, *, "
+      .Py("sgd_momentum_update(param, momentum_buffer, grad, hyper, step=None, *, "
           "nesterov=False, maximize=False)")
       .Samples([] {
         std::vector<op::Sample> samples =
@@ -378,7 +378,7 @@ OFL_OP(adamw_update) {
       "`hyper` holds lr, weight_decay, beta1, beta2, eps; `step` counts from 1.");
   DefineAdam<true>(op);
   op.Oracle("adam(True, param, exp_avg, exp_avg_sq, grad, hyper, step, maximize)")
-      .Py("adamw_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
+      .Py("adamw_update(param, exp_avg, exp_avg_sq, grad, hyper, step, *, maximize=False)");
 }
 
 OFL_OP(adam_update) {
@@ -387,11 +387,11 @@ OFL_OP(adam_update) {
       "`hyper` holds lr, weight_decay, beta1, beta2, eps; `step` counts from 1.");
   DefineAdam<false>(op);
   op.Oracle("adam(False, param, exp_avg, exp_avg_sq, grad, hyper, step, maximize)")
-      .Py("adam_update(param, exp_avg, exp_avg_sq, grad, hyper, step, /, *, maximize=False)");
+      .Py("adam_update(param, exp_avg, exp_avg_sq, grad, hyper, step, *, maximize=False)");
 }
 
 OFL_OP(assign) {
-  DefineAssign(op, "Copies `value` into `target`.").Oracle("value").Py("assign(target, value, /)");
+  DefineAssign(op, "Copies `value` into `target`.").Oracle("value").Py("assign(target, value)");
   CpuForAllTypes(op, RunAssign);
 }
 
@@ -401,7 +401,7 @@ OFL_OP(assign_add) {
       .Cpu(DType::kFloat64, RunAssignAdd<double>)
       .Cpu(DType::kInt64, RunAssignAdd<int64_t>)
       .Oracle("target + value")
-      .Py("assign_add(target, value, /)");
+      .Py("assign_add(target, value)");
 }
 
 OFL_OP(increment) {
@@ -416,7 +416,7 @@ OFL_OP(increment) {
       .Cpu(DType::kFloat64, RunIncrement<double>)
       .Cpu(DType::kInt64, RunIncrement<int64_t>)
       .Oracle("target + target.dtype.type(value)")
-      .Py("increment(target, /, *, value=1.0)")
+      .Py("increment(target, *, value=1.0)")
       .Samples([] { return UpdateSamples(1, 0, false, {{}}); });
 }
 

@@ -146,14 +146,12 @@ void Arg(op::OpDefBuilder& op, const char* doc) {
 OFL_OP(argmax) {
   Arg<true>(op, "The index of the first largest value along `dim` (none: of the flat tensor).");
   op.Oracle("search(np.argmax, input, dim, keepdim)")
-      .Py("argmax(input, /, dim=None, *, keepdim=False)")
-      .Method("argmax");
+      .PyBoth("argmax(input, dim=None, keepdim=False)");
 }
 OFL_OP(argmin) {
   Arg<false>(op, "The index of the first smallest value along `dim` (none: of the flat tensor).");
   op.Oracle("search(np.argmin, input, dim, keepdim)")
-      .Py("argmin(input, /, dim=None, *, keepdim=False)")
-      .Method("argmin");
+      .PyBoth("argmin(input, dim=None, keepdim=False)");
 }
 
 }  // namespace ofl::ops

@@ -21,7 +21,6 @@ op::OpDefBuilder& Extreme(op::OpDefBuilder& op, const char* doc) {
       .Attr("dim", op::AttrType::kInt)
       .Attr("keepdim", op::AttrType::kBool, false)
       .Compose(ComposeExtreme<kMax>)
-      .Public()
       .Samples([] {
         std::vector<op::Sample> samples{
             {{{DType::kFloat32, {5, 3}}}, {{"dim", int64_t{0}}, {"keepdim", true}}}};
@@ -42,13 +41,13 @@ op::OpDefBuilder& Extreme(op::OpDefBuilder& op, const char* doc) {
 OFL_OP(max) {
   Extreme<true>(op, "The largest values along `dim`, and the index of the first of each.")
       .Oracle("(np.max(input, dim, keepdims=keepdim), np.argmax(input, dim, keepdims=keepdim))")
-      .Py("max(input, /, dim, keepdim=False)");
+      .PyBoth("max(input, dim, keepdim=False)");
 }
 
 OFL_OP(min) {
   Extreme<false>(op, "The smallest values along `dim`, and the index of the first of each.")
       .Oracle("(np.min(input, dim, keepdims=keepdim), np.argmin(input, dim, keepdims=keepdim))")
-      .Py("min(input, /, dim, keepdim=False)");
+      .PyBoth("min(input, dim, keepdim=False)");
 }
 
 }  // namespace ofl::ops

@@ -236,8 +236,7 @@ OFL_OP(sum) {
       .Grad(GradSum)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.sum(input, axis=axes(input, dim), keepdims=keepdim)")
-      .Py("sum(input, /, dim=None, *, keepdim=False)")
-      .Method("sum")
+      .PyBoth("sum(input, dim=None, keepdim=False)")
       .Samples([] { return ReduceSamples(kSummed, true); })
       .ErrorSamples(DimErrors(DType::kFloat8E4M3, "stores numbers but is not computed in"));
   Kernels<SumOf, kSummed>(op);
@@ -250,8 +249,7 @@ OFL_OP(mean) {
       .Sbp(SumRule)
       .Grad(GradMean)
       .Oracle("np.mean(input, axis=axes(input, dim), keepdims=keepdim)")
-      .Py("mean(input, /, dim=None, *, keepdim=False)")
-      .Method("mean")
+      .PyBoth("mean(input, dim=None, keepdim=False)")
       .Samples([] { return ReduceSamples(kSet, false); })
       .ErrorSamples(DimErrors(DType::kInt64, "int64 is not a floating dtype"));
   ForEachDType<kSet>([&]<class T>(DType dtype) { op.Cpu(dtype, RunMean<T>); });
@@ -263,9 +261,8 @@ OFL_OP(amax) {
       .Sbp(MaxRule)
       .Grad(GradExtreme)
       .Oracle("np.max(input, axis=axes(input, dim), keepdims=keepdim)")
-      .Py("amax(input, /, dim=None, *, keepdim=False)")
-      .Py("max(input, /)")
-      .Method("amax")
+      .PyBoth("amax(input, dim=None, keepdim=False)")
+      .PyBoth("max(input)")
       .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());
   Kernels<MaxOf, kOrdered>(op);
@@ -277,9 +274,8 @@ OFL_OP(amin) {
       .Sbp(MinRule)
       .Grad(GradExtreme)
       .Oracle("np.min(input, axis=axes(input, dim), keepdims=keepdim)")
-      .Py("amin(input, /, dim=None, *, keepdim=False)")
-      .Py("min(input, /)")
-      .Method("amin")
+      .PyBoth("amin(input, dim=None, keepdim=False)")
+      .PyBoth("min(input)")
       .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());
   Kernels<MinOf, kOrdered>(op);

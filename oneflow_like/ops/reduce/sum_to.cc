@@ -85,7 +85,7 @@ OFL_OP(sum_to) {
       .Unclaimed("P(max)->P(max)", "where nothing is summed and the operator is the identity")
       .Unclaimed("P(min)->P(min)", "where nothing is summed and the operator is the identity")
       .Oracle("sum_to(input, shape)")
-      .Py("sum_to(input, /, shape)")
+      .Py("sum_to(input, shape)")
       .Samples(SumToSamples)
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
                       {{"shape", std::vector<int64_t>{2}}},

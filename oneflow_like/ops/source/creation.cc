@@ -49,8 +49,12 @@ Status CheckValue(const Scalar& value, DType dtype) {
 }
 
 Status InferFull(op::InferContext& c) {
-  OFL_ASSIGN(const Shape shape, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
-  const DType dtype = c.attr<DType>("dtype");
+  const auto& dims = c.attr<std::vector<int64_t>>("shape");
+  OFL_ENSURE(std::ranges::none_of(dims, [](int64_t n) { return n < 0; }), Code::kInvalidArgument)
+      << "sizes must not be negative; expected no negative dimension";
+  OFL_ASSIGN(const Shape shape, Shape::Checked(dims));
+  const DType* given = c.maybe<DType>("dtype");
+  const DType dtype = given != nullptr ? *given : c.number("value").dtype();
   OFL_TRY(CheckValue(c.number("value"), dtype));
   c.AddOutput({dtype, shape});
   return Status::Ok();
@@ -92,6 +96,10 @@ op::OpDefBuilder& Like(op::OpDefBuilder& op, const char* doc, const char* linear
       .InPlace(0, 0);
 }
 
+// What a name of `full` fixes: the number, and the default dtype.
+Attrs Value(int64_t value) { return {{"value", value}}; }
+Attrs Floats(int64_t value) { return {{"value", value}, {"dtype", DType::kFloat32}}; }
+
 std::vector<op::ErrorSample> ShapeErrors() {
   return {{{},
            {{"shape", std::vector<int64_t>{-1}}, {"value", 0.0}, {"dtype", DType::kFloat32}},
@@ -111,7 +119,8 @@ Result<int64_t> CountWhole(int64_t start, int64_t end, int64_t step) {
       << "bounds and step must be finite; expected step != 0";
   const __int128 span = static_cast<__int128>(end) - start;
   OFL_ENSURE(span == 0 || (span > 0) == (step > 0), Code::kInvalidArgument)
-      << "the bounds do not agree with the step's sign; expected end past start";
+      << "the bounds do not agree with the step's sign; expected end past start, or a step towards "
+         "the end";
   const __int128 length = span < 0 ? -span : span;
   const __int128 by = step < 0 ? -static_cast<__int128>(step) : step;
   return static_cast<int64_t>(std::min<__int128>((length + by - 1) / by, INT64_MAX));
@@ -123,7 +132,8 @@ Result<int64_t> CountReal(double start, double end, double step) {
       << "bounds and step must be finite; expected step != 0";
   const double count = std::ceil((end - start) / step);
   OFL_ENSURE(count >= 0, Code::kInvalidArgument)
-      << "the bounds do not agree with the step's sign; expected end past start";
+      << "the bounds do not agree with the step's sign; expected end past start, or a step towards "
+         "the end";
   return Scalar(count).As<int64_t>();
 }
 
@@ -136,7 +146,8 @@ bool AllWhole(const Attrs& attrs) {
 Status InferArange(op::InferContext& c) {
   const Scalar start = c.number("start"), end = c.number("end"), step = c.number("step");
   const bool whole = AllWhole(c.attrs());
-  const DType dtype = c.attr<DType>("dtype");
+  const DType* given = c.maybe<DType>("dtype");
+  const DType dtype = given != nullptr ? *given : whole ? DType::kInt64 : DType::kFloat32;
   OFL_ENSURE(dtype != DType::kBool && !IsFloat8(dtype), Code::kTypeMismatch)
       << DTypeName(dtype) << " cannot count; expected a floating, complex or integer dtype";
   for (const Scalar& s : {start, end, step})
@@ -199,18 +210,35 @@ std::vector<op::Sample> LikeSamples() {
 }  // namespace
 
 OFL_OP(full) {
-  op.Doc("A tensor of `shape` with every element `value`.")
+  op.Doc(
+        "A tensor of a shape with one number for every element; the dtype is the number's own "
+        "where\n"
+        "none is given.")
       .Out("output")
       .Attr("shape", op::AttrType::kInts)
       .Attr("value", op::AttrType::kScalar)
-      .Attr("dtype", op::AttrType::kDType, DType::kFloat32)
+      .OptionalAttr("dtype", op::AttrType::kDType)
       .Infer(InferFull)
       .Sbp(SourceRule)
       .NotDifferentiable("it has no tensor inputs")
       .LocalAttrs(LocalShape)
       .Traits({op::Trait::kSource})
       .Oracle("np.full(shape, value)")
-      .Py("full(*, shape, value, dtype=float32)")
+      .Py("full(size: shape, fill_value: value, *, dtype=None)")
+      .Py("full_like(input, fill_value: value, *, dtype=None)")
+      .Py("zeros(*size: shape, dtype=None)", Floats(0))
+      .Py("zeros_like(input, *, dtype=None)", Value(0))
+      .Py("ones(*size: shape, dtype=None)", Floats(1))
+      .Py("ones_like(input, *, dtype=None)", Value(1))
+      .Py("empty(*size: shape, dtype=None)", Floats(0))
+      .Py("empty_like(input, *, dtype=None)", Value(0))
+      .Public()
+      .PyMethod("new_full(input, size: shape, fill_value: value, *, dtype=None)")
+      .PyMethod("new_zeros(input, *size: shape, dtype=None)", Value(0))
+      .PyMethod("new_ones(input, *size: shape, dtype=None)", Value(1))
+      .PyMethod("new_empty(input, *size: shape, dtype=None)", Value(0))
+      .PyMethod("zero_(input)", Value(0))
+      .PyMethod("fill_(input, value)")
       .Samples([] {
         std::vector<op::Sample> samples;
         for (const std::vector<int64_t>& shape :
@@ -236,18 +264,23 @@ OFL_OP(full) {
 }
 
 OFL_OP(arange) {
-  op.Doc("start, start + step, ... up to but without end.")
+  op.Doc(
+        "start, start + step, ... up to but without end. The dtype, where none is given, is int64 "
+        "if\n"
+        "all of them are whole, else float32.")
       .Out("output")
       .Attr("start", op::AttrType::kScalar, int64_t{0})
       .Attr("end", op::AttrType::kScalar)
       .Attr("step", op::AttrType::kScalar, int64_t{1})
-      .Attr("dtype", op::AttrType::kDType, DType::kInt64)
+      .OptionalAttr("dtype", op::AttrType::kDType)
       .Infer(InferArange)
       .Sbp("->(n); offset n")
       .NotDifferentiable("it has no tensor inputs")
       .Traits({op::Trait::kSource})
       .Oracle("arange(start, end, step)")
-      .Py("arange(*, start=0, end, step=1, dtype=int64)")
+      .Py("arange(end, *, step=1, dtype=None)")
+      .Py("arange(start, end, step=1, *, dtype=None)")
+      .Public()
       .Samples([] {
         return std::vector<op::Sample>{
             {{}, {{"end", int64_t{5}}}},
@@ -282,7 +315,7 @@ OFL_OP(zeros_like) {
   Like(op, "Zeros in the shape and dtype of input.", "; linear 0; monotone 0")
       .Infer(InferLike)
       .Oracle("np.zeros_like(input)")
-      .Py("zeros_like(input, /)")
+      .Py("_zeros_like(input)")
       .Samples(LikeSamples);
   AllTypes(op, RunConstant<0>);
 }
@@ -291,7 +324,7 @@ OFL_OP(ones_like) {
   Like(op, "Ones in the shape and dtype of input.", "; monotone 0")
       .Infer(InferLike)
       .Oracle("np.ones_like(input)")
-      .Py("ones_like(input, /)")
+      .Py("_ones_like(input)")
       .Samples(LikeSamples);
   AllTypes(op, RunConstant<1>);
 }
@@ -301,7 +334,7 @@ OFL_OP(full_like) {
       .Attr("value", op::AttrType::kScalar)
       .Infer(InferFullLike)
       .Oracle("np.full_like(input, value)")
-      .Py("full_like(input, /, value)")
+      .Py("_full_like(input, value)")
       .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })
       .ErrorSamples({{{{DType::kInt64, {2}}},
                       {{"value", 0.5}},

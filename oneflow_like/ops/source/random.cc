@@ -355,7 +355,11 @@ OFL_OP(random_normal) {
       .Cpu(DType::kFloat16, RunNormal<Float16>)
       .Cpu(DType::kBFloat16, RunNormal<BFloat16>)
       .Oracle("mean + std * random_normal(shape, draw)")
-      .Py("normal(shape, /, *, mean=0.0, std=1.0, dtype=float32)")
+      .Py("randn(*size: shape, dtype=None)")
+      .Py("randn_like(input, *, dtype=None)")
+      .Public()
+      .PyMethod("normal_(input, mean=0.0, std=1.0)")
+      .Py("normal(shape, *, mean=0.0, std=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"std", 2.0}}, kHalves); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"std", -1.0}},
@@ -374,7 +378,11 @@ OFL_OP(random_uniform) {
       .Cpu(DType::kFloat16, RunHalfUniform<Float16>)
       .Cpu(DType::kBFloat16, RunHalfUniform<BFloat16>)
       .Oracle("low + (high - low) * random_unit(shape, draw, bits=24)")
-      .Py("uniform(shape, /, *, low=0.0, high=1.0, dtype=float32)")
+      .Py("rand(*size: shape, dtype=None)")
+      .Py("rand_like(input, *, dtype=None)")
+      .Public()
+      .PyMethod("uniform_(input, a: low=0.0, b: high=1.0)")
+      .Py("uniform(shape, *, low=0.0, high=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"low", -1.0}}, kHalves); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"dtype", DType::kInt64}},
@@ -398,7 +406,12 @@ OFL_OP(random_int) {
       .Cpu(DType::kInt8, RunInteger<int8_t>)
       .Cpu(DType::kUInt8, RunInteger<uint8_t>)
       .Oracle("random_int(shape, low, high, draw)")
-      .Py("randint(shape, /, *, low=0, high, dtype=int64)")
+      .Py("randint(high, size: shape, *, dtype=None)")
+      .Py("randint(low, high, size: shape, *, dtype=None)")
+      .Py("randint_like(input, high, *, dtype=None)")
+      .Py("randint_like(input, low, high, *, dtype=None)")
+      .Public()
+      .Py("random_int(shape, *, low=0, high, dtype=int64)")
       .Samples([] {
         constexpr DType kNarrow[] = {DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8};
         return SourceSamples({{"high", int64_t{10}}}, kNarrow);
@@ -430,7 +443,7 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kFloat16, RunBernoulli<Float16>)
       .Cpu(DType::kBFloat16, RunBernoulli<BFloat16>)
       .Oracle("(random_unit(shape, draw) < p).astype(np.float64)")
-      .Py("random_bernoulli(shape, /, *, p=0.5, dtype=float32)")
+      .Py("random_bernoulli(shape, *, p=0.5, dtype=float32)")
       .Samples([] { return SourceSamples({{"p", 0.3}}, kHalves); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"p", 1.5}},
@@ -458,7 +471,7 @@ OFL_OP(dropout) {
       .Oracle(
           "np.where(random_unit(input.shape, draw) >= p, "
           "input * (1 / (1 - p) if p < 1 else 0), 0)")
-      .Py("dropout(input, /, p=0.5)")
+      .Py("_dropout(input, p=0.5)")
       .Samples([]() -> std::vector<op::Sample> {
         return {DropoutSample({5, 4}, 0.5),
                 DropoutSample({7}, 0.2),

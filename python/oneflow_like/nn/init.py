@@ -5,7 +5,7 @@ On a global tensor each rank draws its own part of the same logical values, with
 
 import math
 
-from .._creation import full, rand, randn
+from .._functions import full, rand, randn
 from ..autograd import no_grad
 
 _GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "sigmoid": 1.0,

@@ -2,11 +2,16 @@
 
 import math
 
-from .._creation import empty
+from .._functions import empty
 from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
+
+
+def _check_reduction(name, reduction):
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"[{name}] got reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
 
 
 class Identity(Module):
@@ -136,7 +141,8 @@ class Dropout(Module):
 
     def __init__(self, p=0.5):
         super().__init__()
-        F.check_probability(p)
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"[Dropout] got p={p}; expected a probability between 0 and 1")
         self.p = p
 
     def forward(self, input):
@@ -149,7 +155,7 @@ class Dropout(Module):
 class CrossEntropyLoss(Module):
     def __init__(self, ignore_index=-100, reduction="mean"):
         super().__init__()
-        F.check_reduction("CrossEntropyLoss", reduction)
+        _check_reduction("CrossEntropyLoss", reduction)
         self.ignore_index = ignore_index
         self.reduction = reduction
 
@@ -161,7 +167,7 @@ class CrossEntropyLoss(Module):
 class MSELoss(Module):
     def __init__(self, reduction="mean"):
         super().__init__()
-        F.check_reduction("MSELoss", reduction)
+        _check_reduction("MSELoss", reduction)
         self.reduction = reduction
 
     def forward(self, input, target):

@@ -4,7 +4,7 @@ import numbers
 from collections import OrderedDict
 
 from .. import _C
-from .._creation import full, zeros_like
+from .._functions import full, zeros_like
 from ..autograd import no_grad
 from ..nn._watch import Watched, refuse_in_build
 from ..nn.module import assign, clear_grad, everywhere

@@ -155,6 +155,42 @@ def _scatter(base, value, *bounds):
     return out
 
 
+@_helper
+def _squeeze(x, dim):
+    axes = range(x.ndim) if dim is None else [d % max(x.ndim, 1) for d in dim]
+    return x.squeeze(tuple({d for d in axes if x.ndim and x.shape[d] == 1}))
+
+
+@_helper
+def _flatten(x, start, end):
+    start, end = (d % max(x.ndim, 1) for d in (start, end))
+    return x.reshape(*x.shape[:start], math.prod(x.shape[start:end + 1]), *x.shape[end + 1:])
+
+
+@_helper
+def _narrow(x, dim, start, length):
+    start += x.shape[dim] if start < 0 else 0
+    return np.moveaxis(np.moveaxis(x, dim, 0)[start:start + length], 0, dim)
+
+
+@_helper
+def _split(x, sizes, dim):
+    extent = x.shape[dim]
+    if isinstance(sizes, int):
+        ends = range(sizes, extent, sizes)
+    else:
+        ends = np.cumsum(sizes)[:-1]
+    return tuple(np.split(x, ends, axis=dim))
+
+
+@_helper
+def _clamp_tensor(arity, x, low, high):
+    if not arity[1]:
+        low, high = -np.inf if x.dtype.kind == "f" else x.min(), low
+    x = np.maximum(x, low)
+    return np.minimum(x, high) if arity[2] else x
+
+
 # --- reductions -----------------------------------------------------------------------------
 
 def _axes(x, dim):
@@ -401,6 +437,8 @@ EXACT = {
     "slice", "slice_grad", "slice_scatter", "permute_scatter", "transpose_scatter",
     "reshape_scatter", "concat", "amax", "amin", "argmax", "argmin", "embedding",
     "index_select", "gather", "one_hot", "tril", "count_targets", "random_int",
-    "random_bernoulli", "cast", "clamp", "conj",
-    "conj_physical", "real", "imag",
+    "random_bernoulli", "cast", "clamp", "conj", "conj_physical", "real", "imag",
+    "unsqueeze", "squeeze", "flatten",
+    "t", "reversed_axes", "reshape_as", "expand_as", "narrow", "split", "split_with_sizes", "chunk",
+    "stack", "clamp_tensor", "to_dtype", "type_as", "dropout_in_training",
 }

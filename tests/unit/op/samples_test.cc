@@ -87,7 +87,8 @@ TEST_P(EveryOp, DecomposesIntoTheSameValues) {
     const Values values(inputs.begin(), inputs.end());
     const Values got = def().decompose(builder, values, s.attrs);
     ASSERT_TRUE(builder.status().ok()) << Describe(s) << "\n" << builder.status().ToString();
-    ASSERT_EQ(got.size(), def().outputs.size());
+    const bool any_number = !def().outputs.empty() && def().outputs.back().variadic;
+    ASSERT_EQ(got.size(), any_number ? want->size() : def().outputs.size());
     for (size_t i = 0; i < got.size(); ++i) {
       // An output that only a fused gradient reads may be left out.
       if (got[i] == nullptr && i > 0) continue;

@@ -3,7 +3,7 @@
 import math
 
 from ... import _C
-from ..._creation import full
+from ..._functions import full
 from ...autograd import no_grad
 from .._watch import refuse_in_build
 from ..module import everywhere

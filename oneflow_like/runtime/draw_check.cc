@@ -63,7 +63,7 @@ struct DrawCheck::Flight {
     if (!theirs.ok()) {
       verdict = theirs.status();
     } else if (theirs->digest != mine.digest) {
-      verdict = tensor::DrawsDiffer(peer, *theirs, mine, noticed_by);
+      verdict = tensor::DrawsDiffer(peer, *theirs, transport->rank(), mine, noticed_by);
     }
   }
 };
@@ -144,6 +144,17 @@ Status DrawCheck::Finish(const std::function<bool()>& interrupted) {
   std::unique_lock lock(flight->mutex);
   while (!flight->done() && Clock::now() - begin < kSpin) {
     lock.unlock();
+    lock.lock();
+  }
+  if (!flight->done()) {
+    // Who is awaited here may itself wait for a rank that is lost.
+    lock.unlock();
+    transport_->SetFailureHandler([weak = std::weak_ptr(flight)](Status cause) {
+      auto waiting = weak.lock();
+      if (waiting == nullptr) return;
+      std::lock_guard held(waiting->mutex);
+      if (waiting->round < waiting->rounds()) Fail(waiting, std::move(cause));
+    });
     lock.lock();
   }
   // The transport ends every operation by its own deadline.

@@ -9,7 +9,8 @@
 // same error. With two ranks that is one small message each. The rounds run beside the launch, on
 // the transport's thread.
 //
-// Threads: Begin and Finish on the launching thread, in turns. Failure: kFailedPrecondition where
+// Threads: Begin and Finish on the launching thread, in turns; Finish may take over the transport's
+// failure handler, as a launch does. Failure: kFailedPrecondition where
 // draws differ; what the transport says where a peer is lost or late; kUnavailable where a peer
 // starts another plan instead.
 #pragma once

@@ -212,7 +212,7 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
   if (differs < 0) {
     for (size_t r = 0; r < all_draws.size(); ++r) {
       if (all_draws[r].digest == draws.digest) continue;
-      return tensor::DrawsDiffer(static_cast<int>(r), all_draws[r], draws,
+      return tensor::DrawsDiffer(static_cast<int>(r), all_draws[r], transport.rank(), draws,
                                  "the first call of graph " + plan_.graph_name());
     }
     return Status::Ok();

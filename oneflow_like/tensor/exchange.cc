@@ -150,7 +150,7 @@ Status CompareStamps(int peer, const Answer& theirs, const Stamp& mine, const st
   const int self = Context::Get().rank();
   if (theirs.draws_digest != mine.draws.digest) {
     return DrawsDiffer(peer, {theirs.draws_digest, theirs.draws_count, std::string(theirs.draws)},
-                       mine.draws, what);
+                       self, mine.draws, what);
   }
   OFL_ENSURE((theirs.flags & kClaims) == 0 || !mine.claim || theirs.claim == *mine.claim,
              Code::kFailedPrecondition)
@@ -208,8 +208,8 @@ uint64_t HashText(std::string_view text) {
   return h;
 }
 
-Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, const DrawHistory::Summary& mine,
-                   const std::string& noticed_by) {
+Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, int self,
+                   const DrawHistory::Summary& mine, const std::string& noticed_by) {
   const auto describe = [](const DrawHistory::Summary& draws) {
     if (draws.count == 0) return std::string("none");
     return std::to_string(draws.count) + ", the last " + draws.recent + ",";
@@ -218,7 +218,7 @@ Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, const DrawHisto
          << "[random] ranks have drawn different random numbers for global tensors, so values that "
             "claim to be equal are not: got draws "
          << describe(theirs) << " on rank " << peer << " and " << describe(mine) << " on rank "
-         << Context::Get().rank()
+         << self
          << "; expected the same calls with the same seeds in the same order on every rank, member "
             "of the placement or not; draw local tensors where one rank alone needs some; noticed "
             "by "

@@ -33,9 +33,9 @@ struct Stamp {
 // With this rank's draws so far.
 Stamp CollectiveStamp();
 
-// The error where `peer` has drawn otherwise than this rank.
-Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, const DrawHistory::Summary& mine,
-                   const std::string& noticed_by);
+// The error on rank `self` where `peer` has drawn otherwise. Any thread.
+Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, int self,
+                   const DrawHistory::Summary& mine, const std::string& noticed_by);
 
 // Blocks until every peer's message has arrived. `what` names the operation for the error text;
 // `hash` must be equal on both ends, and so must the stamps of a collective (null: it is none).

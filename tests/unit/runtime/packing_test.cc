@@ -174,6 +174,39 @@ TEST_F(EagerPacking, PacksMemoryThatOthersMayWriteEveryTime) {
   EXPECT_EQ(packs, 3);
 }
 
+int prepared = 0;
+
+Result<op::KernelStateRef> PrepareLarge(const op::KernelQuery& query) {
+  ++prepared;
+  return op::KernelStateRef(std::make_shared<Packed>());
+}
+Status RunLarge(op::KernelContext& c) {
+  EXPECT_EQ(c.kept.size(), size_t{100} << 20);
+  std::memcpy(c.outputs[0].data, c.inputs[0].data, static_cast<size_t>(c.outputs[0].meta.bytes()));
+  return Status::Ok();
+}
+
+TEST_F(EagerPacking, BoundsTheBytesThatKernelsKeep) {
+  op::KernelEntry entry;
+  entry.dtype = DType::kFloat8E4M3;
+  entry.provider = {.name = "large", .run = RunLarge, .prepare = PrepareLarge};
+  entry.provider.state = [](std::span<const TensorMeta>, std::span<const TensorMeta>, const Attrs&,
+                            int) { return int64_t{100} << 20; };
+  ASSERT_TRUE(op::AddProvider("identity", entry).ok());
+  const auto call = [](int64_t n) {
+    const std::vector<uint8_t> bytes(static_cast<size_t>(n));
+    Must(tensor::CallOp("identity",
+                        {Must(tensor::FromHost({DType::kFloat8E4M3, {n}}, bytes.data()))}));
+  };
+  for (int64_t n : {1, 2, 1, 2, 1}) call(n);
+  EXPECT_EQ(prepared, 2);
+  call(3);  // 300 MB are too many: the table is emptied
+  call(3);
+  EXPECT_EQ(prepared, 3);
+  call(1);
+  EXPECT_EQ(prepared, 4);
+}
+
 TEST(Contents, AreNumberedAcrossAllMemory) {
   const auto values = Numbers(kInner * kColumns, 2);
   const auto a = Must(tensor::FromHost(kWeight, values.data()));

@@ -52,7 +52,7 @@ bool Parse(int argc, char** argv, ofl::runtime::RunFiles* files) {
       if (error != std::errc() || at != end) return false;
     } else if (flag == "--seed") {
       const char* end = value.data() + value.size();
-      const auto [at, error] = std::from_chars(value.data(), end, files->seed);
+      const auto [at, error] = std::from_chars(value.data(), end, files->seed.emplace());
       if (error != std::errc() || at != end) return false;
     } else {
       return false;

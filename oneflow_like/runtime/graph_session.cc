@@ -320,6 +320,19 @@ Result<tensor::TensorRef> GraphSession::NewOutput(int index) const {
   return tensor::EmptyGlobal(output.meta, output.layout);
 }
 
+std::vector<std::pair<std::string, RandomState>> GraphSession::GeneratorStates() const {
+  tensor::Context& context = tensor::Context::Get();
+  const tensor::Generator& usual =
+      tracer_->local() ? context.local_generator() : context.job_generator();
+  std::vector<std::pair<std::string, RandomState>> states;
+  for (size_t g = 0; g < tracer_->generators().size(); ++g) {
+    const tensor::Generator* generator = tracer_->generators()[g];
+    states.emplace_back(tracer_->graph().generators[g].name,
+                        (generator != nullptr ? *generator : usual).state());
+  }
+  return states;
+}
+
 void GraphSession::TakeDraws() {
   size_t next = 0;
   for (const proto::Resource& resource : plan_.semantics().resources()) {

@@ -51,6 +51,8 @@ class GraphSession {
   // Random numbers that a launch takes from generators, as eager calls would: one for each random
   // operator that build() called, whatever its size, layout and micro-batches, used or not.
   int64_t draws() const { return draws_; }
+  // Where each generator of the plan stands now, by its name.
+  std::vector<std::pair<std::string, RandomState>> GeneratorStates() const;
 
   // Whether these are arguments as at tracing: number, shapes, dtypes, layouts.
   bool Fits(std::span<const tensor::TensorRef> inputs) const;

@@ -27,6 +27,9 @@ struct Shard {
   bool member = false;
 };
 
+// Seed and offset of the next draw.
+const TensorMeta kGeneratorState{DType::kInt64, {2}};
+
 // The path of a name's array. A plan is not trusted: its names stay within the folder.
 Result<std::string> PathOf(const std::string& folder, const std::string& name) {
   OFL_ENSURE(!name.empty() && name[0] != '.' && name.find('/') == std::string::npos &&
@@ -95,9 +98,44 @@ class Runner {
     return Status::Ok();
   }
 
+  // A seed starts it anew, as flow.manual_seed does; else it goes on where its file says.
+  Status LoadGenerator(const proto::Resource& resource) {
+    draws_.push_back(resource.draws());
+    generators_.push_back({files_.seed.value_or(0), 0});
+    OFL_TRY(PathOf(files_.variables_dir, resource.name()).status());
+    const std::string path = files_.variables_dir + "/" + FileOf(resource);
+    std::error_code ignored;
+    if (files_.seed || !std::filesystem::exists(path, ignored)) return Status::Ok();
+    OFL_ASSIGN(const NpyArray array, ReadNpy(path));
+    OFL_ENSURE(array.meta == kGeneratorState, Code::kInvalidArgument)
+        << path << " holds " << array.meta.ToString() << ", the state of a generator is "
+        << kGeneratorState.ToString() << " of seed and offset";
+    generators_.back() = {LoadLe<uint64_t>(array.data.data()),
+                          LoadLe<int64_t>(array.data.data() + 8)};
+    return Status::Ok();
+  }
+
+  static std::string FileOf(const proto::Resource& generator) {
+    return "generator@" + generator.name() + ".npy";
+  }
+
+  Status StoreGenerators(const std::string& folder) {
+    size_t g = 0;
+    for (const auto& resource : plan_.semantics().resources()) {
+      if (resource.kind() != proto::Resource::GENERATOR) continue;
+      std::byte state[16];
+      StoreLe<uint64_t>(state, generators_[g].seed);
+      StoreLe<int64_t>(state + 8, generators_[g++].offset);
+      if (context_.rank() == 0)
+        OFL_TRY(WriteNpy(folder + "/" + FileOf(resource), kGeneratorState, state));
+    }
+    return Status::Ok();
+  }
+
   Status LoadAll() {
     const proto::Semantics& s = plan_.semantics();
     for (const auto& resource : s.resources()) {
+      if (resource.kind() == proto::Resource::GENERATOR) OFL_TRY(LoadGenerator(resource));
       if (resource.kind() != proto::Resource::VARIABLE) continue;
       OFL_ASSIGN(TensorMeta meta, compiler::ReadMeta(s.values(resource.value())));
       OFL_ASSIGN(Shard shard, NewShard(resource.value(), meta));
@@ -139,16 +177,10 @@ class Runner {
     std::vector<op::TensorView> inputs, outputs;
     for (const Shard& shard : inputs_) inputs.push_back(View(shard));
     for (const Shard& shard : outputs_) outputs.push_back(View(shard));
-    std::vector<RandomState> generators;  // as after flow.manual_seed
-    std::vector<int64_t> draws;
-    for (const auto& resource : plan_.semantics().resources()) {
-      if (resource.kind() != proto::Resource::GENERATOR) continue;
-      generators.push_back({files_.seed, 0});
-      draws.push_back(resource.draws());
-    }
     for (int64_t i = 0; i < files_.launches; ++i) {
-      OFL_TRY(instance->Launch(inputs, outputs, generators));
-      for (size_t g = 0; g < generators.size(); ++g) generators[g] = generators[g].After(draws[g]);
+      OFL_TRY(instance->Launch(inputs, outputs, generators_));
+      for (size_t g = 0; g < generators_.size(); ++g)
+        generators_[g] = generators_[g].After(draws_[g]);
     }
     return Status::Ok();
   }
@@ -170,7 +202,7 @@ class Runner {
     for (const auto& resource : plan_.semantics().resources())
       if (resource.kind() == proto::Resource::VARIABLE && resource.mutated())
         OFL_TRY(Store(variables + "/" + resource.name(), variables_[resource.name()]));
-    return Status::Ok();
+    return StoreGenerators(variables);
   }
 
   const RunFiles& files_;
@@ -180,6 +212,8 @@ class Runner {
   device::Device* device_ = nullptr;
   device::Stream* stream_ = nullptr;
   std::map<std::string, Shard> variables_;
+  std::vector<RandomState> generators_;
+  std::vector<int64_t> draws_;  // of a launch, by generator
   std::vector<Shard> inputs_, outputs_;
   bool loading_outputs_ = false;
 };

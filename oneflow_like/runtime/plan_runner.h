@@ -1,6 +1,7 @@
 // Runs a saved plan on arrays in files, without Python.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "oneflow_like/base/status.h"
@@ -9,12 +10,14 @@
 namespace ofl::runtime {
 
 struct RunFiles {
-  std::string plan;           // written by graph.plan().save()
-  std::string variables_dir;  // <variable name>.npy, logical values; graph.save_variables()
-  std::string inputs_dir;     // <argument name>.npy, logical values
-  std::string outputs_dir;    // output_<k>.rank<r>.npy: each rank's part
+  std::string plan;  // written by graph.plan().save()
+  // <variable name>.npy, logical values, and generator@<name>.npy where there is one: seed and
+  // offset of the next draw; graph.save_variables()
+  std::string variables_dir;
+  std::string inputs_dir;   // <argument name>.npy, logical values
+  std::string outputs_dir;  // output_<k>.rank<r>.npy: each rank's part
   int launches = 1;
-  uint64_t seed = 0;  // of every generator; the first launch draws from offset 0
+  std::optional<uint64_t> seed;  // starts every generator anew; else one without a file has 0
 };
 
 // Loads, verifies, expands this rank's share (rank and world from the launcher's environment),

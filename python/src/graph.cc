@@ -208,6 +208,13 @@ void BindSession(nb::module_& m) {
                named[name.c_str()] = Wrap(tensor);
              return named;
            })
+      .def("generators",  // name, seed, offset of the next draw
+           [](Made<GraphSession> s) {
+             nb::list states;
+             for (const auto& [name, state] : s->GeneratorStates())
+               states.append(nb::make_tuple(name, state.seed, state.offset));
+             return states;
+           })
       .def("draws", [](Made<GraphSession> s) { return s->draws(); })
       .def("has_loss", [](Made<GraphSession> s) { return s->tracer().loss() >= 0; })
       .def("set_numbers",

@@ -600,3 +600,19 @@ def test_a_plan_without_python_draws_from_its_seed(tmp_path):
     flow.manual_seed(0)
     assert run(1)[1] == graph(x).tolist()
     assert run(1, "--seed", "one")[0].returncode == 64
+
+    # The state of its generator is saved beside the variables: by Python and by the run itself.
+    flow.manual_seed(-9)
+    graph(x)
+    graph.save_variables(tmp_path / "variables")
+    state = tmp_path / "variables" / "generator@default.npy"
+    assert np.load(state).tolist() == [-9, 3]
+    assert run(2)[1] == [graph(x).tolist(), graph(x).tolist()][1]
+    after = tmp_path / "out" / "variables" / "generator@default.npy"
+    assert np.load(after).tolist() == [-9, 9]
+    shutil.copy(after, state)
+    assert run(1)[1] == graph(x).tolist()
+    assert run(1, "--seed", "12")[1] == first  # anew
+    np.save(state, np.zeros(3))
+    done, _ = run(1)
+    assert done.returncode == 65 and "seed and offset" in done.stderr

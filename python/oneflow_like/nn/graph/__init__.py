@@ -346,11 +346,16 @@ class Graph:
     def save_variables(self, directory):
         """Writes the logical value of every variable of the plan as <name>.npy (collective).
 
+        The generators of random numbers that it draws from are generator@<name>.npy.
         `oneflow-like-exec` starts from such a directory.
         """
         self._require_compiled()
         os.makedirs(directory, exist_ok=True)
         with self._alone():
+            for name, seed, offset in self._state.programs[-1].session.generators():
+                if env.get_rank() == 0:
+                    state = numpy.array([seed, offset % 2**64], numpy.uint64).view(numpy.int64)
+                    numpy.save(os.path.join(directory, f"generator@{name}.npy"), state)
             for name, tensor in self._state.programs[-1].session.variables().items():
                 value = tensor.detach().numpy()
                 if env.get_rank() == 0:

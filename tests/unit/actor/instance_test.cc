@@ -171,6 +171,51 @@ TEST(Instance, RefusesProgramsThatCannotRun) {
   EXPECT_EQ(Instance::Create(op, options).status().code(), Code::kNotFound);
 }
 
+// y = x[:, 1] + the same of the transposed w, for slices x of 2 x 2.
+Program ProgramOfViews() {
+  const TensorMeta square{DType::kFloat32, {2, 2}};
+  ProgramWriter w(0, 1, 2);
+  const int variable = w.Task(TaskKind::kVariable, "w", 1, {}).id;
+  const int reg = w.Register(variable, square, 1, false);
+  w.p.registers[reg].variable = "w";
+  const int x = w.Input(0, square, 2);
+  const int y = w.Kernel("add", {x, reg}, kPair, 2);
+  w.p.tasks[2].views = {{0, kPair, Strides{2}, 1}, {1, kPair, Strides{1}, 2}};
+  w.Output(0, y, 2);
+  w.Order(0, {2, 3}, 2);
+  return w.p;
+}
+
+TEST(Instance, ReadsViewsOfRegisters) {
+  std::vector<float> w{10, 20, 30, 40}, x{1, 2, 3, 4, 5, 6, 7, 8}, y(4);
+  InstanceOptions options;
+  options.device = Cpu();
+  options.variables["w"] = Wrap(w);
+  auto instance = Instance::Create(ProgramOfViews(), options);
+  ASSERT_TRUE(instance.ok()) << instance.status().ToString();
+  for (int launch = 1; launch <= 2; ++launch) {
+    const op::TensorView inputs[] = {View(x)}, outputs[] = {View(y)};
+    const Status status = (*instance)->Launch(inputs, outputs);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    EXPECT_THAT(y, ElementsAre(32, 44, 36, 48));
+  }
+}
+
+TEST(Instance, RefusesViewsThatLeaveTheirRegisters) {
+  std::vector<float> w{10, 20, 30, 40};
+  InstanceOptions options;
+  options.device = Cpu();
+  options.variables["w"] = Wrap(w);
+  Program far = ProgramOfViews();
+  far.tasks[2].views[1].offset = 3;
+  EXPECT_THAT(Instance::Create(far, options).status().ToString(),
+              HasSubstr("add_1 reads input 1 as a view that does not fit its register"));
+  Program moved = ProgramOfViews();
+  moved.tasks[3].views = {{0, kPair, Strides{1}, 0}};
+  EXPECT_THAT(Instance::Create(moved, options).status().ToString(),
+              HasSubstr("expected a kernel's inputs"));
+}
+
 TEST(Instance, AKernelsErrorNamesTheActorAndClosesTheInstance) {
   ProgramWriter w(0, 1, 1);
   const TensorMeta table{DType::kFloat32, {2, 1}}, index{DType::kInt64, {1}};

@@ -206,6 +206,13 @@ def test_text_that_is_no_utf8(call):
         call()
 
 
+@pytest.mark.parametrize("name", [s["name"] for s in _C.op_schemas() if s["composite"]])
+def test_composites_without_operands(name):
+    sample = _C.op_samples(name)[0]
+    with pytest.raises(ValueError, match=r"wrong number of tensor inputs|counts"):
+        _C.call_op(name, [], sample["attrs"])
+
+
 def test_an_error_from_a_file_whose_name_is_no_utf8():
     code = compile("flow.ones(2) @ flow.ones(3)", "/tmp/\udc80.py", "eval")
     with pytest.raises(ValueError, match=r"\[matmul\](.|\n)*at /tmp/\\udc80.py:1"):

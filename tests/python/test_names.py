@@ -291,6 +291,15 @@ def test_properties():
         z.T = z
 
 
+def test_errors_name_the_operator_and_what_was_called():
+    with pytest.raises(ValueError, match=r"\[full\] sizes must not be negative(.|\n)*in \[ones\]"):
+        flow.ones(-1)
+    with pytest.raises(IndexError, match=r"\[squeeze\] Dimension out of range"):
+        flow.ones(2).squeeze(3)
+    with pytest.raises(ValueError, match=r"\[embedding\] weight must be a matrix"):
+        F.embedding(flow.tensor([0]), flow.ones(3))
+
+
 def test_requires_grad_is_honoured_or_refused():
     assert flow.zeros_like(flow.ones(2), requires_grad=True).requires_grad
     with pytest.raises(ValueError, match="only floating tensors"):

@@ -175,14 +175,13 @@ Status OpDef::CheckArity(int num_inputs, const Attrs& given) const {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const int64_t count = (*counts)[i];
     const int64_t least = inputs[i].optional || inputs[i].variadic ? 0 : 1;
-    OFL_ENSURE(count >= least && (inputs[i].variadic || count <= 1) && count <= num_inputs,
-               Code::kInvalidArgument)
+    OFL_ENSURE(count >= least && (inputs[i].variadic || count <= 1), Code::kInvalidArgument)
         << "[" << name << "] operand '" << inputs[i].name << "' cannot have this many tensors: got "
         << count << "; expected "
         << (inputs[i].variadic ? "0 or more"
             : least            ? "1"
                                : "0 or 1");
-    total += count;
+    total = SaturatingAdd(total, count);
   }
   OFL_ENSURE(total == num_inputs, Code::kInvalidArgument)
       << "[" << name << "] counts and tensors differ: got counts for " << total << " and "

@@ -59,6 +59,27 @@ TEST(Arity, MustFitTheOperandsAndTheInputs) {
             std::string::npos);
 }
 
+// Optional operands of which any may be left out are counted too.
+TEST(Arity, TellsWhichOptionalOperandsThereAre) {
+  const OpDef& clamp = **OpRegistry::Get().Require("clamp_tensor");
+  ASSERT_TRUE(clamp.NeedsArity());
+  const Attrs only_max = WithCounts(clamp, {1, 0, 1}).value();
+  EXPECT_EQ(clamp.InputAt(1, only_max).name, "max");
+  EXPECT_EQ(clamp.InputAt(1, WithCounts(clamp, {1, 1, 0}).value()).name, "min");
+  const std::vector<TensorMeta> two(2, TensorMeta{kF, {2}});
+  EXPECT_TRUE(clamp.Infer(two, only_max).ok());
+  EXPECT_FALSE(clamp.Infer(two, WithCounts(clamp, {1, 1, 1}).value()).ok());
+}
+
+TEST(Arity, RefusesTooFewInputsOfAnyOperator) {
+  for (const OpDef* def : OpRegistry::Get().all()) {
+    if (def->NeedsArity() || def->inputs.empty() || def->inputs[0].optional) continue;
+    const Status none = def->CheckArity(0, {});
+    EXPECT_EQ(none.code(), Code::kInvalidArgument) << def->name;
+    EXPECT_EQ(none.message().rfind("[" + def->name + "] wrong number of tensor inputs", 0), 0u);
+  }
+}
+
 TEST(Arity, IsNoAttributeOfOthers) {
   const OpDef& add = **OpRegistry::Get().Require("add");
   EXPECT_FALSE(add.NeedsArity());

@@ -234,12 +234,14 @@ Status GraphSession::Start() {
   actor::InstanceOptions options;
   const bool solo = tracer_->local() || context.world_size() == 1;
   const int rank = tracer_->local() ? 0 : context.rank();
-  OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
-  stamped_ = !solo && draws_ > 0 && actor::StampsReachAll(program);
   if (solo) {
     transport_ = transport::SoloTransport();
   } else {
-    OFL_ASSIGN(transport_, context.SharedTransport());
+    OFL_ASSIGN(transport_, context.SharedTransport());  // none in a world that does not exist
+  }
+  OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
+  stamped_ = !solo && draws_ > 0 && actor::StampsReachAll(program);
+  if (!solo) {
     OFL_TRY(CompareHashes(*transport_));
     options.ask_peers = [starts = PlanStarts::Of(transport_)](auto started) {
       starts->Ask(std::move(started));

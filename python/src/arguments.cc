@@ -2,6 +2,7 @@
 
 #include <boost/container/small_vector.hpp>
 
+#include <algorithm>
 #include <string>
 
 #include "python/src/convert.h"
@@ -331,22 +332,55 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
   return arguments;
 }
 
+namespace {
+
+bool Is(PyObject* keyword, const char* name) {
+  return PyUnicode_CompareWithASCIIString(keyword, name) == 0;
+}
+
+// The parameter that a keyword names, or -1.
+int Named(const OpBinding& binding, PyObject* keyword) {
+  const char* alias = Is(keyword, "axis") ? "dim" : Is(keyword, "keepdims") ? "keepdim" : nullptr;
+  for (size_t i = 0; i < binding.params.size(); ++i) {
+    const std::string& name = binding.params[i].name;
+    if (alias != nullptr ? name == alias : Is(keyword, name.c_str())) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+bool OfAllOperators(PyObject* keyword) {
+  for (const char* name : {"out", "placement", "sbp", "requires_grad"})
+    if (Is(keyword, name)) return true;
+  return false;
+}
+
+bool KindFits(const OpBinding& binding, const Param& p, PyObject* o, bool contested) {
+  if (o == Py_None) return true;
+  const bool tensor = TensorOf(o) != nullptr;
+  if (p.OnlyNone() || (p.attr != nullptr && tensor) || (p.like && !tensor)) return false;
+  if (p.operand < 0 || tensor) return true;
+  return !contested || binding.def->inputs[static_cast<size_t>(p.operand)].variadic;
+}
+
+}  // namespace
+
 bool MayFit(const OpBinding& binding, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
             uint32_t contested) {
   const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
   if (count + named < binding.num_required) return false;
+  const int last = binding.num_positional - 1;
   for (Py_ssize_t i = 0; i < count; ++i) {
-    const bool rest = i >= binding.num_positional;
-    if (rest &&
-        (binding.num_positional == 0 || !binding.params[binding.num_positional - 1].gathers))
-      return false;
-    const Param& p = binding.params[static_cast<size_t>(rest ? binding.num_positional - 1 : i)];
-    if (args[i] == Py_None) continue;
-    const bool tensor = TensorOf(args[i]) != nullptr;
-    if (p.OnlyNone() || (p.attr != nullptr && tensor) || (p.like && !tensor)) return false;
-    if (p.operand < 0 || tensor) continue;
-    const bool variadic = binding.def->inputs[static_cast<size_t>(p.operand)].variadic;
-    if (!variadic && (contested >> i & 1u) != 0) return false;
+    if (i > last && (last < 0 || !binding.params[last].gathers)) return false;
+    const Param& p = binding.params[std::min<Py_ssize_t>(i, last)];
+    if (!KindFits(binding, p, args[i], i < 32 && (contested >> i & 1u) != 0)) return false;
+  }
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    PyObject* keyword = PyTuple_GET_ITEM(keywords, i);
+    const int at = Named(binding, keyword);
+    if (at < 0 && OfAllOperators(keyword)) continue;
+    if (at < 0) return false;
+    const bool disputed = at < binding.num_positional && (contested >> at & 1u) != 0;
+    if (!KindFits(binding, binding.params[at], args[count + i], disputed)) return false;
   }
   return true;
 }

@@ -31,9 +31,9 @@ struct Arguments {
 Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args, Py_ssize_t count,
                                 PyObject* keywords);
 
-// Whether there are enough arguments for an overload, and the positional ones are of the kinds that
-// it takes: tensors as operands, none as attributes. A number is no operand at the positions (bits
-// of `contested`) where another overload has an attribute.
+// Whether there are enough arguments for an overload, which has the keywords, and they are of the
+// kinds that it takes: tensors as operands, none as attributes. A number is no operand at the
+// positions (bits of `contested`) where another overload has an attribute.
 bool MayFit(const OpBinding& binding, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
             uint32_t contested);
 

@@ -25,6 +25,10 @@ bool BeyondInt64(PyObject* o) {
 
 bool IntFrom(PyObject* o, int64_t* out) {
   if (PyFloat_Check(o) || PyBool_Check(o) || !PyIndex_Check(o)) return false;
+  if (const PyTensor* tensor = PyLong_Check(o) ? nullptr : TensorOf(o); tensor != nullptr) {
+    const TensorMeta& meta = tensor->value->meta();  // else its __index__ would raise
+    if (!IsInteger(meta.dtype) || meta.shape.numel() != 1) return false;
+  }
   const nb::object index = nb::steal(PyNumber_Index(o));
   if (!index.is_valid()) throw nb::python_error();
   int overflow = 0;

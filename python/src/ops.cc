@@ -36,17 +36,9 @@ struct Function {
 
 // --- one call -------------------------------------------------------------------------------
 
-// What several overloads say of arguments that fit none; where kinds leave one, what that says.
+// What several overloads say of arguments that fit none.
 Status NoneFits(const Function& function, PyObject* const* args, Py_ssize_t count,
-                PyObject* keywords, const Status& first) {
-  Status only;
-  int fitting = 0;
-  for (const OpBinding& overload : function.overloads) {
-    if (!MayFit(overload, args, count, keywords, function.contested)) continue;
-    ++fitting;
-    only = SortArguments(overload, args, count, keywords).status();
-  }
-  if (fitting == 1) return only;
+                const Status& first) {
   std::string got, expected;
   for (Py_ssize_t i = 0; i < count; ++i) got += (i > 0 ? ", " : "") + TypeNameOf(args[i]);
   for (const OpBinding& overload : function.overloads)
@@ -56,21 +48,25 @@ Status NoneFits(const Function& function, PyObject* const* args, Py_ssize_t coun
          << (got.empty() ? "none" : got) << " (" << first.message() << "); expected " << expected;
 }
 
-// The arguments under the first overload that they fit. With several, the error names them all.
+// The arguments under the first overload of those whose kinds they are; where there is none, under
+// the first that converts them. The error is that of the only one whose kinds fit, or names all.
 Result<Arguments> FirstFit(const Function& function, PyObject* const* args, Py_ssize_t count,
                            PyObject* keywords) {
   if (function.overloads.size() == 1)
     return SortArguments(function.overloads[0], args, count, keywords);
   Status first;
-  for (const bool by_kind : {true, false}) {  // then by what converts
+  int fitting = 0;
+  for (const bool by_kind : {true, false}) {
+    if (!by_kind && fitting > 0) break;
     for (const OpBinding& overload : function.overloads) {
-      if (MayFit(overload, args, count, keywords, function.contested) != by_kind) continue;
+      if (by_kind && !MayFit(overload, args, count, keywords, function.contested)) continue;
       auto arguments = SortArguments(overload, args, count, keywords);
       if (arguments.ok()) return arguments;
       if (first.ok()) first = arguments.status();
+      fitting += by_kind;
     }
   }
-  return NoneFits(function, args, count, keywords, first);
+  return fitting == 1 ? first : NoneFits(function, args, count, first);
 }
 
 bool MustRecord(const Arguments& call) {

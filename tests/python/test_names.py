@@ -161,6 +161,10 @@ def test_max_and_min_have_torch_s_three_forms():
         assert values(call(x, 0, True).values) == [[4, 5]]
         assert values(call(x, axis=0, keepdims=True).values) == [[4, 5]]
         assert values(call(x, y)) == values(call(x, other=y)) == [[2, 5], [4, 2]]
+    with pytest.raises(TypeError, match="'dim' must be int, not float"):
+        flow.max(x, 1.5)
+    with pytest.raises(TypeError, match=r"no form takes these arguments: got Tensor, Tensor "):
+        flow.max(x, y, keepdim=True)
     assert values(x.min(y)) == [[1, 2], [2, 2]] and x.min().item() == 1
     # A whole number of one element is an operand here, not an axis.
     assert values(flow.max(flow.tensor([0, 5]), flow.tensor(1))) == [1, 5]
@@ -174,6 +178,7 @@ def test_clamp_takes_numbers_tensors_and_both():
     assert values(x.clamp(None, high)) == values(flow.clamp(x, max=high)) == [-2, 0.5, 2]
     assert values(x.clamp(low, high)) == [-1, 1, 2]
     assert values(x.clamp(low, 2)) == values(x.clamp(min=low, max=2.0)) == [-1, 1, 2]
+    assert values(x.clamp(0, max=high)) == values(x.clamp(min=0, max=high)) == [0, 0.5, 2]
     assert values(x.clamp_(low, 2)) == [-1, 1, 2] == values(x)
     whole = flow.tensor([1, 5]).clamp(max=flow.tensor(2.5))
     assert whole.dtype is flow.float32 and values(whole) == [1, 2.5]

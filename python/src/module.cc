@@ -11,6 +11,7 @@ NB_MODULE(_C, m) {
   BindTypes(m);
   BindWorld(m);
   BindTensor(m);
+  BindRaw(m);
   BindGradients(m);
   BindOps(m);
   BindSchema(m);

@@ -29,6 +29,7 @@ struct PyDType {
 void BindErrors(nb::module_& m);
 void BindTypes(nb::module_& m);
 void BindTensor(nb::module_& m);
+void BindRaw(nb::module_& m);
 void BindGradients(nb::module_& m);
 void BindOps(nb::module_& m);
 void BindSchema(nb::module_& m);

@@ -79,6 +79,12 @@ uint64_t ClaimOf(const op::OpDef& def, const Attrs& attrs) {
   return h;
 }
 
+uint64_t ClaimOf(std::span<const double> numbers) {
+  uint64_t h = HashShape(0, {});
+  for (double v : numbers) h = Mix(h, std::bit_cast<uint64_t>(v));
+  return h;
+}
+
 uint64_t JoinClaims(uint64_t claim, uint64_t operand) { return Mix(claim, operand); }
 
 uint64_t CallCache::HashOf(const Query& query) {

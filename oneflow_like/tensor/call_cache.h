@@ -30,7 +30,9 @@ using RecipeRef = std::shared_ptr<const BoxingRecipe>;  // shared by the cache a
 
 // Digest of an operator with its attributes, equal on all ranks that call it alike.
 uint64_t ClaimOf(const op::OpDef& def, const Attrs& attrs);
-// The same, with that of an operand.
+// Digest of numbers that the program gives.
+uint64_t ClaimOf(std::span<const double> numbers);
+// A claim with that of an operand, or of whatever else went into it.
 uint64_t JoinClaims(uint64_t claim, uint64_t operand);
 
 struct CallPlan {

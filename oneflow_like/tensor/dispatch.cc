@@ -128,7 +128,7 @@ void FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const op:
   }
 }
 
-// What the results of a global call were made of.
+// What the results of a global call, and the operands it changed, were made of.
 void SetClaims(const op::OpDef& def, const CallPlan& plan, std::span<const op::Value> inputs,
                std::span<const TensorRef> ready, std::span<const op::Value> outputs) {
   uint64_t claim = plan.claim;
@@ -183,7 +183,8 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     if (AnyBounded(def)) CutToExtent(def, used, outputs);
   }
   if (mutates) FinishMutated(def, plan.attrs, inputs, {ready.data(), ready.size()});
-  if (!plan.output_layouts.empty()) {
+  // An update has no results, yet changes a tensor.
+  if (!inputs.empty() && AsTensor(inputs[0])->is_global()) {
     SetClaims(def, plan, inputs, {ready.data(), ready.size()}, outputs);
   }
   if (record) RecordOp(def, plan.attrs, inputs, outputs);

@@ -13,6 +13,7 @@
 #include "compiler/compiler.h"
 #include "compiler/verify/verify.h"
 #include "oneflow_like/runtime/graph_session.h"
+#include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 #include "python/src/convert.h"
 #include "python/src/module.h"
@@ -147,6 +148,7 @@ nb::object Numbers(std::vector<double> values, nb::object placement) {
     const sbp::NdSbp whole = sbp::NdSbp::Broadcast(where.hierarchy().rank());
     made = Unwrap(
         tensor::EmptyGlobal(meta, std::make_shared<const sbp::Layout>(sbp::Layout{where, whole})));
+    made->set_claim(tensor::ClaimOf(values));
   }
   if (made->data() != nullptr) std::copy(values.begin(), values.end(), made->view().as<double>());
   return Wrap(op::Value(made));

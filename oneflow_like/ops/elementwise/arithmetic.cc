@@ -57,11 +57,17 @@ void GradMul(op::GradContext& c) {
   }
 }
 
+// output / other, not grad / other, meets the output: with an other near 0 the gradient would pass
+// the largest number before a zero of the output ends it.
 void GradDiv(op::GradContext& c) {
-  const op::Value scaled = c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[1])});
-  if (c.Needs(0)) c.Set(0, ReduceTo(c.b, scaled, c.inputs[0]->meta().shape));
+  const op::Value other = Conj(c.b, c.inputs[1]);
+  if (c.Needs(0)) {
+    const op::Value da = c.b.Call("div", {c.grads[0], other});
+    c.Set(0, ReduceTo(c.b, da, c.inputs[0]->meta().shape));
+  }
   if (c.Needs(1)) {
-    const op::Value db = c.b.Call("neg", {Mul(c.b, scaled, Conj(c.b, c.outputs[0]))});
+    const op::Value slope = c.b.Call("div", {Conj(c.b, c.outputs[0]), other});
+    const op::Value db = c.b.Call("neg", {Mul(c.b, c.grads[0], slope)});
     c.Set(1, ReduceTo(c.b, db, c.inputs[1]->meta().shape));
   }
 }

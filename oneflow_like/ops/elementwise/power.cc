@@ -44,25 +44,49 @@ Scalar Plus(const Scalar& s, int64_t n) {
   }
 }
 
+op::Value IsZero(op::Builder& b, const op::Value& x) {
+  return b.Call("eq", {x, b.Call("zeros_like", {x})});
+}
+
+// Where 0^e does not depend on e: e >= 0.
+op::Value IsFlatAtZero(op::Builder& b, const op::Value& e) {
+  if (!IsComplex(e->meta().dtype)) return b.Call("ge", {e, b.Call("zeros_like", {e})});
+  const op::Value real = b.Call("real", {e});
+  const op::Value right = b.Call("ge", {real, b.Call("zeros_like", {real})});
+  return b.Call("logical_and", {right, IsZero(b, b.Call("imag", {e}))});
+}
+
+// x^0 is 1 for every x, 0^e is 0 or 1 for every e >= 0: their slopes are 0 as in torch, where the
+// formulas make 0 * inf. What would be infinite is replaced before it is computed, since a
+// derivative of the slope multiplies by it again.
 void GradPow(op::GradContext& c) {
   const op::Value& x = c.inputs[0];
   const op::Value& e = c.inputs[1];
   if (c.Needs(0)) {
-    const op::Value lower = c.b.Call("pow", {x, AddScalar(c.b, e, -1.0)});
-    const op::Value slope = Conj(c.b, Mul(c.b, e, lower));
-    c.Set(0, ReduceTo(c.b, Mul(c.b, c.grads[0], slope), x->meta().shape));
+    const op::Value none = IsZero(c.b, e);
+    const op::Value size = c.b.Call("abs", {x});
+    const op::Value away = c.b.Call("gt", {size, c.b.Call("zeros_like", {size})});  // NaN is not
+    const op::Value pole = c.b.Call("logical_and", {none, c.b.Call("logical_not", {away})});
+    const op::Value safe = c.b.Call("where", {pole, c.b.Call("ones_like", {e}), e});
+    const op::Value lower = c.b.Call("pow", {x, AddScalar(c.b, safe, -1.0)});
+    const op::Value dx = Mul(c.b, c.grads[0], Conj(c.b, Mul(c.b, e, lower)));
+    c.Set(0, ReduceTo(c.b, dx, x->meta().shape));
   }
   if (c.Needs(1)) {
-    // 0^e is constant in e > 0, where log 0 would make a NaN.
-    const op::Value slope = Mul(c.b, c.outputs[0], c.b.Call("log", {x}));
-    const op::Value flat = c.b.Call("eq", {c.outputs[0], c.b.Call("zeros_like", {c.outputs[0]})});
-    const op::Value safe = c.b.Call("where", {flat, c.b.Call("zeros_like", {slope}), slope});
-    c.Set(1, ReduceTo(c.b, Mul(c.b, c.grads[0], Conj(c.b, safe)), e->meta().shape));
+    const op::Value flat = c.b.Call("logical_and", {IsZero(c.b, x), IsFlatAtZero(c.b, e)});
+    const op::Value safe = c.b.Call("where", {flat, c.b.Call("ones_like", {x}), x});
+    const op::Value slope = Mul(c.b, c.outputs[0], c.b.Call("log", {safe}));
+    const op::Value de = Mul(c.b, c.grads[0], Conj(c.b, slope));
+    c.Set(1, ReduceTo(c.b, de, e->meta().shape));
   }
 }
 
 void GradPowScalar(op::GradContext& c) {
   const Scalar e = c.attrs.Number("scalar");
+  if (e.As<std::complex<double>>() == 0.0) {
+    c.Set(0, c.b.Call("zeros_like", {c.inputs[0]}));  // of x^0 = 1, at 0 too
+    return;
+  }
   const op::Value lower = c.b.Call("pow_scalar", {c.inputs[0]}, {{"scalar", Plus(e, -1)}});
   c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, MulScalar(c.b, lower, e))));
 }

@@ -85,6 +85,15 @@ def test_filling_with_random_values():
         flow.zeros(2, dtype=flow.int64).normal_()
 
 
+def test_doubles_are_drawn_with_all_their_bits():
+    for x in (flow.rand(500, dtype=flow.float64), flow.zeros(500, dtype=flow.float64).uniform_(),
+              nn.init.uniform_(flow.zeros(500, dtype=flow.float64))):
+        values = x.numpy()
+        assert 0 <= values.min() and values.max() < 1
+        assert np.mean(values * 2.0 ** 24 % 1 != 0) > 0.9  # below what a float's draw has
+        assert np.all(values * 2.0 ** 53 % 1 == 0)
+
+
 PRELUDE = """
 import numpy as np
 import oneflow_like as flow

@@ -36,6 +36,9 @@ OFL_INLINE PhiloxBlock Philox(uint64_t seed, uint64_t offset, uint64_t counter) 
 // [0, 1) in steps of 2^-24, exact in float.
 OFL_INLINE float UnitFloat(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1.0p-24f; }
 
+// The same in steps of 2^-53, exact in double.
+OFL_INLINE double UnitDouble(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
+
 // Two independent standard normal values of two words (Box and Muller).
 inline void NormalPair(uint32_t a, uint32_t b, double* first, double* second) {
   const double u = (static_cast<double>(a) + 1.0) * 0x1.0p-32;  // (0, 1]

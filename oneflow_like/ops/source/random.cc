@@ -227,9 +227,15 @@ Status RunUniform(op::KernelContext& c) {
   // In a range far from 0 the largest draws round to the bound, which is outside.
   const T last = std::max(low, std::nextafter(high, low));
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    out[i] = std::min(low + width * static_cast<T>(UnitFloat(bits)), last);
-  });
+  if constexpr (std::is_same_v<T, double>) {
+    ForEachWideDraw(c, [&](int64_t i, uint64_t bits) {
+      out[i] = std::min(low + width * UnitDouble(bits), last);
+    });
+  } else {
+    ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+      out[i] = std::min(low + width * UnitFloat(bits), last);
+    });
+  }
   return Status::Ok();
 }
 
@@ -377,7 +383,9 @@ OFL_OP(random_uniform) {
       .Cpu(DType::kFloat64, RunUniform<double>)
       .Cpu(DType::kFloat16, RunHalfUniform<Float16>)
       .Cpu(DType::kBFloat16, RunHalfUniform<BFloat16>)
-      .Oracle("low + (high - low) * random_unit(shape, draw, bits=24)")
+      .Oracle(
+          "low + (high - low) * random_unit(shape, draw, bits=53 if dtype.name == 'float64' else "
+          "24)")
       .Py("rand(*size: shape, dtype=None)")
       .Py("rand_like(input, *, dtype=None)")
       .Public()

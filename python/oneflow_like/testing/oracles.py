@@ -417,7 +417,11 @@ def _random_normal(shape, draw):
 
 @_helper
 def _random_unit(shape, draw, bits=32):
-    """The first bits of each word, in [0, 1)."""
+    """The first bits of each word, or of each pair of words, in [0, 1)."""
+    if bits > 32:
+        words = _words(draw, shape, 2)
+        wide = words[..., 1] << np.uint64(32) | words[..., 0]
+        return (wide >> np.uint64(64 - bits)) / 2.0 ** bits
     return (_words(draw, shape, 1)[..., 0] >> np.uint64(32 - bits)) / 2.0 ** bits
 
 

@@ -88,6 +88,16 @@ def test_load_state_dict_names_every_problem_and_changes_nothing():
     assert keys.unexpected_keys == ["nothing"] and "fc1.weight" in keys.missing_keys
 
 
+def test_load_state_dict_refuses_complex_values_for_real_parameters():
+    layer = nn.Linear(2, 1)
+    before = layer.weight.tolist()
+    state = {"weight": flow.tensor([[1 + 2j, 3j]]), "bias": flow.ones(1)}
+    with pytest.raises(RuntimeError, match="weight: complex values do not fit: got complex64 for "
+                                           "float32"):
+        layer.load_state_dict(state)
+    assert layer.weight.tolist() == before
+
+
 def test_assignment_errors_are_torchs():
     net = Net()
     with pytest.raises(TypeError, match="as parameter 'weight'"):

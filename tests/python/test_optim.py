@@ -131,6 +131,27 @@ def test_clip_grad_norm_is_of_all_gradients_together(norm_type):
                                   np.concatenate([p.grad.numpy().ravel() for p in params]))
 
 
+@pytest.mark.parametrize("dtype", [flow.float16, flow.bfloat16])
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0])
+def test_norms_of_half_gradients_do_not_overflow(dtype, norm_type):
+    weight = nn.Parameter(flow.zeros(4).to(dtype))
+    weight.grad = flow.full((4,), 384.0, dtype=dtype)
+    total = nn.utils.clip_grad_norm_([weight], 1.0, norm_type=norm_type)
+    np.testing.assert_allclose(total.item(), 384 * 4 ** (1 / norm_type), rtol=1e-6)
+    clipped = weight.grad.to(flow.float32).numpy()
+    np.testing.assert_allclose(clipped, 4 ** (-1 / norm_type), rtol=2 ** -7)
+
+
+@pytest.mark.parametrize("norm_type, want", [
+    (np.inf, 3.0), (-np.inf, 0.5), (0.0, 2.0), (-1.0, 1 / (1 / 3 + 1 / 0.5 + 1 / 2))])
+def test_norms_of_unusual_orders_are_torchs(norm_type, want):
+    grads = [flow.tensor([-3.0, 0.5]), flow.tensor([2.0])]
+    assert nn.utils.get_total_norm(grads, norm_type).item() == pytest.approx(want)
+    assert nn.utils.get_total_norm(grads + [flow.zeros(2)], 0).item() == 2.0
+    with pytest.raises(ValueError, match="norm_type is no number"):
+        nn.utils.get_total_norm(grads, float("nan"))
+
+
 def test_clip_grad_of_groups_is_oneflows():
     p, q = parameter([1.0]), parameter([1.0])
     opt = optim.SGD([{"params": [p], "clip_grad_max_norm": 1.0}, {"params": [q]}], lr=1.0)

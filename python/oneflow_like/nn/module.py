@@ -43,6 +43,10 @@ def _describe(tensor):
     return f"flow.Size({list(tensor.shape)})"
 
 
+def _is_complex(tensor):
+    return tensor.dtype in (_C.complex64, _C.complex128)
+
+
 def _indent(text):
     first, *rest = text.split("\n")
     return "\n".join([first, *("  " + line for line in rest)])
@@ -311,6 +315,11 @@ class Module:
                     f"size mismatch for {name}: copying a param with shape "
                     f"{_describe(state_dict[name])} from checkpoint, the shape in current model "
                     f"is {_describe(target)}.")
+            elif name in state_dict and (_is_complex(state_dict[name])
+                                         and not _is_complex(target)):
+                problems.append(
+                    f"{name}: complex values do not fit: got {state_dict[name].dtype.name} for "
+                    f"{target.dtype.name}; expected real ones; use their .real.")
         if problems:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
                                + "\n\t".join(problems))

@@ -10,19 +10,28 @@ from ..module import everywhere
 
 
 def _power_sum(grad, norm_type):
-    """Σ|g|^p (max|g| for p = ∞) of one gradient, as a scalar of the gradient's placement."""
+    """What merges into the norm, of one gradient, as a scalar of the gradient's placement.
+
+    Σ|g|^p; max|g| and min|g| for p = ±∞; for p = 0, as in torch, 1 unless the gradient is all 0.
+    """
     if grad.is_global and any(s.is_partial() for s in grad.sbp):
         grad = grad.to_global(sbp=[_C.sbp.broadcast if s.is_partial() else s for s in grad.sbp])
-    if norm_type == 2.0:
+    if grad.dtype in (_C.float16, _C.bfloat16):
+        grad = grad.to(_C.float32)  # a half type ends at squares of 256
+    if norm_type == 2.0 and grad.dtype.is_floating_point:
         return (grad * grad).sum()
     size = grad.abs()
-    if norm_type == math.inf:
-        return size.amax()
+    if norm_type == 0.0:
+        return ((size != 0).to(size.dtype).sum() > 0).to(size.dtype)
+    if math.isinf(norm_type):
+        return size.amax() if norm_type > 0 else size.amin()
     return (size if norm_type == 1.0 else size ** norm_type).sum()
 
 
 def _merge(a, b, norm_type):
-    return _C.maximum(a, b) if norm_type == math.inf else a + b
+    if math.isinf(norm_type):
+        return _C.maximum(a, b) if norm_type > 0 else _C.minimum(a, b)
+    return a + b
 
 
 def _by_placement(grads, norm_type):
@@ -44,6 +53,9 @@ def get_total_norm(tensors, norm_type=2.0):
     """
     tensors = list(tensors)
     norm_type = float(norm_type)
+    if math.isnan(norm_type):
+        raise ValueError("[get_total_norm] norm_type is no number: got nan; expected for example "
+                         "2.0 or math.inf")
     with no_grad():
         if not tensors:
             return full((), 0.0)
@@ -60,7 +72,9 @@ def get_total_norm(tensors, norm_type=2.0):
             total = part if total is None else _merge(total, part, norm_type)
         if norm_type == 2.0:
             return total.sqrt()
-        return total if norm_type in (1.0, math.inf) else total ** (1.0 / norm_type)
+        if norm_type in (0.0, 1.0) or math.isinf(norm_type):
+            return total
+        return total ** (1.0 / norm_type)
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):

@@ -77,6 +77,25 @@ def __array__(self, dtype=None, copy=None):
     return array.copy() if copy else array
 
 
+# NumPy's operators give way to the tensor's, as they do to torch's: np.float32(2) * x is a tensor.
+Tensor.__array_priority__ = 1000
+
+
+def _no_operator(name):
+    """For NumPy's objects on the right: their reflected operators would make an array of it."""
+    def refuse(_self, other):
+        if isinstance(other, (np.ndarray, np.generic)):
+            raise TypeError(f"[{name}] a Tensor has no such operator: got {type(other).__name__} "
+                            "on the other side; expected x.numpy() for one of NumPy's")
+        return NotImplemented
+    return refuse
+
+
+for _name in ("floordiv", "mod", "divmod", "xor", "lshift", "rshift"):
+    assert not hasattr(Tensor, f"__{_name}__")
+    setattr(Tensor, f"__{_name}__", _no_operator(f"__{_name}__"))
+
+
 @_method
 def __len__(self):
     if self.ndim == 0:
@@ -193,6 +212,37 @@ def _expand_index(index, shape):
     return items[:at] + rest + items[at + 1:]
 
 
+def _is_flag(item):
+    return (isinstance(item, (builtins.bool, np.bool_))
+            or (isinstance(item, Tensor) and item.dtype is _C.bool and item.ndim == 0))
+
+
+def _flag_of(index, user):
+    """What an index that is one truth value says, or None: it makes an axis of size 1 or 0."""
+    items = index if isinstance(index, tuple) else (index,)
+    if not any(_is_flag(item) for item in items):
+        return None
+    if len(items) > 1:
+        raise TypeError(f"[{user}] a bool stands beside other indices: got a tuple of "
+                        f"{len(items)}; expected a bool alone, which makes an axis of size 1 or "
+                        "0, or integers; use int(flag) for the index 0 or 1")
+    return builtins.bool(items[0])
+
+
+def _integer(item, user):
+    try:
+        if isinstance(item, Tensor) and item.ndim > 0:
+            raise TypeError(f"[{user}] an index must be an integer, a slice, None or '...': got "
+                            f"a tensor with axes, {item.dtype.name}{list(item.shape)}; use "
+                            "x.index_select(dim, index) or flow.where(mask, value, x)")
+        return operator.index(item)
+    except TypeError as error:
+        if builtins.str(error).startswith("["):
+            raise
+        raise TypeError(f"[{user}] an index must be an integer, a slice, None or '...': "
+                        f"got {type(item).__name__}") from None
+
+
 def _plan_index(index, shape, user):
     """begin, end, step by axis, and the shape of the result."""
     begin, end, step, out = [], [], [], []
@@ -212,11 +262,7 @@ def _plan_index(index, shape, user):
             step.append(stride)
             out.append((stop - start + stride - 1) // stride)
         else:
-            try:
-                at = operator.index(item)
-            except TypeError:
-                raise TypeError(f"[{user}] an index must be an integer, a slice, None or '...': "
-                                f"got {type(item).__name__}") from None
+            at = _integer(item, user)
             if not -extent <= at < extent:
                 raise IndexError(f"index {at} is out of bounds for dimension {axis} with size "
                                  f"{extent}")
@@ -230,7 +276,10 @@ def _plan_index(index, shape, user):
 
 @_method
 def __getitem__(self, index):
-    """Integers, slices with a positive step, None and '...'. The result is a copy."""
+    """Integers, slices with a positive step, None, '...' or one bool. The result is a copy."""
+    flag = _flag_of(index, "getitem")
+    if flag is not None:
+        return self[None] if flag else self[None][0:0]
     shape = tuple(self.shape)
     begin, end, step, out = _plan_index(index, shape, "getitem")
     result = self
@@ -245,6 +294,14 @@ def __getitem__(self, index):
 @_method
 def __setitem__(self, index, value):
     """x[index] = value for every index that x[index] reads: a number, or what broadcasts to it."""
+    if not isinstance(value, (Tensor, numbers.Number)):
+        raise TypeError(f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
+                        "Tensor or a number; use flow.tensor(value)")
+    flag = _flag_of(index, "setitem")
+    if flag is not None:
+        if flag:
+            self[...] = value
+        return
     begin, end, step, out = _plan_index(index, tuple(self.shape), "setitem")
     box = {"begin": begin, "end": end, "step": step}
     part = [len(range(b, e, s)) for b, e, s in zip(begin, end, step, strict=True)]
@@ -255,11 +312,8 @@ def __setitem__(self, index, value):
         if tuple(value.shape) != tuple(out):
             value = value.expand(*out)
         value = _C.reshape(value, part)
-    elif isinstance(value, numbers.Number):
-        value = _C.full_like(_C.slice(self, **box), value)
     else:
-        raise TypeError(f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
-                        "Tensor or a number; use flow.tensor(value)")
+        value = _C.full_like(_C.slice(self, **box), value)
     self._rebind(_C.slice_scatter(self, value, **box))
 
 
@@ -329,12 +383,20 @@ class _NoGrad:
 
 
 def _set_data(self, value):
+    if not isinstance(value, Tensor):
+        raise TypeError(f"[data] the value is no tensor: got {type(value).__name__}; expected a "
+                        "Tensor")
+    if value.dtype is not self.dtype or tuple(value.shape) != tuple(self.shape):
+        raise ValueError(f"[data] a tensor keeps its dtype and shape: got {value.dtype.name}"
+                         f"{list(value.shape)} for {self.dtype.name}{list(self.shape)}; expected "
+                         "the same; make a new tensor, or use module.to(dtype) for its parameters")
     with _NoGrad():
         self._rebind(value.detach())
 
 
 Tensor.data = property(lambda self: self.detach(), _set_data,
-                       doc="The same memory outside the tape.")
+                       doc="The same memory outside the tape. Setting it copies the values of a "
+                           "tensor of the same dtype and shape.")
 
 
 @_method

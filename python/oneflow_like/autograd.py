@@ -1,6 +1,8 @@
 """Gradients as values, and the gradient mode: no_grad, enable_grad, set_grad_enabled."""
 
 import contextlib
+import functools
+import inspect
 import threading
 
 import numpy as np
@@ -33,6 +35,38 @@ class _GradMode(contextlib.ContextDecorator):
     def __exit__(self, *_):
         _C.set_grad_enabled(self._previous.modes.pop())
         return False
+
+    def __call__(self, function):
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"[grad mode] a coroutine cannot be decorated: got {function!r}; "
+                            "expected a function or a generator function; write `with` inside it, "
+                            "between its awaits")
+        if inspect.isgeneratorfunction(function):
+            return self._over_generator(function)
+        return super().__call__(function)
+
+    def _over_generator(self, function):
+        """The mode holds whenever the generator runs, its caller's between."""
+        @functools.wraps(function)
+        def generate(*args, **kwargs):
+            generator = function(*args, **kwargs)
+            resume, given = generator.send, None
+            try:
+                while True:
+                    with self:
+                        item = resume(given)
+                    try:
+                        resume, given = generator.send, (yield item)
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        resume, given = generator.throw, error
+            except StopIteration as end:
+                return end.value
+            finally:
+                with self:
+                    generator.close()
+        return generate
 
 
 def _usable_bare(mode, name, doc):

@@ -13,6 +13,7 @@
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/arguments.h"
 #include "python/src/arith.h"
+#include "python/src/convert.h"
 #include "python/src/module.h"
 #include "python/src/reference.h"
 #include "python/src/scalars.h"
@@ -268,6 +269,13 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
     PyTensor* x = TensorOf(a);
     PyTensor* y = TensorOf(b);
     const bool numbers_allowed = kSlot != 4;
+    if (!numbers_allowed && x != nullptr && y == nullptr && HasAttr(b, "__array_ufunc__")) {
+      // NumPy's reflected operator would make an array of the tensor.
+      SetError(Error(Code::kTypeMismatch)
+               << "[matmul] an operand has the wrong type: got " << TypeNameOf(b)
+               << "; expected a Tensor; flow.from_numpy(array) makes one");
+      return nullptr;
+    }
     if ((x == nullptr && !(numbers_allowed && IsNumber(a))) ||
         (y == nullptr && !(numbers_allowed && IsNumber(b)))) {
       Py_RETURN_NOTIMPLEMENTED;

@@ -184,6 +184,9 @@ std::string_view InPlaceDunder(std::string_view dunder) {
   if (dunder == "__sub__") return "__isub__";
   if (dunder == "__mul__") return "__imul__";
   if (dunder == "__truediv__") return "__itruediv__";
+  if (dunder == "__pow__") return "__ipow__";
+  if (dunder == "__and__") return "__iand__";
+  if (dunder == "__or__") return "__ior__";
   return "";
 }
 

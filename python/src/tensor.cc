@@ -108,10 +108,14 @@ PyObject* ScalarOf(DType dtype, const std::byte* at) {
     case DType::kFloat64: return PyFloat_FromDouble(LoadLe<double>(at));
     case DType::kInt8: return PyLong_FromLong(LoadLe<int8_t>(at));
     case DType::kUInt8: return PyLong_FromLong(LoadLe<uint8_t>(at));
+    case DType::kInt16: return PyLong_FromLong(LoadLe<int16_t>(at));
     case DType::kInt32: return PyLong_FromLong(LoadLe<int32_t>(at));
     case DType::kInt64: return PyLong_FromLongLong(LoadLe<int64_t>(at));
     case DType::kBool: return PyBool_FromLong(LoadLe<uint8_t>(at) != 0);
-    default: return nullptr;
+    case DType::kComplex64:
+      return PyComplex_FromDoubles(LoadLe<float>(at), LoadLe<float>(at + sizeof(float)));
+    default:  // kComplex128: Item widens the narrow ones
+      return PyComplex_FromDoubles(LoadLe<double>(at), LoadLe<double>(at + sizeof(double)));
   }
 }
 
@@ -126,7 +130,7 @@ nb::object Item(Self self) {
   }
   TensorRef whole = Unwrap(tensor::WholeValue(x, "item"));
   DType dtype = x->meta().dtype;
-  if (dtype == DType::kFloat16 || dtype == DType::kBFloat16) {
+  if (IsHalf(dtype) || IsFloat8(dtype)) {
     op::Value wide =
         Unwrap(tensor::CallOp("cast", {op::Value(whole)}, {{"dtype", DType::kFloat32}}));
     whole = TensorRef(tensor::AsTensor(wide));

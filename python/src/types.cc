@@ -232,12 +232,15 @@ bool DTypeFrom(PyObject* object, DType* out) {
     *out = made->dtype;
     return true;
   }
+  // As in torch: what these types hold, not the default dtype.
   if (object == reinterpret_cast<PyObject*>(&PyFloat_Type))
-    *out = DType::kFloat32;
+    *out = DType::kFloat64;
   else if (object == reinterpret_cast<PyObject*>(&PyLong_Type))
     *out = DType::kInt64;
   else if (object == reinterpret_cast<PyObject*>(&PyBool_Type))
     *out = DType::kBool;
+  else if (object == reinterpret_cast<PyObject*>(&PyComplex_Type))
+    *out = DType::kComplex128;
   else
     return false;
   return true;

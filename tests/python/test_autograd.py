@@ -1,5 +1,7 @@
 """The tape, against derivatives that are known."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,91 @@ def test_a_recorded_copy_has_memory_of_its_own():
     assert y.tolist() == [1.0, 2.0]
     y.sum().backward()
     assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_powers_at_zero_have_finite_slopes():
+    """As in torch: x^0 is constant at 0 too, 0^e in e >= 0; no 0 * inf or log 0 appears."""
+    x = leaf(0.0, 1.0)
+    (x ** 0).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+    x, e = leaf(0.0, 0.0, 2.0), leaf(0.0, 2.0, 0.0)
+    (x ** e).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]
+    np.testing.assert_allclose(e.grad.numpy(), np.float32([0.0, 0.0, np.log(2.0)]))
+    e = leaf(0.0, 2.0)
+    (0.0 ** e).sum().backward()
+    assert e.grad.tolist() == [0.0, 0.0]
+    x, e = leaf(0.0), leaf(-1.0)
+    (x ** e).sum().backward()  # infinite in truth
+    assert x.grad.tolist() == [-np.inf] and e.grad.tolist() == [-np.inf]
+    x = leaf(np.nan, np.inf)
+    (x ** flow.zeros(2, dtype=flow.float64)).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, "tensor"])
+def test_higher_derivatives_of_powers_at_zero(exponent):
+    whole = [0, 1, 2, 3] if exponent == "tensor" else [exponent]
+    power = flow.tensor(whole, dtype=flow.float64) if exponent == "tensor" else exponent
+    x = leaf(*[0.0] * len(whole))
+    y, want = x ** power, [float(p == 0) for p in whole]
+    for order in range(1, 5):
+        if not y.requires_grad:
+            break
+        y, = flow.autograd.grad(y.sum(), x, create_graph=True, materialize_grads=True)
+        want = [float(math.factorial(p)) if p == order else 0.0 for p in whole]
+        assert y.tolist() == want, order
+
+
+def test_mixed_derivatives_of_powers_away_from_zero():
+    x, e = leaf(2.0), leaf(0.0)
+    slope, = flow.autograd.grad((x ** e).sum(), x, create_graph=True)
+    assert flow.autograd.grad(slope.sum(), e)[0].tolist() == [0.5]  # of e x^(e-1)
+
+
+def test_quotients_near_zero_do_not_overflow_on_the_way():
+    a, b = (flow.tensor([value], requires_grad=True) for value in (0.0, 1e-30))
+    (a / b * 1e10).sum().backward()
+    assert b.grad.tolist() == [0.0]
+
+
+def test_modes_hold_inside_generators_and_refuse_coroutines():
+    @flow.no_grad()
+    def modes(count):
+        for _ in range(count):
+            got = yield flow.is_grad_enabled()
+            assert not flow.is_grad_enabled() and got in (None, 7)
+        try:
+            yield "last"
+        except KeyError:
+            yield flow.is_grad_enabled()
+        return "end"
+
+    running = modes(2)
+    assert next(running) is False and flow.is_grad_enabled()
+    assert running.send(7) is False and flow.is_grad_enabled()
+    assert next(running) == "last"
+    assert running.throw(KeyError()) is False and flow.is_grad_enabled()
+    with pytest.raises(StopIteration) as ended:
+        next(running)
+    assert ended.value.value == "end" and modes.__name__ == "modes"
+    closed = []
+
+    @flow.enable_grad()
+    def watched():
+        try:
+            yield flow.is_grad_enabled()
+        finally:
+            closed.append(flow.is_grad_enabled())
+
+    with flow.no_grad():
+        running = watched()
+        assert next(running) is True
+        running.close()
+        assert closed == [True] and not flow.is_grad_enabled()
+
+    async def wait():
+        return flow.is_grad_enabled()
+
+    with pytest.raises(TypeError, match="a coroutine cannot be decorated"):
+        flow.no_grad()(wait)

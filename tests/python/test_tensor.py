@@ -259,3 +259,131 @@ def test_a_result_whose_size_depends_on_values():
 
     with pytest.raises(NotImplementedError, match="depends on values"):
         Search()(x)
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv,
+                                operator.pow, operator.lt, operator.ge, operator.eq, operator.ne])
+@pytest.mark.parametrize("number", [np.float64(2), np.float32(3), np.int64(2), np.array(2.0)],
+                         ids=["float64", "float32", "int64", "array"])
+def test_numpy_scalars_on_the_left_are_numbers(op, number):
+    values = np.float32([1, 2, 4])
+    x = flow.tensor(values, requires_grad=True)
+    got, want = op(number, x), op(number.item(), x)
+    assert isinstance(got, flow.Tensor) and got.dtype is want.dtype
+    assert got.requires_grad == want.requires_grad
+    np.testing.assert_array_equal(got.detach().numpy(), want.detach().numpy())
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.mul, operator.pow, operator.matmul,
+                                operator.lt, operator.eq, operator.and_, operator.floordiv,
+                                operator.mod, operator.xor, operator.lshift, divmod])
+def test_numpy_arrays_are_refused_on_either_side(op):
+    x, values = flow.ones(2), np.ones(2)
+    for a, b in ((x, values), (values, x)):
+        with pytest.raises(TypeError, match="ndarray"):
+            op(a, b)
+
+
+def test_a_bool_as_index_makes_an_axis():
+    value = array(4, 3)
+    x = flow.tensor(value)
+    for index in (True, False, np.True_, np.False_):
+        for key in (index, flow.tensor(bool(index)), (index,)):
+            got = x[key]
+            want = value[key.numpy() if isinstance(key, flow.Tensor) else key]
+            assert got.shape == want.shape
+            np.testing.assert_array_equal(got.numpy(), want)
+    y = flow.zeros(3)
+    y[flow.tensor(False)] = 9
+    y[False] = flow.ones(3)
+    assert y.tolist() == [0.0, 0.0, 0.0]
+    y[True] = flow.tensor([[1.0, 2.0, 3.0]])
+    assert y.tolist() == [1.0, 2.0, 3.0]
+    y[flow.tensor(True)] = 5
+    assert y.tolist() == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("index, text", [
+    ((True, 0), "a bool stands beside other indices"),
+    ((0, flow.tensor(False)), "a bool stands beside other indices"),
+    (flow.tensor([True]), "got a tensor with axes"),
+    (flow.tensor([1]), "got a tensor with axes"),
+    (flow.tensor(1.0), "must be an integer"),
+    ([0, 1], "must be an integer"),
+])
+def test_indices_with_another_meaning_are_refused(index, text):
+    x = flow.zeros(1, 3)
+    with pytest.raises(TypeError, match=text):
+        x[index]
+    with pytest.raises(TypeError, match=text):
+        x[index] = 1.0
+    assert x.sum().item() == 0.0
+
+
+def test_every_in_place_operator_changes_its_tensor():
+    x = flow.tensor([2.0, 3.0])
+    same = x
+    x **= 2
+    assert same is x and same.tolist() == [4.0, 9.0]
+    flags = flow.tensor([True, False])
+    same = flags
+    flags &= flow.tensor([True, True])
+    assert same.tolist() == [True, False]
+    flags |= flow.tensor([False, True])
+    assert same is flags and same.tolist() == [True, True]
+
+
+def test_types_of_python_as_dtypes():
+    made = {float: flow.float64, int: flow.int64, bool: flow.bool, complex: flow.complex128}
+    for kind, dtype in made.items():
+        assert flow.zeros(2, dtype=kind).dtype is dtype
+        assert flow.ones(2).to(kind).dtype is dtype
+        assert flow.tensor([1], dtype=kind).dtype is dtype
+        assert flow.ones(2).new_zeros(2, dtype=kind).dtype is dtype
+    assert flow.nn.Linear(2, 2).to(float).weight.dtype is flow.float64
+    for wrong in (str, "float32", np.float32):
+        with pytest.raises(TypeError, match="'dtype' must be oneflow_like.dtype"):
+            flow.tensor([1], dtype=wrong)
+
+
+@pytest.mark.parametrize("data, dtype, error, text", [
+    (2 ** 40, "int32", ValueError, "does not fit into dtype int32: got 1099511627776"),
+    ([1, 300], "uint8", ValueError, "expected 0 to 255"),
+    (-1, "uint8", ValueError, "does not fit"),
+    (2 ** 70, "int64", ValueError, "does not fit"),
+    (float("nan"), "int32", ValueError, "got nan"),
+    ([1.0, float("-inf")], "int64", ValueError, "got -inf"),
+    (2.0 ** 63, "int64", ValueError, "does not fit"),
+    (np.array([300]), "uint8", ValueError, "does not fit"),
+    (1 + 2j, "float32", TypeError, "complex numbers do not fit"),
+    (np.array([1j]), "int64", TypeError, "complex numbers do not fit"),
+])
+def test_data_that_the_dtype_cannot_hold_is_refused(data, dtype, error, text):
+    with pytest.raises(error, match=rf"\[tensor\].*{text}"):
+        flow.tensor(data, dtype=getattr(flow, dtype))
+
+
+def test_data_that_fits_is_converted():
+    assert flow.tensor([1.5, -2.5], dtype=flow.int32).tolist() == [1, -2]
+    assert flow.tensor([255.9, -0.5], dtype=flow.uint8).tolist() == [255, 0]
+    assert flow.tensor([2, 0], dtype=flow.bool).tolist() == [True, False]
+    assert flow.tensor([], dtype=flow.int8).shape == (0,)
+    assert flow.tensor(np.uint64(2 ** 63 - 1), dtype=flow.int64).item() == 2 ** 63 - 1
+
+
+def test_data_keeps_dtype_and_shape():
+    x = flow.ones(2, requires_grad=True)
+    x.data = flow.tensor([3.0, 4.0])
+    assert x.tolist() == [3.0, 4.0] and x.requires_grad and x.is_leaf
+    for wrong, error in ((flow.ones(2).half(), ValueError), (flow.zeros(3), ValueError),
+                         (flow.zeros(1), ValueError), (2.0, TypeError)):
+        with pytest.raises(error, match=r"\[data\]"):
+            x.data = wrong
+    assert x.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("name, value", [("int16", -3), ("complex64", 1 + 2j), ("uint8", 200),
+                                         ("complex128", 0.1 + 2j), ("float8_e5m2", 1.5),
+                                         ("float8_e4m3fn", -1.5), ("bfloat16", 2.5)])
+def test_one_element_of_every_dtype(name, value):
+    assert flow.tensor([value], dtype=getattr(flow, name)).item() == value

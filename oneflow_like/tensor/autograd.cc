@@ -12,6 +12,7 @@
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/target.h"
 
 namespace ofl::tensor {
 namespace {
@@ -265,12 +266,24 @@ class Walk {
     return Accumulate(pending.grads[static_cast<size_t>(edge.output)], std::move(grad));
   }
 
+  // Whoever holds a leaf's grad sees it grow, unless its history or overlapping elements forbid.
+  bool AccumulatesInPlace(const TensorImpl& grad) const {
+    return !create_graph_ && !grad.requires_grad() &&
+           !(grad.has_data() && OverlapsItself(grad.local_shape(), grad.strides()));
+  }
+
   Status FinishLeaves() {
     std::unordered_set<const Storage*> given_out;
     for (auto& [leaf, grad] : leaves_) {
       TensorRef done(AsTensor(grad));
       if (leaf->is_global()) {
         OFL_ASSIGN(done, GradToLayout(done, leaf->layout_ref(), false, "backward"));
+      }
+      if (leaf->grad() != nullptr && AccumulatesInPlace(*leaf->grad())) {
+        const op::Value parts[] = {op::Value(leaf->grad()), op::Value(done)};
+        OFL_ASSIGN(const op::OpDef* add, op::OpRegistry::Get().Require("add"));
+        OFL_TRY(DispatchInto(*add, parts, {}, leaf->grad()));
+        continue;
       }
       if (leaf->grad() != nullptr) {
         OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(leaf->grad()), op::Value(done)}));

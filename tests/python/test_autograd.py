@@ -219,3 +219,34 @@ def test_modes_hold_inside_generators_and_refuse_coroutines():
 
     with pytest.raises(TypeError, match="a coroutine cannot be decorated"):
         flow.no_grad()(wait)
+
+
+@pytest.mark.parametrize("placement", [None, flow.placement("cpu", ranks=[0])])
+def test_gradients_accumulate_in_place(placement):
+    where = {} if placement is None else {"placement": placement, "sbp": flow.sbp.broadcast}
+    x = flow.ones(3, requires_grad=True, **where)
+    (x * 2).sum().backward()
+    held, memory = x.grad, x.grad.data_ptr()
+    (x * 3).sum().backward()
+    assert held.tolist() == x.grad.tolist() == [5.0] * 3 and x.grad.data_ptr() == memory
+    x.grad = given = flow.ones(3, **where)  # what was given is what grows, as in torch
+    (x * 3).sum().backward()
+    assert given.tolist() == [4.0] * 3
+    (x * x).sum().backward(create_graph=True)  # recorded: the sum has a history
+    assert given.tolist() == [4.0] * 3 and x.grad.tolist() == [6.0] * 3 and x.grad.requires_grad
+    x.grad = flow.ones(1, **where).expand(3)  # elements in one place cannot grow one by one
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [4.0] * 3
+    x.grad = flow.ones(3, **where)
+    (x * 2).backward(x.grad)  # the gradient that flows is the one that grows
+    assert x.grad.tolist() == [3.0] * 3
+
+
+def test_a_gradient_that_grew_in_place_is_refused_where_its_old_value_is_needed():
+    x = flow.ones(2, requires_grad=True)
+    (x * 2).sum().backward()
+    w = flow.ones(2, requires_grad=True)
+    y = (w * x.grad).sum()
+    (x * 2).sum().backward()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()

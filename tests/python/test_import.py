@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -52,3 +53,23 @@ def test_package_without_its_extension_says_what_to_do(tree):
     result = run(tree, "import oneflow_like", tree / "site")
     assert "ImportError: oneflow_like is not built here" in result.stderr
     assert "./scripts/quickstart" in result.stderr
+
+
+def test_variables_that_nobody_reads_are_told_at_the_start():
+    import oneflow_like._lifecycle as lifecycle
+    table = (ROOT / "docs" / "architecture.md").read_text()
+    assert set(re.findall(r"^\| `(OFL_\w+)`", table, re.M)) < lifecycle.VARIABLES
+    read = {name for folder in ("oneflow_like", "device", "actor", "compiler", "transport")
+            for path in (ROOT / folder).rglob("*.cc")
+            for name in re.findall(r'(?:getenv|IntOf)\("(OFL_\w+)"', path.read_text())}
+    assert read and read < lifecycle.VARIABLES
+    env = {**os.environ, "OFL_CHECKSUMS": "1", "OFL_DUMP": ""}
+    done = subprocess.run([sys.executable, "-c", "import oneflow_like"], env=env, check=True,
+                          capture_output=True, text=True)
+    assert done.stderr.count("has no effect") == 1
+    assert "OFL_CHECKSUMS has no effect" in done.stderr
+    assert "did you mean OFL_CHECKSUM?" in done.stderr
+    env["LOCAL_RANK"] = "1"
+    done = subprocess.run([sys.executable, "-c", "import oneflow_like"], env=env, check=False,
+                          capture_output=True, text=True)
+    assert "has no effect" not in done.stderr

@@ -1,6 +1,7 @@
 """Methods of Tensor that are written in Python; importing this module adds them to the class."""
 
 import builtins
+import copy
 import numbers
 import operator
 
@@ -424,31 +425,64 @@ def __pos__(self):
     return self
 
 
+def _fields_of(tensor):
+    """Attributes that were set on a tensor of a subclass."""
+    return dict(getattr(tensor, "__dict__", {}))
+
+
+def _give_fields(tensor, fields):
+    if fields:
+        tensor.__dict__.update(fields)
+
+
 @_method
 def __deepcopy__(self, memo):
-    copy = type(self).__new__(type(self))
+    """A leaf with its gradient; of a Parameter without, as in torch."""
+    if not self.is_leaf and not self.is_symbolic:
+        raise RuntimeError("[deepcopy] only leaves can be copied deeply: got the result of "
+                           f"{self.grad_fn}; expected a tensor without history; use "
+                           "x.detach().clone(), or copy.deepcopy(x.detach())")
+    made = type(self).__new__(type(self))
+    memo[id(self)] = made
     with _NoGrad():
-        Tensor.__init__(copy, self.detach().clone_memory())
-    for key, value in getattr(self, "__dict__", {}).items():
-        copy.__dict__[key] = value
-    if self.is_leaf and self.requires_grad:
-        copy.requires_grad = True
-    memo[id(self)] = copy
-    return copy
+        Tensor.__init__(made, self.detach().clone_memory())
+    if self.requires_grad:
+        made.requires_grad = True
+    _give_fields(made, copy.deepcopy(_fields_of(self), memo))
+    if self._copies_grad and not _C.is_tracing() and self.grad is not None:
+        made.grad = copy.deepcopy(self.grad, memo)
+    return made
+
+
+Tensor._copies_grad = True
+
+
+@_method
+def __copy__(self):
+    """Another handle of the same memory, outside the tape."""
+    made = type(self).__new__(type(self))
+    Tensor.__init__(made, self.detach())
+    if self.requires_grad and self.is_leaf:
+        made.requires_grad = True
+    _give_fields(made, _fields_of(self))
+    return made
 
 
 @_method
 def __reduce__(self):
     if self.is_global:
         raise TypeError("[pickle] a global tensor cannot be pickled; use flow.save(...)")
-    return _rebuild, (self.detach().numpy(), self.requires_grad and self.is_leaf)
+    return _rebuild, (self.detach().numpy(), self.requires_grad and self.is_leaf, type(self),
+                      _fields_of(self))
 
 
-def _rebuild(array, requires_grad):
-    result = _C.from_numpy(np.array(array))
+def _rebuild(array, requires_grad, kind=Tensor, fields=None):
+    made = kind.__new__(kind)
+    Tensor.__init__(made, _C.from_numpy(np.array(array)))
     if requires_grad:
-        result.requires_grad = True
-    return result
+        made.requires_grad = True
+    _give_fields(made, fields or {})
+    return made
 
 
 @_method

@@ -280,6 +280,23 @@ void SetGrad(Self self, std::optional<nb::object> grad) {
   x->set_grad(g->Detach());
 }
 
+// The handle stands for another value from now on: whoever holds it, an optimizer or a list, holds
+// the new one. No history, no gradient.
+void Become(Self self, Self other) {
+  RefuseInBuild("become", "a parameter was converted", *self->value,
+                "convert the module before or after the call: the graph then traces anew");
+  const TensorRef x = Eager(*self);
+  if (!x->is_leaf()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[become] a result cannot be converted in place: got " << tensor::Describe(*x)
+          << " with a history; expected a leaf; use x.detach()");
+  }
+  const TensorRef value = Eager(*other)->Detach();
+  value->set_requires_grad(x->requires_grad());
+  self->value = op::Value(value);
+  NoteWrite();  // a graph that captured this handle is bound to the old value
+}
+
 nb::object GradFnOf(Self self) {
   if (self->value->is_symbolic()) return nb::none();
   const auto& node = tensor::AsTensor(self->value)->grad_fn();
@@ -424,6 +441,7 @@ void BindProperties(nb::class_<PyTensor>& c) {
                                                     : tensor::AsTensor(t->value)->is_leaf();
                    })
       .def_prop_ro("_version", [](Self t) { return Eager(*t)->version(); })
+      .def_prop_ro("_contents", [](Self t) { return Eager(*t)->contents(); })
       .def_prop_ro("_has_data", [](Self t) {
         return !t->value->is_symbolic() && tensor::AsTensor(t->value)->has_data();
       });
@@ -534,6 +552,7 @@ void BindTensor(nb::module_& m) {
       .def("data_ptr", &DataPointer, "The address of the first element here; 0 without elements.")
       .def(
           "_rebind", [](Self self, Self other) { Rebind(*self, *other); }, nb::arg("other"))
+      .def("_become", &Become, nb::arg("other"))
       .def("_describe", [](Self t) { return tensor::Describe(*t->value); });
   m.def("from_numpy", &FromNumpy, nb::arg("array"), "A tensor that shares a NumPy array's memory.");
 }

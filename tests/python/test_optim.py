@@ -235,3 +235,171 @@ def test_clipping_without_gradients_is_a_norm_of_zero():
 def test_scalars_keep_their_shape_in_files(tmp_path):
     flow.save({"a": flow.tensor(1.5)}, tmp_path / "a.safetensors")
     assert tuple(flow.load(tmp_path / "a.safetensors")["a"].shape) == ()
+
+
+# --- clipping that is asked for happens ---------------------------------------------------------
+
+def clipping(**more):
+    p = parameter([1.0, 1.0])
+    return p, optim.SGD([{"params": [p], "clip_grad_max_norm": 1.0, **more}], lr=1.0)
+
+
+@pytest.mark.parametrize("late", [
+    lambda p, o: None,
+    lambda p, o: (o.clip_grad(), (p * 3).sum().backward()),
+    lambda p, o: (o.clip_grad(), o.zero_grad(), set_grad(p, [5.0, 5.0])),
+    lambda p, o: (o.clip_grad(), p.grad.mul_(2))])
+def test_a_step_without_the_clipping_that_its_group_asks_for_is_refused(late):
+    p, opt = clipping()
+    (p * 4).sum().backward()
+    late(p, opt)
+    with pytest.raises(RuntimeError, match=r"clip_grad_max_norm=1.0.*expected optimizer.clip_grad"):
+        opt.step()
+    assert p.tolist() == [1.0, 1.0]
+    opt.clip_grad()
+    opt.step()
+    np.testing.assert_allclose(p.tolist(), 1 - 0.5**0.5, rtol=1e-5)
+    opt.step()  # the same gradients again: they are clipped
+
+
+def test_a_type_of_norm_without_a_bound_is_refused():
+    p = parameter([1.0])
+    with pytest.raises(ValueError, match="clip_grad_norm_type has no effect alone"):
+        optim.SGD([{"params": [p], "clip_grad_norm_type": 1.0}], lr=1.0)
+    opt = optim.SGD([p], lr=1.0)
+    opt.param_groups[0]["clip_grad_norm_type"] = 1.0
+    set_grad(p, [1.0])
+    with pytest.raises(ValueError, match="clip_grad_norm_type has no effect alone"):
+        opt.step()
+    p, opt = clipping(clip_grad_norm_type=1.0)
+    opt.param_groups[0]["clip_grad_max_norm"] = None  # switched off: the type may stay
+    set_grad(p, [1.0, 1.0])
+    opt.step()
+    assert p.tolist() == [0.0, 0.0]
+
+
+def test_a_closure_runs_with_gradients():
+    p = parameter([2.0])
+    opt = optim.SGD([p], lr=0.5)
+
+    def closure():
+        opt.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with flow.no_grad():
+        assert opt.step(closure).item() == 4.0
+        assert not flow.is_grad_enabled()
+    assert p.tolist() == [0.0]
+
+
+def test_a_frozen_parameter_with_a_gradient_is_updated():
+    p = parameter([1.0])
+    opt = optim.AdamW([p], lr=0.1)
+    set_grad(p, [1.0])
+    p.requires_grad = False
+    opt.step()  # as torch
+    assert p.item() < 1.0
+
+
+# --- schedules, as torch has them -----------------------------------------------------------------
+
+def scheduled(lr=1.0, *makes):
+    opt = optim.SGD([parameter([1.0])], lr=lr)
+    return opt, [make(opt) for make in makes]
+
+
+def step_lr(size=1, gamma=0.1):
+    return lambda o: optim.lr_scheduler.StepLR(o, size, gamma)
+
+
+def test_a_schedule_starts_from_the_rate_that_holds():
+    opt, _ = scheduled()
+    assert "initial_lr" not in opt.param_groups[0]
+    opt.param_groups[0]["lr"] = 0.1
+    schedule = step_lr(10)(opt)
+    assert opt.param_groups[0]["lr"] == opt.param_groups[0]["initial_lr"] == 0.1
+    assert schedule.base_lrs == [0.1]
+    opt.param_groups[0]["lr"] = 0.5  # by hand, between steps
+    schedule.step()
+    assert opt.param_groups[0]["lr"] == 0.5 == schedule.get_last_lr()[0]
+
+
+def test_schedules_chain():
+    half = lambda o: optim.lr_scheduler.LambdaLR(o, lambda e: 0.5**e)  # noqa: E731
+    opt, (first, second) = scheduled(1.0, half, step_lr())
+    seen = []
+    for _ in range(2):
+        first.step(), second.step()
+        seen.append(opt.param_groups[0]["lr"])
+    assert seen == pytest.approx([0.05, 0.025])  # LambdaLR sets, StepLR multiplies what it finds
+    opt, (first, second) = scheduled(1.0, step_lr(), step_lr(1, 0.5))
+    first.step(), second.step(), first.step(), second.step()
+    assert opt.param_groups[0]["lr"] == pytest.approx(0.0025)
+
+
+def test_cosine_annealing_rises_again_and_may_start_in_the_middle():
+    cosine = optim.lr_scheduler.CosineAnnealingLR
+    want = [1 + (1 + math.cos(math.pi * i / 3)) / 2 for i in range(12)]
+    assert rates(lambda o: cosine(o, 3, eta_min=1.0), 12) == pytest.approx(want)
+    opt, (schedule,) = scheduled(2.0, lambda o: cosine(o, 3, eta_min=1.0))
+    opt.param_groups[0]["lr"] = 9.0
+    later = cosine(opt, 3, eta_min=1.0, last_epoch=1)
+    assert opt.param_groups[0]["lr"] == pytest.approx(want[2])
+    later.step(5)
+    assert opt.param_groups[0]["lr"] == pytest.approx(want[5])
+    opt, _ = scheduled()
+    with pytest.raises(KeyError, match="'initial_lr' is not specified in param_groups.0."):
+        cosine(opt, 3, last_epoch=1)
+
+
+@pytest.mark.parametrize("make", [
+    step_lr(2, 0.5), lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 5, 0.1),
+    lambda o: optim.lr_scheduler.LambdaLR(o, lambda e: 1 / (1 + e))])
+def test_a_schedule_resumes_from_files(tmp_path, make):
+    opt, (schedule,) = scheduled(2.0, make)
+    for _ in range(3):
+        schedule.step()
+    flow.save({"o": opt.state_dict(), "s": schedule.state_dict()}, tmp_path / "s.safetensors")
+    state = flow.load(tmp_path / "s.safetensors")
+    again, (resumed,) = scheduled(7.0, make)
+    again.load_state_dict(state["o"])
+    resumed.load_state_dict(state["s"])
+    for _ in range(4):
+        assert again.param_groups[0]["lr"] == opt.param_groups[0]["lr"]
+        assert resumed.get_last_lr() == schedule.get_last_lr()
+        schedule.step(), resumed.step()
+
+
+def test_a_schedules_state_holds_its_numbers():
+    _, (one, other) = scheduled(1.0, step_lr(7, 0.3), step_lr(2, 0.5))
+    assert one.state_dict()["step_size"] == 7 and one.state_dict()["gamma"] == 0.3
+    other.load_state_dict(one.state_dict())
+    assert (other.step_size, other.gamma) == (7, 0.3)
+    _, (cosine,) = scheduled(1.0, lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 4, 0.5))
+    assert (cosine.state_dict()["T_max"], cosine.state_dict()["eta_min"]) == (4, 0.5)
+    with pytest.raises(KeyError, match=r"\[StepLR\] load_state_dict: got .*T_max"):
+        one.load_state_dict(cosine.state_dict())
+
+    class Warm:
+        def __init__(self, over):
+            self.over = over
+
+        def __call__(self, epoch):
+            return epoch / self.over
+
+    _, (a, b) = scheduled(1.0, *(lambda o, n=n: optim.lr_scheduler.LambdaLR(o, Warm(n))
+                                 for n in (4, 5)))
+    b.load_state_dict(a.state_dict())
+    assert b.lr_lambdas[0].over == 4
+
+
+def test_a_group_added_after_its_schedule():
+    opt, (steps, half) = scheduled(
+        1.0, step_lr(), lambda o: optim.lr_scheduler.LambdaLR(o, lambda e: 0.5**e))
+    opt.add_param_group({"params": [parameter([1.0])], "lr": 8.0})
+    steps.step()
+    assert [g["lr"] for g in opt.param_groups] == pytest.approx([0.1, 0.8])
+    half.step()  # has no initial rate of the second
+    assert [g["lr"] for g in opt.param_groups] == pytest.approx([0.5, 0.8])

@@ -330,56 +330,77 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def _apply(self, change):
-        """Replaces every parameter and buffer by change(tensor)."""
-        replaced = {}
+        """Every parameter stands for change(itself) from now on; buffers are replaced.
 
-        def renewed(tensor):
-            if id(tensor) not in replaced:
-                replaced[id(tensor)] = change(tensor)
-            return replaced[id(tensor)]
-
-        for module in self.modules():
-            for name, param in module._parameters.items():
-                if param is not None:
-                    new = renewed(param)
-                    if not isinstance(new, Parameter):
-                        new = replaced[id(param)] = Parameter(new, param.requires_grad)
-                    module._parameters[name] = new
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = renewed(buffer)
+        Parameters stay the objects that optimizers and lists hold; their gradients change alike.
+        """
+        refuse_in_build("module.to", "it before or after the call")
+        tables = [table for module in self.modules()
+                  for table in (module._parameters, module._buffers)]
+        changed = {}  # id -> (tensor, its new value, its new gradient): made before any is set
+        with no_grad():
+            for tensor in (t for table in tables for t in table.values() if t is not None):
+                if id(tensor) not in changed:
+                    changed[id(tensor)] = (tensor, change(tensor), self._changed_grad(tensor,
+                                                                                      change))
+        for tensor, value, grad in changed.values():
+            if isinstance(tensor, Parameter) and _C.value_id(value) != _C.value_id(tensor):
+                tensor._become(value)
+                tensor.grad = grad
+        for table in tables:
+            for name, tensor in table.items():
+                if tensor is not None and not isinstance(tensor, Parameter):
+                    table[name] = changed[id(tensor)][1]
         return self
 
-    def to_global(self, placement=None, sbp=None):
-        """Makes every parameter and buffer global. Build the optimizer after this call.
+    @staticmethod
+    def _changed_grad(tensor, change):
+        if not isinstance(tensor, Parameter):
+            return None
+        if not tensor.is_leaf:
+            raise RuntimeError("[module.to] a parameter cannot be converted in place: got the "
+                               f"result of {tensor.grad_fn}; expected a leaf; use "
+                               "nn.Parameter(x.detach())")
+        grad = tensor.grad
+        if grad is None:
+            return None
+        grad = grad.detach()
+        if tensor.is_global and grad.sbp != tensor.sbp:
+            grad = grad.to_global(sbp=tensor.sbp)
+        return change(grad)
 
-        Local parameters take the values of the placement's first rank.
+    def to_global(self, placement=None, sbp=None):
+        """Makes every parameter and buffer global, in place: optimizers stay bound.
+
+        Local parameters and gradients take the values of the placement's first rank.
         """
-        with no_grad():
-            return self._apply(lambda tensor: to_global_value(tensor, placement, sbp))
+        return self._apply(lambda tensor: to_global_value(tensor, placement, sbp))
 
     def to_local(self):
-        """Makes every parameter and buffer the local part of itself."""
-        with no_grad():
-            return self._apply(lambda tensor: tensor.to_local())
+        """Makes every parameter and buffer the local part of itself, in place."""
+        return self._apply(lambda tensor: tensor.to_local())
 
     def to(self, target):
-        """Converts floating-point parameters and buffers to a dtype.
+        """Converts floating-point parameters, their gradients and buffers to a dtype, in place.
 
         `to(nn.graph.GraphModule)` gives the graph's view of the module (set_stage).
         """
         if isinstance(target, type) and target.__name__ == "GraphModule":
             from .graph import graph_module_of
             return graph_module_of(self)
-        with no_grad():
-            return self._apply(
-                lambda t: t.to(target) if t.dtype.is_floating_point else t)
+        return self._apply(lambda t: t.to(target) if t.dtype.is_floating_point else t)
 
     def float(self):
         return self.to(_C.float32)
 
     def double(self):
         return self.to(_C.float64)
+
+    def half(self):
+        return self.to(_C.float16)
+
+    def bfloat16(self):
+        return self.to(_C.bfloat16)
 
     def apply(self, fn):
         for module in self.children():

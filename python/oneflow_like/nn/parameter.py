@@ -6,6 +6,8 @@ from .._C import Tensor
 class Parameter(Tensor):
     """A leaf tensor that modules list among their parameters. Shares its data with `data`."""
 
+    _copies_grad = False  # by deepcopy
+
     def __init__(self, data, requires_grad=True):
         if not isinstance(data, Tensor):
             raise TypeError("[Parameter] got data: "

@@ -5,9 +5,9 @@ from collections import OrderedDict
 
 from .. import _C
 from .._functions import full, zeros_like
-from ..autograd import no_grad
+from ..autograd import enable_grad, no_grad
 from ..nn._watch import Watched, refuse_in_build
-from ..nn.module import assign, clear_grad, everywhere
+from ..nn.module import assign, clear_grad, everywhere, to_global_value
 from ..nn.utils.clip_grad import clip_grad_norm_
 
 
@@ -17,6 +17,55 @@ def scalar_beside(param, value):
         return full((), value, dtype=_C.float32)
     return full((), value, dtype=_C.float32, placement=param.placement,
                 sbp=everywhere(param.placement))
+
+
+class _States(Watched):
+    """Parameter -> its state; as in torch, asking for a parameter makes an empty one."""
+
+    def __missing__(self, param):
+        self[param] = state = Watched()
+        return state
+
+
+def _kind(param):
+    """What state tensors follow."""
+    return (param.dtype, param.placement, param.sbp) if param.is_global else (param.dtype,)
+
+
+def _fitted(name, tensor, param, clocks):
+    """A state tensor for a parameter of another dtype or layout; shared counters stay shared."""
+    if not isinstance(tensor, _C.Tensor):
+        return tensor
+    if tensor.is_global and not param.is_global:
+        raise RuntimeError(f"[optim] a parameter became local after its first step: got {name} "
+                           f"on {tensor.placement}; expected the parameter to stay global; build "
+                           "a new optimizer after module.to_local()")
+    if name != "step":
+        if param.is_global:
+            tensor = to_global_value(tensor, param.placement, param.sbp)
+        return tensor.to(param.dtype)
+    if not param.is_global or tensor.is_global and tensor.placement == param.placement:
+        return tensor
+    key = id(tensor), param.placement
+    if key not in clocks:
+        clocks[key] = to_global_value(tensor, param.placement, everywhere(param.placement))
+    return clocks[key]
+
+
+def _clip_of(group):
+    """(bound, type of norm) for a group that clips, else None."""
+    bound = group.get("clip_grad_max_norm")
+    if bound is not None:
+        return bound, float(group.get("clip_grad_norm_type", 2.0))
+    if "clip_grad_norm_type" in group and "clip_grad_max_norm" not in group:
+        raise ValueError("[optim] clip_grad_norm_type has no effect alone: got "
+                         f"{group['clip_grad_norm_type']}; expected clip_grad_max_norm beside it")
+    return None
+
+
+def _contents(grad):
+    """Tells apart what a gradient's memory has held; _contents is 0 for memory seen outside."""
+    return _C.value_id(grad), grad._version, grad._contents
 
 
 def check_at_least(name, value, low):
@@ -73,7 +122,10 @@ class Optimizer:
         self._known_keys = frozenset({*defaults, "params", "initial_lr", "clip_grad_max_norm",
                                       "clip_grad_norm_type"})
         self.param_groups = []
-        self.state = Watched()
+        self.state = _States()
+        self._kinds = {}  # parameter -> what it was when its state was made to fit it
+        self._clipped = {}  # parameter -> the contents of its gradient that clip_grad() left
+        self._seen = None  # the count of noted writes at which all state fitted
         params = self._list_of(params)
         groups = params if isinstance(params[0], dict) else [{"params": params}]
         for group in groups:
@@ -107,9 +159,8 @@ class Optimizer:
             known.add(id(param))
         for key, value in self.defaults.items():
             group.setdefault(key, value)
-        if group.get("clip_grad_max_norm") is not None:
+        if _clip_of(group) is not None:
             group.setdefault("clip_grad_norm_type", 2.0)
-        group.setdefault("initial_lr", group["lr"])
         self._numbers(group)  # refuses what the operator would refuse later
         self._structure(group)
         self.param_groups.append(group)
@@ -124,10 +175,29 @@ class Optimizer:
     def clip_grad(self):
         """Clips the gradients of every group that has clip_grad_max_norm."""
         refuse_in_build("optimizer.clip_grad", "nothing: clip_grad_max_norm alone does it")
+        self._clipped.clear()
         for group in self.param_groups:
-            if group.get("clip_grad_max_norm") is not None:
-                clip_grad_norm_(group["params"], group["clip_grad_max_norm"],
-                                group["clip_grad_norm_type"])
+            clip = _clip_of(group)
+            if clip is None:
+                continue
+            clip_grad_norm_(group["params"], *clip)
+            self._clipped.update((param, _contents(param.grad)) for param in group["params"]
+                                 if param.grad is not None)
+
+    def _refuse_unclipped(self):
+        """An option that is set must not be without effect: `step` itself does not clip."""
+        for group in self.param_groups:
+            clip = _clip_of(group)
+            if clip is None:
+                continue
+            self._check_keys(group)
+            self._numbers(group)
+            for param in group["params"]:
+                if param.grad is not None and self._clipped.get(param) != _contents(param.grad):
+                    raise RuntimeError(f"[optim] a group has clip_grad_max_norm={clip[0]}, and its "
+                                       "gradients changed after the last clip_grad(): got step(); "
+                                       "expected optimizer.clip_grad() between backward() and "
+                                       "step(); leave the option out to clip in another way")
 
     # What a subclass says.
 
@@ -153,11 +223,11 @@ class Optimizer:
 
     def _structure(self, group):
         """What a compiled program is bound to: (operator, attributes, clips?, type of norm)."""
-        clips = group.get("clip_grad_max_norm") is not None
-        if clips:
-            check_at_least("clip_grad_max_norm", group["clip_grad_max_norm"], 0)
-        norm_type = float(group.get("clip_grad_norm_type", 2.0)) if clips else None
-        return self._op(group), tuple(self._attrs(group).items()), clips, norm_type
+        clip = _clip_of(group)
+        if clip is not None:
+            check_at_least("clip_grad_max_norm", clip[0], 0)
+        return (self._op(group), tuple(self._attrs(group).items()), clip is not None,
+                None if clip is None else clip[1])
 
     def _check_keys(self, group):
         """For groups that were put into param_groups by hand."""
@@ -169,17 +239,34 @@ class Optimizer:
 
     # State.
 
+    def _refit(self):
+        """State follows parameters that were converted in place: module.to, module.to_global."""
+        if _C.writes_noted() == self._seen:
+            return
+        clocks = {}
+        for param, state in self.state.items():
+            kind = _kind(param)
+            was = self._kinds.setdefault(param, kind)
+            if was == kind:
+                continue
+            fitting = {name: _fitted(name, tensor, param, clocks)
+                       for name, tensor in state.items()}
+            state.update(fitting)
+            self._kinds[param] = kind
+        self._seen = _C.writes_noted()
+
     def _ensure_state(self, group):
         """Creates missing state; parameters that start together share their step counter."""
         clocks = {}
         names, counts = self._state_names(group), self._counts_steps(group)
         for param in group["params"]:
-            state = self.state.get(id(param))
-            if not param.requires_grad or (state is not None and
-                                           len(state) >= len(names) + counts):
+            state = self.state.get(param)
+            idle = not param.requires_grad and param.grad is None
+            if idle or (state is not None and len(state) >= len(names) + counts):
                 continue
             if state is None:
-                state = self.state[id(param)] = Watched()
+                state = self.state[param]
+            self._kinds.setdefault(param, _kind(param))
             for name in names:  # some may be there: momentum switched on late
                 if name not in state:
                     state[name] = zeros_like(param.detach())
@@ -190,22 +277,22 @@ class Optimizer:
                 state["step"] = clocks[key]
 
     def _sharers(self):
-        """id of a step counter -> ids of the parameters that share it."""
+        """id of a step counter -> how many parameters share it."""
         sharers = {}
-        for param_id, state in self.state.items():
+        for state in self.state.values():
             if "step" in state:
-                sharers.setdefault(id(state["step"]), set()).add(param_id)
+                sharers[id(state["step"])] = sharers.get(id(state["step"]), 0) + 1
         return sharers
 
     def _advance_clocks(self, params):
         """Adds one to the step counters of `params`; who shares one but stays gets its own."""
         sharers, moved = self._sharers(), {}
         for param in params:
-            state = self.state[id(param)]
+            state = self.state[param]
             moved.setdefault(id(state["step"]), []).append(state)
         for clock_id, states in moved.items():
             clock = states[0]["step"]
-            if len(states) == len(sharers[clock_id]):
+            if len(states) == sharers[clock_id]:
                 clock.add_(1)
                 continue
             own = clock + 1
@@ -214,6 +301,7 @@ class Optimizer:
 
     def _separate_clocks(self):
         """Makes state for all that is trained; what is frozen must not share its counters."""
+        self._refit()
         trained = []
         for group in self.param_groups:
             self._ensure_state(group)
@@ -224,11 +312,11 @@ class Optimizer:
         """Who shares a step counter with others than `params` gets a copy with them alone."""
         sharers, together = self._sharers(), {}
         for param in params:
-            state = self.state[id(param)]
+            state = self.state[param]
             if "step" in state:
                 together.setdefault(id(state["step"]), []).append(state)
         for clock_id, states in together.items():
-            if len(states) < len(sharers[clock_id]):
+            if len(states) < sharers[clock_id]:
                 with no_grad():
                     own = states[0]["step"].clone()
                 for state in states:
@@ -238,8 +326,13 @@ class Optimizer:
         """One update of every parameter that has a gradient."""
         refuse_in_build("optimizer.step", "self.add_optimizer(optimizer) in the graph's __init__: "
                         "every call then updates")
-        loss = closure() if closure is not None else None
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         with no_grad():
+            self._refuse_unclipped()
+            self._refit()
             for group in self.param_groups:
                 self._step_group(group)
         return loss
@@ -262,7 +355,7 @@ class Optimizer:
             key = param.placement if param.is_global else None
             if key not in hyper:
                 hyper[key] = _C.numbers(numbers, key)
-            state = self.state[id(param)]
+            state = self.state[param]
             clock = (state["step"],) if counts else ()
             update(param, *(state[name] for name in names), param.grad, hyper[key], *clock,
                    **attrs)
@@ -287,7 +380,7 @@ class Optimizer:
             for param in group["params"]:
                 if not param.requires_grad:
                     continue
-                state = self.state[id(param)]
+                state = self.state[param]
                 spec.append({
                     "param": param, "op": op, "attrs": dict(attrs), "group": index, "clip": clip,
                     "states": [(name, state[name]) for name in self._state_names(group)],
@@ -300,7 +393,8 @@ class Optimizer:
         for group in self.param_groups:
             for param in group["params"]:
                 numbers.setdefault(id(param), len(numbers))
-        state = OrderedDict((numbers[key], dict(value)) for key, value in self.state.items())
+        state = OrderedDict((numbers[id(param)], dict(value))
+                            for param, value in self.state.items() if id(param) in numbers)
         groups = [{key: value for key, value in group.items() if key != "params"}
                   | {"params": [numbers[id(p)] for p in group["params"]]}
                   for group in self.param_groups]
@@ -318,6 +412,7 @@ class Optimizer:
                                  "the size of optimizer's group")
         saved = {int(key): value for key, value in state_dict["state"].items()}
         clocks = {}  # id of a step counter -> the step it was set to
+        self._refit()
         with no_grad():
             for own, loaded in zip(self.param_groups, groups, strict=True):
                 own.update({k: v for k, v in loaded.items() if k != "params"})
@@ -328,7 +423,7 @@ class Optimizer:
 
     def _load_state(self, group, param, saved, clocks):
         """Copies into the state there is: compiled graphs and shared step counters stay bound."""
-        state = self.state.setdefault(id(param), Watched())
+        state = self.state[param]
         for name in self._state_names(group):
             if name not in state:
                 state[name] = zeros_like(param.detach())

@@ -28,7 +28,13 @@ class _Optimizer:
         self.optimizer = optimizer
         self.number = number
         self.spec = optimizer._graph_spec()
+        self._values = self._values_of(self.spec)
         self._groups = [_Group(optimizer, group) for group in optimizer.param_groups]
+
+    @staticmethod
+    def _values_of(spec):
+        """What the parameters stand for: a conversion in place changes it."""
+        return [_C.value_id(entry["param"]) for entry in spec]
 
     def updates(self, session):
         """The session's description of every update; hands all numbers over."""
@@ -57,6 +63,7 @@ class _Optimizer:
         if idle:  # the others keep the counter that the plan is bound to
             self.optimizer._give_own_clocks(idle)
             self.spec = self.optimizer._graph_spec()
+            self._values = self._values_of(self.spec)
 
     def _names(self, group):
         return f"hyper.{self.number}.{group}", f"clip.{self.number}.{group}"
@@ -85,6 +92,8 @@ class _Optimizer:
         spec = self.optimizer._graph_spec()
         if len(spec) != len(self.spec):
             return f"the optimizer trains {len(spec)} parameters instead of {len(self.spec)}"
+        if self._values_of(spec) != self._values:
+            return "the optimizer's parameters were converted"
         for entry, known in zip(spec, self.spec, strict=True):
             same = entry["param"] is known["param"] and entry["step"] is known["step"] and all(
                 a is b for (_, a), (_, b) in zip(entry["states"], known["states"], strict=True))

@@ -21,8 +21,10 @@ std::string Bytes(int64_t n) {
   return text;
 }
 
+// "rank 0", "ranks [0, 1]".
 std::string Ranks(const google::protobuf::RepeatedField<int>& ranks) {
-  std::string text = "[";
+  if (ranks.size() == 1) return "rank " + std::to_string(ranks[0]);
+  std::string text = "ranks [";
   for (int i = 0; i < ranks.size(); ++i) {
     if (i == 8 && ranks.size() > 10) {
       text += ", ... " + std::to_string(ranks[ranks.size() - 1]);
@@ -60,16 +62,19 @@ void ShowConversions(const proto::Plan& plan, std::string& out) {
   }
 }
 
-// "float32[8,128] (S(0))", or "?" for a value that a damaged plan describes wrongly.
+// "float32[8,128] (S(0)) on ranks [0, 1]", or "?" for a value that a damaged plan describes
+// wrongly.
 std::string TypeOf(const proto::Semantics& s, const PlacementTable& placements, int value) {
   if (value < 0 || value >= s.values_size()) return "?";
   auto meta = ReadMeta(s.values(value));
   auto layout = placements.ReadLayout(s.values(value).layout());
   if (!meta.ok() || !layout.ok()) return "?";
-  return meta->ToString() + " " + layout->nd_sbp.ToString();
+  const int placement = s.values(value).layout().placement();
+  return meta->ToString() + " " + layout->nd_sbp.ToString() + " on " +
+         Ranks(s.placements(placement).ranks());
 }
 
-// Arguments and variables under the names that oneflow-like-exec reads and writes.
+// Arguments, results and variables under the names that oneflow-like-exec reads and writes.
 void ShowNames(const proto::Semantics& s, std::string& out) {
   auto placements = PlacementTable::Read(s);
   if (!placements.ok()) return;
@@ -79,13 +84,18 @@ void ShowNames(const proto::Semantics& s, std::string& out) {
       out += "    " + entry.name() + "  " + TypeOf(s, *placements, entry.value()) + "\n";
   };
   show("inputs", s.inputs());
+  out += "  outputs\n";
+  for (int i = 0; i < s.outputs_size(); ++i)
+    out += "    output_" + std::to_string(i) + "  " + TypeOf(s, *placements, s.outputs(i).value()) +
+           "\n";
   std::vector<proto::Resource> variables;
   bool any = false;
   for (const proto::Resource& resource : s.resources()) {
     if (resource.kind() == proto::Resource::VARIABLE) variables.push_back(resource);
     if (resource.kind() != proto::Resource::GENERATOR) continue;
     out += (any ? "" : "  generators\n") + ("    " + resource.name()) + "  " +
-           std::to_string(resource.draws()) + " draws a launch\n";
+           std::to_string(resource.draws()) + (resource.draws() == 1 ? " draw" : " draws") +
+           " a launch\n";
     any = true;
   }
   show("variables", variables);
@@ -129,8 +139,8 @@ std::string Summary(const proto::Plan& plan) {
          std::to_string(std::count_if(s.resources().begin(), s.resources().end(), variable)) + "\n";
   out += "  flops         " + std::to_string(flops) + "\n";
   for (const auto& c : s.classes())
-    out += "  memory        " + Bytes(c.arena_bytes()) + " on each of ranks " + Ranks(c.ranks()) +
-           "\n";
+    out += "  memory        " + Bytes(c.arena_bytes()) +
+           (c.ranks_size() == 1 ? " on " : " on each of ") + Ranks(c.ranks()) + "\n";
   out += "  conversions   " + std::to_string(conversions) + ", moving " + Bytes(moved) +
          " between ranks\n";
   ShowConversions(plan, out);

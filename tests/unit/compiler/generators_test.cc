@@ -37,7 +37,7 @@ TEST(Generators, AreResourcesOfThePlan) {
   EXPECT_THAT(drawn, ElementsAre(std::pair(0, int64_t{0}), std::pair(1, int64_t{0}),
                                  std::pair(0, int64_t{2})));
   EXPECT_THAT(Summary(plan), HasSubstr("  generators\n    default  3 draws a launch\n"
-                                       "    generator_1  1 draws a launch\n"));
+                                       "    generator_1  1 draw a launch\n"));
   EXPECT_THAT(Summary(plan), HasSubstr("variables     0"));
 
   const Program program = Must(Expand(plan, 1));

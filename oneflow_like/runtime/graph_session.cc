@@ -5,13 +5,15 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <set>
 
 #include "compiler/expand/expand.h"
 #include "compiler/plan_codec.h"
 #include "oneflow_like/base/check.h"
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/runtime/plan_difference.h"
 #include "oneflow_like/runtime/plan_starts.h"
+#include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "transport/exchange.h"
@@ -25,42 +27,12 @@ constexpr uint64_t kPlanChannel = 0x706c616e00000000;  // "plan"
 constexpr char kStamped = '*', kUnstamped = '-';
 constexpr uint64_t kDrawChannel = 0x6472617700000000;  // "draw"; a session's with its plan's id
 
-// A line an operator, in order: a short digest, its name and what it makes. To name the first that
-// differs.
-std::string Digests(const proto::Semantics& semantics) {
-  std::ostringstream text;
-  for (const proto::OpDef& op : semantics.ops()) {
-    proto::Semantics one;
-    *one.add_ops() = op;
-    for (int v : op.inputs()) *one.add_values() = semantics.values(v);
-    for (int v : op.outputs()) *one.add_values() = semantics.values(v);
-    text << compiler::HashOf(one).substr(0, 8) << ' ' << op.name();
-    for (int v : op.outputs())
-      if (auto meta = compiler::ReadMeta(semantics.values(v)); meta.ok())
-        text << ' ' << meta->ToString();
-    text << '\n';
-  }
-  return text.str();
-}
-
-std::string FirstDifference(const std::string& ours, const std::string& theirs) {
-  std::istringstream a(ours), b(theirs);
-  std::string line_a, line_b;
-  while (true) {
-    const bool more_a = static_cast<bool>(std::getline(a, line_a));
-    const bool more_b = static_cast<bool>(std::getline(b, line_b));
-    if (!more_a && !more_b)
-      return "the operators agree; the number of threads (OMP_NUM_THREADS), placements or memory "
-             "differ";
-    if (!more_a) return "it has a further operator " + line_b.substr(9);
-    if (!more_b) return "this rank has a further operator " + line_a.substr(9);
-    if (line_a == line_b) continue;
-    if (line_a.substr(9) == line_b.substr(9))
-      return "the first operator that differs is " + line_a.substr(9) +
-             ", in its attributes, layouts or operands";
-    return "the first operator that differs is " + line_a.substr(9) + " here and " +
-           line_b.substr(9) + " there";
-  }
+// "hyper.0.1" or "clip.0.1": of the second group of the graph's first optimizer.
+std::string NumbersForPeople(const std::string& name) {
+  const size_t first = name.find('.'), second = name.find('.', first + 1);
+  if (second == std::string::npos) return "the numbers " + name;
+  return (name.starts_with("clip") ? "clip_grad_max_norm of group " : "the numbers of group ") +
+         name.substr(second + 1) + " of optimizer " + name.substr(first + 1, second - first - 1);
 }
 
 }  // namespace
@@ -217,7 +189,7 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
     }
     return Status::Ok();
   }
-  const std::string ours = Digests(plan_.semantics());
+  const std::string ours = OperatorLines(plan_.semantics());
   OFL_ASSIGN(auto all,
              transport::AllGatherText(transport, kPlanChannel, tensor::Context::Get().NextPlan(),
                                       ours, interrupted));
@@ -240,7 +212,7 @@ Status GraphSession::Start() {
     OFL_ASSIGN(transport_, context.SharedTransport());  // none in a world that does not exist
   }
   OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
-  stamped_ = !solo && draws_ > 0 && actor::StampsReachAll(program);
+  stamped_ = !solo && actor::StampsReachAll(program);
   if (!solo) {
     OFL_TRY(CompareHashes(*transport_));
     options.ask_peers = [starts = PlanStarts::Of(transport_)](auto started) {
@@ -253,9 +225,12 @@ Status GraphSession::Start() {
   // Two sessions of one plan have edges of their own; every rank starts the shared ones alike. A
   // graph on local tensors takes no number: one rank may run it alone.
   if (!solo) program.plan_id += context.NextPlan() << 40;
-  if (!solo && draws_ > 0)
-    draw_check_ =
-        std::make_unique<DrawCheck>(transport_, kDrawChannel ^ program.plan_id, plan_.graph_name());
+  if (!solo) {
+    CollectClaims();
+    if (stamped_ || draws_ > 0)
+      check_ = std::make_unique<LaunchCheck>(transport_, kDrawChannel ^ program.plan_id,
+                                             plan_.graph_name(), claims_->Names());
+  }
   OFL_ASSIGN(options.device, context.DeviceOf(DeviceKind::kCpu));
   for (const auto& [name, tensor] : tracer_->variables()) {
     if (!tensor->has_data()) continue;  // this rank is outside its placement
@@ -402,24 +377,60 @@ Status GraphSession::Bind(std::span<const tensor::TensorRef> inputs,
   return Status::Ok();
 }
 
-Status GraphSession::RunLaunch() {
-  const tensor::DrawHistory& draws = tensor::Context::Get().draws();
+void GraphSession::CollectClaims() {
+  const proto::Semantics& s = plan_.semantics();
+  claims_ = std::make_unique<LaunchClaims>(tensor::HashText(plan_.hash()), s.world_size());
+  std::set<std::string> fed;  // a name may stand for one input on each placement
+  for (const GraphTracer::Number& number : tracer_->numbers())
+    if (numbers_.contains(number.name) && fed.insert(number.name).second)
+      claims_->AddNumbers(NumbersForPeople(number.name), &numbers_.at(number.name));
+  const size_t given = inputs_.size() - tracer_->numbers().size();
+  for (size_t i = 0; i < given; ++i)
+    claims_->AddInput(s.inputs(static_cast<int>(i)).name(), inputs_[i].layout->placement);
+  for (const auto& [name, variable] : tracer_->variables()) claims_->AddVariable(name, variable);
+  for (const tensor::TensorRef& clock : clocks_) claims_->AddVariable("a step counter", clock);
+  for (const Argument& output : outputs_) claims_->AddOutput(output.layout->placement);
+  for (const tensor::TensorRef& variable : mutated_) claims_->AddMutated(variable);
+  for (const tensor::TensorRef& clock : moving_) claims_->AddMutated(clock);
+}
+
+LaunchState GraphSession::StateOf(std::span<const tensor::TensorRef> inputs, bool words) const {
+  LaunchState state;
+  if (draws_ > 0) state.draws = tensor::Context::Get().draws().summary();
+  state.claims = claims_->compared();
+  if (words) state.digests = claims_->Digests(inputs);
+  return state;
+}
+
+Status GraphSession::RunLaunch(std::span<const tensor::TensorRef> inputs) {
+  if (claims_ == nullptr) {
+    const Status alone = instance_->Launch(input_views_, output_views_, generators_);
+    if (instance_->closed()) failure_ = alone;
+    return alone;
+  }
   const int64_t launch = instance_->counters().launches + 1;
+  claims_->Begin(inputs);
   uint32_t stamp = 0;
-  if (stamped_) {
-    const uint64_t digest = draws.digest();
+  if (stamped_ || check_ == nullptr) {
+    const uint64_t draws = draws_ > 0 ? tensor::Context::Get().draws().digest() : 0;
+    const uint64_t digest = tensor::JoinClaims(draws, claims_->compared());
     stamp = static_cast<uint32_t>(digest ^ digest >> 32) | 1;  // 0 would be none
-  } else if (draw_check_ != nullptr) {
-    draw_check_->Begin(draws.summary(), launch);
+  } else {
+    check_->Begin(StateOf(inputs, false), launch);
   }
   const Status launched = instance_->Launch(input_views_, output_views_, generators_, stamp);
   if (instance_->closed()) failure_ = launched;
-  if (!launched.ok() || draw_check_ == nullptr) return launched;
-  if (stamped_) {
-    if (instance_->stamps_agree()) return launched;  // all ranks see alike
-    draw_check_->Begin(draws.summary(), launch);
+  if (!launched.ok() || (stamp != 0 && instance_->stamps_agree())) return launched;
+  if (check_ == nullptr) {
+    // The others may have got no piece of a rank that differs: they hear of it as of any failure.
+    failure_ = tensor::ClaimsDiffer(
+        "another rank", transport_->rank(),
+        "launch " + std::to_string(launch) + " of graph " + plan_.graph_name());
+    transport_->Shutdown(failure_);
+    return failure_;
   }
-  failure_ = draw_check_->Finish(tensor::Context::Get().hooks().interrupted);
+  if (stamped_) check_->Begin(StateOf(inputs, true), launch);  // all ranks see alike
+  failure_ = check_->Finish(tensor::Context::Get().hooks().interrupted);
   return failure_;
 }
 
@@ -439,20 +450,21 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   const transport::Counters before = transport_->counters();
   const auto begin = std::chrono::steady_clock::now();
   TakeDraws();
-  const int64_t compared = draw_check_ != nullptr ? draw_check_->messages() : 0;
-  Status launched = RunLaunch();
+  const int64_t compared = check_ != nullptr ? check_->messages() : 0;
+  Status launched = RunLaunch(inputs);
   plan_time_ += std::chrono::steady_clock::now() - begin;
   dense_.clear();
   OFL_TRY(launched);
   const transport::Counters after = transport_->counters();
   unplanned_messages_ += after.messages_sent - before.messages_sent;
-  if (draw_check_ != nullptr)  // no detour of data
-    unplanned_messages_ -= draw_check_->messages() - compared;
+  if (check_ != nullptr)  // no detour of data
+    unplanned_messages_ -= check_->messages() - compared;
   for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
   for (const tensor::TensorRef& clock : moving_) {
     if (float* cell = CellOf(clock)) *cell += 1.0F;
     clock->BumpVersion();
   }
+  if (claims_ != nullptr) claims_->Finish(outputs);
   return outputs;
 }
 
@@ -476,7 +488,7 @@ Result<std::map<std::string, int64_t>> GraphSession::Counters() const {
       // which joins its producer's rank to its consumer's: a master or a relay would show here.
       {"unplanned_messages", unplanned_messages_},
       // Messages that compared random numbers.
-      {"draw_messages", draw_check_ != nullptr ? draw_check_->messages() : 0},
+      {"draw_messages", check_ != nullptr ? check_->messages() : 0},
       // Nanoseconds within the plan's launches; the rest of a call is Python and bindings.
       {"plan_ns", std::chrono::nanoseconds(plan_time_).count()},
   };

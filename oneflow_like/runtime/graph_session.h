@@ -18,8 +18,9 @@
 
 #include "actor/drivers/instance.h"
 #include "compiler/compiler.h"
-#include "oneflow_like/runtime/draw_check.h"
 #include "oneflow_like/runtime/graph_tracer.h"
+#include "oneflow_like/runtime/launch_check.h"
+#include "oneflow_like/runtime/launch_claims.h"
 #include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::runtime {
@@ -82,8 +83,11 @@ class GraphSession {
   Status Bind(std::span<const tensor::TensorRef> inputs, std::vector<tensor::TensorRef>& outputs);
   // Takes a launch's draws from the generators.
   void TakeDraws();
-  // The plan's launch, with the comparison of what the ranks have drawn.
-  Status RunLaunch();
+  void CollectClaims();
+  // What this rank gives to the comparison; `words`: with what names the difference.
+  LaunchState StateOf(std::span<const tensor::TensorRef> inputs, bool words) const;
+  // The plan's launch, with the comparison of what the ranks have drawn and computed.
+  Status RunLaunch(std::span<const tensor::TensorRef> inputs);
   Result<tensor::TensorRef> NewOutput(int index) const;
 
   // A launch argument or result as the plan describes it, decoded once.
@@ -100,8 +104,9 @@ class GraphSession {
   std::shared_ptr<transport::Transport> transport_;  // the world's, or one of its own
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
-  std::unique_ptr<DrawCheck> draw_check_;  // of a graph that draws with other ranks
-  bool stamped_ = false;  // whether a digest of draws gets from each rank to each with the pieces
+  std::unique_ptr<LaunchClaims> claims_;  // with other ranks
+  std::unique_ptr<LaunchCheck> check_;    // where all ranks compare what they launch with
+  bool stamped_ = false;  // whether a digest of that gets from each rank to each with the pieces
   std::vector<Argument> inputs_, outputs_;
   // What the runtime feeds: numbers by name, and clocks as the number of the step to come.
   struct Fed {

@@ -152,13 +152,8 @@ Status CompareStamps(int peer, const Answer& theirs, const Stamp& mine, const st
     return DrawsDiffer(peer, {theirs.draws_digest, theirs.draws_count, std::string(theirs.draws)},
                        self, mine.draws, what);
   }
-  OFL_ENSURE((theirs.flags & kClaims) == 0 || !mine.claim || theirs.claim == *mine.claim,
-             Code::kFailedPrecondition)
-      << "[global] ranks have computed one global tensor in different ways, so values that claim "
-         "to be equal are not: got other numbers, attributes or operators on rank "
-      << peer << " than on rank " << self << " behind the tensor of " << what
-      << "; expected the same on every rank; values of one rank go into a local tensor, which "
-         "to_global(...) sends to the others";
+  if ((theirs.flags & kClaims) != 0 && mine.claim && theirs.claim != *mine.claim)
+    return ClaimsDiffer("rank " + std::to_string(peer), self, "the tensor of " + what);
   return Status::Ok();
 }
 
@@ -223,6 +218,15 @@ Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, int self,
             "of the placement or not; draw local tensors where one rank alone needs some; noticed "
             "by "
          << noticed_by;
+}
+
+Status ClaimsDiffer(const std::string& other, int self, const std::string& what) {
+  return Error(Code::kFailedPrecondition)
+         << "[global] ranks have computed one global tensor in different ways, so values that "
+            "claim to be equal are not: got other numbers, attributes or operators on "
+         << other << " than on rank " << self << " behind " << what
+         << "; expected the same on every rank; values of one rank go into a local tensor, which "
+            "to_global(...) sends to the others";
 }
 
 Stamp CollectiveStamp() { return {Context::Get().draws().summary(), std::nullopt}; }

@@ -37,6 +37,9 @@ Stamp CollectiveStamp();
 Status DrawsDiffer(int peer, const DrawHistory::Summary& theirs, int self,
                    const DrawHistory::Summary& mine, const std::string& noticed_by);
 
+// The error on rank `self` where `other` made `what` of something else. Any thread.
+Status ClaimsDiffer(const std::string& other, int self, const std::string& what);
+
 // Blocks until every peer's message has arrived. `what` names the operation for the error text;
 // `hash` must be equal on both ends, and so must the stamps of a collective (null: it is none).
 // kFailedPrecondition on a mismatch names both operations, or the last draws on both sides;

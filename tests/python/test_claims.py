@@ -159,3 +159,158 @@ assert through_a_collective(target) == [2.0] * 4
 
 def test_operators_that_change_an_operand_enter_its_claim(tmp_path):
     assert run_text(tmp_path, 2, OPERATORS).stdout.count("told") == 8
+
+# A graph whose launches send from each rank to each: gradients are added up.
+TRAINER = PRELUDE + OTHERWISE + """
+class Trainer(nn.Graph):
+    def __init__(self, model, optimizer):
+        super().__init__()
+        self.model = model
+        self.add_optimizer(optimizer)
+
+    def build(self, x):
+        loss = self.model(x).square().mean()
+        loss.backward()
+        return loss
+
+
+def trainer(make, **options):
+    model = nn.Linear(4, 2, bias=False).to_global(placement=everyone, sbp=B)
+    o = make([{"params": list(model.parameters()), **options}])
+    return Trainer(model, o), o, model.weight
+
+
+x = flow.ones(4, 4, placement=everyone, sbp=S(0))
+"""
+
+TRAINED = TRAINER + """
+def write_item(o, p):
+    with flow.no_grad():
+        p[RANK] = 3.0
+
+
+def zeros_on_rank_0(o, p):
+    if RANK == 0:
+        nn.init.zeros_(p)
+
+
+def clip(o, p):
+    o.param_groups[0]["clip_grad_max_norm"] = 1e-3 * (RANK + 1)
+
+
+WEIGHT, NUMBERS = "model.weight", "group 0 of optimizer 0"
+make, _, STATE = OPTIMIZERS[KIND]
+CHANGES = [(lambda o, p: write(p), WEIGHT), (write_item, WEIGHT), (zeros_on_rank_0, WEIGHT),
+           (set_option("lr", 0.1 * (RANK + 1)), NUMBERS), (load, NUMBERS),
+           (set_option("weight_decay", 0.1 * RANK), NUMBERS), (clip, "clip_grad_max_norm")]
+if STATE is not None:
+    CHANGES.append((other_state, WEIGHT + "-" + STATE))
+if KIND == "momentum":
+    CHANGES.append((set_option("momentum", 0.5 + 0.1 * RANK), NUMBERS))
+if KIND == "adam":
+    CHANGES.append((set_option("betas", (0.9, 0.5 + 0.1 * RANK)), NUMBERS))
+for change, named in CHANGES:
+    graph, o, p = trainer(make, **({"clip_grad_max_norm": 1.0} if change is clip else {}))
+    for _ in range(3):
+        graph(x)
+    through_a_collective(p)
+    p.grad = None
+    change(o, p)
+    expect("computed one global tensor in different ways", lambda: graph(x), named,
+           "in launch 4 of graph Trainer")
+graph, o, p = trainer(make)
+graph(x)
+for group in o.param_groups:  # alike on all ranks: nothing to notice
+    group["lr"] = 0.05
+with flow.no_grad():
+    p.mul_(2)
+graph(x)
+model = graph.model
+model(x).sum().backward()
+o.step()
+graph(x)
+through_a_collective(p)
+print("fine", len(CHANGES), "changes")
+"""
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+def test_a_training_graph_compares_numbers_variables_and_state(tmp_path, kind):
+    done = run_text(tmp_path, 2, f"KIND = {kind!r}\n" + TRAINED)
+    changes = int(done.stdout.split(" changes")[0].split()[-1])
+    assert done.stdout.count("told") == 2 * changes and done.stdout.count("fine") == 2
+
+
+PASSED_ON = PRELUDE + """
+class Plus(nn.Graph):  # sends nothing
+    def build(self, x):
+        return x + 1
+
+
+class Adds(nn.Graph):  # nor does this, which stores a buffer
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Module()
+        self.module.register_buffer("sum", flow.zeros(4, placement=everyone, sbp=B))
+
+    def build(self, x):
+        self.module.sum.add_(x)
+        return self.module.sum * 1
+
+
+class Sums(nn.Graph):  # this does
+    def build(self, x, y):
+        return (x + y).sum(0).to_global(sbp=B)
+
+
+WAYS = "computed one global tensor in different ways"
+differs = ones(4) * (RANK + 1)
+plus, adds = Plus(), Adds()
+assert through_a_collective(plus(ones(4))) == [2.0] * 4
+assert through_a_collective(plus(plus(ones(4)))) == [3.0] * 4
+expect(WAYS, lambda: through_a_collective(plus(differs)))
+assert plus(differs).to_local().tolist() == [2.0 + RANK] * 4  # no collective: nothing to compare
+assert through_a_collective(adds(ones(4))) == [1.0] * 4
+assert through_a_collective(adds.module.sum) == [1.0] * 4
+if RANK == 0:
+    adds(ones(4))
+expect(WAYS, lambda: through_a_collective(adds.module.sum))
+adds = Adds()
+result = adds(differs)
+expect(WAYS, lambda: through_a_collective(result))
+expect(WAYS, lambda: through_a_collective(adds.module.sum))
+sums = Sums()
+halves = flow.ones(4, 3, placement=everyone, sbp=S(0))
+assert sums(ones(4, 3), halves).numpy().tolist() == [8.0] * 3
+expect(WAYS, lambda: sums(ones(4, 3) * (RANK + 1), halves), "argument", "launch 2 of graph Sums")
+"""
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_graphs_pass_claims_on_and_compare_them_where_they_send(tmp_path, world):
+    assert run_text(tmp_path, world, PASSED_ON).stdout.count("told") == 5 * world
+
+
+# Rank 1 alone gets a piece from rank 0, and tells the others why it ends.
+ONE_WAY = PRELUDE + """
+first, second = flow.placement("cpu", ranks=[0]), flow.placement("cpu", ranks=[1])
+
+
+class Sends(nn.Graph):
+    def build(self, x, part):
+        return x * 2, (part * 2).to_global(placement=second, sbp=B)
+
+
+graph, part = Sends(), flow.ones(4, placement=first, sbp=B)
+for _ in range(3):
+    graph(ones(4), part)
+graph(ones(4) * (RANK + 1), part)
+graph(ones(4), part)
+"""
+
+
+def test_a_rank_that_notices_by_itself_tells_the_others(tmp_path):
+    done = run_text(tmp_path, 2, ONE_WAY, check=False)
+    assert done.returncode == 1
+    assert "computed one global tensor in different ways" in done.stderr
+    assert "launch 4 of graph Sends" in done.stderr

@@ -1,5 +1,5 @@
 // Ranks on threads compare what they have drawn, launch by launch.
-#include "oneflow_like/runtime/draw_check.h"
+#include "oneflow_like/runtime/launch_check.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,13 +25,13 @@ tensor::DrawHistory::Summary Draws(int launches, bool odd) {
 
 struct Rank {
   explicit Rank(std::shared_ptr<transport::Transport> wire)
-      : wire(wire), check(std::move(wire), 42, "Drops") {}
+      : wire(wire), check(std::move(wire), 42, "Drops", {"lr", "argument x", "w"}) {}
   Status Launch(int launch, bool odd, const std::function<bool()>& interrupted = nullptr) {
-    check.Begin(Draws(launch, odd), launch);
+    check.Begin({Draws(launch, odd)}, launch);
     return check.Finish(interrupted);
   }
   std::shared_ptr<transport::Transport> wire;
-  DrawCheck check;
+  LaunchCheck check;
 };
 
 // Runs body(rank) of n ranks on threads.
@@ -46,7 +46,7 @@ void RunRanks(int n, const std::function<void(int, Rank&)>& body) {
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST(DrawCheck, TakesAMessageARoundWhileAllDrawAlike) {
+TEST(LaunchCheck, TakesAMessageARoundWhileAllDrawAlike) {
   for (int n : {1, 2, 3, 4, 7}) {
     int rounds = 0;
     while (1 << rounds < n) ++rounds;
@@ -60,7 +60,7 @@ TEST(DrawCheck, TakesAMessageARoundWhileAllDrawAlike) {
   }
 }
 
-TEST(DrawCheck, TellsEveryRankOfTheOneThatDrewOtherwise) {
+TEST(LaunchCheck, TellsEveryRankOfTheOneThatDrewOtherwise) {
   for (int n : {2, 3, 5, 8}) {
     for (int odd = 0; odd < n; odd += 2) {
       RunRanks(n, [&](int r, Rank& rank) {
@@ -75,7 +75,28 @@ TEST(DrawCheck, TellsEveryRankOfTheOneThatDrewOtherwise) {
   }
 }
 
-TEST(DrawCheck, EndsOnAllRanksWhenOneIsInterrupted) {
+TEST(LaunchCheck, TellsEveryRankWhatOneComputesOtherwise) {
+  for (int n : {2, 3, 5}) {
+    for (const char* digests : {"", "0000000100000002000000ff"}) {
+      RunRanks(n, [&](int r, Rank& rank) {
+        const bool odd = r == n - 1;
+        const bool told = *digests != 0;
+        rank.check.Begin({{}, 7, told ? "000000010000000200000003" : ""}, 1);
+        ASSERT_TRUE(rank.check.Finish(nullptr).ok());
+        rank.check.Begin({{}, odd ? 8u : 7u, told && !odd ? "000000010000000200000003" : digests},
+                         2);
+        const Status status = rank.check.Finish(nullptr);
+        EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+        EXPECT_THAT(status.message(), AllOf(HasSubstr("one global tensor in different ways"),
+                                            HasSubstr("rank " + std::to_string(n - 1)),
+                                            HasSubstr(told ? "behind w in launch 2 of graph Drops"
+                                                           : "behind launch 2 of graph Drops")));
+      });
+    }
+  }
+}
+
+TEST(LaunchCheck, EndsOnAllRanksWhenOneIsInterrupted) {
   RunRanks(4, [&](int r, Rank& rank) {
     if (r == 3) return;  // never comes
     int asked = 0;
@@ -85,7 +106,7 @@ TEST(DrawCheck, EndsOnAllRanksWhenOneIsInterrupted) {
   });
 }
 
-TEST(DrawCheck, EndsWhenAPeerLeaves) {
+TEST(LaunchCheck, EndsWhenAPeerLeaves) {
   RunRanks(2, [&](int r, Rank& rank) {
     ASSERT_TRUE(rank.Launch(1, false).ok());
     if (r == 1) return rank.wire->Shutdown(Status(Code::kOutOfRange, "[embedding] out of range"));
@@ -94,7 +115,7 @@ TEST(DrawCheck, EndsWhenAPeerLeaves) {
   });
 }
 
-TEST(DrawCheck, RefusesWhatIsNoDigest) {
+TEST(LaunchCheck, RefusesWhatIsNoDigest) {
   const tensor::DrawHistory::Summary draws = Draws(3, true);
   const auto read = DrawsFrom(TextOf(draws));
   ASSERT_TRUE(read.ok());
@@ -103,6 +124,13 @@ TEST(DrawCheck, RefusesWhatIsNoDigest) {
   EXPECT_EQ(read->recent, draws.recent);
   for (const char* wrong : {"", "1", "1\n", "1\n2", "x\n2\n", "1\nx\n", "-1\n2\n"})
     EXPECT_EQ(DrawsFrom(wrong).status().code(), Code::kDataLoss) << wrong;
+  const auto state = StateFrom(TextOf(LaunchState{draws, 9, "0000000a"}));
+  ASSERT_TRUE(state.ok());
+  EXPECT_EQ(state->claims, 9u);
+  EXPECT_EQ(state->digests, "0000000a");
+  EXPECT_EQ(state->draws.digest, draws.digest);
+  for (const char* wrong : {"", "1", "1\n", "1\n\n", "x\n\n1\n2\n", "1\n\nx\n2\n", "\n\n1\n2\n"})
+    EXPECT_EQ(StateFrom(wrong).status().code(), Code::kDataLoss) << wrong;
 }
 
 }  // namespace

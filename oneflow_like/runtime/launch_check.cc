@@ -1,4 +1,4 @@
-#include "oneflow_like/runtime/draw_check.h"
+#include "oneflow_like/runtime/launch_check.h"
 
 #include <algorithm>
 #include <charconv>
@@ -16,6 +16,8 @@ namespace ofl::runtime {
 namespace {
 
 constexpr size_t kMaxTextBytes = 8192;
+constexpr size_t kMaxDigests = 4096;
+constexpr size_t kDigest = 8;
 constexpr char kDrawn = '=', kWrong = '!';      // what a message begins with
 constexpr std::chrono::microseconds kSpin{40};  // before the launching thread sleeps
 constexpr std::chrono::milliseconds kInterruptCheck{50};
@@ -27,15 +29,27 @@ int RoundsOf(int world) {
   return rounds;
 }
 
+// What differs, for people.
+std::string FirstOther(const std::vector<std::string>& items, std::string_view ours,
+                       std::string_view theirs) {
+  for (size_t i = 0; i < items.size(); ++i) {
+    const size_t at = i * kDigest;
+    if (at >= ours.size() || at >= theirs.size()) break;
+    if (ours.substr(at, kDigest) != theirs.substr(at, kDigest)) return items[i] + " in ";
+  }
+  return "";
+}
+
 }  // namespace
 
 // Shared with the transport's callbacks, which may come after a wait has given up. They run only
 // while the transport lives.
-struct DrawCheck::Flight {
+struct LaunchCheck::Flight {
   transport::Transport* transport;
   uint64_t channel, launch;
   std::string noticed_by;
-  tensor::DrawHistory::Summary mine;
+  std::shared_ptr<const std::vector<std::string>> items;
+  LaunchState mine;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -59,21 +73,29 @@ struct DrawCheck::Flight {
       verdict = Status(Code::kFailedPrecondition, text.substr(1));
       return;
     }
-    auto theirs = DrawsFrom(std::string_view(text).substr(text.empty() ? 0 : 1));
+    auto theirs = StateFrom(std::string_view(text).substr(text.empty() ? 0 : 1));
+    const int self = transport->rank();
     if (!theirs.ok()) {
       verdict = theirs.status();
-    } else if (theirs->digest != mine.digest) {
-      verdict = tensor::DrawsDiffer(peer, *theirs, transport->rank(), mine, noticed_by);
+    } else if (theirs->draws.digest != mine.draws.digest) {
+      verdict = tensor::DrawsDiffer(peer, theirs->draws, self, mine.draws, noticed_by);
+    } else if (theirs->claims != mine.claims) {
+      verdict =
+          tensor::ClaimsDiffer("rank " + std::to_string(peer), self,
+                               FirstOther(*items, mine.digests, theirs->digests) + noticed_by);
     }
   }
 };
 
-DrawCheck::DrawCheck(std::shared_ptr<transport::Transport> transport, uint64_t channel,
-                     std::string graph)
-    : transport_(std::move(transport)), channel_(channel), graph_(std::move(graph)) {}
+LaunchCheck::LaunchCheck(std::shared_ptr<transport::Transport> transport, uint64_t channel,
+                         std::string graph, std::vector<std::string> items)
+    : transport_(std::move(transport)),
+      channel_(channel),
+      graph_(std::move(graph)),
+      items_(std::make_shared<const std::vector<std::string>>(std::move(items))) {}
 
 // Under the flight's lock.
-void DrawCheck::SendRound(const std::shared_ptr<Flight>& flight, int round) {
+void LaunchCheck::SendRound(const std::shared_ptr<Flight>& flight, int round) {
   std::string& text = flight->outgoing[static_cast<size_t>(round)];
   text = flight->verdict.ok() ? kDrawn + TextOf(flight->mine) : kWrong + flight->verdict.message();
   if (text.size() > kMaxTextBytes) text.resize(kMaxTextBytes);
@@ -88,7 +110,7 @@ void DrawCheck::SendRound(const std::shared_ptr<Flight>& flight, int round) {
 }
 
 // Under the flight's lock. Whoever waits for a later round hears of the failure.
-void DrawCheck::Fail(const std::shared_ptr<Flight>& flight, Status cause) {
+void LaunchCheck::Fail(const std::shared_ptr<Flight>& flight, Status cause) {
   if (flight->verdict.ok()) flight->verdict = std::move(cause);
   const int next = std::min(flight->round + 1, flight->rounds());
   flight->round = flight->rounds();
@@ -97,7 +119,7 @@ void DrawCheck::Fail(const std::shared_ptr<Flight>& flight, Status cause) {
 }
 
 // Under the flight's lock.
-void DrawCheck::Advance(const std::shared_ptr<Flight>& flight) {
+void LaunchCheck::Advance(const std::shared_ptr<Flight>& flight) {
   while (flight->round < flight->rounds()) {
     const auto& text = flight->arrived[static_cast<size_t>(flight->round)];
     if (!text) return;
@@ -107,14 +129,16 @@ void DrawCheck::Advance(const std::shared_ptr<Flight>& flight) {
   flight->changed.notify_all();
 }
 
-void DrawCheck::Begin(const tensor::DrawHistory::Summary& draws, int64_t launch) {
+void LaunchCheck::Begin(LaunchState mine, int64_t launch) {
   flight_ = std::make_shared<Flight>();
   const std::shared_ptr<Flight> flight = flight_;
   flight->transport = transport_.get();
   flight->channel = channel_;
   flight->launch = static_cast<uint64_t>(launch);
   flight->noticed_by = "launch " + std::to_string(launch) + " of graph " + graph_;
-  flight->mine = draws;
+  flight->items = items_;
+  flight->mine = std::move(mine);
+  flight->mine.digests.resize(std::min(flight->mine.digests.size(), kMaxDigests));
   const int rounds = RoundsOf(transport_->world_size());
   flight->arrived.resize(static_cast<size_t>(rounds));
   flight->outgoing.resize(static_cast<size_t>(rounds));
@@ -136,7 +160,7 @@ void DrawCheck::Begin(const tensor::DrawHistory::Summary& draws, int64_t launch)
   if (rounds > 0) SendRound(flight, 0);
 }
 
-Status DrawCheck::Finish(const std::function<bool()>& interrupted) {
+Status LaunchCheck::Finish(const std::function<bool()>& interrupted) {
   using Clock = std::chrono::steady_clock;
   const std::shared_ptr<Flight> flight = std::move(flight_);
   const Clock::time_point begin = Clock::now();
@@ -181,6 +205,24 @@ Status DrawCheck::Finish(const std::function<bool()>& interrupted) {
     if (cancelled) Fail(flight, Status(Code::kCancelled, "[launch] interrupted"));
   }
   return flight->verdict;
+}
+
+std::string TextOf(const LaunchState& state) {
+  return std::to_string(state.claims) + '\n' + state.digests + '\n' + TextOf(state.draws);
+}
+
+Result<LaunchState> StateFrom(std::string_view text) {
+  LaunchState state;
+  const char* end = text.data() + text.size();
+  const auto [claims_end, error] = std::from_chars(text.data(), end, state.claims);
+  const size_t first = text.find('\n'), second = text.find('\n', first + 1);
+  OFL_ENSURE(error == std::errc() && first != std::string_view::npos &&
+                 claims_end == text.data() + first && second != std::string_view::npos,
+             Code::kDataLoss)
+      << "[nn.Graph] a rank sent no digest of what it launches a graph with";
+  state.digests = std::string(text.substr(first + 1, second - first - 1));
+  OFL_ASSIGN(state.draws, DrawsFrom(text.substr(second + 1)));
+  return state;
 }
 
 std::string TextOf(const tensor::DrawHistory::Summary& draws) {

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, TensorSpec, safe_open, serialize
 
 from . import _C
 from .env import get_rank, get_world_size
+from .nn._watch import refuse_in_build
 
 _STRUCTURE = "oneflow_like.structure"
 _RESERVED = "__metadata__"  # the format's own
@@ -127,6 +128,7 @@ def save(obj, path):
     and all return once the file is there; that rank 0 could not write is an OSError on all ranks.
     With local tensors alone the calling process writes.
     """
+    refuse_in_build("save", "it before or after the call: a value of a graph has no data")
     tensors = {}
     try:
         structure = _describe(obj, (), tensors)

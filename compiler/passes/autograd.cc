@@ -37,6 +37,9 @@ class Backward {
     OFL_ENSURE(loss.meta.shape.numel() == 1, Code::kInvalidArgument)
         << "backward() needs a loss of one element, got " << loss.meta.ToString()
         << "; reduce it with mean() or sum()";
+    OFL_ENSURE(!IsComplex(loss.meta.dtype), Code::kInvalidArgument)
+        << "backward() needs a real loss, got " << loss.meta.ToString()
+        << "; use loss.real or loss.abs()";
     OFL_ENSURE(loss.requires_grad, Code::kInvalidArgument)
         << "backward() was called on a loss that depends on no parameter that requires a gradient";
     const Shape& shape = loss.meta.shape;

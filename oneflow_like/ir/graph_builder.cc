@@ -73,7 +73,7 @@ op::Values GraphBuilder::Apply(const op::OpDef& def, op::Values inputs, const At
   op::Values handles;
   for (int v : node.outputs) {
     graph_->values[v].requires_grad =
-        requires_grad && def.grad != nullptr && IsFloating(graph_->values[v].meta.dtype);
+        requires_grad && def.grad != nullptr && IsDifferentiable(graph_->values[v].meta.dtype);
     handles.push_back(Handle(v));
   }
   return handles;

@@ -326,6 +326,10 @@ Result<op::Value> Seed(const TensorRef& root, const TensorRef& grad, const char*
         << "[" << who << "] grad can be implicitly created only for scalar outputs: got "
         << Describe(*root) << "; expected one element; pass "
         << (who == std::string_view("grad") ? "grad_outputs" : "backward(gradient)");
+    OFL_ENSURE(!IsComplex(root->meta().dtype), Code::kInvalidArgument)
+        << "[" << who << "] grad can be implicitly created only for real scalar outputs: got "
+        << Describe(*root) << "; expected a real one; use y.real or y.abs(), or pass "
+        << (who == std::string_view("grad") ? "grad_outputs" : "backward(gradient)");
     OFL_ASSIGN(TensorRef one, OnesLike(root));
     return op::Value(one);
   }
@@ -423,9 +427,9 @@ class RefusingNode final : public Node {
 void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
               std::span<const op::Value> outputs) {
   if (def.Has(op::Trait::kIgnoresValues)) return;
-  bool floating = false;
-  for (const op::Value& y : outputs) floating |= IsFloating(y->meta().dtype);
-  if (!floating) return;
+  bool differentiable = false;
+  for (const op::Value& y : outputs) differentiable |= IsDifferentiable(y->meta().dtype);
+  if (!differentiable) return;
   NodeRef node;
   if (def.grad != nullptr) {
     node = new OpNode(def, attrs, inputs, outputs);
@@ -434,7 +438,7 @@ void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Valu
   }
   for (const op::Value& x : inputs) node->edges.push_back(EdgeOf(x));
   for (size_t i = 0; i < outputs.size(); ++i) {
-    if (IsFloating(outputs[i]->meta().dtype)) {
+    if (IsDifferentiable(outputs[i]->meta().dtype)) {
       AsTensor(outputs[i])->SetGradFn(node, static_cast<int>(i));
     }
   }

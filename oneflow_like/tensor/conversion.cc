@@ -16,7 +16,7 @@ namespace ofl::tensor {
 namespace {
 
 bool Records(const TensorRef& x) {
-  return Context::grad_enabled() && x->requires_grad() && IsFloating(x->meta().dtype);
+  return Context::grad_enabled() && x->requires_grad() && IsDifferentiable(x->meta().dtype);
 }
 
 void Record(NodeRef node, const TensorRef& input, const TensorRef& output) {

@@ -196,9 +196,10 @@ Status MakeLeaf(const Function& function, const op::Values& results) {
       << "[" << function.name << "] requires_grad was set inside build() of a graph: got True; "
       << "expected False; make the tensor before the call";
   tensor::TensorImpl* made = tensor::AsTensor(results[0]);
-  OFL_ENSURE(IsFloating(made->meta().dtype), Code::kInvalidArgument)
-      << "[" << function.name << "] only floating tensors can require gradients: got "
-      << tensor::Describe(*made) << "; expected a floating dtype";
+  OFL_ENSURE(IsDifferentiable(made->meta().dtype), Code::kInvalidArgument)
+      << "[" << function.name
+      << "] only floating tensors and complex ones can require gradients: got "
+      << tensor::Describe(*made) << "; expected a floating or complex dtype";
   made->set_requires_grad(true);
   return Status::Ok();
 }

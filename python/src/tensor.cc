@@ -227,10 +227,10 @@ void SetRequiresGrad(Self self, bool on) {
   RefuseInBuild("requires_grad", "requires_grad was set", *self->value,
                 "set it before or after the call: the graph then traces anew");
   TensorRef x = Eager(*self);
-  if (on && !IsFloating(x->meta().dtype)) {
+  if (on && !IsDifferentiable(x->meta().dtype)) {
     Throw(Error(Code::kInvalidArgument)
-          << "[requires_grad] only floating tensors can require gradients: got "
-          << tensor::Describe(*x) << "; expected a floating dtype");
+          << "[requires_grad] only floating tensors and complex ones can require gradients: got "
+          << tensor::Describe(*x) << "; expected a floating or complex dtype");
   }
   if (!on && !x->is_leaf()) {
     Throw(Error(Code::kFailedPrecondition)

@@ -130,6 +130,134 @@ def test_every_rule_can_be_differentiated_again(name, index):
     assert gradgradcheck(call, inputs, atol=1e-4, rtol=1e-4)
 
 
+def complex_cases():
+    for schema in RULES:
+        for index, sample in enumerate(_C.op_samples(schema["name"])):
+            if any(d.name.startswith("complex") for d, _ in sample["inputs"]):
+                yield schema["name"], index
+
+
+@pytest.mark.parametrize(("name", "index"), list(complex_cases()))
+def test_every_rule_holds_for_complex_numbers(name, index):
+    """By differences in the real and the imaginary parts, that are leaves; then once more."""
+    sample = _C.op_samples(name)[index]
+    arrays = draw(sample["inputs"], sample["low"], sample["high"],
+                  zlib.crc32(f"complex {name} {index}".encode()))
+    parts, fixed = [], []
+    for a in arrays:
+        fixed.append(None if a.dtype.kind in "fc" else flow.tensor(a))
+        for part in (a.real, a.imag) if a.dtype.kind == "c" else (a,) * (a.dtype.kind == "f"):
+            parts.append(flow.tensor(part, dtype=flow.float64, requires_grad=True))
+    if sum(x.numel() for x in parts) > 200:
+        return
+    attrs = dict(sample["attrs"])
+    wide = {"float32": flow.float64, "complex64": flow.complex128}
+    if "dtype" in attrs:
+        attrs["dtype"] = wide.get(attrs["dtype"].name, attrs["dtype"])
+
+    def every(*given):
+        given, inputs = list(given), []
+        for a, kept in zip(arrays, fixed, strict=True):
+            if kept is None and a.dtype.kind == "c":
+                kept = given.pop(0) + given.pop(0) * 1j
+            inputs.append(given.pop(0) if kept is None else kept)
+        results = []
+        for y in _C.call_op(name, inputs, attrs):
+            if y.dtype is flow.complex128:
+                results += [y.real, y.imag]
+            elif y.dtype.is_floating_point:
+                results.append(y)
+        return results
+
+    depends = [y.requires_grad for y in every(*parts)]
+    if not any(depends):
+        return
+
+    def call(*given):
+        return tuple(y for y, take in zip(every(*given), depends, strict=True) if take)
+
+    assert gradcheck(call, parts, atol=1e-4, rtol=1e-4)
+    assert gradgradcheck(call, parts, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_pass_casts_between_real_and_complex():
+    x = leaf(1.0, 2.0)
+    (x.to(flow.complex128) * (1 + 2j)).real.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    x.grad = None
+    (x * 1j).imag.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0] and x.grad.dtype is flow.float64
+    z = flow.tensor([3 + 4j], dtype=flow.complex128, requires_grad=True)
+    z.abs().sum().backward()
+    np.testing.assert_allclose(z.grad.numpy(), [0.6 + 0.8j])
+    z.grad = None
+    z.to(flow.float64).sum().backward()  # the real part
+    assert z.grad.tolist() == [1 + 0j]
+    with pytest.raises(ValueError, match="only for real scalar outputs"):
+        (z * z).sum().backward()
+    (z * z).sum().backward(flow.tensor(1 + 0j, dtype=flow.complex128))
+    x = leaf(0.0, 2.0)
+    (x.to(flow.complex128) ** 0).real.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_complex_gradients_of_global_tensors(tmp_path):
+    run_text(tmp_path, 2, textwrap.dedent("""
+        import numpy as np
+        import oneflow_like as flow
+
+        P = flow.placement.all("cpu")
+        S0, B, partial = flow.sbp.split(0), flow.sbp.broadcast, flow.sbp.partial_sum
+        numbers = np.arange(1, 9).reshape(4, 2) * (1 - 0.5j)
+        slopes = np.arange(2.0, 4.0)
+
+        def whole(data, sbp, **given):
+            return flow.tensor(data, dtype=flow.complex128, placement=P, sbp=sbp, **given)
+
+        def slope(w, z):
+            y = (z * w * 1j).sum(0)
+            (y.to_global(sbp=B) * y.to_global(sbp=B).conj()).real.sum().backward()
+            return w.grad.numpy()
+
+        total = numbers.sum(0)
+        for sbp in (S0, B):
+            w = flow.tensor(slopes, placement=P, sbp=B, requires_grad=True)
+            z = whole(numbers, sbp, requires_grad=True)
+            np.testing.assert_allclose(slope(w, z), 2 * slopes * abs(total) ** 2)
+            assert w.grad.dtype is flow.float64
+            np.testing.assert_allclose(z.grad.numpy(),
+                                       np.tile(2 * total * slopes ** 2, (4, 1)))
+    """))
+
+
+def test_a_graph_trains_through_complex_numbers():
+    class Train(flow.nn.Graph):
+        def __init__(self):
+            super().__init__()
+            self.model = flow.nn.Module()
+            self.model.weight = flow.nn.Parameter(flow.tensor([1.0, -2.0]))
+            self.add_optimizer(flow.optim.SGD(self.model.parameters(), lr=0.5))
+
+        def build(self, x):
+            z = self.model.weight * 1j + x
+            loss = (z * z.conj()).real.sum()
+            loss.backward()
+            return loss
+
+    graph = Train()
+    graph(flow.tensor([3.0, 1.0]))
+    assert graph.model.weight.tolist() == [0.0, 0.0]  # w - 0.5 * 2 w
+
+    class Complex(Train):
+        def build(self, x):
+            loss = (self.model.weight * 1j + x).sum()
+            loss.backward()
+            return loss
+
+    with pytest.raises(ValueError, match="needs a real loss"):
+        Complex()(flow.ones(2))
+
+
 def test_global_tensors_and_their_conversions(tmp_path):
     run_text(tmp_path, 2, textwrap.dedent("""
         import numpy as np

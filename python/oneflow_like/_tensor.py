@@ -64,10 +64,39 @@ def is_floating_point(self):
     return self.dtype.is_floating_point
 
 
+_MINIFLOATS = {_C.float8_e4m3fn: (3, 7), _C.float8_e5m2: (2, 15)}  # bits of fraction, bias
+_NUMPY_LACKS = (_C.bfloat16, *_MINIFLOATS)
+
+
+def _widened(raw, dtype):
+    """The values of bytes that NumPy has no dtype for, as float32, which holds them all."""
+    if dtype is _C.bfloat16:
+        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    fraction, bias = _MINIFLOATS[dtype]
+    exponent, rest = (raw & 0x7f) >> fraction, (raw & (2 ** fraction - 1)) / 2.0 ** fraction
+    sign = np.where(raw >> 7, -1.0, 1.0)
+    size = np.where(exponent == 0, rest * 2.0 ** (1 - bias),
+                    (1 + rest) * 2.0 ** (exponent.astype(np.int64) - bias))
+    if dtype is _C.float8_e5m2:
+        size = np.where(exponent == 31, np.where(rest == 0, np.inf, np.nan), size)
+    else:
+        size = np.where((raw & 0x7f) == 0x7f, np.nan, size)
+    return (sign * size).astype(np.float32)
+
+
+def _host_values(self, read):
+    """What `read` gives, or float32 in its place where NumPy has no such dtype."""
+    if self.dtype not in _NUMPY_LACKS:
+        return read(self)
+    return _widened(_C.raw_bytes(self), self.dtype).reshape(tuple(self.shape))
+
+
 @_method
 def tolist(self):
     """Nested lists; of a global tensor collective."""
-    return self.detach().numpy().tolist()
+    if _C.is_tracing():
+        return self.detach().numpy().tolist()  # says why not
+    return _host_values(self, lambda x: x.detach().numpy()).tolist()
 
 
 @_method
@@ -174,7 +203,7 @@ def __repr__(self):
         if self.is_symbolic:
             layout = _symbolic_place(self)
         elif self.placement.ranks == [_C.rank()]:
-            return (f"tensor({_values_text(self._peek())}, "
+            return (f"tensor({_values_text(_host_values(self, Tensor._peek))}, "
                     + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
                                  *_suffixes(self)]) + ")")
         else:
@@ -182,7 +211,7 @@ def __repr__(self):
         kind = "symbolic" if self.is_symbolic else "global"
         extra = "".join(f", {s}" for s in _suffixes(self) if not s.startswith("dtype"))
         return f"tensor(<{kind} {shape} {self.dtype.name}>{layout}{extra})"
-    text = _values_text(self._peek())
+    text = _values_text(_host_values(self, Tensor._peek))
     if self.numel() == 0 and self.ndim != 1:
         text += f", size={tuple(self.shape)}"
     return f"tensor({', '.join([text, *_suffixes(self)])})"
@@ -472,13 +501,23 @@ def __copy__(self):
 def __reduce__(self):
     if self.is_global:
         raise TypeError("[pickle] a global tensor cannot be pickled; use flow.save(...)")
-    return _rebuild, (self.detach().numpy(), self.requires_grad and self.is_leaf, type(self),
-                      _fields_of(self))
+    rest = (self.requires_grad and self.is_leaf, type(self), _fields_of(self))
+    if self.dtype in _NUMPY_LACKS and not _C.is_tracing():
+        return _rebuild_raw, (_C.raw_bytes(self).tobytes(), self.dtype, tuple(self.shape), *rest)
+    return _rebuild, (self.detach().numpy(), *rest)
 
 
-def _rebuild(array, requires_grad, kind=Tensor, fields=None):
+def _rebuild_raw(data, dtype, shape, *rest):
+    return _rebuild_value(_C.from_raw_bytes(data, dtype, list(shape)), *rest)
+
+
+def _rebuild(array, *rest):
+    return _rebuild_value(_C.from_numpy(np.array(array)), *rest)
+
+
+def _rebuild_value(value, requires_grad, kind=Tensor, fields=None):
     made = kind.__new__(kind)
-    Tensor.__init__(made, _C.from_numpy(np.array(array)))
+    Tensor.__init__(made, value)
     if requires_grad:
         made.requires_grad = True
     _give_fields(made, fields or {})

@@ -387,3 +387,30 @@ def test_data_keeps_dtype_and_shape():
                                          ("float8_e4m3fn", -1.5), ("bfloat16", 2.5)])
 def test_one_element_of_every_dtype(name, value):
     assert flow.tensor([value], dtype=getattr(flow, name)).item() == value
+
+
+NARROW = [flow.bfloat16, flow.float8_e4m3fn, flow.float8_e5m2]
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=[d.name for d in NARROW])
+def test_dtypes_that_numpy_lacks_are_shown_listed_and_pickled(dtype):
+    size = 2 ** (8 * dtype.itemsize)
+    patterns = np.arange(size, dtype=f"<u{dtype.itemsize}")
+    x = flow._C.from_raw_bytes(patterns.tobytes(), dtype, [2, size // 2])
+    np.testing.assert_array_equal(np.array(x.tolist()), x.to(flow.float32).numpy())
+    again = pickle.loads(pickle.dumps(x))
+    assert again.dtype is dtype and again.shape == x.shape
+    np.testing.assert_array_equal(flow._C.raw_bytes(again), flow._C.raw_bytes(x))
+    y = flow.tensor([[1.5, -2.0], [0.0, 3.0]], dtype=dtype)
+    assert "1.5, -2.0" in repr(y) and f"dtype=oneflow_like.{dtype.name}" in repr(y)
+    assert y.T.tolist() == [[1.5, 0.0], [-2.0, 3.0]] and y[0, 0].tolist() == 1.5
+    whole = flow.tensor([1.5, 2.0], dtype=dtype, placement=flow.placement.all("cpu"),
+                        sbp=flow.sbp.broadcast)
+    assert "1.5, 2.0" in repr(whole) and whole.tolist() == [1.5, 2.0]
+    assert flow.zeros(0, dtype=dtype).tolist() == []
+
+
+def test_narrow_parameters_are_pickled_as_leaves():
+    x = flow.ones(2, dtype=flow.bfloat16, requires_grad=True)
+    again = pickle.loads(pickle.dumps(x))
+    assert again.requires_grad and again.tolist() == [1.0, 1.0]

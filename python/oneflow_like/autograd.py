@@ -175,21 +175,41 @@ def _weights_like(results):
     return made
 
 
+def _is_complex(tensor):
+    return tensor.dtype in (_C.complex64, _C.complex128)
+
+
+def _real_results(results):
+    parts = []
+    for result in _tuple_of(results):
+        parts += [result.real, result.imag] if _is_complex(result) else [result]
+    return parts
+
+
+def _refuse_complex(inputs, check):
+    for number, x in enumerate(inputs):
+        if isinstance(x, _C.Tensor) and x.requires_grad and _is_complex(x):
+            raise TypeError(f"[{check}] a complex input cannot be varied: got inputs[{number}] of "
+                            f"{x.dtype.name}; expected its parts: lambda a, b: func(a + b * 1j)")
+
+
 def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
     """Whether func's gradients are those of central differences (float64 inputs are advised).
 
-    `func` maps local tensors to one tensor or a tuple; inputs that require grad are varied.
+    `func` maps local tensors to one tensor or a tuple; inputs that require grad are varied: real
+    ones, while a complex result counts as its real and its imaginary part.
     """
     inputs = _tuple_of(inputs)
-    results = [r for r in _tuple_of(func(*inputs)) if r.requires_grad]
+    _refuse_complex(inputs, "gradcheck")
+    results = [r for r in _real_results(func(*inputs)) if r.requires_grad]
     weights = _weights_like(results)
 
     def value():
         with no_grad():
-            kept = [r for r in _tuple_of(func(*inputs)) if r.dtype.is_floating_point]
+            kept = [r for r in _real_results(func(*inputs)) if r.dtype.is_floating_point]
             return float(_weighted(kept, weights).item())
 
-    if len(results) != len([r for r in _tuple_of(func(*inputs)) if r.dtype.is_floating_point]):
+    if len(results) != len([r for r in _real_results(func(*inputs)) if r.dtype.is_floating_point]):
         raise ValueError("[gradcheck] some floating results do not require grad: expected all to "
                          "depend on an input with requires_grad=True")
     varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
@@ -216,11 +236,12 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
 def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
     """gradcheck of func's gradients: whether they can be differentiated again, rightly."""
     inputs = _tuple_of(inputs)
+    _refuse_complex(inputs, "gradgradcheck")
     varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
 
     def gradients(*given):
         with enable_grad():
-            results = [r for r in _tuple_of(func(*given)) if r.requires_grad]
+            results = [r for r in _real_results(func(*given)) if r.requires_grad]
             total = _weighted(results, _weights_like(results))
             return grad(total, varied, create_graph=True, materialize_grads=True)
 

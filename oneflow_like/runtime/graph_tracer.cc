@@ -136,10 +136,16 @@ Result<int> GraphTracer::VariableOf(const tensor::TensorRef& eager) {
 }
 
 op::Value GraphTracer::Lift(const op::Value& eager) {
+  // Callers ask the tracer for its status, the recorder's operations ask the recorder.
+  const auto failed = [this](const Status& why) {
+    recorder_.Fail(why);
+    Fail(why);
+    return op::Value();
+  };
   auto tensor = tensor::RequireTensor(eager);
-  if (!tensor.ok()) return recorder_.Fail(tensor.status()), nullptr;
+  if (!tensor.ok()) return failed(tensor.status());
   auto value = VariableOf(*tensor);
-  if (!value.ok()) return recorder_.Fail(value.status()), nullptr;
+  if (!value.ok()) return failed(value.status());
   for (const auto& [variable, content] : contents_)
     if (variable == *value) return recorder_.Handle(content);
   return recorder_.Handle(*value);

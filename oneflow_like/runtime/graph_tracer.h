@@ -47,6 +47,10 @@ class GraphTracer final : public tensor::Tracer {
   void SetScope(tensor::SourceScope scope) override;
   Result<op::Draw> NextDraw(tensor::Generator* generator) override;
   op::Value Lift(const op::Value& eager) override;
+  void NoteConstant(const tensor::TensorRef& made) override { constants_[made.get()] = made; }
+  bool IsConstant(const tensor::TensorRef& eager) const override {
+    return constants_.contains(eager.get());
+  }
   op::Value Detach(const op::Value& x) override;
   bool RequiresGrad(const op::Value& x) override;
   Result<bool> IsGlobal(const op::Value& value) override;
@@ -126,6 +130,7 @@ class GraphTracer final : public tensor::Tracer {
   std::vector<std::pair<std::pair<int, Placement>, int>> homes_;  // what Rehome has made
   // By tensor; held, so that build() may drop one and no other comes to its address.
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
+  std::map<const void*, tensor::TensorRef> constants_;
   std::map<const void*, int> lifted_;          // by tensor, which variables_ holds
   std::vector<std::pair<int, int>> contents_;  // of changed variables, in the order of the changes
   std::map<std::string, tensor::TensorRef> variables_;

@@ -319,10 +319,35 @@ Status CheckWhole(const op::Value& x, const sbp::Layout& target) {
   return Status::Ok();
 }
 
+// An eager local tensor as a global one while build() runs: here and now, by all ranks, for all
+// launches. Of a tensor from outside each launch would have to take what it then holds.
+Result<op::Value> ConstantToGlobal(const Tracer& tracer, const op::Value& x,
+                                   const std::optional<Placement>& placement,
+                                   const std::optional<sbp::NdSbp>& nd_sbp) {
+  OFL_TRY(BothWanted(x, placement.has_value(), nd_sbp.has_value()));
+  const TensorRef eager(AsTensor(x));
+  OFL_ENSURE(tracer.IsConstant(eager), Code::kInvalidArgument)
+      << "[to_global] a local tensor from outside build() cannot become a global one inside it: "
+      << "got " << Describe(*x) << ", of which each rank has its own, for "
+      << sbp::Layout{*placement, *nd_sbp}.ToString()
+      << "; expected a global tensor; convert it with to_global(placement=..., sbp=...) before the "
+         "graph is called";
+  const TracerPause eagerly;
+  const auto layout = std::make_shared<const sbp::Layout>(sbp::Layout{*placement, *nd_sbp});
+  OFL_ASSIGN(TensorRef y, LocalToGlobal(eager, layout));
+  return op::Value(y);
+}
+
 Result<op::Value> TracedToGlobal(Tracer& tracer, const op::Value& x,
                                  const std::optional<Placement>& placement,
                                  const std::optional<sbp::NdSbp>& nd_sbp, const GradSbp& grad_sbp) {
   OFL_TRY(RefuseGradSbp("to_global", grad_sbp));
+  if (!x->is_symbolic() && x->layout() == nullptr) {
+    OFL_ASSIGN(const op::Value constant, ConstantToGlobal(tracer, x, placement, nd_sbp));
+    op::Value lifted = tracer.Lift(constant);
+    OFL_TRY(tracer.status());
+    return lifted;
+  }
   op::Value lifted = x->is_symbolic() ? x : tracer.Lift(x);
   OFL_TRY(tracer.status());
   OFL_ASSIGN(const bool global, tracer.IsGlobal(lifted));

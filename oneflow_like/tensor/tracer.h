@@ -7,6 +7,7 @@
 #include "oneflow_like/op/def/builder.h"
 #include "oneflow_like/op/def/draw.h"
 #include "oneflow_like/tensor/generator.h"
+#include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::tensor {
 
@@ -27,6 +28,9 @@ class Tracer : public op::Builder {
   virtual Result<op::Draw> NextDraw(Generator* generator) = 0;
   // The graph's value that stands for an eager tensor (a captured parameter or constant).
   virtual op::Value Lift(const op::Value& eager) = 0;
+  // Notes an eager tensor that build() itself has made of the host's numbers: a constant.
+  virtual void NoteConstant(const TensorRef& made) = 0;
+  virtual bool IsConstant(const TensorRef& eager) const = 0;
   // The value without its history: no gradient flows through the result.
   virtual op::Value Detach(const op::Value& x) = 0;
   // Whether a gradient would flow into this symbolic value.
@@ -56,5 +60,17 @@ class Tracer : public op::Builder {
 // The thread's tracer or null.
 Tracer* CurrentTracer();
 void SetCurrentTracer(Tracer* tracer);
+
+// What runs while this lives runs eagerly.
+class TracerPause {
+ public:
+  TracerPause() : paused_(CurrentTracer()) { SetCurrentTracer(nullptr); }
+  ~TracerPause() { SetCurrentTracer(paused_); }
+  TracerPause(const TracerPause&) = delete;
+  TracerPause& operator=(const TracerPause&) = delete;
+
+ private:
+  Tracer* paused_;
+};
 
 }  // namespace ofl::tensor

@@ -71,9 +71,7 @@ def tensor(data, *, dtype=None, placement=None, sbp=None, requires_grad=False):
         raise ValueError(f"[tensor] got placement={placement}, sbp={sbp}; expected both for a "
                          "global tensor or neither for a local one")
     dtype = _dtype_from(dtype)
-    value = _C.from_numpy(np.array(_to_array(data, dtype), order="C"))
-    if dtype is not None and value.dtype != dtype:  # NumPy has no such dtype
-        value = value.to(dtype)
+    value = _C.from_numpy(np.array(_to_array(data, dtype), order="C"), dtype)
     if placement is not None:
         sbp = tuple(sbp) if isinstance(sbp, (list, tuple)) else (sbp,)
         value = value.to_global(placement=placement, sbp=[_C.sbp.broadcast] * len(sbp))

@@ -139,7 +139,7 @@ nb::object Item(Self self) {
   return nb::steal(ScalarOf(dtype, whole->data()));
 }
 
-nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
+nb::object FromNumpy(nb::ndarray<nb::device::cpu> array, nb::object as) {
   if (array.ndim() > kMaxRank) {
     Throw(Error(Code::kInvalidArgument) << "[from_numpy] too many axes: got " << array.ndim()
                                         << "; expected at most " << kMaxRank);
@@ -163,7 +163,21 @@ nb::object FromNumpy(nb::ndarray<nb::device::cpu> array) {
         device::WrapExternal(static_cast<std::byte*>(array.data()), meta.bytes(), std::move(owner));
   }
   TensorRef dense(new TensorImpl(meta, meta.shape, nullptr, std::move(storage)));
-  return Wrapped(op::Value(dense->View(meta.shape, Shape(strides), 0)));
+  TensorRef made = dense->View(meta.shape, Shape(strides), 0);
+  DType wanted = dtype;
+  if (!as.is_none() && !DTypeFrom(as.ptr(), &wanted)) {
+    Throw(Error(Code::kTypeMismatch) << "[from_numpy] dtype: got " << TypeNameOf(as.ptr())
+                                     << "; expected for example flow.float32");
+  }
+  if (wanted != dtype) {
+    const tensor::TracerPause eagerly;
+    made = TensorRef(
+        tensor::AsTensor(Unwrap(tensor::CallOp("cast", {op::Value(made)}, {{"dtype", wanted}}))));
+  }
+  if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
+    tracer->NoteConstant(made);
+  }
+  return Wrapped(op::Value(made));
 }
 
 // --- properties -----------------------------------------------------------------------------
@@ -554,7 +568,8 @@ void BindTensor(nb::module_& m) {
           "_rebind", [](Self self, Self other) { Rebind(*self, *other); }, nb::arg("other"))
       .def("_become", &Become, nb::arg("other"))
       .def("_describe", [](Self t) { return tensor::Describe(*t->value); });
-  m.def("from_numpy", &FromNumpy, nb::arg("array"), "A tensor that shares a NumPy array's memory.");
+  m.def("from_numpy", &FromNumpy, nb::arg("array"), nb::arg("dtype") = nb::none(),
+        "A tensor that shares a NumPy array's memory, or a copy in another dtype.");
 }
 
 }  // namespace ofl::python

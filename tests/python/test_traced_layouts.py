@@ -197,6 +197,59 @@ def test_to_global_in_build_asks_what_eager_asks():
         assert conversions(kept.compile(x)) == [("slice", "add")]
 
 
+CONSTANTS = TRACED + """
+everyone = flow.placement.all("cpu")
+x = flow.ones(4, placement=everyone, sbp=WHOLE)
+outside = flow.arange(4) * 1.0 + flow.env.get_rank()
+
+def constants(x, sbp):
+    numbers = flow.tensor([1.0, 2.0, 3.0, 4.0], placement=everyone, sbp=sbp)
+    half = flow.tensor([1.0, 2.0, 3.0, 4.0], dtype=flow.bfloat16, placement=everyone, sbp=sbp)
+    made = flow.tensor(np.arange(4.0)).to_global(placement=everyone, sbp=WHOLE)
+    return x + numbers, x * half.to(flow.float32), made * 2.0
+
+for sbp in (WHOLE, SPLIT(0), flow.sbp.partial_sum):
+    graph = Of(lambda x: constants(x, sbp))
+    for _ in range(2):
+        for compiled, eager in zip(graph(x), constants(x, sbp), strict=True):
+            assert np.array_equal(compiled.numpy(), eager.numpy()), sbp
+
+def refused(build, *words):
+    try:
+        Of(build)(x)
+    except (ValueError, RuntimeError) as error:
+        assert all(word in str(error) for word in words), error
+    else:
+        raise AssertionError(words)
+
+parts = flow.ones(4, placement=everyone, sbp=SPLIT(0)).to_local()
+refused(lambda x: x + outside.to_global(placement=everyone, sbp=WHOLE),
+        "from outside build()", "before the graph is called")
+refused(lambda x: outside.to_global(placement=everyone, sbp=WHOLE), "from outside build()")
+refused(lambda x: x + parts.to_global(placement=everyone, sbp=SPLIT(0)), "from outside build()")
+refused(lambda x: x + outside.to_global(sbp=WHOLE), "needs both placement and sbp")
+for use in (lambda x: outside.detach(), lambda x: x + outside.to_local(),
+            lambda x: x + outside, lambda x: flow.cat([x, outside]), lambda x: x.copy_(outside),
+            lambda x: flow.stack([x, outside]), lambda x: (x * 1.0).copy_(outside),
+            lambda x: flow.add(x, x, out=outside), lambda x: outside.add_(x),
+            lambda x: nn.functional.linear(x, outside), lambda x: flow.where(x > 0.0, x, outside),
+            lambda x: x + flow.tensor([1.0, 2.0, 3.0, 4.0])):
+    refused(use, "mixes local and global tensors", "to_global(placement=..., sbp=...)")
+
+kept = flow.ones(4, placement=everyone, sbp=SPLIT(0))
+graph = Of(lambda x: x + kept.to_global(sbp=WHOLE))
+assert graph(x).numpy().tolist() == [2.0] * 4
+kept.add_(1.0)
+assert graph(x).numpy().tolist() == [3.0] * 4
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_tensors_of_numbers_are_constants_and_local_ones_from_outside_are_refused(tmp_path,
+                                                                                   processes):
+    run_text(tmp_path, processes, CONSTANTS)
+
+
 def test_moving_keeps_the_symbols_as_in_eager():
     with flow.compile_world(4):
         here, there = (flow.placement("cpu", ranks=ranks) for ranks in ([0, 1], [2, 3]))

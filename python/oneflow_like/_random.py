@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _C
 from ._creation import from_numpy
+from .nn._watch import refuse_in_build
 
 _MAGIC = b"OFLRNG1"
 _HEADER = struct.Struct("<7sB")
@@ -32,6 +33,7 @@ def get_rng_state():
 
     The job's part is equal on all ranks, the rest is this rank's own.
     """
+    refuse_in_build("get_rng_state", "it before or after the call")
     return pack_rng_state()
 
 
@@ -40,6 +42,7 @@ def set_rng_state(new_state):
 
     Compiled graphs draw from here on too.
     """
+    refuse_in_build("set_rng_state", "it before or after the call")
     if not isinstance(new_state, _C.Tensor):
         raise TypeError(f"[set_rng_state] got {type(new_state).__name__}; expected a Tensor of "
                         "flow.get_rng_state()")

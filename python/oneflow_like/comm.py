@@ -8,12 +8,18 @@ from . import _C
 from ._functions import empty, zeros
 from .autograd import no_grad
 from .env import get_world_size
+from .nn._watch import refuse_in_build
 
 _OPS = {"sum": "partial_sum", "max": "partial_max", "min": "partial_min"}
 
 
 def _world():
     return _C.placement.all("cpu")
+
+
+def _outside_build(op):
+    refuse_in_build(f"comm.{op}", "global tensors and their layouts, or it before or after the "
+                                  "call")
 
 
 def _need_local(op, tensor):
@@ -39,6 +45,7 @@ def _partial(op, how):
 
 def all_reduce(tensor, op="sum"):
     """Replaces `tensor` on every rank by the sum (max, min) over all ranks."""
+    _outside_build("all_reduce")
     _need_local("all_reduce", tensor)
     with no_grad():
         whole = tensor.to_global(placement=_world(), sbp=_partial("all_reduce", op))
@@ -55,6 +62,7 @@ def _gathered(op, tensor):
 
 def all_gather(tensor_list, tensor):
     """Fills tensor_list[r] with rank r's tensor; all have the same shape."""
+    _outside_build("all_gather")
     if len(tensor_list) != get_world_size():
         raise ValueError(f"[all_gather] got {len(tensor_list)} output tensors; expected one a "
                          f"rank: {get_world_size()}")
@@ -66,6 +74,7 @@ def all_gather(tensor_list, tensor):
 
 def all_gather_into_tensor(output_tensor, input_tensor):
     """Fills the output with all ranks' tensors, concatenated along dimension 0."""
+    _outside_build("all_gather_into_tensor")
     with no_grad():
         whole = _gathered("all_gather_into_tensor", input_tensor)
         output_tensor.copy_(whole.reshape(tuple(output_tensor.shape)))
@@ -73,6 +82,7 @@ def all_gather_into_tensor(output_tensor, input_tensor):
 
 def reduce_scatter_tensor(output, input, op="sum"):
     """Rank r's output is the r-th of the equal parts (along dimension 0) of the summed inputs."""
+    _outside_build("reduce_scatter_tensor")
     _need_local("reduce_scatter", input)
     world = get_world_size()
     if len(input.shape) == 0 or input.shape[0] != output.shape[0] * world:
@@ -87,6 +97,7 @@ def reduce_scatter_tensor(output, input, op="sum"):
 
 def reduce_scatter(output, input_list, op="sum"):
     """Rank r's output is the sum over ranks of their input_list[r]."""
+    _outside_build("reduce_scatter")
     if len(input_list) != get_world_size():
         raise ValueError(f"[reduce_scatter] got {len(input_list)} input tensors; expected one a "
                          f"rank: {get_world_size()}")
@@ -101,6 +112,7 @@ def reduce_scatter(output, input_list, op="sum"):
 
 def broadcast(tensor, src=0):
     """Replaces `tensor` on every rank by rank src's."""
+    _outside_build("broadcast")
     _need_local("broadcast", tensor)
     _need_rank("broadcast", "src", src)
     # A local tensor made global under B takes the data of the placement's first rank.
@@ -114,11 +126,13 @@ def broadcast(tensor, src=0):
 
 def barrier():
     """Returns when every rank has called it."""
+    _outside_build("barrier")
     all_reduce(zeros(1))
 
 
 def send(tensor, dst):
     """Sends a tensor to rank dst, which calls recv with the same shape and dtype."""
+    _outside_build("send")
     _need_local("send", tensor)
     _need_rank("send", "dst", dst)
     _C.send(tensor, dst)
@@ -126,6 +140,7 @@ def send(tensor, dst):
 
 def recv(tensor, src):
     """Fills `tensor` with what rank src sends; returns it."""
+    _outside_build("recv")
     _need_local("recv", tensor)
     _need_rank("recv", "src", src)
     _C.recv(tensor, src)

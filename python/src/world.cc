@@ -15,6 +15,7 @@
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "oneflow_like/tensor/tensor.h"
+#include "oneflow_like/tensor/tracer.h"
 #include "python/src/convert.h"
 #include "python/src/module.h"
 #include "transport/protocol.h"
@@ -96,7 +97,15 @@ using States = std::tuple<uint64_t, int64_t, uint64_t, int64_t>;
 // The job's state and this rank's own, each as (seed, offset of the next draw).
 void BindRandom(nb::module_& m) {
   m.def(
-      "manual_seed", [](int64_t seed) { Context::Get().Seed(static_cast<uint64_t>(seed)); },
+      "manual_seed",
+      [](int64_t seed) {
+        if (tensor::CurrentTracer() != nullptr)
+          Throw(Error(Code::kFailedPrecondition)
+                << "[manual_seed] called inside build() of a graph, where it would run once and "
+                   "not in every call: got seed "
+                << seed << "; expected it outside of build(); use it before the call");
+        Context::Get().Seed(static_cast<uint64_t>(seed));
+      },
       nb::arg("seed"),
       "Restarts both generators. Global tensors draw from the job's: give it one seed on all "
       "ranks. Local tensors draw from this rank's own.");

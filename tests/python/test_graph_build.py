@@ -53,6 +53,24 @@ REFUSED = {
     "fill_": (lambda m, o, loss, s: o.captured.fill_(1.0), "copy_"),
     "data =": (lambda m, o, loss, s: setattr(o.captured, "data", flow.ones(())), "copy_"),
     "a buffer": (lambda m, o, loss, s: m.register_buffer("kept", loss), "copy_"),
+    "manual_seed": (lambda m, o, loss, s: flow.manual_seed(0), "before the call"),
+    "get_rng_state": (lambda m, o, loss, s: flow.get_rng_state(), "before or after"),
+    "set_rng_state": (lambda m, o, loss, s: flow.set_rng_state(o.state_of_rng), "before or after"),
+    "compile_world": (lambda m, o, loss, s: flow.compile_world(2).__enter__(), "around the call"),
+    "all_reduce": (lambda m, o, loss, s: flow.comm.all_reduce(o.captured), "global tensors"),
+    "all_gather": (lambda m, o, loss, s: flow.comm.all_gather([o.captured], o.captured),
+                   "global tensors"),
+    "all_gather_into_tensor": (lambda m, o, loss, s: flow.comm.all_gather_into_tensor(
+        o.captured, o.captured), "global tensors"),
+    "reduce_scatter": (lambda m, o, loss, s: flow.comm.reduce_scatter(o.captured, [o.captured]),
+                       "global tensors"),
+    "reduce_scatter_tensor": (lambda m, o, loss, s: flow.comm.reduce_scatter_tensor(
+        o.captured, o.captured), "global tensors"),
+    "broadcast": (lambda m, o, loss, s: flow.comm.broadcast(o.captured), "global tensors"),
+    "barrier": (lambda m, o, loss, s: flow.comm.barrier(), "global tensors"),
+    "send": (lambda m, o, loss, s: flow.comm.send(o.captured, 0), "global tensors"),
+    "recv": (lambda m, o, loss, s: flow.comm.recv(o.captured, 0), "global tensors"),
+    "to another dtype": (lambda m, o, loss, s: m.double(), "before or after"),
     "save": (lambda m, o, loss, s: flow.save({"w": m[0].weight}, "/nowhere"), "has no data"),
 }
 
@@ -62,10 +80,10 @@ def test_calls_without_effect_inside_build_are_refused(case):
     call, words = REFUSED[case]
 
     def with_captured(m, o, loss, s):
-        o.captured = captured
+        o.captured, o.state_of_rng = captured, state_of_rng
         call(m, o, loss, s)
 
-    captured = flow.ones(())
+    captured, state_of_rng = flow.ones(()), flow.get_rng_state()
     with pytest.raises(Exception, match=words) as caught:
         in_build(with_captured)
     assert "build" in str(caught.value), str(caught.value)
@@ -144,6 +162,97 @@ def test_a_buffer_assigned_in_forward_is_refused():
     with pytest.raises(RuntimeError, match="seen was replaced inside build"):
         Of(lambda x: module(x), module)(flow.ones(2))
     assert module.seen.item() == 0.0
+
+
+class Memory(nn.Module):
+    """State in plain attributes, by `write`."""
+
+    def __init__(self, write, **fields):
+        super().__init__()
+        self.write = write
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        self.write(self, x)
+        return x * 1.0
+
+
+def set_item(module, x):
+    module.__dict__["h"] = x * 2.0
+
+
+STATE = {
+    "a tensor": (lambda m, x: setattr(m, "h", m.h * 0.5 + x), {"h": flow.zeros(1)}),
+    "a tensor never read": (lambda m, x: setattr(m, "h", x * 2.0), {"h": flow.zeros(1)}),
+    "a tensor, once made": (lambda m, x: setattr(m, "h", x if m.h is None else m.h + x),
+                            {"h": None}),
+    "a tensor where nothing was": (
+        lambda m, x: setattr(m, "h", m.h + x if hasattr(m, "h") else x), {}),
+    "another tensor": (lambda m, x: setattr(m, "h", flow.tensor([m.h.ndim])),
+                       {"h": flow.zeros(1)}),
+    "a number": (lambda m, x: setattr(m, "h", m.h + 1), {"h": 0}),
+    "a string": (lambda m, x: setattr(m, "h", m.h + "a"), {"h": ""}),
+    "a new list": (lambda m, x: setattr(m, "h", [*m.h, 1]), {"h": []}),
+    "a list of values": (lambda m, x: m.h.append(x * 2.0), {"h": []}),
+    "a dict of values": (lambda m, x: m.h.update(a=x * 2.0), {"h": {}}),
+    "by __dict__": (set_item, {}),
+    "deleted": (lambda m, x: m.h and delattr(m, "h"), {"h": 1}),
+}
+
+
+@pytest.mark.parametrize("case", STATE)
+@pytest.mark.parametrize("within", ["module", "graph"])
+def test_state_that_only_tracing_would_change_is_refused(case, within):
+    write, fields = STATE[case]
+    fields = {name: type(value)(value) if isinstance(value, (list, dict)) else value
+              for name, value in fields.items()}
+    if within == "module":
+        owner = Memory(write, **fields)
+        graph = Of(lambda x: owner(x), owner)
+    else:
+        owner = graph = Of(lambda x: write(graph, x) or x * 1.0)
+        for name, value in fields.items():
+            setattr(graph, name, value)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=rf"{type(owner).__name__}\.h\b.*build\(\)"):
+            graph(flow.ones(1))
+        left = owner.__dict__.get("h")
+        assert left == fields.get("h") if not isinstance(left, flow.Tensor) else (
+            left is fields["h"])
+
+
+def test_values_may_pass_through_attributes_and_nothing_stays():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.kept = None
+            self.sizes = {}
+
+        def forward(self, x):
+            self.size = x.shape[0]
+            self.sizes[self.size] = True
+            self.kept, self.more = x * 2.0, [x * 3.0]
+            return self.kept + self.more[0]
+
+    module = Keeps()
+
+    def build(x):
+        return module(x) + module.kept, flow.tensor([1.0]) * module.size
+
+    graph = Of(build, module)
+    for _ in range(2):
+        assert graph(flow.ones(2))[0].tolist() == [7.0, 7.0]
+        assert module.kept is None and not hasattr(module, "more") and module.size == 2
+    assert graph(flow.ones(3))[1].tolist() == [3.0]
+
+    def fails(x):
+        module(x)
+        raise ValueError("on the way")
+
+    with pytest.raises(ValueError, match="on the way"):
+        Of(fails, module)(flow.ones(2))
+    assert module.kept is None and not hasattr(module, "more")
 
 
 def test_backward_without_an_optimizer_is_refused():

@@ -254,3 +254,40 @@ Of(lambda t: flow.exp(t) * (2.0 + RANK))(x)
     assert result.returncode != 0
     text = result.stdout + result.stderr
     assert "different plans" in text and "in its attributes" in text and "mul_scalar" in text, text
+
+
+def test_a_stage_moves_named_inputs_too():
+    class Product(nn.Module):
+        def forward(self, x, y=None, *, others=()):
+            return x * y + others[0]
+
+    module = Product()
+    with flow.compile_world(2):
+        here, there = (flow.placement("cpu", ranks=[rank]) for rank in (0, 1))
+        module.to(nn.graph.GraphModule).set_stage(1, there)
+        x = flow.ones(2, placement=here, sbp=flow.sbp.broadcast)
+
+        def build(x):
+            y = module(x, y=x + 1.0, others=[x * 3.0])
+            assert y.placement == there
+            return y
+
+        graph = Of(build, module)
+        graph.compile(x)
+        module.to(nn.graph.GraphModule).set_stage(1, here)  # a guard
+        with pytest.raises(AssertionError):
+            graph.compile(x)
+        with pytest.raises(RuntimeError, match="set_stage.*inside build"):
+            Of(lambda x: module.to(nn.graph.GraphModule).set_stage(0, here)).compile(x)
+
+
+def test_an_unknown_entry_of_a_graph_s_state_is_refused():
+    layer = nn.Linear(2, 2)
+    graph = Of(layer, layer)
+    state = graph.state_dict()
+    changed = {**state, "m0": {**state["m0"], "bias": flow.ones(2)}, "m1": {}}
+    with pytest.raises(KeyError, match="'m1'.*'m0'.*strict=False"):
+        graph.load_state_dict(changed)
+    assert layer.bias.tolist() == state["m0"]["bias"].tolist() != [1.0, 1.0]
+    graph.load_state_dict(changed, strict=False)
+    assert layer.bias.tolist() == [1.0, 1.0]

@@ -15,6 +15,13 @@ class _Reading(threading.local):
 reading = _Reading()
 
 
+def note_writing(owner, name):
+    """Before a plain attribute of a module or graph is set or deleted."""
+    if reading.recorder is not None:
+        reading.recorder.writing(owner, name)
+    touch()
+
+
 class Watched(OrderedDict):
     """A dictionary whose every change is noted."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from .. import _C
 from ..autograd import no_grad
-from ._watch import Watched, reading, refuse_in_build, touch
+from ._watch import Watched, note_writing, reading, refuse_in_build, touch
 from .parameter import Parameter
 
 _is_tracing = getattr(_C, "is_tracing", None)
@@ -61,6 +61,7 @@ class Module:
     # A module that only holds others (ModuleList): it is never called, so its children's scope
     # is told by the module above it.
     _holds_only = False
+    _stage = None  # the placement to which a compiled graph moves its inputs (GraphModule)
 
     def __init__(self):
         fields = self.__dict__
@@ -98,6 +99,9 @@ class Module:
             reading.recorder.called(type(self).forward)
         for name, child in self._scopes():
             child.__dict__["_scope_name"] = name
+        if self._stage is not None:
+            from .graph import moved_to_stage
+            args, kwargs = moved_to_stage((args, kwargs), self._stage)
         _C.push_scope(self.__dict__.get("_scope_name", type(self).__name__))
         try:
             return self._call(args, kwargs)
@@ -144,7 +148,7 @@ class Module:
             _refuse_symbolic(name, value)
             self._buffers[name] = value
         else:
-            touch()
+            note_writing(self, name)
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name):
@@ -160,7 +164,7 @@ class Module:
                 del table[name]
                 self._non_persistent.discard(name)
                 return
-        touch()
+        note_writing(self, name)
         object.__delattr__(self, name)
 
     def _forget(self, name):

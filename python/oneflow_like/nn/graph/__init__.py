@@ -13,7 +13,7 @@ import numpy
 
 from ... import _C, env
 from ..._random import pack_rng_state, set_rng_state
-from .._watch import touch
+from .._watch import note_writing, refuse_in_build
 from ..module import Module
 from ._frames import map_tensors, taken_apart
 from ._guards import record_reads_of
@@ -39,6 +39,7 @@ def compile_world(size):
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_WORLD:
         raise ValueError(f"[compile_world] got {size!r} ranks; expected an int from 1 to "
                          f"{_MAX_WORLD}")
+    refuse_in_build("compile_world", "it around the call or compile()")
     _C.enter_compile_world(size)
     try:
         yield
@@ -108,28 +109,26 @@ class GraphModule:
         return self._stage_placement
 
     def set_stage(self, stage_id, placement=None):
-        """Makes the module a pipeline stage: its inputs are moved to `placement`."""
+        """Makes the module a pipeline stage: inside build() its inputs are moved to `placement`.
+
+        `stage_id` is for whoever reads it: where the stage runs, and when, the placement says.
+        """
         if isinstance(stage_id, bool) or not isinstance(stage_id, int) or stage_id < 0:
             raise ValueError(f"[set_stage] stage_id: got {stage_id!r}; expected an int of at least "
                              "0")
         if placement is not None and not isinstance(placement, _C.placement):
             raise TypeError(f"[set_stage] placement: got {type(placement).__name__}; expected "
                             "flow.placement(\"cpu\", ranks=[...]) or None")
-        fields = self._module.__dict__
-        if "_stage_hook" in fields:
-            fields.pop("_stage_hook").remove()
+        refuse_in_build("set_stage", "it before the call")
         self._stage_id = stage_id
         self._stage_placement = placement
-        if placement is not None:  # a new hook each time: graphs compiled before trace anew
-            fields["_stage_hook"] = self._module.register_forward_pre_hook(
-                lambda _module, args: _moved(args, placement))
+        self._module._stage = placement  # read while tracing: other graphs trace anew
         return self
 
 
-def _moved(args, placement):
+def moved_to_stage(args, placement):
+    """Arguments of a module inside build(), with their tensors on a stage's placement."""
     session = _tracing.session
-    if session is None:
-        return None
     return map_tensors(args, lambda x: session.to_placement(x, placement))
 
 
@@ -216,12 +215,12 @@ class Graph:
             self._modules[name] = value
         else:
             self._modules.pop(name, None)
-        touch()
+        note_writing(self, name)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name):
         self._modules.pop(name, None)
-        touch()
+        note_writing(self, name)
         object.__delattr__(self, name)
 
     def build(self, *args, **kwargs):
@@ -368,6 +367,7 @@ class Graph:
         draws; on local ones this rank's own is in it too. All else of the process that draws shares
         them, as in eager mode.
         """
+        refuse_in_build("nn.Graph.state_dict", "it before or after the call")
         state = {}
         for name, module in self._modules.items():
             state[name] = module.state_dict()
@@ -377,6 +377,13 @@ class Graph:
 
     def load_state_dict(self, state, strict=True):
         """Loads what state_dict() gave; without "rng_state" the generators stay as they are."""
+        refuse_in_build("nn.Graph.load_state_dict", "it before or after the call")
+        unknown = [name for name in state if name not in self._modules and name != _RNG_STATE]
+        if strict and unknown:
+            raise KeyError(f"[load_state_dict] the state has entries that graph {self.name} has no "
+                           f"module for: got {', '.join(map(repr, unknown))}; expected "
+                           f"{', '.join(map(repr, [*self._modules, _RNG_STATE]))}; strict=False "
+                           "leaves them out")
         for name, module in self._modules.items():
             if name in state:
                 module.load_state_dict(state[name], strict=strict)

@@ -10,14 +10,13 @@ import types
 from ... import _C
 from .._watch import Watched, reading
 from ..module import Module
+from ._changes import MISSING, Changes, refuse
 from ._frames import same_number
-
-MISSING = type("Missing", (), {"__repr__": lambda self: "nothing"})()
 
 _VALUES = (bool, int, float, complex, str, bytes, type(None), _C.dtype, _C.placement, _C.Size)
 _MAX_ITEMS = 256  # of a container that is compared item by item in every call
 _TABLES = ("_parameters", "_buffers", "_modules")
-_UNWATCHED = {"_scope_name", "_graph_module", "_non_persistent", "_stage_hook", "__dict__",
+_UNWATCHED = {"_scope_name", "_graph_module", "_non_persistent", "__dict__",
               "__class__", "_holds_only", "_state"}
 _owners = []  # the classes whose reads are recorded: Module, Graph
 _open = 0  # recorders that are open now, in all threads
@@ -163,6 +162,25 @@ class Captured:
         return f"the captured {self.name} is another {type(self.was.object).__name__}"
 
 
+class WatchedState:
+    """The classes and the __dict__ of what guards read: what may change without a noted write.
+
+    The graph's own __dict__ is passed in each time: it holds the program that holds this.
+    """
+
+    def __init__(self, guards):
+        self._owners = list({id(g.owner): g.owner for g in guards if g.owner is not None}.values())
+        self._versions = _C.Versions()
+
+    def read(self, graph):
+        self._types = tuple({type(owner): None for owner in [graph, *self._owners]})
+        self._dicts = tuple(owner.__dict__ for owner in self._owners)
+        self._versions.read(self._types, self._dicts, graph.__dict__)
+
+    def same(self, graph):
+        return self._versions.same(self._types, self._dicts, graph.__dict__)
+
+
 class Recorder:
     """Notes what tracing a graph reads, from entering to leaving.
 
@@ -173,6 +191,7 @@ class Recorder:
         self._graph = graph
         self._reads = {}  # (id of the owner, name) -> Attribute; it holds the owner
         self._functions = {}  # code -> function
+        self._changes = Changes(graph)
 
     def __enter__(self):
         global _open
@@ -184,7 +203,7 @@ class Recorder:
             _open += 1
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         global _open
         reading.recorder = None
         with _opening:
@@ -192,6 +211,15 @@ class Recorder:
             if _open == 0:
                 for owner in _owners:
                     del owner.__getattribute__
+        missed = self._changes.take_back([read.of(self._graph) for read in self._reads.values()])
+        missed += [(read.of(self._graph), read.name) for read in self._reads.values()
+                   if not read.holds(self._graph)
+                   and self._changes.undo(read.of(self._graph), read.name)]
+        if kind is None:
+            refuse(self._graph, missed)
+
+    def writing(self, owner, name):
+        self._changes.writing(owner, name, (id(owner), name) in self._reads)
 
     def note(self, owner, name):
         if (id(owner), name) in self._reads or name in _UNWATCHED:

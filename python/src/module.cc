@@ -17,4 +17,5 @@ NB_MODULE(_C, m) {
   BindSchema(m);
   BindSamples(m);
   BindRuntime(m);
+  BindVersions(m);
 }

@@ -37,6 +37,7 @@ void BindSamples(nb::module_& m);
 void BindWorld(nb::module_& m);
 // Compiled graphs and plans, for nn.Graph.
 void BindRuntime(nb::module_& m);
+void BindVersions(nb::module_& m);
 
 // --- errors ---------------------------------------------------------------------------------
 // Sets the Python exception of a failed status; keeps one that is set already (Ctrl-C).

@@ -167,6 +167,56 @@ def test_a_changed_module_traces_anew(change):
     assert traced(graph) == 2
 
 
+def test_classes_and_dictionaries_are_watched_without_a_noted_write():
+    class Base(nn.Module):
+        scale = 2.0
+
+        def more(self, x):
+            return x + 1.0
+
+    class Scales(Base):
+        def __init__(self):
+            super().__init__()
+            self.shift = 0.0
+
+        def forward(self, x):
+            return self.more(x) * self.scale + self.shift
+
+    class Applies(nn.Graph):
+        factor = 1.0
+
+        def __init__(self):
+            super().__init__()
+            self.module = Scales()
+
+        def build(self, x):
+            return self.module(x) * self.factor
+
+    graph, x = Applies(), flow.tensor([1.0])
+    module = graph.module
+    changes = [
+        (lambda: setattr(Base, "scale", 5.0), 10.0),
+        (lambda: setattr(Scales, "scale", 3.0), 6.0),
+        (lambda: delattr(Scales, "scale"), 10.0),
+        (lambda: setattr(Base, "more", lambda self, x: x), 5.0),
+        (lambda: module.__dict__.update(shift=1.0), 6.0),
+        (lambda: vars(module).__setitem__("scale", 1.0), 2.0),
+        (lambda: vars(module).pop("scale"), 6.0),
+        (lambda: setattr(Applies, "factor", 2.0), 12.0),
+        (lambda: graph.__dict__.update(factor=3.0), 18.0),
+        (lambda: setattr(Scales, "forward", lambda self, x: x * 0.0), 0.0),
+        (lambda: setattr(Applies, "build", lambda self, x: x), 1.0),
+    ]
+    assert graph(x).tolist() == [4.0]
+    for change, expected in changes:
+        change()
+        for _ in range(2):
+            assert graph(x).tolist() == [expected]
+    traced_before = traced(graph)
+    vars(module)["never_read"] = Base.never_read = 1
+    assert graph(x).tolist() == [1.0] and traced(graph) == traced_before
+
+
 def test_what_tracing_never_read_and_contents_trace_nothing_anew():
     model = Scaled()
     graph, x = Of(lambda x: model(x), model), flow.tensor(random(3, 8))

@@ -5,7 +5,7 @@ import os
 from ... import _C
 from ._frames import (kept, map_tensors, refuse_hidden_tensors, same_frame, shown, taken_apart,
                       tensors_of)
-from ._guards import Recorder
+from ._guards import Recorder, WatchedState
 
 
 class _Tracing:
@@ -166,6 +166,8 @@ class Program:
         self._single = isinstance(structure, _C.Tensor)
         self._optimizers = self._compile(graph, session)
         self._resting, self._always = recorder.guards()
+        self._watched = WatchedState(self._resting)
+        self._watched.read(graph)
 
     @staticmethod
     def _compile(graph, session):
@@ -203,7 +205,7 @@ class Program:
             if what is not None:
                 return what
         writes = _C.writes_noted()
-        if writes == self._writes:
+        if writes == self._writes and self._watched.same(graph):
             return None
         for guard in self._resting:
             if not guard.holds(graph):
@@ -215,6 +217,7 @@ class Program:
             if what is not None:
                 return what
         self._writes = writes
+        self._watched.read(graph)
         return None
 
     def launch(self, tensors):

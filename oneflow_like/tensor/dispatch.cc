@@ -306,16 +306,19 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
 }
 
 Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& given,
-                     const TensorImpl& target) {
+                     TensorImpl& target) {
   const bool plain = def.outputs.size() == 1 && !def.outputs[0].variadic &&
                      !def.outputs[0].bounded && !def.composite && !def.Draws() &&
                      !AnyMutated(def) && CurrentTracer() == nullptr && !inputs.empty();
-  if (!plain || target.is_global() || op::NeedsPromotion(def, inputs, given)) return false;
+  if (!plain || op::NeedsPromotion(def, inputs, given)) return false;
   for (const op::Value& v : inputs) {
-    if (v == nullptr || v->is_symbolic() || v->layout() != nullptr) return false;
+    if (v == nullptr || v->is_symbolic()) return false;
+    if ((v->layout() != nullptr) != target.is_global()) return false;
     if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;
   }
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
+  if (plan->decompose) return false;
+  if (target.is_global() && !(*plan->output_layouts[0] == *target.layout())) return false;
   // A variant was prepared for a dense result.
   const bool lies =
       target.dense() || (plan->kernel.state == nullptr &&
@@ -329,8 +332,14 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
   }
   Small<TensorRef> ready;
   OFL_TRY(PrepareInputs(def, *plan, inputs, ready));
-  const op::TensorView out = target.view();
-  OFL_TRY(RunKernel(*plan, {ready.data(), ready.size()}, {&out, 1}));
+  if (plan->member) {
+    const op::TensorView out = target.view();
+    OFL_TRY(RunKernel(*plan, {ready.data(), ready.size()}, {&out, 1}));
+  }
+  if (target.is_global()) {
+    const op::Value result(&target);
+    SetClaims(def, *plan, {}, {ready.data(), ready.size()}, {&result, 1});
+  }
   return true;
 }
 

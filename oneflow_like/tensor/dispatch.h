@@ -20,11 +20,11 @@ namespace ofl::tensor {
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& attrs, Generator* generator = nullptr);
 
-// Runs the operator's kernel straight into `target` where that is possible: a local call whose one
-// result has the target's dtype and shape, whose kernel takes the target's strides, and whose
-// inputs share no memory with it but what the definition allows. False: nothing was done.
+// Runs the operator's kernel straight into `target` where that is possible: the call's one result
+// has the target's dtype, shape and layout, its kernel takes the target's strides, and the inputs
+// share no memory with it but what the definition allows. False: nothing was done.
 Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
-                     const TensorImpl& target);
+                     TensorImpl& target);
 
 // Operators without inputs that make a global tensor of this layout. A P layout holds the value
 // at coordinate 0 and the identity elsewhere.

@@ -197,3 +197,38 @@ def test_one_process_needs_no_launcher():
         flow.sbp.split(-1)
 
 
+
+
+def test_in_place_forms_write_where_the_target_lies(tmp_path):
+    """Whatever layouts meet: right values, in the target's memory and layout."""
+    run_text(tmp_path, 2, SETUP + """
+P = flow.placement("cpu", ranks=everyone)
+for shape, s, t in itertools.product(SHAPES, SYMBOLS, SYMBOLS):
+    a, x = source(shape, P, s, 0)
+    b, y = source(shape, P, t, 10)
+    at = x.data_ptr()
+    x.add_(y)
+    assert x.data_ptr() == at and x.sbp == (s,), (shape, s, t)
+    np.testing.assert_array_equal(x.numpy(), a + b, err_msg=str((shape, s, t)))
+    x.mul_(2)
+    x.sub_(x)
+    np.testing.assert_array_equal(x.numpy(), 0 * a)
+    x.copy_(y)
+    flow.add(x, y, out=x)
+    assert x.data_ptr() == at and x.sbp == (s,), (shape, s, t)
+    np.testing.assert_array_equal(x.numpy(), 2 * b)
+# Shards that are views of each other's memory, and targets of other ranks.
+x = flow.arange(6, placement=P, sbp=flow.sbp.broadcast)
+x.to_global(sbp=flow.sbp.split(0)).add_(x)
+x.add_(x)
+assert sorted(x.numpy().tolist())[0] == 0
+for ranks in ([0], [1]):
+    z = flow.ones(3, placement=flow.placement("cpu", ranks=ranks), sbp=flow.sbp.broadcast)
+    z.add_(z).add_(1)
+    assert z.numpy().tolist() == [3.0] * 3
+w = flow.ones(4, placement=P, sbp=flow.sbp.split(0), requires_grad=True)
+for turn in range(3):
+    (w * 2).sum().backward()
+    held = w.grad if turn == 0 else held
+assert held.sbp == w.sbp and held.numpy().tolist() == w.grad.numpy().tolist() == [6.0] * 4
+""")

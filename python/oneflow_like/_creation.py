@@ -13,7 +13,7 @@ _NUMPY_NAMES = {"float32", "float64", "float16", "int8", "uint8", "int16", "int3
 _OF_PYTHON = {float: _C.float64, int: _C.int64, bool: _C.bool, complex: _C.complex128}
 
 
-def _dtype_from(given):
+def dtype_from(given):
     """A dtype, or the one that a type of Python's stands for; None stays."""
     if given is None or isinstance(given, _C.dtype):
         return given
@@ -70,7 +70,7 @@ def tensor(data, *, dtype=None, placement=None, sbp=None, requires_grad=False):
     if (placement is None) != (sbp is None):
         raise ValueError(f"[tensor] got placement={placement}, sbp={sbp}; expected both for a "
                          "global tensor or neither for a local one")
-    dtype = _dtype_from(dtype)
+    dtype = dtype_from(dtype)
     value = _C.from_numpy(np.array(_to_array(data, dtype), order="C"), dtype)
     if placement is not None:
         sbp = tuple(sbp) if isinstance(sbp, (list, tuple)) else (sbp,)

@@ -1,5 +1,7 @@
 """Global tensors on real processes: every pair of layouts and placements, operators, and errors."""
 
+import textwrap
+
 import pytest
 from jobs import run_text
 
@@ -232,3 +234,26 @@ for turn in range(3):
     held = w.grad if turn == 0 else held
 assert held.sbp == w.sbp and held.numpy().tolist() == w.grad.numpy().tolist() == [6.0] * 4
 """)
+
+
+def test_new_tensors_beside_a_global_one_keep_its_layout(tmp_path):
+    run_text(tmp_path, 2, textwrap.dedent("""
+        import numpy as np
+        import oneflow_like as flow
+
+        P = flow.placement.all("cpu")
+        B, S = flow.sbp.broadcast, flow.sbp.split
+        for sbp, kept in ((S(0), S(0)), (S(1), S(1)), (B, B), (flow.sbp.partial_sum, B)):
+            x = flow.ones(4, 6, placement=P, sbp=sbp)
+            for made in (x.new_zeros(2, 3), x.new_ones((2, 3)), x.new_full((2, 3), 2.0),
+                         x.new_empty(2, 3)):
+                assert made.placement == P and made.sbp == (kept,) and made.shape == (2, 3)
+        try:
+            flow.ones(4, 6, placement=P, sbp=S(1)).new_ones(3)
+        except ValueError as error:
+            assert "cannot be split on axis 1" in str(error)
+        else:
+            raise AssertionError
+        x = np.float32(2) * flow.ones(4, placement=P, sbp=S(0)) - np.int64(1)
+        assert x.is_global and x.sbp == (S(0),) and x.tolist() == [1.0] * 4
+    """))

@@ -98,6 +98,20 @@ def test_load_state_dict_refuses_complex_values_for_real_parameters():
     assert layer.weight.tolist() == before
 
 
+def test_modules_take_floating_and_complex_dtypes_alone():
+    layer = nn.Linear(2, 1)
+    assert layer.to(float).weight.dtype is flow.float64
+    for wrong in (flow.int64, int, bool, flow.ones(2, dtype=flow.int8)):
+        with pytest.raises(TypeError, match=r"\[module.to\] .*floating point or complex"):
+            layer.to(wrong)
+    assert layer.to(complex).weight.dtype is flow.complex128
+    with pytest.raises(TypeError, match="complex parameters do not fit: got complex128 for float3"):
+        layer.to(flow.float32)
+    assert layer.half().weight.dtype is flow.complex128  # as in torch
+    assert layer.to(flow.complex64).bias.dtype is flow.complex64
+    assert layer(flow.ones(1, 2, dtype=flow.complex64)).dtype is flow.complex64
+
+
 def test_assignment_errors_are_torchs():
     net = Net()
     with pytest.raises(TypeError, match="as parameter 'weight'"):

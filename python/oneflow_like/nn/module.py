@@ -4,6 +4,7 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Mapping
 
 from .. import _C
+from .._creation import dtype_from
 from ..autograd import no_grad
 from ._watch import Watched, note_writing, reading, refuse_in_build, touch
 from .parameter import Parameter
@@ -43,8 +44,19 @@ def _describe(tensor):
     return f"flow.Size({list(tensor.shape)})"
 
 
+_COMPLEX = (_C.complex64, _C.complex128)
+
+
 def _is_complex(tensor):
-    return tensor.dtype in (_C.complex64, _C.complex128)
+    return tensor.dtype in _COMPLEX
+
+
+def _converted(tensor, target, dtype):
+    if _is_complex(tensor) and isinstance(dtype, _C.dtype) and dtype not in _COMPLEX:
+        raise TypeError(f"[module.to] complex parameters do not fit: got {tensor.dtype.name} for "
+                        f"{dtype.name}; expected a complex dtype; float() and double() leave them "
+                        "as they are")
+    return tensor.to(target) if tensor.dtype.is_floating_point or _is_complex(tensor) else tensor
 
 
 def _indent(text):
@@ -385,26 +397,35 @@ class Module:
         return self._apply(lambda tensor: tensor.to_local())
 
     def to(self, target):
-        """Converts floating-point parameters, their gradients and buffers to a dtype, in place.
+        """Converts floating and complex parameters, their gradients and buffers, in place.
 
         `to(nn.graph.GraphModule)` gives the graph's view of the module (set_stage).
         """
         if isinstance(target, type) and target.__name__ == "GraphModule":
             from .graph import graph_module_of
             return graph_module_of(self)
-        return self._apply(lambda t: t.to(target) if t.dtype.is_floating_point else t)
+        dtype = target.dtype if isinstance(target, _C.Tensor) else target
+        if isinstance(dtype, type):
+            dtype = dtype_from(dtype)
+        if isinstance(dtype, _C.dtype) and not (dtype.is_floating_point or dtype in _COMPLEX):
+            raise TypeError("[module.to] nn.Module.to only accepts floating point or complex "
+                            f"dtypes: got {dtype.name}; expected for example flow.float32")
+        return self._apply(lambda t: _converted(t, target, dtype))
+
+    def _to_floating(self, dtype):
+        return self._apply(lambda t: t.to(dtype) if t.dtype.is_floating_point else t)
 
     def float(self):
-        return self.to(_C.float32)
+        return self._to_floating(_C.float32)
 
     def double(self):
-        return self.to(_C.float64)
+        return self._to_floating(_C.float64)
 
     def half(self):
-        return self.to(_C.float16)
+        return self._to_floating(_C.float16)
 
     def bfloat16(self):
-        return self.to(_C.bfloat16)
+        return self._to_floating(_C.bfloat16)
 
     def apply(self, fn):
         for module in self.children():

@@ -545,7 +545,11 @@ void BindTensor(nb::module_& m) {
           "_peek", [](Self t) { return HostArray(Eager(*t)); },
           "The local part's memory as an array, for printing: inside build() too.")
       .def("clone_memory",
-           [](Self t) { return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(*t))))); })
+           [](Self t) {
+             RefuseInBuild("clone_memory", "memory was copied", *t->value,
+                           "use clone(), or it before or after the call");
+             return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(*t)))));
+           })
       .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")
       .def("item", &Item, "The only element; of a global tensor collective.")
       .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),

@@ -53,6 +53,7 @@ REFUSED = {
     "fill_": (lambda m, o, loss, s: o.captured.fill_(1.0), "copy_"),
     "data =": (lambda m, o, loss, s: setattr(o.captured, "data", flow.ones(())), "copy_"),
     "a buffer": (lambda m, o, loss, s: m.register_buffer("kept", loss), "copy_"),
+    "clone_memory": (lambda m, o, loss, s: o.captured.clone_memory(), "use clone"),
     "manual_seed": (lambda m, o, loss, s: flow.manual_seed(0), "before the call"),
     "get_rng_state": (lambda m, o, loss, s: flow.get_rng_state(), "before or after"),
     "set_rng_state": (lambda m, o, loss, s: flow.set_rng_state(o.state_of_rng), "before or after"),

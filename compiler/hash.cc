@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "compiler/compiler.h"
 #include "oneflow_like/base/bytes.h"
@@ -189,11 +189,28 @@ Result<proto::Plan> ParsePlan(std::string_view bytes) {
 }
 
 Result<proto::Plan> LoadPlan(const std::string& path) {
+  // Asked first: opening a pipe waits for a writer, and a device may have no end.
+  std::error_code error;
+  const std::filesystem::file_status file = std::filesystem::status(path, error);
+  OFL_ENSURE(!std::filesystem::exists(file) || std::filesystem::is_regular_file(file),
+             Code::kInvalidArgument)
+      << "[plan] no plan file: got " << path
+      << ", a folder, a pipe or a device; expected a file that graph.plan().save(path) wrote";
   std::ifstream in(path, std::ios::binary);
-  OFL_ENSURE(in.good(), Code::kNotFound) << "cannot open plan file " << path;
-  std::ostringstream bytes;
-  bytes << in.rdbuf();
-  auto plan = ParsePlan(bytes.view());
+  OFL_ENSURE(in.good(), Code::kNotFound)
+      << "[plan] cannot open a plan file: got " << path << " (" << std::strerror(errno)
+      << "); expected a file that graph.plan().save(path) wrote";
+  std::string bytes;
+  while (in.good() && bytes.size() <= kMaxPlanBytes) {  // it may grow while it is read
+    const size_t had = bytes.size();
+    bytes.resize(had + (1 << 20));
+    in.read(bytes.data() + had, 1 << 20);
+    bytes.resize(had + static_cast<size_t>(in.gcount()));
+  }
+  OFL_ENSURE(bytes.size() <= kMaxPlanBytes, Code::kDataLoss)
+      << "[plan] a plan file is too large: got more than " << kMaxPlanBytes << " bytes of " << path
+      << "; expected at most that";
+  auto plan = ParsePlan(bytes);
   if (!plan.ok()) return plan.status().WithNote("in plan file " + path);
   return plan;
 }

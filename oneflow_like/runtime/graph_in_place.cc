@@ -35,6 +35,24 @@ Status GraphTracer::CheckInPlace(int target, bool records) {
   return Status::Ok();
 }
 
+// An operator that updates an operand writes into memory that outlives the launch.
+Status GraphTracer::CheckUpdates(const op::OpDef& def, const op::Values& inputs,
+                                 const Attrs& attrs) {
+  OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), attrs));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!def.InputMutated(static_cast<int>(i), attrs)) continue;
+    const int id = recorder_.IdOf(inputs[i]);
+    OFL_TRY(recorder_.status());
+    const ir::Node& producer = graph_.producer(id);
+    OFL_ENSURE(producer.kind == ir::NodeKind::kVariable, Code::kFailedPrecondition)
+        << "[" << def.name << "] would update a value of a graph that is no variable, whose memory "
+        << "a launch may give to others: got " << def.InputAt(static_cast<int>(i), attrs).name
+        << ": " << graph_.values[id].meta.ToString() << ", the result of " << producer.name
+        << "; expected a parameter or a buffer; use the operator that returns a new value";
+  }
+  return Status::Ok();
+}
+
 Result<op::Value> GraphTracer::Fitted(const op::Value& target, const op::Value& value) {
   op::Value result = value;
   if (!value->is_symbolic()) {  // its content, as a value of its own

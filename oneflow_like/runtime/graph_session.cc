@@ -10,6 +10,7 @@
 #include "compiler/expand/expand.h"
 #include "compiler/plan_codec.h"
 #include "oneflow_like/base/check.h"
+#include "oneflow_like/base/fork.h"
 #include "oneflow_like/op/def/op_def.h"
 #include "oneflow_like/runtime/plan_difference.h"
 #include "oneflow_like/runtime/plan_starts.h"
@@ -44,10 +45,42 @@ GraphSession::GraphSession(std::string name, int micro_batches, int threads)
 
 GraphSession::~GraphSession() = default;
 
-void GraphSession::SetNumbers(const std::string& name, std::vector<double> values) {
-  std::vector<double>& kept = numbers_[name];
-  OFL_CHECK(!compiled_ || kept.size() == values.size());  // launches read it where it lies
-  std::copy(values.begin(), values.end(), (kept.resize(values.size()), kept.begin()));
+Result<GraphSession::Turn> GraphSession::Enter() {
+  const std::thread::id self = std::this_thread::get_id();
+  std::thread::id owner;
+  if (owner_.compare_exchange_strong(owner, self)) return Turn(&owner_);
+  OFL_ENSURE(owner == self, Code::kFailedPrecondition)
+      << "[nn.Graph] graph " << tracer_->graph().name << " is running in another thread; expected "
+      << "one call at a time; wait for it, or make a graph for each thread";
+  return Turn(nullptr);
+}
+
+Result<GraphSession::Turn> GraphSession::EnterTracing() {
+  auto turn = Enter();
+  if (!turn.ok()) return turn;
+  OFL_ENSURE(!compiled_, Code::kFailedPrecondition)
+      << "[nn.Graph] graph " << tracer_->graph().name << " is compiled already: got a call that "
+      << "adds to it; expected launches alone; make another session";
+  return turn;
+}
+
+Status GraphSession::SetNumbers(const std::string& name, std::vector<double> values) {
+  OFL_ASSIGN(const Turn turn, Enter());
+  const auto known = numbers_.find(name);
+  if (!compiled_) {
+    numbers_[name] = std::move(values);
+    return Status::Ok();
+  }
+  // Launches read them where they lie.
+  OFL_ENSURE(known != numbers_.end() && known->second.size() == values.size(),
+             Code::kInvalidArgument)
+      << "[nn.Graph] the numbers '" << name << "' of graph " << plan_.graph_name()
+      << " do not fit its plan: got " << values.size() << "; expected "
+      << (known == numbers_.end() ? "a name that it was compiled with"
+                                  : std::to_string(known->second.size()))
+      << "; make another graph";
+  std::ranges::copy(values, known->second.begin());
+  return Status::Ok();
 }
 
 Result<compiler::Update> GraphSession::UpdateOf(const UpdateSpec& spec) {
@@ -116,6 +149,7 @@ Result<compiler::TrainingSpec> GraphSession::TrainingOf(const std::vector<Update
 }
 
 Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir) {
+  OFL_ASSIGN(const Turn turn, EnterTracing());
   OFL_TRY(tracer_->status());
   OFL_TRY(tracer_->Finish());
   OFL_ASSIGN(compiler::TrainingSpec training, TrainingOf(updates));
@@ -203,11 +237,12 @@ Status GraphSession::CompareHashes(transport::Transport& transport) {
 
 Status GraphSession::Start() {
   tensor::Context& context = tensor::Context::Get();
+  forks_ = ForkCount();
   actor::InstanceOptions options;
   const bool solo = tracer_->local() || context.world_size() == 1;
   const int rank = tracer_->local() ? 0 : context.rank();
   if (solo) {
-    transport_ = transport::SoloTransport();
+    transport_.reset(transport::SoloTransport().release(), OfThisProcess{});
   } else {
     OFL_ASSIGN(transport_, context.SharedTransport());  // none in a world that does not exist
   }
@@ -324,7 +359,9 @@ Status GraphSession::Ready(std::span<const tensor::TensorRef> inputs) {
   if (!failure_.ok())
     return failure_.WithNote("in an earlier call, which closed graph " + plan_.graph_name() +
                              "; make a new one");
-  OFL_ENSURE(compiled_, Code::kFailedPrecondition) << "the graph is not compiled";
+  OFL_ENSURE(compiled_, Code::kFailedPrecondition)
+      << "[nn.Graph] graph " << tracer_->graph().name
+      << " is not compiled: got a launch; expected compile() before it";
   const int world = tensor::Context::Get().world_size();
   OFL_ENSURE(tracer_->local() || world == plan_.semantics().world_size(), Code::kFailedPrecondition)
       << "[nn.Graph] graph " << plan_.graph_name() << " is compiled for a world of "
@@ -338,7 +375,12 @@ Status GraphSession::Ready(std::span<const tensor::TensorRef> inputs) {
         << " requires a gradient, which a graph does not give back: got "
         << tensor::Describe(*input)
         << "; expected none; pass x.detach(), or make it a parameter of the graph's modules";
-  if (instance_ != nullptr) return Status::Ok();
+  if (instance_ != nullptr) {
+    if (forks_ == ForkCount()) return Status::Ok();
+    // In a fork of the process its threads do not exist, and its edges are the parent's.
+    if (!tracer_->local() && world > 1) return tensor::Context::Get().SharedTransport().status();
+    instance_.reset();
+  }
   failure_ = Start();  // half started, or numbered unlike its peers: it cannot start again
   return failure_;
 }
@@ -436,14 +478,7 @@ Status GraphSession::RunLaunch(std::span<const tensor::TensorRef> inputs) {
 
 Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
     std::span<const tensor::TensorRef> inputs) {
-  // Refused, not queued: other ranks may take the turns in another order.
-  OFL_ENSURE(!busy_.exchange(true), Code::kFailedPrecondition)
-      << "[nn.Graph] graph " << plan_.graph_name() << " is running in another thread; expected one "
-      << "call at a time; wait for it, or make a graph for each thread";
-  struct Leave {
-    std::atomic<bool>& busy;
-    ~Leave() { busy = false; }
-  } leave{busy_};
+  OFL_ASSIGN(const Turn turn, Enter());
   OFL_TRY(Ready(inputs));
   std::vector<tensor::TensorRef> outputs;
   OFL_TRY(Bind(inputs, outputs));
@@ -470,8 +505,11 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
 
 Result<std::map<std::string, int64_t>> GraphSession::Counters() const {
   OFL_ENSURE(instance_ != nullptr, Code::kFailedPrecondition)
-      << "the graph has not been launched yet";
-  OFL_ENSURE(!busy_.load(), Code::kFailedPrecondition)
+      << "[nn.Graph] graph " << tracer_->graph().name
+      << " has not been launched yet: got a question for its counters; expected a launch before";
+  const std::thread::id owner = owner_.load();
+  OFL_ENSURE(owner == std::thread::id() || owner == std::this_thread::get_id(),
+             Code::kFailedPrecondition)
       << "[nn.Graph] graph " << plan_.graph_name()
       << " is running in another thread; expected none while its counters are read";
   const actor::Counters measured = instance_->counters();

@@ -2,7 +2,8 @@
 //
 // Life: tracing -> Compile (all ranks alike) -> Start at the first launch (hashes compared,
 // registers allocated, edges opened) -> Launch ...
-// Threads: one at a time; a second one that launches is refused and the first goes on.
+// Threads: one at a time, while it traces, compiles or launches; a second one is refused and the
+// first goes on.
 // A failed launch closes the session: parameters are undefined until reloaded. Arguments that do
 // not fit are refused before and close nothing.
 #pragma once
@@ -14,6 +15,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "actor/drivers/instance.h"
@@ -42,10 +45,29 @@ class GraphSession {
   GraphSession(std::string name, int micro_batches, int threads);
   ~GraphSession();
 
+  // A thread's turn, until it is destroyed. Within it the thread may take others: build() calls
+  // back.
+  class Turn {
+   public:
+    explicit Turn(std::atomic<std::thread::id>* owner) : owner_(owner) {}
+    Turn(Turn&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn() {
+      if (owner_ != nullptr) *owner_ = std::thread::id();
+    }
+
+   private:
+    std::atomic<std::thread::id>* owner_;  // null: an outer turn ends it
+  };
+  // Refused, not queued: other ranks may take the turns in another order.
+  Result<Turn> Enter();
+  // Enter() for what belongs to tracing; refused once it has ended.
+  Result<Turn> EnterTracing();
+
   GraphTracer& tracer() { return *tracer_; }
   // The numbers that launches pass from now on. Before Compile for every name of its updates, with
   // one count for good.
-  void SetNumbers(const std::string& name, std::vector<double> values);
+  Status SetNumbers(const std::string& name, std::vector<double> values);
   // Ends tracing. `dump_dir`: where the graph after each pass is written; empty: nowhere.
   Status Compile(const std::vector<UpdateSpec>& updates, const std::string& dump_dir);
   const proto::Plan& plan() const { return plan_; }
@@ -104,6 +126,7 @@ class GraphSession {
   std::shared_ptr<transport::Transport> transport_;  // the world's, or one of its own
   int64_t unplanned_messages_ = 0;
   std::unique_ptr<actor::Instance> instance_;
+  uint32_t forks_ = 0;                    // of the process that started it
   std::unique_ptr<LaunchClaims> claims_;  // with other ranks
   std::unique_ptr<LaunchCheck> check_;    // where all ranks compare what they launch with
   bool stamped_ = false;  // whether a digest of that gets from each rank to each with the pieces
@@ -123,7 +146,7 @@ class GraphSession {
   std::vector<op::TensorView> input_views_, output_views_;
   std::vector<tensor::TensorRef> dense_;
   std::vector<RandomState> generators_;
-  std::atomic<bool> busy_{false};
+  std::atomic<std::thread::id> owner_;  // none: nobody's turn
   std::chrono::steady_clock::duration plan_time_{};
   Status failure_;
 };

@@ -103,6 +103,8 @@ class GraphTracer final : public tensor::Tracer {
   bool SharesMemory(int x, const sbp::Layout& layout);
   // Refuses an in-place change that a graph cannot say; `records`: eager would put it on the tape.
   Status CheckInPlace(int target, bool records);
+  // Refuses an operator that updates what is no variable.
+  Status CheckUpdates(const op::OpDef& def, const op::Values& inputs, const Attrs& attrs);
   // A buffer holds `value` from now on, in this build and after the launch.
   Status ChangeVariable(int variable, int value, bool records);
   Status StoreVariables();

@@ -112,6 +112,11 @@ class Runner {
         << kGeneratorState.ToString() << " of seed and offset";
     generators_.back() = {LoadLe<uint64_t>(array.data.data()),
                           LoadLe<int64_t>(array.data.data() + 8)};
+    constexpr int64_t kMost = int64_t{1} << 62;  // draws never overflow from there
+    OFL_ENSURE(generators_.back().offset >= 0 && generators_.back().offset <= kMost,
+               Code::kInvalidArgument)
+        << "[plan] the count of draws in " << path << " is none of a generator: got "
+        << generators_.back().offset << "; expected 0 to " << kMost;
     return Status::Ok();
   }
 

@@ -155,6 +155,11 @@ def __float__(self):
 
 
 @_method
+def __complex__(self):
+    return complex(self.item())
+
+
+@_method
 def __int__(self):
     return int(self.item())
 
@@ -294,8 +299,9 @@ def _plan_index(index, shape, user):
         else:
             at = _integer(item, user)
             if not -extent <= at < extent:
-                raise IndexError(f"index {at} is out of bounds for dimension {axis} with size "
-                                 f"{extent}")
+                raise IndexError(
+                    f"[{user}] index {at} is out of bounds for dimension {axis} with size "
+                    f"{extent}: got shape {tuple(shape)}; expected -{extent} <= index < {extent}")
             at %= extent
             begin.append(at)
             end.append(at + 1)
@@ -438,6 +444,11 @@ def copy_(self, src):
     if self.is_global and value.is_global and value.placement != self.placement:
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):
+        sizes = tuple(zip(reversed(value.shape), reversed(self.shape), strict=False))
+        if value.ndim > self.ndim or any(n not in (1, to) for n, to in sizes):
+            raise ValueError(f"[copy_] the values do not broadcast to the target: got "
+                             f"{src._describe()} for the shape {tuple(self.shape)}; expected each "
+                             "axis equal or 1")
         value = value.expand(*self.shape)
     if value is src and src.is_symbolic:
         value = _C.reshape(src, tuple(src.shape))  # costs nothing in a plan, and is not src

@@ -113,6 +113,7 @@ Inputs InputsFrom(nb::list given) {
 nb::object Launch(Made<GraphSession> made, nb::list given) {
   GraphSession& session = *made;
   const Inputs inputs = InputsFrom(given);
+  const auto turn = Unwrap(session.Enter());
   if (!session.closed() && !session.Fits({inputs.data(), inputs.size()})) return nb::none();
   Result<std::vector<tensor::TensorRef>> outputs = Status(Code::kInternal, "not launched");
   {
@@ -165,14 +166,17 @@ void BindSession(nb::module_& m) {
            })
       .def("add_input",
            [](Made<GraphSession> s, nb::handle example, const std::string& name) {
+             const auto turn = Unwrap(s->EnterTracing());
              return Wrap(Unwrap(s->tracer().AddInput(EagerOf(example), name)));
            })
       .def("name_variable",
            [](Made<GraphSession> s, nb::handle tensor, const std::string& name) {
+             const auto turn = Unwrap(s->EnterTracing());
              s->tracer().NameVariable(EagerOf(tensor), name);
            })
       .def("trace",
            [](Made<GraphSession> s, nb::callable build) {
+             const auto turn = Unwrap(s->EnterTracing());
              TracingScope scope(*s);
              nb::object result = build();
              Unwrap(s->tracer().status());
@@ -180,6 +184,7 @@ void BindSession(nb::module_& m) {
            })
       .def("add_output",
            [](Made<GraphSession> s, nb::handle tensor) {
+             const auto turn = Unwrap(s->EnterTracing());
              PyTensor* output = TensorOf(tensor.ptr());
              if (output == nullptr)
                Throw(Error(Code::kTypeMismatch) << "[nn.Graph] build() returned "
@@ -188,6 +193,7 @@ void BindSession(nb::module_& m) {
            })
       .def("to_placement",
            [](Made<GraphSession> s, nb::handle tensor, Made<Placement> placement) {
+             const auto turn = Unwrap(s->EnterTracing());
              PyTensor* x = TensorOf(tensor.ptr());
              if (x == nullptr)
                Throw(Error(Code::kTypeMismatch)
@@ -221,7 +227,7 @@ void BindSession(nb::module_& m) {
       .def("has_loss", [](Made<GraphSession> s) { return s->tracer().loss() >= 0; })
       .def("set_numbers",
            [](Made<GraphSession> s, const std::string& name, std::vector<double> values) {
-             s->SetNumbers(name, std::move(values));
+             Unwrap(s->SetNumbers(name, std::move(values)));
            })
       .def("gradients_as_traced",
            [](Made<GraphSession> s) { return s->tracer().GradientsAsTraced(); })

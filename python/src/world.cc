@@ -92,6 +92,16 @@ void CheckPeer(const char* op, int peer) {
   }
 }
 
+// Draws up to the largest count never overflow it in the life of a job.
+RandomState RestoredState(const std::pair<uint64_t, int64_t>& given) {
+  constexpr int64_t kMost = int64_t{1} << 62;
+  if (given.second < 0 || given.second > kMost)
+    Throw(Error(Code::kInvalidArgument)
+          << "[set_rng_state] the count of draws is none of a generator: got " << given.second
+          << "; expected 0 to " << kMost << "; pass what flow.get_rng_state() returned");
+  return {given.first, given.second};
+}
+
 using States = std::tuple<uint64_t, int64_t, uint64_t, int64_t>;
 
 // The job's state and this rank's own, each as (seed, offset of the next draw).
@@ -118,8 +128,11 @@ void BindRandom(nb::module_& m) {
       "restore_random_states",
       [](std::optional<std::pair<uint64_t, int64_t>> job,
          std::optional<std::pair<uint64_t, int64_t>> local) {
-        if (job) Context::Get().job_generator().Restore({job->first, job->second});
-        if (local) Context::Get().local_generator().Restore({local->first, local->second});
+        RandomState of_job, of_local;  // both are looked at before either is set
+        if (job) of_job = RestoredState(*job);
+        if (local) of_local = RestoredState(*local);
+        if (job) Context::Get().job_generator().Restore(of_job);
+        if (local) Context::Get().local_generator().Restore(of_local);
       },
       nb::arg("job").none(), nb::arg("local").none());
 }

@@ -28,6 +28,12 @@ Values Builder::CallAll(std::string_view name, Values inputs, Attrs attrs) {
     Fail(completed.status());
     return nothing();
   }
+  if (def->composite) {  // the others are counted where they are applied
+    if (Status count = def->CheckArity(static_cast<int>(inputs.size()), *completed); !count.ok()) {
+      Fail(std::move(count));
+      return nothing();
+    }
+  }
   Values outputs = def->composite ? def->decompose(*this, inputs, *completed)
                                   : Apply(*def, std::move(inputs), *completed);
   if (!status_.ok()) return nothing();

@@ -153,7 +153,9 @@ std::pair<int, int> OpDef::OperandOf(int input, const Attrs& given) const {
   const int last = static_cast<int>(inputs.size()) - 1;
   if (!NeedsArity()) return {std::min(input, last), std::max(input - last, 0)};
   const auto* counts = given.Maybe<std::vector<int64_t>>(kArity);
-  for (int operand = 0; counts != nullptr && operand <= last; ++operand) {
+  const bool fits =
+      counts != nullptr && counts->size() == inputs.size();  // else CheckArity refuses
+  for (int operand = 0; fits && operand <= last; ++operand) {
     const int64_t count = (*counts)[static_cast<size_t>(operand)];
     if (input < count) return {operand, input};
     input -= static_cast<int>(count);

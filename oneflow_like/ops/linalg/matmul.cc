@@ -19,7 +19,8 @@ Status InferMatmul(op::InferContext& c) {
   OFL_TRY(RequireNumbers(c, 0, "input"));
   OFL_TRY(RequireSameDType(c, 0, 1, "input and other"));
   OFL_ENSURE(a.rank() >= 1 && b.rank() >= 1, Code::kInvalidArgument)
-      << "a product needs at least one axis of each operand; use mul for scalars";
+      << "a product needs at least one axis of each operand; expected one or more; use mul for "
+         "scalars";
   const ProductDims d = DimsOfMatmul(a, b, c.attrs());
   OFL_ENSURE(!(d.vector_a && d.trans_a) && !(d.vector_b && d.trans_b), Code::kInvalidArgument)
       << "a vector cannot be transposed; expected at least two axes";

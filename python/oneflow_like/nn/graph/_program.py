@@ -79,6 +79,9 @@ class _Optimizer:
             what = known.broken(self.optimizer, group)
             if what is not None:
                 return f"group {index} of the optimizer {what}"
+            if not any(entry["group"] == index for entry in self.spec):
+                known.read(group)  # an empty group: the plan knows no numbers of it
+                continue
             numbers = self.optimizer._numbers(group)
             hyper, clip = self._names(index)
             session.set_numbers(hyper, numbers)

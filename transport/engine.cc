@@ -86,7 +86,15 @@ void Engine::ReturnCredit(uint64_t plan_id, int64_t edge_id, int64_t piece) {
   Submit({.kind = Command::Kind::kCredit, .edge = {plan_id, edge_id}, .piece = piece});
 }
 
+Status Engine::CheckNotForked() const {
+  OFL_ENSURE(!forked(), Code::kFailedPrecondition)
+      << "[world] this process was forked after connecting: got a communication in a child of "
+      << "rank " << options_.rank << ", whose connections belong to the parent; expected none";
+  return {};
+}
+
 Status Engine::OpenEdge(EdgeReceiver edge) {
+  OFL_TRY(CheckNotForked());
   std::lock_guard lock(state_mutex_);
   DrainMailbox();
   Status why;
@@ -102,6 +110,7 @@ Status Engine::OpenEdge(EdgeReceiver edge) {
 }
 
 Status Engine::OpenEdge(EdgeSender edge) {
+  OFL_TRY(CheckNotForked());
   std::lock_guard lock(state_mutex_);
   DrainMailbox();
   Status why;
@@ -117,6 +126,7 @@ Status Engine::OpenEdge(EdgeSender edge) {
 }
 
 void Engine::ClosePlan(uint64_t plan_id) {
+  if (forked()) return;
   std::unique_lock lock(state_mutex_);
   DrainMailbox();
   for (Peer& peer : peers_) {
@@ -133,6 +143,7 @@ void Engine::ClosePlan(uint64_t plan_id) {
 }
 
 Counters Engine::counters() const {
+  if (forked()) return {};
   std::lock_guard lock(state_mutex_);
   Counters sum;
   for (const Peer& peer : peers_) {
@@ -152,6 +163,7 @@ Counters Engine::counters() const {
 }
 
 void Engine::SetFailureHandler(std::function<void(Status)> handler) {
+  if (forked()) return;
   {
     std::lock_guard lock(state_mutex_);
     failure_handler_ = std::move(handler);
@@ -164,6 +176,7 @@ void Engine::SetFailureHandler(std::function<void(Status)> handler) {
 }
 
 void Engine::Shutdown(Status why) {
+  if (forked()) return;
   std::unique_lock lock(state_mutex_);
   DrainMailbox();
   if (!shut_down_) {
@@ -179,6 +192,11 @@ void Engine::Shutdown(Status why) {
 
 // Carries the mailbox out here if the state is free; whoever holds it looks again afterwards.
 void Engine::Submit(Command command) {
+  if (forked()) [[unlikely]] {
+    if (command.done) command.done(CheckNotForked());
+    if (command.text_done) command.text_done(CheckNotForked());
+    return;
+  }
   {
     std::lock_guard lock(mailbox_mutex_);
     mailbox_.push_back(std::move(command));

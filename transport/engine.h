@@ -3,6 +3,9 @@
 // Threads: a call puts its command into a mailbox; whoever holds the state (the I/O thread, or the
 // caller if it is free) carries the mailbox out, so that a small message leaves on the caller's own
 // thread and nobody waits for a lock. Callbacks are run by the I/O thread without any lock.
+// Forks: the connections stay the parent's. In the child every call fails at once and sends
+// nothing; an operation's callback runs within the call, for there is no I/O thread. The child must
+// not destroy an engine: that would take its sockets out of the set that the parent waits on.
 #pragma once
 
 #include <array>
@@ -13,6 +16,7 @@
 #include <optional>
 #include <thread>
 
+#include "oneflow_like/base/fork.h"
 #include "transport/protocol.h"
 #include "transport/wire.h"
 
@@ -77,6 +81,8 @@ class Engine final : public Transport {
     TimePoint drain_deadline;
   };
 
+  bool forked() const { return forks_ != ForkCount(); }
+  Status CheckNotForked() const;
   void Submit(Command command);
   // With the state held:
   void DrainMailbox();
@@ -96,6 +102,7 @@ class Engine final : public Transport {
   void Run();
 
   const EngineOptions options_;
+  const uint32_t forks_ = ForkCount();
   const std::unique_ptr<Wire> wire_;
 
   std::mutex mailbox_mutex_;

@@ -7,11 +7,13 @@
 #include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "actor/core/core.h"
 #include "actor/drivers/handoff.h"
 #include "actor/drivers/task_runner.h"
 #include "oneflow_like/base/check.h"
+#include "oneflow_like/base/fork.h"
 
 namespace ofl::actor {
 namespace {
@@ -43,6 +45,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
   void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
   bool closed() const { return !closed_by_.ok(); }
+  bool forked() const { return forks_ != ForkCount(); }
   bool stamps_agree() const { return stamps_agree_; }
   Counters counters() const;
   Counters predicted() const;
@@ -90,6 +93,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   std::vector<std::unique_ptr<device::Stream>> streams_;
   std::vector<std::unique_ptr<Handoff>> handoffs_;  // by stream; the first is the launching thread
   std::vector<std::thread> workers_;
+  const uint32_t forks_ = ForkCount();
 
   // The mailbox. Whoever posts while nobody holds the core steps it until the mailbox is empty.
   std::mutex mutex_;
@@ -467,6 +471,10 @@ Status Instance::Impl::Launch(std::span<const op::TensorView> inputs,
   if (!closed_by_.ok())
     return closed_by_.WithNote("an earlier launch failed; variables are undefined since launch " +
                                std::to_string(launches_));
+  OFL_ENSURE(!forked(), Code::kFailedPrecondition)
+      << "[launch] this process was forked after the graph had started: got a launch in the child, "
+      << "where its threads and connections do not exist; expected it in the parent; make the "
+      << "graph in the child";
   OFL_TRY(runner_->Bind(inputs, outputs, generators));
   WatchPeers();
   Status status = Connect();
@@ -564,7 +572,13 @@ Result<std::unique_ptr<Instance>> Instance::Create(Program program, InstanceOpti
   return instance;
 }
 
-Instance::~Instance() { impl_->Close(); }
+Instance::~Instance() {
+  if (impl_->forked()) {  // its threads do not exist here: they cannot be waited for
+    new std::shared_ptr<Impl>(std::move(impl_));
+    return;
+  }
+  impl_->Close();
+}
 Status Instance::Launch(std::span<const op::TensorView> inputs,
                         std::span<const op::TensorView> outputs,
                         std::span<const RandomState> generators, uint32_t stamp) {

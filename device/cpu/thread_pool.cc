@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace ofl::device {
 namespace {
@@ -36,6 +37,10 @@ ThreadPool::ThreadPool(int threads) {
 }
 
 ThreadPool::~ThreadPool() {
+  if (forks_ != ForkCount()) {  // they can be neither joined nor left alone
+    new std::vector<std::thread>(std::move(workers_));
+    return;
+  }
   stop_.store(true, std::memory_order_relaxed);
   wake_.fetch_add(1, std::memory_order_release);
   wake_.notify_all();
@@ -69,7 +74,7 @@ void ThreadPool::WorkerLoop() {
 }
 
 void ThreadPool::Run(uint32_t chunks, const std::function<void(uint32_t)>& body) {
-  if (workers_.empty() || chunks <= 1 || inside_chunk) {
+  if (workers_.empty() || chunks <= 1 || inside_chunk || forks_ != ForkCount()) {
     for (uint32_t i = 0; i < chunks; ++i) body(i);
     return;
   }

@@ -2,7 +2,8 @@
 //
 // Threads: one owner thread at a time calls Run. A Run from inside a chunk runs on that thread.
 // The owner takes part. Idle workers spin for a short while, since the next kernel of a stream
-// usually follows within microseconds, and then sleep.
+// usually follows within microseconds, and then sleep. In a fork of the process there are no
+// workers, and the owner runs all chunks.
 #pragma once
 
 #include <atomic>
@@ -10,6 +11,8 @@
 #include <functional>
 #include <thread>
 #include <vector>
+
+#include "oneflow_like/base/fork.h"
 
 namespace ofl::device {
 
@@ -38,6 +41,7 @@ class ThreadPool {
   const std::function<void(uint32_t)>* body_ = nullptr;
   uint32_t chunks_ = 0;
   std::vector<std::thread> workers_;
+  const uint32_t forks_ = ForkCount();
 };
 
 }  // namespace ofl::device

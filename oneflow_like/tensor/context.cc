@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "oneflow_like/base/fork.h"
 #include "oneflow_like/tensor/call_cache.h"
 
 namespace ofl::tensor {
@@ -46,10 +47,18 @@ Result<std::shared_ptr<transport::Transport>> Context::SharedTransport() {
   OFL_ENSURE(!options_.imaginary, Code::kFailedPrecondition)
       << "[compile_world] the ranks of this world do not exist: nothing can be sent or read; "
       << "leave compile_world first";
-  if (transport_ != nullptr) return transport_;
+  if (transport_ != nullptr) {
+    const auto* owner = std::get_deleter<OfThisProcess>(transport_);
+    OFL_ENSURE(options_.connect == nullptr || owner->forks == ForkCount(),
+               Code::kFailedPrecondition)
+        << "[world] this process was forked after connecting: got a communication in a child of "
+        << "rank " << rank() << ", whose connections belong to the parent; expected none; start "
+        << "processes by spawn (multiprocessing.set_start_method('spawn')), or before connecting";
+    return transport_;
+  }
   if (!connect_failure_.ok()) return connect_failure_;
   if (options_.connect == nullptr) {
-    transport_ = transport::SoloTransport();
+    transport_.reset(transport::SoloTransport().release(), OfThisProcess{});
     return transport_;
   }
   auto connected = options_.connect();
@@ -57,7 +66,7 @@ Result<std::shared_ptr<transport::Transport>> Context::SharedTransport() {
     connect_failure_ = connected.status();
     return connect_failure_;
   }
-  transport_ = std::move(connected).value();
+  transport_.reset(std::move(connected).value().release(), OfThisProcess{});
   return transport_;
 }
 

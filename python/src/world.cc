@@ -105,18 +105,39 @@ RandomState RestoredState(const std::pair<uint64_t, int64_t>& given) {
 using States = std::tuple<uint64_t, int64_t, uint64_t, int64_t>;
 
 // The job's state and this rank's own, each as (seed, offset of the next draw).
+// 64 bits, as torch takes them: a negative number is the one 2^64 above it.
+uint64_t SeedFrom(nb::handle given) {
+  nb::object whole = nb::steal(PyNumber_Index(given.ptr()));
+  if (!whole.is_valid()) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw nb::python_error();
+    PyErr_Clear();
+    Throw(Error(Code::kTypeMismatch) << "[manual_seed] the seed must be int: got "
+                                     << TypeNameOf(given.ptr()) << "; expected 64 bits");
+  }
+  int overflow = 0;
+  const int64_t small = PyLong_AsLongLongAndOverflow(whole.ptr(), &overflow);
+  if (overflow == 0) return static_cast<uint64_t>(small);
+  const uint64_t large = overflow > 0 ? PyLong_AsUnsignedLongLong(whole.ptr()) : 0;
+  if (overflow > 0 && PyErr_Occurred() == nullptr) return large;
+  PyErr_Clear();
+  Throw(Error(Code::kInvalidArgument)
+        << "[manual_seed] the seed is an int beyond 64 bits: got "
+        << nb::cast<std::string>(nb::str(whole)).substr(0, 40) << "; expected -2^63 to 2^64 - 1");
+}
+
 void BindRandom(nb::module_& m) {
   m.def(
       "manual_seed",
-      [](int64_t seed) {
+      [](nb::handle given) {
+        const uint64_t seed = SeedFrom(given);
         if (tensor::CurrentTracer() != nullptr)
           Throw(Error(Code::kFailedPrecondition)
                 << "[manual_seed] called inside build() of a graph, where it would run once and "
                    "not in every call: got seed "
                 << seed << "; expected it outside of build(); use it before the call");
-        Context::Get().Seed(static_cast<uint64_t>(seed));
+        Context::Get().Seed(seed);
       },
-      nb::arg("seed"),
+      nb::arg("seed"), nb::sig("def manual_seed(seed: int) -> None"),
       "Restarts both generators. Global tensors draw from the job's: give it one seed on all "
       "ranks. Local tensors draw from this rank's own.");
   m.def("random_states", [] {

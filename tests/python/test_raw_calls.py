@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 import oneflow_like as flow
@@ -220,3 +221,17 @@ def test_an_error_names_the_operator_what_came_and_what_should(call, words):
         call()
     for word in words:
         assert word in str(caught.value), caught.value
+
+
+def test_seeds_of_64_bits():
+    draws = {}
+    for seed in (0, -1, 2**63 - 1, 2**63, 2**64 - 1, -2**63, np.int64(7)):
+        flow.manual_seed(seed)
+        draws[int(seed) % 2**64] = _C.random_states()[0]
+    assert all(seed == kept for seed, kept in draws.items())
+    for seed, error, words in ((2**64, ValueError, "got 18446744073709551616; expected -2"),
+                               (-2**63 - 1, ValueError, "got -9223372036854775809; expected -2"),
+                               ("x", TypeError, "got str; expected"),
+                               (1.5, TypeError, "got float; expected")):
+        with pytest.raises(error, match=r"\[manual_seed\].*" + words):
+            flow.manual_seed(seed)

@@ -210,3 +210,41 @@ def test_copies_and_pickles_of_parameters_are_parameters():
     model = pickle.loads(pickle.dumps(nn.Linear(2, 2)))
     assert len(list(model.parameters())) == 2
     assert all(isinstance(p, nn.Parameter) for p in model.parameters())
+
+
+# --- loading state ----------------------------------------------------------------------------
+
+def stepped():
+    flow.manual_seed(3)
+    model = nn.Linear(3, 2)
+    optimizer = optim.AdamW(model.parameters(), lr=0.1)
+    model(flow.ones(2, 3)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def damaged(state, how):
+    state["param_groups"][0]["lr"] = 5.0
+    state["state"][0]["exp_avg"] = flow.zeros(2, 3) + 7
+    how(state)
+    return state
+
+
+@pytest.mark.parametrize(("how", "words"), [
+    (lambda s: s["state"][1].pop("exp_avg"), r"parameter 1 has no 'exp_avg': got \['exp_avg_sq'"),
+    (lambda s: s["state"][1].pop("step"), "parameter 1 has no 'step'"),
+    (lambda s: s["state"][1].update(exp_avg=flow.zeros(3)), r"'exp_avg' of parameter 1: .*\(3,\)"),
+    (lambda s: s["state"][1].update(exp_avg=2.0), "'exp_avg' of parameter 1: got float"),
+    (lambda s: s["param_groups"].append({}), "number of parameter groups: got 2; expected 1"),
+    (lambda s: s["param_groups"][0]["params"].pop(), "got 1 parameters in group 0; expected 2"),
+    (lambda s: s.pop("state"), r"got \['param_groups'\]; expected what state_dict")])
+def test_a_state_that_does_not_fit_changes_nothing(how, words):
+    optimizer = stepped()
+    before = [value.numpy().copy() for state in optimizer.state.values()
+              for value in state.values()]
+    with pytest.raises(ValueError, match=words):
+        optimizer.load_state_dict(damaged(stepped().state_dict(), how))
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    after = [value.numpy() for state in optimizer.state.values() for value in state.values()]
+    for was, now in zip(before, after, strict=True):
+        np.testing.assert_array_equal(was, now)

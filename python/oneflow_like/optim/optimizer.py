@@ -2,6 +2,7 @@
 
 import numbers
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from .. import _C
 from .._functions import full, zeros_like
@@ -403,14 +404,7 @@ class Optimizer:
     def load_state_dict(self, state_dict):
         """Takes back what state_dict gave, values copied into this optimizer's layouts."""
         refuse_in_build("load_state_dict", "it before or after the call")
-        groups = state_dict["param_groups"]
-        if len(groups) != len(self.param_groups):
-            raise ValueError("loaded state dict has a different number of parameter groups")
-        for own, loaded in zip(self.param_groups, groups, strict=True):
-            if len(own["params"]) != len(loaded["params"]):
-                raise ValueError("loaded state dict contains a parameter group that doesn't match "
-                                 "the size of optimizer's group")
-        saved = {int(key): value for key, value in state_dict["state"].items()}
+        groups, saved = self._checked_state(state_dict)
         clocks = {}  # id of a step counter -> the step it was set to
         self._refit()
         with no_grad():
@@ -420,6 +414,45 @@ class Optimizer:
                 for param, number in zip(own["params"], loaded["params"], strict=True):
                     if number in saved:
                         self._load_state(own, param, saved[number], clocks)
+
+    def _checked_state(self, state_dict):
+        """Groups and states of a state dict that fits; when one does not, nothing has changed."""
+        if not isinstance(state_dict, Mapping) or not {"param_groups", "state"} <= set(state_dict):
+            got = sorted(map(str, state_dict)) if isinstance(state_dict, Mapping) else (
+                type(state_dict).__name__)
+            raise ValueError(f"[load_state_dict] got {got}; expected what state_dict() gives: "
+                             "'state' and 'param_groups'")
+        groups = state_dict["param_groups"]
+        saved = {int(key): value for key, value in state_dict["state"].items()}
+        if len(groups) != len(self.param_groups):
+            raise ValueError("loaded state dict has a different number of parameter groups: got "
+                             f"{len(groups)}; expected {len(self.param_groups)}")
+        for index, (own, loaded) in enumerate(zip(self.param_groups, groups, strict=True)):
+            if len(own["params"]) != len(loaded["params"]):
+                raise ValueError(
+                    "loaded state dict contains a parameter group that doesn't match the size of "
+                    f"optimizer's group: got {len(loaded['params'])} parameters in group {index}; "
+                    f"expected {len(own['params'])}")
+            merged = {**own, **loaded, "params": own["params"]}
+            for param, number in zip(own["params"], loaded["params"], strict=True):
+                if number in saved:
+                    self._check_saved(merged, param, number, saved[number])
+        return groups, saved
+
+    def _check_saved(self, group, param, number, saved):
+        """One parameter's saved state has all that this optimizer keeps, in the right shapes."""
+        wanted = {name: tuple(param.shape) for name in self._state_names(group)}
+        if self._counts_steps(group):
+            wanted["step"] = ()
+        for name, shape in wanted.items():
+            if name not in saved:
+                raise ValueError(f"[load_state_dict] the state of parameter {number} has no "
+                                 f"{name!r}: got {sorted(saved)}; expected {sorted(wanted)}")
+            got = tuple(getattr(saved[name], "shape", ())) if name != "step" else ()
+            if got != shape or (name != "step" and not isinstance(saved[name], _C.Tensor)):
+                raise ValueError(f"[load_state_dict] {name!r} of parameter {number}: got "
+                                 f"{type(saved[name]).__name__} of shape {got}; expected a tensor "
+                                 f"of shape {shape}")
 
     def _load_state(self, group, param, saved, clocks):
         """Copies into the state there is: compiled graphs and shared step counters stay bound."""

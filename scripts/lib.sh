@@ -57,6 +57,17 @@ make_venv() {
   fi
 }
 
+# What every build needs from the machine.
+prepare() {
+  install_debian_packages
+  make_venv
+}
+
+# The product with its C++ tests, and all that the tests need.
+build_for_tests() {
+  install_product examples,test,check ON
+}
+
 # install_product EXTRAS TESTS(ON|OFF): builds incrementally in build/product, installs into .venv.
 install_product() {
   export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$root} CCACHE_NOHASHDIR=1

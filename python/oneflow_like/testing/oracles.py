@@ -41,10 +41,6 @@ def is_narrow(dtype):
     return dtype.name in _NARROW
 
 
-def numpy_dtype(dtype):
-    return np.dtype("float32" if is_narrow(dtype) else dtype.name)
-
-
 def to_dtype(x, dtype):
     """`x` rounded once to a dtype, to nearest with ties to even."""
     x = np.asarray(x)

@@ -1,8 +1,8 @@
 """Writes the type stubs of the package: generate_stubs.py MODULE_FILE OUT_FOLDER
 
 OUT_FOLDER/_C has those of the extension module, with operators typed from the registry and
-everything else from nanobind's own generator; OUT_FOLDER/_functions.pyi and nn/functional.pyi name
-the operators that flow and nn.functional have of it.
+everything else from nanobind's own generator; OUT_FOLDER/_functions.pyi (flow), special.pyi,
+nn/functional.pyi name the operators that each namespace has of it.
 """
 
 import importlib.util
@@ -54,6 +54,8 @@ def kind_of(name: str, schema: dict) -> tuple[str, str]:
                 return "Sequence[Tensor]", ""
             kind = "Tensor | float" if len(schema["inputs"]) > 1 else "Tensor"
             return ("Tensor | None", "None") if operand["optional"] else (kind, "")
+    if name == "inplace":
+        return "bool", ""
     # Of an operator that makes tensors: the one that the result is like. Else a parameter of torch
     # that takes None alone.
     return ("Tensor" if not schema["inputs"] and name == "input" else "None"), ""
@@ -98,7 +100,7 @@ def definition(schema: dict, given: list[str], name: str, method: bool, in_place
     if any(entry["variadic"] for entry in schema["outputs"]):
         many = ["Tensor", "..."]
     extras = []
-    if in_place:
+    if in_place or any(p.startswith("inplace") for p in given):
         pass
     elif not schema["inputs"]:
         extras = ["placement: _Placement | None = None", "sbp: _Sbp | None = None",
@@ -156,9 +158,9 @@ def unhide(text: str) -> str:
         else line for line in text.split("\n"))
 
 
-def names_stub(names: tuple[str, ...], source: str) -> str:
-    """A module that has these operators of the extension module and nothing else."""
-    lines = [f"from {source} import {name} as {name}" for name in names]
+def names_stub(names: dict[str, str], source: str) -> str:
+    """A module that has these operators of the extension module, by its own names for them."""
+    lines = [f"from {source} import {function} as {name}" for name, function in names.items()]
     return "\n".join([*lines, "", f"__all__ = {list(names)!r}", ""])
 
 
@@ -176,8 +178,10 @@ def main(module_file: str, folder: str) -> None:
                         output_file=out)
     generator.put(module)
     write(out, unhide(generator.get()))
-    write(Path(folder) / "_functions.pyi", names_stub(module.public_functions, "._C"))
-    write(Path(folder) / "nn" / "functional.pyi", names_stub(module.nn_functions, ".._C"))
+    for namespace, names in module.namespaces.items():
+        parts = (namespace or "_functions").split(".")
+        source = "." * len(parts) + "_C"
+        write(Path(folder, *parts).with_suffix(".pyi"), names_stub(names, source))
 
 
 if __name__ == "__main__":

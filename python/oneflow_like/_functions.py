@@ -2,5 +2,11 @@
 
 from . import _C
 
-__all__ = list(_C.public_functions)
-globals().update({name: getattr(_C, name) for name in __all__})
+
+def of(namespace: str) -> dict[str, object]:
+    """The functions of flow.<namespace>, by their names there."""
+    return {name: getattr(_C, function) for name, function in _C.namespaces[namespace].items()}
+
+
+globals().update(of(""))
+__all__ = list(of(""))

@@ -126,7 +126,7 @@ Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
 }
 
 Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
-  if (call.binding.in_place) {  // has its place and its layout
+  if (call.binding.in_place || call.binding.may_be_in_place) {  // has its place and its layout
   } else if (call.binding.def->inputs.empty()) {
     if (name == "placement") return call.placement = value, Status::Ok();
     if (name == "sbp") return call.sbp = value, Status::Ok();
@@ -229,6 +229,8 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     PyObject* o = call.given[i];
     if (p.OnlyNone() && o != nullptr && o != Py_None)
       return Wrong(call, "argument '" + p.name + "' must be None, not " + TypeNameOf(o));
+    if (p.inplace && o != nullptr && !PyBool_Check(o))
+      return Wrong(call, "argument 'inplace' must be bool, not " + TypeNameOf(o));
     if (p.attr == nullptr) continue;
     if (o == nullptr && p.gathers) o = nothing.ptr();  // *size of no sizes
     if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
@@ -245,6 +247,13 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     attrs.Set(p.attr->name, std::move(value));
   }
   return Status::Ok();
+}
+
+// inplace=True: the first operand takes the result.
+void TakeInPlace(const Call& call, Arguments& arguments) {
+  for (size_t i = 0; i < call.binding.params.size(); ++i)
+    if (call.binding.params[i].inplace) arguments.in_place = call.given[i] == Py_True;
+  if (arguments.in_place) arguments.out = call.given[call.binding.operands[0]];
 }
 
 // What a tensor that is not given as an operand says about the result: shape and dtype, unless the
@@ -326,6 +335,7 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
   arguments.attrs = *binding.preset;
   OFL_TRY(CollectInputs(call, arguments.inputs, arguments.attrs));
   OFL_TRY(CollectAttrs(call, arguments.attrs));
+  TakeInPlace(call, arguments);
   if (binding.like >= 0) {
     OFL_ASSIGN(arguments.like, TakeLike(call, arguments.attrs));
   }

@@ -25,6 +25,7 @@ struct Arguments {
   PyObject* sbp = nullptr;
   PyObject* out = nullptr;  // the target, null: a new tensor
   bool requires_grad = false;
+  bool in_place = false;  // inplace=True: the result goes into the first operand
 };
 
 // kTypeMismatch or kInvalidArgument says why they do not fit: another overload may.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <string>
 
 #include "oneflow_like/tensor/context.h"
@@ -146,7 +145,7 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
   const bool records =
       !symbolic && (MustRecord(call) || (tensor::Context::grad_enabled() &&
                                          tensor::AsTensor(target.value)->requires_grad()));
-  OFL_ENSURE(function.in_place || !records, Code::kFailedPrecondition)
+  OFL_ENSURE(function.in_place || call.in_place || !records, Code::kFailedPrecondition)
       << "[" << function.name << "] functions with out=... are not recorded: got "
       << tensor::Describe(*target.value) << " and an operand that requires grad; expected to run "
       << "under no_grad(), or no out";
@@ -346,15 +345,28 @@ void AddMethods(nb::module_& m, Table& methods, Table& properties) {
   }
 }
 
-// The functions of the module, by name, and which of them the package shows.
-void AddFunctions(nb::module_& m, Table& functions, const std::set<std::string>& of_flow,
-                  const std::set<std::string>& of_functional) {
+// By namespace ("" is flow), the functions of the module that it shows, by their names there.
+using Namespaces = std::map<std::string, std::map<std::string, std::string>>;
+
+void ShowIn(Namespaces& namespaces, const op::PyBinding& binding) {
+  for (const std::string& path : binding.shown) {
+    const size_t dot = path.rfind('.');
+    const std::string of = dot == path.npos ? "" : path.substr(0, dot);
+    const auto [shown, fresh] =
+        namespaces[of].try_emplace(path.substr(dot + 1), op::NameOf(binding));
+    if (!fresh && binding.apart) shown->second = op::NameOf(binding);
+  }
+}
+
+void AddFunctions(nb::module_& m, Table& functions, const Namespaces& namespaces) {
   for (auto& [name, function] : functions) m.attr(name.c_str()) = Callable(function);
-  nb::list flow_names, functional_names;
-  for (const std::string& name : of_flow) flow_names.append(name);
-  for (const std::string& name : of_functional) functional_names.append(name);
-  m.attr("public_functions") = nb::tuple(flow_names);
-  m.attr("nn_functions") = nb::tuple(functional_names);
+  nb::dict all;
+  for (const auto& [of, names] : namespaces) {
+    nb::dict shown;
+    for (const auto& [name, function] : names) shown[name.c_str()] = function;
+    all[of.c_str()] = shown;
+  }
+  m.attr("namespaces") = all;
 }
 
 }  // namespace
@@ -383,14 +395,13 @@ void BindOps(nb::module_& m) {
   static auto* functions = new Table;
   static auto* methods = new Table;
   static auto* properties = new Table;
-  std::set<std::string> of_flow, of_functional;
+  Namespaces namespaces;
   for (const op::OpDef* def : op::OpRegistry::Get().all()) {
     std::vector<OpBinding> bindings;
     for (const op::PyBinding& py : def->py) {
       const OpBinding& binding = bindings.emplace_back(Unwrap(ParseSignature(*def, py)));
       if (py.function) AddOverload(*functions, binding.name, binding, binding.in_place);
-      if (py.is_public) of_flow.insert(binding.name);
-      if (py.is_functional) of_functional.insert(binding.name);
+      ShowIn(namespaces, py);
     }
     for (const Method& method : MethodsOf(*def))
       for (size_t i : method.bindings)
@@ -400,7 +411,7 @@ void BindOps(nb::module_& m) {
   }
   for (Table* table : {functions, methods})
     for (auto& [name, function] : *table) FindContested(function);
-  AddFunctions(m, *functions, of_flow, of_functional);
+  AddFunctions(m, *functions, namespaces);
   AddMethods(m, *methods, *properties);
   const char* slots[] = {"add", "sub", "mul", "div", "matmul"};
   for (int i = 0; i < 5; ++i) slot_defs[i] = Unwrap(op::OpRegistry::Get().Require(slots[i]));

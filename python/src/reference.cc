@@ -18,6 +18,7 @@ std::string KindOf(const op::AttrDef& attr) {
 
 std::string KindOf(const op::OpDef& def, const Param& param) {
   if (param.attr != nullptr) return KindOf(*param.attr) + (param.attr->optional ? " or None" : "");
+  if (param.inplace) return "bool, whether the result goes into the first tensor";
   if (param.like) return "Tensor, whose shape, dtype and layout the result takes";
   if (param.OnlyNone()) return "None";
   const op::Operand& operand = def.inputs[static_cast<size_t>(param.operand)];
@@ -42,7 +43,7 @@ std::string Arguments(const OpBinding& binding) {
         "    requires_grad: bool (False)";
   const auto& outputs = binding.def->outputs;
   const bool takes_out = !binding.def->inputs.empty() && outputs.size() == 1;
-  if (takes_out && !outputs[0].variadic && !binding.in_place)
+  if (takes_out && !outputs[0].variadic && !binding.in_place && !binding.may_be_in_place)
     text += "\n    out: Tensor, which takes the result, or None (None)";
   return text.empty() ? "" : "\n\nArguments:" + text;
 }

@@ -46,8 +46,9 @@ nb::list Bindings(const op::OpDef& def) {
     entry["signature"] = py.signature;
     entry["text"] = parsed.signature;
     entry["function"] = py.function;
-    entry["public"] = py.is_public;
-    entry["functional"] = py.is_functional;
+    nb::list shown;
+    for (const std::string& path : py.shown) shown.append(path);
+    entry["shown"] = shown;
     bindings.append(entry);
   }
   return bindings;

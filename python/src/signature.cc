@@ -53,6 +53,12 @@ Parts PartsOf(std::string_view text) {
   return parts;
 }
 
+// Whether the result has the shape and place of the first input: its memory may be taken for it.
+bool HasInPlaceForm(const op::OpDef& def) {
+  return def.Has(op::Trait::kElementwise) && !def.inputs.empty() &&
+         std::ranges::find(def.in_place, std::pair(0, 0)) != def.in_place.end();
+}
+
 Status Resolve(const op::OpDef& def, const std::string& signature, const std::string& target,
                Param& param) {
   for (size_t i = 0; i < def.inputs.size(); ++i) {
@@ -62,7 +68,8 @@ Status Resolve(const op::OpDef& def, const std::string& signature, const std::st
     if (attr.name == target) param.attr = &attr;
   }
   param.like = def.inputs.empty() && target == "input";
-  const bool known = (param.operand >= 0) != (param.attr != nullptr);
+  param.inplace = target == "inplace" && HasInPlaceForm(def);
+  const bool known = (param.operand >= 0) + (param.attr != nullptr) + param.inplace == 1;
   OFL_ENSURE(known || param.like || (param.OnlyNone() && param.default_text == "None"),
              Code::kInternal)
       << "[" << def.name << "] the Python signature names no operand or attribute: got "
@@ -72,7 +79,7 @@ Status Resolve(const op::OpDef& def, const std::string& signature, const std::st
 
 // Sources take a layout, operators of one result a place for it.
 std::vector<std::string> ExtrasOf(const OpBinding& binding) {
-  if (binding.in_place) return {};
+  if (binding.in_place || binding.may_be_in_place) return {};
   if (binding.def->inputs.empty()) return {"placement=None", "sbp=None", "requires_grad=False"};
   const auto& outputs = binding.def->outputs;
   if (outputs.size() == 1 && !outputs[0].variadic) return {"out=None"};
@@ -102,6 +109,7 @@ void IndexParams(OpBinding& binding) {
         (p.attr != nullptr && p.attr->default_value.has_value());
     if (!optional) ++binding.num_required;
     if (p.operand >= 0) binding.operands.push_back(static_cast<int>(i));
+    binding.may_be_in_place |= p.inplace;
     if (p.like) binding.like = static_cast<int>(i);
   }
   std::ranges::sort(binding.operands, {}, [&](int i) { return binding.params[i].operand; });
@@ -162,16 +170,12 @@ Result<OpBinding> ParseSignature(const op::OpDef& def, const op::PyBinding& give
 
 namespace {
 
-std::string NameOf(const op::PyBinding& binding) {
-  return binding.signature.substr(0, binding.signature.find('('));
-}
-
 // The bindings that are called `name`, or for a method `name_` without one of its own, `name`
 // without its last letter.
 std::vector<size_t> BindingsNamed(const op::OpDef& def, std::string_view name) {
   std::vector<size_t> found;
   for (size_t i = 0; i < def.py.size(); ++i)
-    if (NameOf(def.py[i]) == name) found.push_back(i);
+    if (op::NameOf(def.py[i]) == name) found.push_back(i);
   if (found.empty() && IsInPlaceName(name))
     return BindingsNamed(def, name.substr(0, name.size() - 1));
   if (found.empty()) found.push_back(0);
@@ -179,23 +183,11 @@ std::vector<size_t> BindingsNamed(const op::OpDef& def, std::string_view name) {
 }
 
 // Python's in-place operators; of others x op= y makes a new tensor.
-std::string_view InPlaceDunder(std::string_view dunder) {
-  if (dunder == "__add__") return "__iadd__";
-  if (dunder == "__sub__") return "__isub__";
-  if (dunder == "__mul__") return "__imul__";
-  if (dunder == "__truediv__") return "__itruediv__";
-  if (dunder == "__pow__") return "__ipow__";
-  if (dunder == "__and__") return "__iand__";
-  if (dunder == "__or__") return "__ior__";
-  return "";
-}
-
-// Whether the method `name_` follows from `name`: the result has the shape and place of the first
-// input.
-bool HasInPlaceForm(const op::OpDef& def) {
-  if (!def.Has(op::Trait::kElementwise) || def.py_methods.empty() || def.inputs.empty())
-    return false;
-  return std::ranges::find(def.in_place, std::pair(0, 0)) != def.in_place.end();
+std::string InPlaceDunder(const std::string& dunder) {
+  static constexpr std::string_view kKnown[] = {
+      "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__",
+      "__pow__", "__and__", "__or__",  "__xor__",     "__lshift__",   "__rshift__"};
+  return std::ranges::count(kKnown, dunder) > 0 ? "__i" + dunder.substr(2) : "";
 }
 
 }  // namespace
@@ -210,11 +202,11 @@ std::vector<Method> MethodsOf(const op::OpDef& def) {
   for (const std::string& name : def.py_methods)
     add(name, BindingsNamed(def, name), IsInPlaceName(name));
   if (!def.py_dunder.empty()) add(def.py_dunder, {0}, false);
-  if (!HasInPlaceForm(def)) return methods;
+  if (!HasInPlaceForm(def) || def.py_methods.empty()) return methods;  // else `name_` follows
   const std::string& first = def.py_methods.front();
   if (!IsInPlaceName(first)) add(first + "_", BindingsNamed(def, first), true);
-  if (const auto name = InPlaceDunder(def.py_dunder); !name.empty())
-    add(std::string(name), {0}, true);
+  if (std::string name = InPlaceDunder(def.py_dunder); !name.empty())
+    add(std::move(name), {0}, true);
   return methods;
 }
 

@@ -19,12 +19,13 @@ struct Param {
   bool keyword = true;
   bool has_default = false;
   bool gathers = false;               // *name: takes the rest of the positional arguments
+  bool inplace = false;               // whether the result goes into the first operand
   bool like = false;                  // a tensor whose shape, dtype and layout the result takes
   int operand = -1;                   // index of the tensor input it gives, or -1
   const op::AttrDef* attr = nullptr;  // the attribute it gives, or null
   std::string default_text;           // as the signature has it
-  // None of operand, attr and like: torch has this parameter, and only None fits here.
-  bool OnlyNone() const { return operand < 0 && attr == nullptr && !like; }
+  // None of them: torch has this parameter, and only None fits here.
+  bool OnlyNone() const { return operand < 0 && attr == nullptr && !like && !inplace; }
 };
 
 // One overload: an operator under one of its Python signatures.
@@ -37,8 +38,9 @@ struct OpBinding {
   std::vector<int> operands;  // the parameters that give operands, in the operands' order
   int num_positional = 0;
   int num_required = 0;
-  int like = -1;          // the parameter that is `like`, or -1
-  bool in_place = false;  // the result goes into the first argument
+  int like = -1;                 // the parameter that is `like`, or -1
+  bool in_place = false;         // the result goes into the first argument
+  bool may_be_in_place = false;  // by the parameter `inplace`
 };
 
 // The signature by the binding's name and parameters: "exp(input, *, out=None)".

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import importlib
 import inspect
 from pathlib import Path
 
@@ -25,7 +26,8 @@ for schema in SCHEMAS:
         table = PROPERTIES if method["property"] else METHODS
         for text in method["texts"]:
             table.setdefault(method["name"], []).append((schema, text))
-PUBLIC = sorted({*_C.public_functions, *_C.nn_functions})
+SHOWN = _C.namespaces
+PUBLIC = sorted({function for names in SHOWN.values() for function in names.values()})
 SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled in C
 # What flow has that is callable and no operator.
 OTHERS = {"compile_world", "enable_grad", "from_numpy", "get_rng_state", "is_grad_enabled", "load",
@@ -35,27 +37,58 @@ OTHERS = {"compile_world", "enable_grad", "from_numpy", "get_rng_state", "is_gra
 
 # --- where names come from ---------------------------------------------------------------------
 
+def owner_of(namespace):
+    return importlib.import_module("oneflow_like" + ("." + namespace if namespace else ""))
+
+
 def test_public_names_are_the_very_objects_of_the_registry():
-    assert len(_C.public_functions) > 70
-    for names, owner in ((_C.public_functions, flow), (_C.nn_functions, F)):
-        for name in names:
-            assert getattr(owner, name) is getattr(_C, name), name
-            assert name in owner.__all__ and name in FUNCTIONS
-        said = {b["name"] for s in SCHEMAS for b in s["bindings"]
-                if b["public" if owner is flow else "functional"]}
-        assert said == set(names)
+    assert {"", "nn.functional", "special"} <= set(SHOWN) and len(SHOWN[""]) > 70
+    for namespace, names in SHOWN.items():
+        owner = owner_of(namespace)
+        for name, function in names.items():
+            assert getattr(owner, name) is getattr(_C, function), name
+            assert name in owner.__all__ and function in FUNCTIONS
+        said = {path for s in SCHEMAS for b in s["bindings"] for path in b["shown"]
+                if path.rpartition(".")[0] == namespace}
+        assert {path.rpartition(".")[2] for path in said} == set(names)
 
 
 def test_no_operator_is_public_by_another_way():
     operators = {id(getattr(_C, name)) for name in FUNCTIONS}
-    for owner, names in ((flow, _C.public_functions), (F, _C.nn_functions)):
+    for namespace, names in SHOWN.items():
+        owner = owner_of(namespace)
         for name, value in vars(owner).items():
             if id(value) in operators:
                 assert name in names, f"{owner.__name__}.{name} is an operator of no list"
+        if namespace:
+            assert [n for n in vars(owner) if not n.startswith("_") and n not in names] == []
     functions = {name for name in flow.__all__ if callable(getattr(flow, name))
                  and not isinstance(getattr(flow, name), type)}
-    assert functions - set(_C.public_functions) <= OTHERS
-    assert [n for n in vars(F) if not n.startswith("_") and n not in _C.nn_functions] == []
+    assert functions - set(SHOWN[""]) <= OTHERS
+
+
+def test_inplace_writes_into_the_first_operand():
+    x = flow.tensor([-1.0, 2.0])
+    assert F.relu(x).tolist() == [0, 2] == F.relu(x, inplace=False).tolist()
+    assert x.tolist() == [-1, 2] and F.relu(x, True) is x and x.tolist() == [0, 2]
+    leaf = flow.tensor([-1.0, 2.0], requires_grad=True)
+    y = leaf * 2
+    assert F.relu(y, inplace=True) is y
+    y.sum().backward()
+    assert leaf.grad.tolist() == [0, 2]
+    with pytest.raises(TypeError, match="'inplace' must be bool, not int"):
+        F.relu(x, 1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'out'"):
+        F.relu(x, out=x)
+
+
+def test_a_namespace_may_have_a_function_of_its_own():
+    """flow.<namespace>.<name> need not have the signature of flow.<name>."""
+    assert flow.special.expit is _C.special_expit and "special_expit" not in dir(flow)
+    assert "expit" not in dir(flow) and flow.special.expit.__name__ == "special_expit"
+    assert flow.special.expit(flow.zeros(2)).tolist() == [0.5, 0.5]
+    with pytest.raises(TypeError, match=r"\[special_expit\] missing argument 'input'"):
+        flow.special.expit()
 
 
 def test_python_s_source_names_no_operator_of_its_own():
@@ -140,11 +173,11 @@ def test_stubs_have_every_signature():
                 if body is tensor.body:
                     given[0] = "self"
                 assert given in stubs[name], (name, given, stubs[name])
-    for file, names in (("_functions.pyi", _C.public_functions), ("nn/functional.pyi",
-                                                                 _C.nn_functions)):
-        namespace = ast.parse((folder / file).read_text(encoding="utf-8"))
-        imported = {n.names[0].name for n in namespace.body if isinstance(n, ast.ImportFrom)}
-        assert imported == set(names)
+    for namespace, names in SHOWN.items():
+        file = folder / f"{(namespace or '_functions').replace('.', '/')}.pyi"
+        stub = ast.parse(file.read_text(encoding="utf-8"))
+        imported = [n.names[0] for n in stub.body if isinstance(n, ast.ImportFrom)]
+        assert {alias.asname: alias.name for alias in imported} == names
 
 
 # --- overloads -----------------------------------------------------------------------------------

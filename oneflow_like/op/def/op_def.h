@@ -184,12 +184,14 @@ enum class Trait {
 // One way Python calls an operator. Bindings of one name, of one or several operators, are its
 // overloads: the one whose parameters fit the arguments is called (docs/operators.md).
 struct PyBinding {
-  std::string signature;       // "zeros(*size: shape, dtype=None)"
-  Attrs preset;                // attributes that this name fixes
-  bool function = true;        // _C.<name>; else of methods alone
-  bool is_public = false;      // flow.<name>
-  bool is_functional = false;  // nn.functional.<name>
+  std::string signature;           // "zeros(*size: shape, dtype=None)"
+  Attrs preset;                    // attributes that this name fixes
+  bool function = true;            // _C.<name>; else of methods alone
+  std::vector<std::string> shown;  // flow.<each>: "zeros", "nn.functional.relu", "special.erf"
+  bool apart = false;              // a namespace's own: _C.special_erf
 };
+// Before the parenthesis.
+std::string_view NameOf(const PyBinding& binding);
 
 class OpDef {
  public:
@@ -314,12 +316,14 @@ class OpDefBuilder {
   OpDefBuilder& Cpu(DType dtype, KernelFn fn, BoundFn bound = nullptr);
   OpDefBuilder& Kernel(KernelEntry entry);  // after those of the same key
   OpDefBuilder& AnyMissing();               // see any_missing
-  // Names in Python, once for each name or overload.
+  // Names in Python, once for each name or overload. "special.erf(input)" is flow.special.erf, a
+  // function apart from flow.erf.
   OpDefBuilder& Py(std::string signature, Attrs preset = {});
   OpDefBuilder& PyMethod(std::string signature, Attrs preset = {});  // Tensor.<name> alone
   OpDefBuilder& PyBoth(std::string signature, Attrs preset = {});    // flow.<name>, Tensor.<name>
-  OpDefBuilder& Public();                                            // the bindings before it
-  OpDefBuilder& Functional();                                        // likewise
+  OpDefBuilder& Public();                          // the bindings before it: flow.<name>
+  OpDefBuilder& Namespace(const std::string& of);  // likewise: flow.<of>.<name>, the same function
+  OpDefBuilder& Functional() { return Namespace("nn.functional"); }
   OpDefBuilder& Method(std::string name);
   OpDefBuilder& Property(std::string signature, Attrs preset = {});  // Tensor.<name>, not called
   OpDefBuilder& Dunder(std::string name);

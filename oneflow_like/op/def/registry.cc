@@ -178,7 +178,15 @@ OpDefBuilder& OpDefBuilder::AnyMissing() {
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Py(std::string signature, Attrs preset) {
-  def_.py.push_back({.signature = std::move(signature), .preset = std::move(preset)});
+  PyBinding& binding = def_.py.emplace_back();
+  binding.preset = std::move(preset);
+  const size_t name = signature.rfind('.', signature.find('('));
+  if (name != signature.npos) {  // flat in _C: special_erf
+    binding.apart = true;
+    binding.shown.push_back(signature.substr(0, signature.find('(')));
+    std::replace(signature.begin(), signature.begin() + static_cast<ptrdiff_t>(name) + 1, '.', '_');
+  }
+  binding.signature = std::move(signature);
   return *this;
 }
 OpDefBuilder& OpDefBuilder::PyMethod(std::string signature, Attrs preset) {
@@ -190,15 +198,27 @@ OpDefBuilder& OpDefBuilder::PyMethod(std::string signature, Attrs preset) {
 OpDefBuilder& OpDefBuilder::PyBoth(std::string signature, Attrs preset) {
   def_.py_methods.push_back(signature.substr(0, signature.find('(')));
   Py(std::move(signature), std::move(preset));
-  def_.py.back().is_public = true;
+  def_.py.back().shown.emplace_back(NameOf(def_.py.back()));
   return *this;
 }
+namespace {
+
+// Shows the bindings that are no namespace's own.
+void Show(std::vector<PyBinding>& bindings, const std::string& prefix) {
+  for (PyBinding& binding : bindings) {
+    std::string name = prefix + std::string(NameOf(binding));
+    if (!binding.function || binding.apart || std::ranges::count(binding.shown, name) > 0) continue;
+    binding.shown.push_back(std::move(name));
+  }
+}
+
+}  // namespace
 OpDefBuilder& OpDefBuilder::Public() {
-  for (PyBinding& binding : def_.py) binding.is_public = binding.function;
+  Show(def_.py, "");
   return *this;
 }
-OpDefBuilder& OpDefBuilder::Functional() {
-  for (PyBinding& binding : def_.py) binding.is_functional = binding.function;
+OpDefBuilder& OpDefBuilder::Namespace(const std::string& of) {
+  Show(def_.py, of + ".");
   return *this;
 }
 OpDefBuilder& OpDefBuilder::Method(std::string name) {
@@ -226,6 +246,10 @@ OpDefBuilder& OpDefBuilder::ErrorSamples(std::vector<ErrorSample> samples) {
 OpDefBuilder& OpDefBuilder::Unclaimed(std::string signature, std::string why) {
   def_.unclaimed.emplace_back(std::move(signature), std::move(why));
   return *this;
+}
+
+std::string_view NameOf(const PyBinding& binding) {
+  return std::string_view(binding.signature).substr(0, binding.signature.find('('));
 }
 
 namespace {

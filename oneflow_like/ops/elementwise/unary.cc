@@ -223,7 +223,8 @@ OFL_OP(sigmoid) {
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "sigmoid_grad")); })
       .Oracle("1 / (1 + np.exp(-input))")
       .PyBoth("sigmoid(input)")
-      .Functional();
+      .Functional()
+      .Py("special.expit(input)");
 }
 
 OFL_OP(relu) {
@@ -231,7 +232,8 @@ OFL_OP(relu) {
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "relu_grad")); })
       .Oracle("np.where(input < 0, input.dtype.type(0), input)")
       .PyBoth("relu(input)")
-      .Functional();
+      .Py("nn.functional.relu(input, inplace=False)")
+      .Py("nn.functional.relu_(input)");
 }
 
 OFL_OP(logical_not) {

@@ -1,6 +1,6 @@
 """Functions of neural networks, with torch's names: those that the registry shows here."""
 
-from .. import _C
+from .._functions import of as _of
 
-__all__ = list(_C.nn_functions)
-globals().update({name: getattr(_C, name) for name in __all__})
+globals().update(_of("nn.functional"))
+__all__ = list(_of("nn.functional"))

@@ -1,0 +1,1 @@
+"""Samples of PyTorch's public functions, one file a family."""

@@ -29,6 +29,10 @@ op::Values ComposeSqueeze(op::Builder& b, Span in, const Attrs& attrs) {
     for (int64_t dim : *dims) {
       const auto axis = NormalizeAxis(dim, from.rank());
       if (!axis.ok()) return Refused(b, axis.status());
+      if (named[*axis]) {
+        return Refused(b, Error(Code::kInvalidArgument)
+                              << "dim names axis " << *axis << " twice; expected each axis once");
+      }
       named[*axis] = true;
     }
   }
@@ -66,6 +70,99 @@ op::Values ComposeT(op::Builder& b, Span in, const Attrs&) {
   return Refused(b, Error(Code::kInvalidArgument)
                         << "t() expects a tensor with <= 2 dimensions, but self is " << rank
                         << "D; use transpose or permute");
+}
+
+op::Values ComposeUnflatten(op::Builder& b, Span in, const Attrs& attrs) {
+  const Shape& from = in[0]->meta().shape;
+  const auto axis = NormalizeAxis(attrs.Get<int64_t>("dim"), from.rank());
+  if (!axis.ok()) return Refused(b, axis.status());
+  Ints sizes = attrs.Get<Ints>("sizes");
+  if (sizes.empty() || from.rank() == 0) {
+    return Refused(b, Error(Code::kInvalidArgument) << "an axis becomes at least one: got "
+                                                    << (sizes.empty() ? "no sizes" : "a 0-d tensor")
+                                                    << "; expected sizes, and a tensor with axes");
+  }
+  int64_t product = 1;
+  int unknown = -1;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == -1 && unknown < 0) {
+      unknown = static_cast<int>(i);
+    } else {
+      product = sizes[i] < 0 ? -1 : SaturatingMul(product, sizes[i]);
+    }
+    if (product < 0) break;
+  }
+  const int64_t extent = from[*axis];
+  if (unknown >= 0 && product > 0 && extent % product == 0) {
+    sizes[unknown] = extent / product;
+    product = extent;
+  }
+  if (product != extent || (unknown >= 0 && sizes[unknown] < 0)) {
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "sizes do not multiply up to the size of axis " << *axis << ": got "
+                          << AttrToString(attrs.Get<Ints>("sizes")) << "; expected a product of "
+                          << extent);
+  }
+  Ints shape(from.begin(), from.begin() + *axis);
+  shape.insert(shape.end(), sizes.begin(), sizes.end());
+  shape.insert(shape.end(), from.begin() + *axis + 1, from.end());
+  return Reshaped(b, in[0], std::move(shape));
+}
+
+op::Values ComposeRavel(op::Builder& b, Span in, const Attrs&) { return Reshaped(b, in[0], {-1}); }
+
+// The order that takes axes `source` to places `destination` and leaves the others as they are.
+op::Values ComposeMovedim(op::Builder& b, Span in, const Attrs& attrs) {
+  const int rank = in[0]->meta().shape.rank();
+  const Ints &source = attrs.Get<Ints>("source"), &destination = attrs.Get<Ints>("destination");
+  if (source.size() != destination.size()) {
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "source and destination differ in length: got " << source.size()
+                          << " and " << destination.size() << " axes; expected as many");
+  }
+  Ints order(rank, -1);
+  std::vector<bool> moved(std::max(rank, 1), false), taken = moved;
+  for (size_t i = 0; i < source.size(); ++i) {
+    const auto from = NormalizeAxis(source[i], rank), to = NormalizeAxis(destination[i], rank);
+    if (!from.ok() || !to.ok()) return Refused(b, from.ok() ? to.status() : from.status());
+    if (moved[*from] || taken[*to]) {
+      return Refused(b, Error(Code::kInvalidArgument)
+                            << "an axis is repeated: got "
+                            << (moved[*from] ? "source " : "destination ")
+                            << AttrToString(moved[*from] ? source : destination)
+                            << "; expected each axis once");
+    }
+    moved[*from] = taken[*to] = true;
+    if (rank > 0) order[*to] = *from;
+  }
+  for (int from = 0, to = 0; from < rank; ++from) {
+    if (moved[from]) continue;
+    while (order[to] >= 0) ++to;
+    order[to] = from;
+  }
+  return {b.Call("permute", {in[0]}, {{"dims", std::move(order)}})};
+}
+
+// The matrix's, or each matrix's, conjugate transpose. A 0-d tensor is its own transpose.
+op::Values ComposeAdjoint(op::Builder& b, Span in, const Attrs&) {
+  const int rank = in[0]->meta().shape.rank();
+  if (rank == 1) {
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "a vector has no adjoint: got 1 axis; expected a matrix or a batch of "
+                             "matrices");
+  }
+  op::Value turned = in[0];
+  if (rank > 1)
+    turned = b.Call("transpose", {turned}, {{"dim0", int64_t{-2}}, {"dim1", int64_t{-1}}});
+  return {IsComplex(in[0]->meta().dtype) ? b.Call("conj", {turned}) : turned};
+}
+
+op::Values ComposeHermitian(op::Builder& b, Span in, const Attrs& attrs) {
+  const int rank = in[0]->meta().shape.rank();
+  if (rank == 0 || rank == 2) return ComposeAdjoint(b, in, attrs);
+  return Refused(b, Error(Code::kInvalidArgument)
+                        << "H is of matrices: got " << rank
+                        << " axes; expected 2; use mH for batches of matrices");
 }
 
 op::Values ComposeReversed(op::Builder& b, Span in, const Attrs&) {
@@ -147,6 +244,90 @@ OFL_OP(flatten) {
                       {{"start_dim", int64_t{1}}, {"end_dim", int64_t{0}}},
                       Code::kInvalidArgument,
                       "start_dim cannot come after end_dim"}});
+}
+
+OFL_OP(unflatten) {
+  op.Doc("`input` with axis `dim` taken apart into axes of `sizes`, of which one may be -1.")
+      .In("input")
+      .Out("output")
+      .Attr("dim", op::AttrType::kInt)
+      .Attr("sizes", op::AttrType::kInts)
+      .Compose(ComposeUnflatten)
+      .Oracle("unflatten(input, dim, sizes)")
+      .PyBoth("unflatten(input, dim, sizes)")
+      .Samples([] {
+        return InEveryDType({Of({{2, 6}}, {{"dim", int64_t{1}}, {"sizes", Ints{2, 3}}}),
+                             Of({{4, 3}}, {{"dim", int64_t{-2}}, {"sizes", Ints{-1, 2}}}),
+                             Of({{0, 3}}, {{"dim", int64_t{0}}, {"sizes", Ints{0, 5}}}),
+                             Of({{3}}, {{"dim", int64_t{0}}, {"sizes", Ints{3}}})});
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 6}}},
+                      {{"dim", int64_t{1}}, {"sizes", Ints{4, -1}}},
+                      Code::kInvalidArgument,
+                      "expected a product of 6"},
+                     {{{DType::kFloat32, {2, 6}}},
+                      {{"dim", int64_t{1}}, {"sizes", Ints{}}},
+                      Code::kInvalidArgument,
+                      "got no sizes"}});
+}
+
+OFL_OP(ravel) {
+  op.Doc("The elements of `input` in row-major order as a vector.")
+      .In("input")
+      .Out("output")
+      .Compose(ComposeRavel)
+      .Oracle("input.reshape(-1)")
+      .PyBoth("ravel(input)")
+      .Samples([] { return InEveryDType({Of({{2, 3}}), Of({Shape{}}), Of({{0, 3}})}); });
+}
+
+OFL_OP(movedim) {
+  op.Doc("`input` with the axes `source` at the places `destination`; the others keep their order.")
+      .In("input")
+      .Out("output")
+      .Attr("source", op::AttrType::kInts)
+      .Attr("destination", op::AttrType::kInts)
+      .Compose(ComposeMovedim)
+      .Oracle("movedim(input, source, destination)")
+      .PyBoth("movedim(input, source, destination)")
+      .PyBoth("moveaxis(input, source, destination)")
+      .Samples([] {
+        return InEveryDType({Of({{2, 3, 4}}, {{"source", Ints{0}}, {"destination", Ints{-1}}}),
+                             Of({{2, 3, 4}}, {{"source", Ints{0, 1}}, {"destination", Ints{1, 2}}}),
+                             Of({{2, 3}}, {{"source", Ints{}}, {"destination", Ints{}}}),
+                             Of({Shape{}}, {{"source", Ints{0}}, {"destination", Ints{0}}})});
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 6}}},
+                      {{"source", Ints{0, 0}}, {"destination", Ints{0, 1}}},
+                      Code::kInvalidArgument,
+                      "each axis once"},
+                     {{{DType::kFloat32, {2, 6}}},
+                      {{"source", Ints{0}}, {"destination", Ints{0, 1}}},
+                      Code::kInvalidArgument,
+                      "expected as many"}});
+}
+
+OFL_OP(adjoint) {
+  op.Doc("The conjugate transpose of a matrix, or of each matrix of a batch.")
+      .In("input")
+      .Out("output")
+      .Compose(ComposeAdjoint)
+      .Oracle("(np.swapaxes(input, -1, -2) if input.ndim else input).conj()")
+      .PyBoth("adjoint(input)")
+      .Property("mH(input)")
+      .Samples([] { return InEveryDType({Of({{2, 3}}), Of({{2, 2, 3}}), Of({Shape{}})}); })
+      .ErrorSamples({{{{DType::kFloat32, {3}}}, {}, Code::kInvalidArgument, "a vector"}});
+}
+
+OFL_OP(hermitian) {
+  op.Doc("The conjugate transpose of a matrix.")
+      .In("input")
+      .Out("output")
+      .Compose(ComposeHermitian)
+      .Oracle("input.T.conj()")
+      .Property("H(input)")
+      .Samples([] { return InEveryDType({Of({{2, 3}}), Of({Shape{}})}); })
+      .ErrorSamples({{{{DType::kFloat32, {2, 2, 3}}}, {}, Code::kInvalidArgument, "use mH"}});
 }
 
 OFL_OP(t) {

@@ -75,7 +75,7 @@ OFL_OP(broadcast_to) {
       .View(ViewBroadcast, "")
       .Oracle("broadcast_to(input, shape)")
       .PyBoth("broadcast_to(input, *size: shape)")
-      .PyMethod("expand(input, *sizes: shape)")
+      .PyMethod("expand(input, *size: shape)")
       .Samples([] {
         using Dims = std::vector<int64_t>;
         constexpr DType kF = DType::kFloat32;

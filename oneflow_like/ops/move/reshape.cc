@@ -118,7 +118,7 @@ OFL_OP(reshape) {
       .View(ViewReshape, "reshape_scatter")
       .Oracle("input.reshape(shape)")
       .PyBoth("reshape(input, *shape)")
-      .PyMethod("view(input, *shape)")
+      .PyMethod("view(input, *size: shape)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ReshapeSample({4, 6}, {24}),
                 ReshapeSample({4, 6}, {2, 2, 6}),

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from .. import _C
+from . import oracles_shapes
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -442,3 +443,6 @@ EXACT = {
     "t", "reversed_axes", "reshape_as", "expand_as", "narrow", "split", "split_with_sizes", "chunk",
     "stack", "clamp_tensor", "to_dtype", "type_as", "dropout_in_training",
 }
+
+HELPERS |= oracles_shapes.HELPERS
+EXACT |= oracles_shapes.EXACT

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <functional>
+#include <set>
 
 #include "tests/unit/op/laid_out.h"
 
@@ -72,6 +73,11 @@ TEST_P(EveryView, IsWrittenBackAsAssignment) {
       std::memcpy(want->data() + places[n] * size, value->data() + n * size, size);
     Evaluator builder;
     const Value got = builder.Call(def().write_back, {base, value}, *attrs);
+    if (std::set<int64_t>(places.begin(), places.end()).size() < places.size()) {
+      // Two places, one element: which value it would get is nobody's to say.
+      EXPECT_EQ(builder.status().code(), Code::kInvalidArgument) << def().name;
+      continue;
+    }
     ASSERT_TRUE(builder.status().ok()) << builder.status().ToString();
     EXPECT_TRUE(SameBits(AsHost(got), want))
         << def().name << " " << base->meta().ToString() << " " << attrs->ToString() << "\n"

@@ -134,9 +134,7 @@ nb::dict CompleteAttrs(const std::string& name, const nb::dict& attrs) {
   return AttrsObject(Unwrap(Require(name).CompleteAttrs(AttrsFromObject(attrs))));
 }
 
-// As it stands, without the promotion of dtypes that calls make.
-nb::list InferOp(const std::string& name, const nb::list& inputs, const nb::dict& attrs) {
-  const op::OpDef& def = Require(name);
+std::vector<TensorMeta> MetasFromObject(const nb::list& inputs) {
   std::vector<TensorMeta> metas;
   for (nb::handle input : inputs) {
     const auto [dtype, sizes] = nb::cast<std::pair<nb::object, nb::object>>(input);
@@ -145,8 +143,39 @@ nb::list InferOp(const std::string& name, const nb::list& inputs, const nb::dict
     for (nb::handle size : sizes) meta.shape.push_back(nb::cast<int64_t>(size));
     metas.push_back(meta);
   }
+  return metas;
+}
+
+// As it stands, without the promotion of dtypes that calls make.
+nb::list InferOp(const std::string& name, const nb::list& inputs, const nb::dict& attrs) {
+  const op::OpDef& def = Require(name);
+  const std::vector<TensorMeta> metas = MetasFromObject(inputs);
   const Attrs complete = Unwrap(def.CompleteAttrs(AttrsFromObject(attrs)));
   return MetasObject(Unwrap(def.Infer(metas, complete)));
+}
+
+nb::list LayoutsObject(std::span<const sbp::NdSbp> layouts) {
+  nb::list list;
+  for (const sbp::NdSbp& layout : layouts) {
+    nb::list symbols;
+    for (sbp::Sbp symbol : layout) symbols.append(symbol.ToString());
+    list.append(symbols);
+  }
+  return list;
+}
+
+nb::list OpSignatures(const std::string& name, const nb::list& inputs, const nb::dict& attrs,
+                      const nb::list& hierarchy) {
+  const op::OpDef& def = Require(name);
+  const std::vector<TensorMeta> metas = MetasFromObject(inputs);
+  const Attrs complete = Unwrap(def.CompleteAttrs(AttrsFromObject(attrs)));
+  const std::vector<TensorMeta> outputs = Unwrap(def.Infer(metas, complete));
+  Shape mesh;
+  for (nb::handle size : hierarchy) mesh.push_back(nb::cast<int64_t>(size));
+  nb::list list;
+  for (const sbp::NdSignature& s : Unwrap(def.Signatures(metas, outputs, complete, mesh)))
+    list.append(nb::make_tuple(LayoutsObject(s.inputs), LayoutsObject(s.outputs)));
+  return list;
 }
 
 nb::list CallOpByName(const std::string& name, const nb::list& inputs, const nb::dict& attrs) {
@@ -177,6 +206,10 @@ void BindSamples(nb::module_& m) {
         "The attributes with the operator's defaults filled in.");
   m.def("infer_op", &InferOp, nb::arg("name"), nb::arg("inputs"), nb::arg("attrs"),
         "Output (dtype, shape) pairs for input pairs.");
+  m.def("op_signatures", &OpSignatures, nb::arg("name"), nb::arg("inputs"), nb::arg("attrs"),
+        nb::arg("hierarchy"),
+        "The signatures that the layout rule derives on a mesh: (inputs, outputs), for each the "
+        "symbols of all mesh axes as texts.");
   m.def("call_op", &CallOpByName, nb::arg("name"), nb::arg("inputs"), nb::arg("attrs"),
         "Calls an operator by its registry name; returns the list of outputs.");
 }

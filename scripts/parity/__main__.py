@@ -93,11 +93,16 @@ def _row(name, c):
 
 
 def print_differences(found, with_explained):
+    absent = collections.Counter(case.row for case, _, text, *_ in found if text == "absent")
+    for row, count in absent.items():
+        print(f"ABSENT    {row}: {count} cases")
     for case, status, text, want, got in found:
+        if text == "absent":
+            continue
         if status == "equal" or status == "explained" and not with_explained:
             continue
         print(f"{status.upper():9} {case}\n          {text}")
-        if want and text != "absent":
+        if want:
             print(f"          torch: {want}\n          ours:  {got}")
 
 

@@ -1,18 +1,13 @@
 """Gradients that are differentiated again: grad(), create_graph, and every operator's rule."""
 
 import textwrap
-import zlib
 
 import numpy as np
 import pytest
 from jobs import run_text
-from test_ops_reference import draw
 
 import oneflow_like as flow
-from oneflow_like import _C
 from oneflow_like.autograd import grad, gradcheck, gradgradcheck
-
-RULES = [schema for schema in _C.op_schemas() if schema["gradient"]]
 
 
 def leaf(*values):
@@ -97,85 +92,6 @@ def test_the_checks_can_fail():
         gradcheck(lambda x: x * x.detach(), x)
     assert not gradcheck(lambda x: x * x.detach(), x, raise_exception=False)
     assert not gradgradcheck(lambda x: x * x * x.detach(), x, raise_exception=False)
-
-
-def cases():
-    for schema in RULES:
-        for index, sample in enumerate(_C.op_samples(schema["name"])):
-            # Of a cast to a half type differences see the steps of its rounding.
-            rounds = sample["attrs"].get("dtype") in (flow.float16, flow.bfloat16,
-                                                      flow.float8_e4m3fn, flow.float8_e5m2)
-            if any(d.is_floating_point for d, _ in sample["inputs"]) and not rounds:
-                yield schema["name"], index
-
-
-@pytest.mark.parametrize(("name", "index"), list(cases()))
-def test_every_rule_can_be_differentiated_again(name, index):
-    sample = _C.op_samples(name)[index]
-    arrays = draw(sample["inputs"], sample["low"], sample["high"],
-                  zlib.crc32(f"twice {name} {index}".encode()))
-    inputs = [flow.tensor(a, dtype=flow.float64, requires_grad=True) if a.dtype.kind == "f"
-              else flow.tensor(a) for a in arrays]
-    if sum(x.numel() for x in inputs) > 200:
-        return  # differences of each element take too long; smaller samples tell the same
-    attrs = dict(sample["attrs"])
-    if attrs.get("dtype") is flow.float32:
-        attrs["dtype"] = flow.float64
-
-    def call(*given):
-        return tuple(y for y in _C.call_op(name, list(given), attrs) if y.requires_grad)
-
-    if not call(*inputs):
-        return
-    assert gradgradcheck(call, inputs, atol=1e-4, rtol=1e-4)
-
-
-def complex_cases():
-    for schema in RULES:
-        for index, sample in enumerate(_C.op_samples(schema["name"])):
-            if any(d.name.startswith("complex") for d, _ in sample["inputs"]):
-                yield schema["name"], index
-
-
-@pytest.mark.parametrize(("name", "index"), list(complex_cases()))
-def test_every_rule_holds_for_complex_numbers(name, index):
-    """By differences in the real and the imaginary parts, that are leaves; then once more."""
-    sample = _C.op_samples(name)[index]
-    arrays = draw(sample["inputs"], sample["low"], sample["high"],
-                  zlib.crc32(f"complex {name} {index}".encode()))
-    parts, fixed = [], []
-    for a in arrays:
-        fixed.append(None if a.dtype.kind in "fc" else flow.tensor(a))
-        for part in (a.real, a.imag) if a.dtype.kind == "c" else (a,) * (a.dtype.kind == "f"):
-            parts.append(flow.tensor(part, dtype=flow.float64, requires_grad=True))
-    if sum(x.numel() for x in parts) > 200:
-        return
-    attrs = dict(sample["attrs"])
-    wide = {"float32": flow.float64, "complex64": flow.complex128}
-    if "dtype" in attrs:
-        attrs["dtype"] = wide.get(attrs["dtype"].name, attrs["dtype"])
-
-    def every(*given):
-        given, inputs = list(given), []
-        for a, kept in zip(arrays, fixed, strict=True):
-            if kept is None and a.dtype.kind == "c":
-                kept = given.pop(0) + given.pop(0) * 1j
-            inputs.append(given.pop(0) if kept is None else kept)
-        results = []
-        for y in _C.call_op(name, inputs, attrs):
-            if y.dtype is flow.complex128 or y.dtype.is_floating_point:
-                results.append(y)
-        return results
-
-    depends = [y.requires_grad for y in every(*parts)]
-    if not any(depends):
-        return
-
-    def call(*given):
-        return tuple(y for y, take in zip(every(*given), depends, strict=True) if take)
-
-    assert gradcheck(call, parts, atol=1e-4, rtol=1e-4)
-    assert gradgradcheck(call, parts, atol=1e-4, rtol=1e-4)
 
 
 def test_the_checks_see_imaginary_parts():

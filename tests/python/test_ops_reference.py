@@ -1,112 +1,16 @@
 """Every operator of the registry against NumPy, on the registry's own samples."""
 
-import zlib
-
 import numpy as np
 import pytest
 from jobs import run_text
 
 import oneflow_like as flow
+from oneflow_like.testing import checks
 from oneflow_like.testing import oracles as reference
+from oneflow_like.testing.samples import call, compare, expected, tensors
 
 _C = flow._C
 NAMES = sorted(_C.op_names())
-CALLS = [(name, i) for name in NAMES for i in range(len(_C.op_samples(name)))]
-REFUSALS = [(name, i) for name in NAMES for i in range(len(_C.op_error_samples(name)))]
-EXCEPTIONS = {"INVALID_ARGUMENT": _C.InvalidArgumentError, "TYPE_MISMATCH": TypeError,
-              "OUT_OF_RANGE": IndexError, "UNIMPLEMENTED": NotImplementedError}
-TOLERANCE = {"float32": {"rtol": 2e-5, "atol": 2e-5}, "float64": {"rtol": 1e-10, "atol": 1e-10}}
-TOLERANCE |= {"complex64": TOLERANCE["float32"], "complex128": TOLERANCE["float64"]}
-# Half types: the reference, rounded; a unit in the last place where that falls on a tie.
-TOLERANCE |= {"float16": {"rtol": 2 ** -10, "atol": 2 ** -20},
-              "bfloat16": {"rtol": 2 ** -7, "atol": 2 ** -20}}
-
-
-OUTPUTS = {schema["name"]: schema["outputs"] for schema in _C.op_schemas()}
-
-
-def draw(inputs, low, high, seed):
-    """NumPy arrays of the sample's dtypes and shapes with values in [low, high)."""
-    rng = np.random.default_rng(seed)
-    arrays = []
-    for dtype, shape in inputs:
-        shape = tuple(shape)
-        if dtype.name == "bool":
-            arrays.append(rng.integers(0, 2, shape).astype(bool))
-        elif dtype.name.startswith("complex"):
-            parts = rng.uniform(low, high, (2, *shape))
-            arrays.append(np.asarray(parts[0] + 1j * parts[1], dtype.name))
-        elif dtype.is_floating_point:
-            arrays.append(reference.to_dtype(rng.uniform(low, high, shape), dtype))
-        else:
-            first = 0 if dtype.name == "uint8" else int(np.ceil(low))
-            arrays.append(np.asarray(rng.integers(first, int(np.ceil(high)), shape), dtype.name))
-    return arrays
-
-
-def dtypes_of(arrays, dtypes=None):
-    """What the arrays stand for: their own dtypes, but for those that NumPy has not."""
-    return dtypes or [getattr(flow, a.dtype.name) for a in arrays]
-
-
-def tensors(arrays, dtypes=None):
-    return [flow.from_numpy(a.copy()).to(d)
-            for a, d in zip(arrays, dtypes_of(arrays, dtypes), strict=True)]
-
-
-def array(tensor):
-    return (tensor.to(flow.float32) if reference.is_narrow(tensor.dtype) else tensor).numpy()
-
-
-def expected(name, arrays, attrs, dtypes=None):
-    """The reference's outputs in the operator's dtypes, computed in double."""
-    attrs = _C.complete_attrs(name, attrs)
-    double = {"f": np.float64, "c": np.complex128}
-    wide = [a.astype(double.get(a.dtype.kind, a.dtype)) for a in arrays]
-    with np.errstate(all="ignore"):
-        outputs = [np.asarray(y) for y in reference.evaluate(name, wide, attrs)]
-        if reference.is_update(name):
-            return updated(name, arrays, outputs)
-        metas = [(d, a.shape) for d, a in zip(dtypes_of(arrays, dtypes), arrays, strict=True)]
-        made = _C.infer_op(name, metas, attrs)
-        return [reference.to_dtype(y, dtype) for y, (dtype, _) in zip(outputs, made, strict=False)]
-
-
-def updated(name, arrays, values):
-    """The operands after an update that gives `values` to those that it writes."""
-    values, after = list(values), []
-    for operand, array in zip(reference.SCHEMAS[name]["inputs"], arrays, strict=False):
-        after.append(values.pop(0).astype(array.dtype) if operand["mutated"] else array)
-    assert not values
-    return after
-
-
-def compare(got, want, exact, dtype=None, **tolerance):
-    assert got.dtype == want.dtype and got.shape == want.shape, (got.dtype, got.shape, want.shape)
-    if exact or want.dtype.kind not in "fc":
-        np.testing.assert_array_equal(got, want)
-    else:
-        name = dtype.name if dtype else want.dtype.name
-        np.testing.assert_allclose(got, want, **(tolerance or TOLERANCE[name]))
-
-
-def call(name, arrays, attrs, dtypes=None):
-    """The outputs, or for an update the inputs after it."""
-    return [array(y) for y in call_tensors(name, arrays, attrs, dtypes)]
-
-
-def call_tensors(name, arrays, attrs, dtypes=None):
-    inputs = tensors(arrays, dtypes)
-    outputs = _C.call_op(name, inputs, attrs)
-    if not reference.is_update(name):
-        return outputs
-    assert outputs == []
-    return inputs
-
-
-def is_exact(name, arrays):
-    """Whether every bit must agree; the size of a complex number is rounded."""
-    return name in reference.EXACT and not (name == "abs" and arrays[0].dtype.kind == "c")
 
 
 def test_every_operator_has_an_oracle():
@@ -119,67 +23,12 @@ def test_every_operator_has_samples(name):
     assert _C.op_samples(name)
 
 
-@pytest.mark.parametrize(("name", "index"), CALLS)
-def test_values(name, index):
-    sample = _C.op_samples(name)[index]
-    arrays = draw(sample["inputs"], sample["low"], sample["high"],
-                  zlib.crc32(f"{name} {index}".encode()))
-    dtypes = [dtype for dtype, _ in sample["inputs"]]
-    got = call_tensors(name, arrays, sample["attrs"], dtypes)
-    want = expected(name, arrays, sample["attrs"], dtypes)
-    assert len(got) == len(want)
-    for g, w in zip(got, want, strict=True):
-        compare(array(g), w, is_exact(name, arrays), g.dtype)
-
-
-@pytest.mark.parametrize(("name", "index"),
-                         [c for c in CALLS if not reference.is_update(c[0])])
-def test_double_precision_and_inference(name, index):
-    """The same samples in float64, and inference tells what the call gives."""
-    sample = _C.op_samples(name)[index]
-    dtypes = [dtype for dtype, _ in sample["inputs"]]
-    if not {flow.float16, flow.bfloat16} & set(dtypes):  # whose statistics are float32
-        dtypes = [flow.float64 if dtype is flow.float32 else dtype for dtype in dtypes]
-    inputs = [(d, shape) for d, (_, shape) in zip(dtypes, sample["inputs"], strict=True)]
-    arrays = draw(inputs, sample["low"], sample["high"], index)
-    attrs = dict(sample["attrs"])
-    if attrs.get("dtype") is flow.float32:
-        attrs["dtype"] = flow.float64
-    got = call_tensors(name, arrays, attrs, dtypes)
-    inferred = _C.infer_op(name, inputs, attrs)
-    outputs = OUTPUTS[name] + OUTPUTS[name][-1:] * (len(got) - len(OUTPUTS[name]))
-    for y, (dtype, shape), output in zip(got, inferred, outputs, strict=True):
-        assert y.dtype == dtype
-        if output["bounded"]:  # its first axis depends on values: inference gives the most
-            assert y.shape[0] <= shape[0] and tuple(y.shape[1:]) == tuple(shape[1:])
-        else:
-            assert tuple(y.shape) == tuple(shape)
-    for g, w in zip(got, expected(name, arrays, attrs, dtypes), strict=True):
-        compare(array(g), w, is_exact(name, arrays), g.dtype)
-
-
-# --- refusals ---------------------------------------------------------------------------------
-
-PROMOTION = {schema["name"]: schema["promotion"] for schema in _C.op_schemas()}
-
-
-@pytest.mark.parametrize(("name", "index"), REFUSALS)
-def test_refusals(name, index):
-    sample = _C.op_error_samples(name)[index]
-    error = EXCEPTIONS[sample["code"]]
-    with pytest.raises(error) as caught:
-        _C.infer_op(name, sample["inputs"], sample["attrs"])
-    assert sample["text"] in str(caught.value) and f"[{name}]" in str(caught.value)
-    promotion = PROMOTION[name]
-    dtypes = {d.name for d, _ in sample["inputs"]}
-    whole = not any(d.is_floating_point or d.name.startswith("complex")
-                    for d, _ in sample["inputs"])
-    if (promotion != "none" and len(dtypes) > 1) or (promotion == "float" and whole):
-        return  # a call promotes the dtypes first
-    inputs = tensors(draw(sample["inputs"], 0, 2, index), [d for d, _ in sample["inputs"]])
-    with pytest.raises(error) as caught:
-        _C.call_op(name, inputs, sample["attrs"])
-    assert sample["text"] in str(caught.value)
+@pytest.mark.parametrize(("check", "name", "index"), [
+    pytest.param(check, *case, id=f"{check.__name__}-{case[0]}-{case[1]}")
+    for check in checks.CHECKS for case in checks.cases(check)])
+def test_operator(check, name, index):
+    """What oneflow-like-verify tries on one process."""
+    check(name, index)
 
 
 def test_calls_by_name_say_what_is_wrong():

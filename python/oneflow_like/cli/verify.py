@@ -1,0 +1,133 @@
+"""oneflow-like-verify: tries every operator of the installed package on its own samples.
+
+    oneflow-like-verify                   all operators, on one process and on meshes 2, 3 and 2x2
+    oneflow-like-verify --op softmax      one of them
+    oneflow-like-verify --no-layouts      on one process alone
+"""
+
+import argparse
+import collections
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+MESHES = ("2", "3", "2x2")
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 64
+
+
+def _arguments(argv):
+    parser = argparse.ArgumentParser(prog="oneflow-like-verify",
+                                     description="Try every operator on its own samples.")
+    parser.add_argument("--op", action="append", default=[], metavar="NAME",
+                        help="only this operator of the registry; may be repeated")
+    parser.add_argument("--no-layouts", action="store_true", help="start no further processes")
+    parser.add_argument("--mesh", action="append", choices=MESHES, help="only these meshes")
+    parser.add_argument("--seconds", type=float, default=900, help="of one job on a mesh, at most")
+    return parser.parse_args(argv)
+
+
+class Table:
+    """Cases tried by operator and kind, and what failed."""
+
+    def __init__(self):
+        self.tried = collections.defaultdict(collections.Counter)
+        self.failed = collections.defaultdict(list)
+
+    def add(self, name, kind, tried, failed=()):
+        self.tried[name][kind] += tried
+        self.failed[name] += [f"{kind}: {text}" for text in failed]
+
+    def print(self, kinds):
+        print(f"{'operator':28}" + "".join(f"{k:>10}" for k in kinds) + f"{'failed':>8}")
+        for name in sorted(self.tried):
+            cells = "".join(f"{self.tried[name][k]:>10}" for k in kinds)
+            print(f"{name:28}{cells}{len(self.failed[name]):>8}")
+        for name in sorted(self.failed):
+            for text in self.failed[name]:
+                print(f"FAILED {name}: {text}")
+        cases = sum(sum(c.values()) for c in self.tried.values())
+        failures = sum(map(len, self.failed.values()))
+        print(f"{len(self.tried)} operators, {cases} cases, {failures} failures")
+
+
+def _run_checks(table, names):
+    """The checks on one process."""
+    from ..testing import checks
+    for check in checks.CHECKS:
+        for name, index in checks.cases(check, names):
+            tried, failed = 1, []
+            try:
+                tried = check(name, index)
+            except Exception as error:
+                failed = [f"sample {index}: {type(error).__name__}: {' '.join(str(error).split())}"]
+            table.add(name, _title(check.__name__), tried, [text[:700] for text in failed])
+    return [_title(check.__name__) for check in checks.CHECKS]
+
+
+def _title(name):
+    return {"double_precision": "float64", "second_derivative": "second"}.get(name, name)
+
+
+def _run_job(mesh, names, seconds):
+    """The lines of a job's report, and how it ended: "" for well."""
+    processes = 1
+    for extent in mesh.split("x"):
+        processes *= int(extent)
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report")
+        command = [sys.executable, "-m", "oneflow_like.distributed.launch", "--nproc-per-node",
+                   str(processes), "-m", "oneflow_like.testing.layouts", mesh, report, *names]
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "OFL_OPERATION_TIMEOUT_S": "60"}
+        try:
+            result = subprocess.run(command, env=env, capture_output=True, text=True,
+                                    timeout=seconds)
+            ended = "" if result.returncode == 0 else (
+                f"the job ended with {result.returncode}: {result.stderr[-600:]}")
+        except subprocess.TimeoutExpired:
+            ended = f"the job took more than {seconds:.0f} s"
+        if not os.path.exists(report):
+            return [], ended
+        with open(report, encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines], ended
+
+
+def _run_layouts(table, names, mesh, seconds):
+    """A job for all operators; one that ends it costs itself alone: the next job goes on behind."""
+    names, kind = list(names), "mesh " + mesh
+    while names:
+        lines, ended = _run_job(mesh, names, seconds)
+        for line in lines:
+            if "name" in line:
+                table.add(line["name"], kind, line["tried"], line["failed"])
+                names.remove(line["name"])
+        if not ended:
+            return kind
+        table.add(names[0], kind, 1, [" ".join(ended.split())])
+        names = names[1:] if lines else []
+    return kind
+
+
+def main(argv=None):
+    """Prints operators, cases and failures; returns 1 where something failed."""
+    args = _arguments(argv)
+    from ..testing import checks
+    unknown = set(args.op) - set(checks.names())
+    if unknown:
+        print(f"oneflow-like-verify: no operator is called {', '.join(sorted(unknown))}",
+              file=sys.stderr)
+        return EXIT_USAGE
+    names, table, start = args.op or checks.names(), Table(), time.monotonic()
+    kinds = _run_checks(table, names)
+    if not args.no_layouts:
+        for mesh in args.mesh or MESHES:
+            kinds.append(_run_layouts(table, names, mesh, args.seconds))
+    table.print(kinds)
+    print(f"{time.monotonic() - start:.0f} s")
+    return EXIT_FAILED if any(table.failed.values()) else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""Every signature of an operator on real ranks: its sample in those layouts gives the whole result.
+
+Runs as a job, one process a rank; every rank draws the same numbers:
+
+    oneflow-like-run --nproc-per-node 4 -m oneflow_like.testing.layouts 2x2 REPORT [OPERATOR ...]
+
+Rank 0 writes a line to REPORT before each operator and after it, so that whoever started the job
+knows which one ended it.
+"""
+
+import itertools
+import json
+import sys
+import zlib
+
+import numpy as np
+
+from .. import _C
+from . import oracles
+from .samples import TOLERANCE, array, call_on, draw, tensors
+
+MOST_LAYOUTS = 16  # of one sample on one mesh; spread over all that there are
+_SUMMED = {"float32": 8, "float64": 8, "float16": 4, "bfloat16": 4, "complex64": 8, "complex128": 8}
+
+
+# --- layouts ------------------------------------------------------------------------------------
+
+def symbol(text):
+    """The sbp symbol of "B", "S(0)", "P", "P(max)" or "P(min)"."""
+    if text.startswith("S"):
+        return _C.sbp.split(int(text[2:-1]))
+    return {"B": _C.sbp.broadcast, "P": _C.sbp.partial_sum, "P(max)": _C.sbp.partial_max,
+            "P(min)": _C.sbp.partial_min}[text]
+
+
+def _balanced(length, parts, part):
+    whole, longer = divmod(length, parts)
+    begin = part * whole + min(part, longer)
+    return begin, begin + whole + (part < longer)
+
+
+def _partials(x, text, parts, rng, low, high):
+    """Parts that add up to x, or whose maximum or minimum it is; what loses stays in the range."""
+    if text == "P":
+        rest = [rng.integers(-3, 4, x.shape).astype(x.dtype) for _ in range(parts - 1)]
+        return [np.asarray(x - sum(rest), x.dtype), *rest]
+    owner, step = rng.integers(0, parts, x.shape), rng.integers(0, 3, x.shape)
+    if x.dtype == bool:
+        loser = x & (step > 0) if text == "P(max)" else x | (step > 0)
+    elif text == "P(max)":
+        bound = 0 if x.dtype == np.uint8 else np.ceil(low)
+        loser = np.minimum(x, np.maximum(x.astype(np.float64) - step, bound).astype(x.dtype))
+    else:
+        loser = np.maximum(x, np.minimum(x.astype(np.float64) + step, high).astype(x.dtype))
+    return [np.where(owner == p, x, loser) for p in range(parts)]
+
+
+def distribute(x, layout, mesh, rng, low=-4, high=4):
+    """What each rank of the mesh holds of the array, in the order of ranks."""
+    held = [x]
+    for text, parts in zip(layout, mesh, strict=True):
+        following = []
+        for whole in held:
+            if text.startswith("P"):
+                following += _partials(whole, text, parts, rng, low, high)
+            elif text == "B":
+                following += [whole] * parts
+            else:
+                axis = int(text[2:-1])
+                ends = [_balanced(whole.shape[axis], parts, p) for p in range(parts)]
+                following += [np.take(whole, range(*e), axis) for e in ends]
+        held = following
+    return held
+
+
+def _free_layouts(inputs, mesh):
+    """For a composite, whose parts have the rules: every operand whole, split, or a sum."""
+    choices = []
+    for dtype, shape in inputs:
+        texts = ["B", *(f"S({axis})" for axis in range(len(shape)))]
+        summed = dtype.is_floating_point and not dtype.name.startswith("float8")
+        choices.append([[t] * len(mesh) for t in texts + ["P"] * summed])
+    return [list(c) for c in itertools.islice(itertools.product(*choices), 400)]
+
+
+def layouts_of(name, inputs, attrs, mesh):
+    """The layouts of the inputs that the operator's rule takes as they are."""
+    schema = oracles.SCHEMAS[name]
+    if schema["composite"]:
+        found = _free_layouts(inputs, mesh)
+    else:
+        found = [inputs for inputs, _ in _C.op_signatures(name, inputs, attrs, list(mesh))]
+    kept = [x for x in {json.dumps(f): f for f in found}.values() if _can_be_asked(inputs, x)]
+    return [kept[len(kept) * n // min(MOST_LAYOUTS, len(kept))]
+            for n in range(min(MOST_LAYOUTS, len(kept)))]
+
+
+def _can_be_asked(inputs, layouts):
+    """Whether partials of such dtypes mean something: not sums of bool, nor extremes of complex."""
+    for (dtype, _), layout in zip(inputs, layouts, strict=True):
+        of_sums, of_extremes = "P" in layout, any(t in ("P(max)", "P(min)") for t in layout)
+        small = dtype.name == "bool" or dtype.name.startswith("float8")
+        if of_sums and (small or dtype.name == "uint8"):
+            return False
+        if of_extremes and (dtype.name.startswith("complex") or dtype.name.startswith("float8")):
+            return False
+        if len({t for t in layout if t.startswith("P")}) > 1:
+            return False
+    return True
+
+
+# --- cases --------------------------------------------------------------------------------------
+
+def samples_of(name):
+    """Samples that differ in shapes or attributes: dtypes are tried without layouts."""
+    seen, kept = set(), []
+    for index, sample in enumerate(_C.op_samples(name)):
+        attrs = {k: v for k, v in sample["attrs"].items() if not isinstance(v, _C.dtype)}
+        key = repr(([tuple(s) for _, s in sample["inputs"]], sorted(attrs.items())))
+        if key not in seen:
+            seen.add(key)
+            kept.append((index, sample))
+    return kept
+
+
+def _whole_numbers(sample, seed):
+    """Arrays of whole numbers where the range holds some, so that sums are exact."""
+    arrays = draw(sample["inputs"], sample["low"], sample["high"], seed)
+    if np.ceil(sample["high"]) - np.ceil(sample["low"]) < 2:
+        return arrays
+    return [np.asarray(np.ceil(a.real), a.dtype) if a.dtype.kind in "fc" else a for a in arrays]
+
+
+def _global(arrays, sample, layouts, mesh, placement, rank, seed, needs_grad):
+    rng, made = np.random.default_rng(seed), []
+    for a, (dtype, _), layout in zip(arrays, sample["inputs"], layouts, strict=True):
+        part = distribute(a, layout, mesh, rng, sample["low"], sample["high"])[rank]
+        x = tensors([np.array(part, order="C")], [dtype])[0]
+        x = x.to_global(placement=placement, sbp=[symbol(t) for t in layout])
+        if needs_grad and dtype in (_C.float32, _C.float64):
+            x = x.detach()
+            x.requires_grad = True
+        made.append(x)
+    return made
+
+
+def _close(got, want, dtype, what):
+    assert got.shape == want.shape and got.dtype == want.dtype, (
+        f"{what}: {got.dtype}{got.shape}, expected {want.dtype}{want.shape}")
+    scale = max(1.0, float(np.abs(want[np.isfinite(want)]).max(initial=0))) if want.size else 1.0
+    rtol = TOLERANCE.get(dtype, {"rtol": 0})["rtol"] * _SUMMED.get(dtype, 0)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * scale, err_msg=what)
+
+
+def _loss(outputs):
+    """Of every floating output, by weights that follow from its size alone."""
+    total = None
+    for y in outputs:
+        if not y.requires_grad or y.dtype not in (_C.float32, _C.float64):
+            continue
+        count = int(np.prod(tuple(y.shape), dtype=int))
+        weights = np.round(2 * np.cos(np.arange(count) * 0.7)).reshape(tuple(y.shape))
+        w = tensors([weights.astype(y.dtype.name)])[0]
+        if y.is_global:
+            mesh = len(y.placement.hierarchy)
+            w = w.to_global(placement=y.placement, sbp=[_C.sbp.broadcast] * mesh)
+        part = (y * w).sum()
+        total = part if total is None else total + part
+    return total
+
+
+def _grads(inputs, outputs):
+    loss = _loss(outputs)
+    if loss is None:
+        return []
+    loss.backward()
+    return [None if x.grad is None else array(x.grad) for x in inputs]
+
+
+def check(name, index, sample, layouts, mesh, placement, rank):
+    """One sample in one choice of layouts, forward and backward."""
+    seed = zlib.crc32(f"{name} {index}".encode())
+    dtypes = [d for d, _ in sample["inputs"]]
+    arrays = _whole_numbers(sample, seed)
+    backward = oracles.SCHEMAS[name]["gradient"] or oracles.SCHEMAS[name]["composite"]
+    local = tensors(arrays, dtypes)
+    for x in local:
+        x.requires_grad = backward and x.dtype in (_C.float32, _C.float64)
+    want = call_on(name, local, sample["attrs"])
+    wanted_grads = _grads(local, want) if backward else []
+    given = _global(arrays, sample, layouts, mesh, placement, rank, seed, backward)
+    got = call_on(name, given, sample["attrs"])
+    assert len(got) == len(want), (len(got), len(want))
+    for n, (g, w) in enumerate(zip(got, want, strict=True)):
+        _close(array(g.detach()), array(w.detach()), w.dtype.name, f"result {n}")
+    for n, (g, w) in enumerate(zip(_grads(given, got), wanted_grads, strict=True)):
+        assert (g is None) == (w is None), f"gradient {n}"
+        if w is not None:
+            _close(g, w, dtypes[n].name, f"gradient {n}")
+
+
+def run(name, mesh, placement, rank):
+    """(cases tried, what failed) of one operator."""
+    tried, failed = 0, []
+    for index, sample in samples_of(name):
+        for layouts in layouts_of(name, sample["inputs"], sample["attrs"], mesh):
+            tried += 1
+            try:
+                check(name, index, sample, layouts, mesh, placement, rank)
+            except Exception as error:
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                shapes = [f"{d.name}{list(s)}" for d, s in sample["inputs"]]
+                where = f"sample {index} {shapes} {sample['attrs']} in {layouts}"
+                failed.append(f"{where}: {text}"[:700])
+    return tried, failed
+
+
+def main(argv):
+    mesh = [int(n) for n in argv[0].split("x")]
+    rank = _C.rank()
+    ranks = np.arange(int(np.prod(mesh))).reshape(mesh).tolist()
+    placement = _C.placement("cpu", ranks=ranks)
+    report = open(argv[1], "a", encoding="utf-8") if rank == 0 else None
+
+    def tell(**entry):
+        if report:
+            print(json.dumps(entry), file=report, flush=True)
+
+    for name in argv[2:] or sorted(_C.op_names()):
+        tell(started=name)
+        tried, failed = run(name, mesh, placement, rank)
+        tell(name=name, tried=tried, failed=failed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -143,18 +143,21 @@ op::Values ComposeMovedim(op::Builder& b, Span in, const Attrs& attrs) {
   return {b.Call("permute", {in[0]}, {{"dims", std::move(order)}})};
 }
 
-// The matrix's, or each matrix's, conjugate transpose. A 0-d tensor is its own transpose.
-op::Values ComposeAdjoint(op::Builder& b, Span in, const Attrs&) {
+// The matrix's, or each matrix's, transpose. A 0-d tensor is its own.
+op::Values ComposeMatrixTranspose(op::Builder& b, Span in, const Attrs&) {
   const int rank = in[0]->meta().shape.rank();
-  if (rank == 1) {
-    return Refused(b, Error(Code::kInvalidArgument)
-                          << "a vector has no adjoint: got 1 axis; expected a matrix or a batch of "
-                             "matrices");
-  }
-  op::Value turned = in[0];
+  if (rank == 0) return {in[0]};
   if (rank > 1)
-    turned = b.Call("transpose", {turned}, {{"dim0", int64_t{-2}}, {"dim1", int64_t{-1}}});
-  return {IsComplex(in[0]->meta().dtype) ? b.Call("conj", {turned}) : turned};
+    return {b.Call("transpose", {in[0]}, {{"dim0", int64_t{-2}}, {"dim1", int64_t{-1}}})};
+  return Refused(b, Error(Code::kInvalidArgument)
+                        << "a vector is no matrix: got 1 axis; expected a matrix or a batch of "
+                           "matrices");
+}
+
+op::Values ComposeAdjoint(op::Builder& b, Span in, const Attrs& attrs) {
+  op::Values turned = ComposeMatrixTranspose(b, in, attrs);
+  if (turned[0] == nullptr || !IsComplex(in[0]->meta().dtype)) return turned;
+  return {b.Call("conj", {turned[0]})};
 }
 
 op::Values ComposeHermitian(op::Builder& b, Span in, const Attrs& attrs) {
@@ -305,6 +308,17 @@ OFL_OP(movedim) {
                       {{"source", Ints{0}}, {"destination", Ints{0, 1}}},
                       Code::kInvalidArgument,
                       "expected as many"}});
+}
+
+OFL_OP(matrix_transpose) {
+  op.Doc("A matrix, or each matrix of a batch, with its axes swapped.")
+      .In("input")
+      .Out("output")
+      .Compose(ComposeMatrixTranspose)
+      .Oracle("np.swapaxes(input, -1, -2) if input.ndim else input")
+      .Property("mT(input)")
+      .Samples([] { return InEveryDType({Of({{2, 3}}), Of({{2, 2, 3}}), Of({Shape{}})}); })
+      .ErrorSamples({{{{DType::kFloat32, {3}}}, {}, Code::kInvalidArgument, "a vector"}});
 }
 
 OFL_OP(adjoint) {

@@ -1,4 +1,4 @@
-// A tensor taken apart along an axis, and tensors put together along a new one: composites.
+// A tensor taken apart along an axis: composites.
 #include <algorithm>
 
 #include "oneflow_like/ops/move/copy.h"
@@ -111,23 +111,11 @@ op::Values ComposeChunk(op::Builder& b, Span in, const Attrs& attrs) {
     return Refused(b, Error(Code::kInvalidArgument) << "chunks is no number of parts: got "
                                                     << chunks << "; expected at least 1");
   }
+  // Of an axis of size 0 there are as many parts as were asked for.
+  if (extent == 0 && chunks <= kMaxParts)
+    return Parts(b, in[0], *axis, Ints(static_cast<size_t>(chunks), 0));
   const int64_t size = extent / chunks + (extent % chunks != 0);
   return EvenParts(b, in[0], *axis, std::max<int64_t>(size, 1));
-}
-
-op::Values ComposeStack(op::Builder& b, Span in, const Attrs& attrs) {
-  const Attrs along = {{"dim", attrs.Get<int64_t>("dim")}};
-  op::Values thick;
-  for (size_t i = 0; i < in.size(); ++i) {
-    const Shape &first = in[0]->meta().shape, &next = in[i]->meta().shape;
-    if (!(next == first)) {
-      return Refused(b, Error(Code::kInvalidArgument)
-                            << "shapes differ: got tensors[0]: " << first << ", tensors[" << i
-                            << "]: " << next << "; expected one shape");
-    }
-    thick.push_back(b.Call("unsqueeze", {in[i]}, along));
-  }
-  return {b.Call("concat", std::move(thick), along)};
 }
 
 op::Sample Of(std::vector<Shape> shapes, Attrs attrs, DType dtype = DType::kFloat32) {
@@ -214,40 +202,17 @@ OFL_OP(chunk) {
       .Attr("chunks", op::AttrType::kInt)
       .Attr("dim", op::AttrType::kInt, int64_t{0})
       .Compose(ComposeChunk)
-      .Oracle("split(input, -(-input.shape[dim] // chunks), dim)")
+      .Oracle("chunk(input, chunks, dim)")
       .PyBoth("chunk(input, chunks, dim=0)")
       .Samples([] {
         return InEveryDType({Of({{5, 3}}, {{"chunks", int64_t{2}}}),
-                             Of({{5, 3}}, {{"chunks", int64_t{7}}, {"dim", int64_t{1}}})});
+                             Of({{5, 3}}, {{"chunks", int64_t{7}}, {"dim", int64_t{1}}}),
+                             Of({{0, 3}}, {{"chunks", int64_t{2}}})});
       })
       .ErrorSamples({{{{DType::kFloat32, {4}}},
                       {{"chunks", int64_t{0}}},
                       Code::kInvalidArgument,
                       "got 0; expected at least 1"}});
-}
-
-OFL_OP(stack) {
-  op.Doc("Tensors of one shape joined along a new axis, which becomes axis `dim`.")
-      .InVariadic("tensors")
-      .Out("output")
-      .Attr("dim", op::AttrType::kInt, int64_t{0})
-      .Compose(ComposeStack)
-      .Oracle("np.stack(tensors, axis=dim)")
-      .Py("stack(tensors, dim=0)")
-      .Public()
-      .Samples([] {
-        return InEveryDType({Of({{2, 3}, {2, 3}}, {{"dim", int64_t{1}}}),
-                             Of({{2, 3}, {2, 3}, {2, 3}}, {{"dim", int64_t{-1}}}), Of({{2}}, {}),
-                             Of({Shape{}, Shape{}}, {})});
-      })
-      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "tensors[1]: (3,); expected one shape"},
-                     {{{DType::kFloat32, {2}}},
-                      {{"dim", int64_t{2}}},
-                      Code::kOutOfRange,
-                      "[-2, 1], but got 2"}});
 }
 
 }  // namespace ofl::ops

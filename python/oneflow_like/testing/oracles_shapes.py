@@ -142,14 +142,152 @@ def _split_at(x, indices, dim):
     return tuple(x[along(x.ndim, dim, part)] for part in bounds)
 
 
+@_helper
+def _chunk(x, chunks, dim):
+    extent = x.shape[dim]
+    if extent == 0:
+        return (x,) * chunks
+    size = -(-extent // chunks)
+    return tuple(np.split(x, range(size, extent, size), axis=dim))
+
+
+# --- arrangements ---------------------------------------------------------------------------
+
+@_helper
+def _concatenate(tensors, dim):
+    """Empty vectors add nothing to what has other axes."""
+    kept = [t for t in tensors if t.shape != (0,)] or tensors[:1]
+    return np.concatenate(kept, axis=dim if kept[0].shape != (0,) else 0)
+
+
+@_helper
+def _roll(x, shifts, dims):
+    return np.roll(x, shifts, dims) if dims else np.roll(x, shifts[0])
+
+
+@_helper
+def _block_diag(tensors):
+    blocks = [np.atleast_2d(t) for t in tensors]
+    out = np.zeros(np.sum([b.shape for b in blocks], axis=0), np.result_type(*blocks))
+    row = column = 0
+    for block in blocks:
+        out[row:row + block.shape[0], column:column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return out
+
+
+@_helper
+def _cartesian(tensors):
+    if len(tensors) == 1:
+        return tensors[0]
+    return np.stack(np.meshgrid(*tensors, indexing="ij"), axis=-1).reshape(-1, len(tensors))
+
+
+@_helper
+def _constant_pad(x, pad, value):
+    return _bordered(x, pad, "constant", constant_values=value)
+
+
+def _bordered(x, pad, mode, **options):
+    """`pad` as torch has it: the last axis first; negative sizes cut off after the others."""
+    sizes = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    if mode in ("constant", "wrap"):
+        x = _cut(x, sizes)
+    x = np.pad(x, [(max(a, 0), max(b, 0)) for a, b in sizes], mode, **options)
+    return x if mode in ("constant", "wrap") else _cut(x, sizes)
+
+
+def _cut(x, sizes):
+    return x[tuple(slice(max(-a, 0), n - max(-b, 0))
+                   for n, (a, b) in zip(x.shape, sizes, strict=True))]
+
+
+@_helper
+def _padded(x, pad, mode, value):
+    if mode == "constant":
+        return _constant_pad(x, pad, 0 if value is None else value)
+    return _bordered(x, pad, {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[mode])
+
+
+@_helper
+def _pixel_shuffle(x, factor):
+    *outer, channels, height, width = x.shape
+    left = channels // factor ** 2
+    x = x.reshape(-1, left, factor, factor, height, width).transpose(0, 1, 4, 2, 5, 3)
+    return x.reshape(*outer, left, height * factor, width * factor)
+
+
+@_helper
+def _pixel_unshuffle(x, factor):
+    *outer, channels, height, width = x.shape
+    x = x.reshape(-1, channels, height // factor, factor, width // factor, factor)
+    return x.transpose(0, 1, 3, 5, 2, 4).reshape(*outer, channels * factor ** 2, height // factor,
+                                                  width // factor)
+
+
+@_helper
+def _channel_shuffle(x, groups):
+    batch, channels, *rest = x.shape
+    x = x.reshape(batch, groups, channels // groups, -1) if x.size else x
+    return x.swapaxes(1, 2).reshape(batch, channels, *rest)
+
+
+def _pairs(*sizes):
+    return [(size[0], size[-1]) for size in sizes]
+
+
+def _window_places(shape, kernel, dilation, padding, stride):
+    """Of each place in a window, the rows and columns where all windows have it."""
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    counts = [(n + 2 * p - s) // t + 1
+              for n, p, s, t in zip(shape, padding, spans, stride, strict=True)]
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            yield tuple(slice(at * d, at * d + t * (count - 1) + 1, t) for at, d, t, count in zip(
+                (i, j), dilation, stride, counts, strict=True))
+
+
+@_helper
+def _im2col(x, *sizes):
+    kernel, dilation, padding, stride = _pairs(*sizes)
+    images = x.reshape(-1, *x.shape[-3:]) if x.ndim == 4 else x[None]
+    padded = np.pad(images, [(0, 0), (0, 0), *[(p, p) for p in padding]])
+    columns = np.stack([padded[(..., *place)] for place in _window_places(
+        x.shape[-2:], kernel, dilation, padding, stride)], axis=2)
+    columns = columns.reshape(len(images), x.shape[-3] * kernel[0] * kernel[1],
+                              columns.shape[-2] * columns.shape[-1])
+    return columns if x.ndim == 4 else columns[0]
+
+
+@_helper
+def _col2im(x, *sizes):
+    image, kernel, dilation, padding, stride = _pairs(*sizes)
+    columns = x if x.ndim == 3 else x[None]
+    channels = columns.shape[1] // (kernel[0] * kernel[1])
+    out = np.zeros((len(columns), channels, *[n + 2 * p for n, p in zip(
+        image, padding, strict=True)]), x.dtype)
+    columns = columns.reshape(len(columns), channels, kernel[0] * kernel[1], -1)
+    places = _window_places(image, kernel, dilation, padding, stride)
+    for i, place in enumerate(places):
+        here = out[(..., *place)]
+        here += columns[:, :, i].reshape(here.shape)
+    out = out[..., padding[0]:out.shape[-2] - padding[0], padding[1]:out.shape[-1] - padding[1]]
+    return out if x.ndim == 3 else out[0]
+
+
 HELPERS["along"] = along
 
 # Equal to the last bit.
 EXACT = {
     "select", "select_embed", "select_put", "select_scatter", "diagonal", "diagonal_embed",
-    "diagonal_put", "diagonal_scatter", "diag_embed", "diag", "diagflat", "unfold", "unfold_embed",
-    "unfold_put", "unfold_scatter", "as_strided", "as_strided_put", "as_strided_scatter",
-    "unflatten", "ravel", "movedim", "adjoint", "hermitian", "unbind", "tensor_split",
-    "tensor_split_indices", "hsplit", "hsplit_indices", "vsplit", "vsplit_indices", "dsplit",
-    "dsplit_indices", "slice_scatter_dim",
+    "diagonal_put", "diagonal_scatter", "diag_embed", "diag", "diagflat", "unfold",
+    "unfold_embed", "unfold_put", "unfold_scatter", "as_strided", "as_strided_put",
+    "as_strided_scatter", "unflatten", "ravel", "movedim", "matrix_transpose", "adjoint",
+    "hermitian", "unbind", "tensor_split", "tensor_split_indices", "hsplit", "hsplit_indices",
+    "vsplit", "vsplit_indices", "dsplit", "dsplit_indices", "slice_scatter_dim", "triu", "flip",
+    "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "repeat_interleave", "meshgrid",
+    "broadcast_tensors", "atleast_1d", "atleast_1d_list", "atleast_2d", "atleast_2d_list",
+    "atleast_3d", "atleast_3d_list", "hstack", "vstack", "dstack", "column_stack", "block_diag",
+    "cartesian_prod", "constant_pad_nd", "pad", "pixel_shuffle", "pixel_unshuffle",
+    "channel_shuffle", "im2col",
 }

@@ -257,3 +257,45 @@ def test_new_tensors_beside_a_global_one_keep_its_layout(tmp_path):
         x = np.float32(2) * flow.ones(4, placement=P, sbp=S(0)) - np.int64(1)
         assert x.is_global and x.sbp == (S(0),) and x.tolist() == [1.0] * 4
     """))
+
+
+def test_what_loses_a_maximum_never_comes_back(tmp_path):
+    """A part of a P(max) may lie outside the domain, or hold what an empty part holds."""
+    run_text(tmp_path, 3, textwrap.dedent("""
+        import numpy as np
+        import oneflow_like as flow
+
+        P, B, S0 = flow.placement.all("cpu"), flow.sbp.broadcast, flow.sbp.split(0)
+
+        def split(values):
+            return flow.tensor(values, placement=P, sbp=B).to_global(sbp=S0)
+
+        x = split([-4.0, 9.0])  # and an empty part
+        assert x.amax(0).sqrt().item() == 3.0 and x.amin(0).abs().item() == 4.0
+        np.testing.assert_allclose(x.amax(0).log().item(), np.log(9.0), rtol=1e-6)
+        np.testing.assert_allclose(x.amax(0).rsqrt().item(), 1 / 3, rtol=1e-6)
+        np.testing.assert_allclose((x.amax(0) ** 0.5).item(), 3.0, rtol=1e-6)
+        assert (x.amax(0) * 0.0).item() == 0.0 and (x.amax(0) + float("inf")).item() == np.inf
+        n = split([-4, 9])
+        top, low = n.amax(0), n.amin(0)
+        assert (-top).item() == -9 and (3 - top).item() == -6 and (top - 2).item() == 7
+        assert (top * -2).item() == -18 and (low - 1).item() == -5 and (low * 2).item() == -8
+        assert (top + low).item() == 5 and (top - low).item() == 13 and (-low).item() == 4
+    """))
+
+
+def test_rows_of_a_split_mask_can_be_read(tmp_path):
+    """Truth values are not added up over ranks: what each has of them is joined by "or"."""
+    run_text(tmp_path, 2, textwrap.dedent("""
+        import oneflow_like as flow
+
+        P, B, S0 = flow.placement.all("cpu"), flow.sbp.broadcast, flow.sbp.split(0)
+        rows = [[True, False], [False, True], [True, True]]
+        mask = flow.tensor(rows, placement=P, sbp=B).to_global(sbp=S0)
+        index = flow.tensor([2, 0], placement=P, sbp=B)
+        assert flow.index_select(mask, 0, index).tolist() == [rows[2], rows[0]]
+        at = flow.tensor([[2, 1]], placement=P, sbp=B)
+        assert flow.gather(mask, 0, at).tolist() == [[True, True]]
+        small = flow.tensor(rows, placement=P, sbp=B).to(flow.float8_e4m3fn).to_global(sbp=S0)
+        assert flow.index_select(small, 0, index).to(flow.float32).tolist() == [[1, 1], [1, 0]]
+    """))

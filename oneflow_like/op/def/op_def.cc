@@ -316,6 +316,25 @@ Result<sbp::FactorRule> OpDef::Rule(std::span<const Shape> ins, std::span<const 
   return rule;
 }
 
+namespace {
+
+// What the sum of a rule means for a dtype that cannot be added up over ranks: of truth values it
+// is "or", the largest; storage types have none. False where the signature means nothing.
+bool FitPartials(std::span<const TensorMeta> metas, std::vector<sbp::NdSbp>& layouts) {
+  for (size_t i = 0; i < metas.size(); ++i) {
+    for (int axis = 0; axis < layouts[i].rank(); ++axis) {
+      sbp::Sbp& symbol = layouts[i][axis];
+      if (!symbol.is_partial()) continue;
+      const bool sum = symbol.reduce_op() == sbp::ReduceOp::kSum;
+      if (IsFloat8(metas[i].dtype) || (IsComplex(metas[i].dtype) && !sum)) return false;
+      if (metas[i].dtype == DType::kBool && sum) symbol = sbp::Sbp::Partial(sbp::ReduceOp::kMax);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<std::vector<sbp::NdSignature>> OpDef::Signatures(std::span<const TensorMeta> input_metas,
                                                         std::span<const TensorMeta> output_metas,
                                                         const Attrs& given,
@@ -347,6 +366,9 @@ Result<std::vector<sbp::NdSignature>> OpDef::Signatures(std::span<const TensorMe
     return false;
   };
   std::erase_if(all, wraps);
+  std::erase_if(all, [&](sbp::NdSignature& signature) {
+    return !FitPartials(output_metas, signature.outputs);
+  });
   return all;
 }
 

@@ -72,13 +72,10 @@ void GradDiv(op::GradContext& c) {
   }
 }
 
-// Scaling is monotone in the direction of the factor's sign.
-std::string ScaleRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
-  const Scalar scalar = attrs.Number("scalar");
-  if (scalar.category() == DTypeCategory::kComplex) return "(...)->(...); linear 0";
-  const bool up = scalar.As<double>() >= 0;
-  return std::string("(...)->(...); linear 0; ") + (up ? "monotone 0" : "antitone 0");
-}
+// Sums and multiples are monotone on numbers, but not on integers that wrap: the lowest of them,
+// which an empty part of a P(max) holds, would come out on top. And 0 times -inf is no number.
+constexpr char kShiftRule[] = "(...)->(...); never partial max min";
+constexpr char kScaleRule[] = "(...)->(...); linear 0; never partial max min";
 
 // --- with a factor ------------------------------------------------------------------------------
 
@@ -115,7 +112,7 @@ op::OpDefBuilder& Scaled(op::OpDefBuilder& op, const char* doc) {
 
 OFL_OP(add) {
   Binary<Plus, kNumbers>(op, "The sum input + other, with NumPy broadcasting.",
-                         "; linear jointly 0 1; monotone 0 1");
+                         "; linear jointly 0 1; never partial max min");
   op.Numbers({"add_scalar", "add_scalar"})
       .Grad(GradAdd)
       .Oracle("input + other")
@@ -125,7 +122,7 @@ OFL_OP(add) {
 
 OFL_OP(add_scalar) {
   WithNumber<Plus, kNumbers>(op, "input + scalar.");
-  op.Sbp("(...)->(...); monotone 0")
+  op.Sbp(kShiftRule)
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
       .Oracle("input + input.dtype.type(scalar)")
       .Py("add_scalar(input, scalar)");
@@ -133,7 +130,7 @@ OFL_OP(add_scalar) {
 
 OFL_OP(sub) {
   Binary<Minus, kNumbers>(op, "The difference input - other, with NumPy broadcasting.",
-                          "; linear jointly 0 1; monotone 0; antitone 1");
+                          "; linear jointly 0 1; never partial max min");
   op.Numbers({"add_scalar", "rsub_scalar", true})
       .Grad(GradSub)
       .Oracle("input - other")
@@ -143,7 +140,7 @@ OFL_OP(sub) {
 
 OFL_OP(rsub_scalar) {
   WithNumber<Minus, kNumbers, true>(op, "scalar - input.");
-  op.Sbp("(...)->(...); antitone 0")
+  op.Sbp(kShiftRule)
       .Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
       .Oracle("input.dtype.type(scalar) - input")
       .Py("rsub_scalar(input, scalar)");
@@ -161,7 +158,7 @@ OFL_OP(mul) {
 
 OFL_OP(mul_scalar) {
   WithNumber<Times, kNumbers>(op, "input * scalar.");
-  op.Sbp(ScaleRule)
+  op.Sbp(kScaleRule)
       .Grad([](op::GradContext& c) {
         c.Set(0, MulScalar(c.b, c.grads[0], ConjOf(c.attrs.Number("scalar"))));
       })
@@ -181,7 +178,7 @@ OFL_OP(div) {
 
 OFL_OP(div_scalar) {
   WithNumber<Over, kFields>(op, "input / scalar.", {3.0, -2.0}, {1, 3});
-  op.Sbp(ScaleRule)
+  op.Sbp(kScaleRule)
       .Grad([](op::GradContext& c) {
         c.Set(0,
               c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", ConjOf(c.attrs.Number("scalar"))}}));

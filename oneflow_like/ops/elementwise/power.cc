@@ -111,17 +111,6 @@ Status RunPowScalar(op::KernelContext& c) {
   return RunFunctorWithNumber<Power, T, false>(c);
 }
 
-std::string PowRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
-  const Scalar scalar = attrs.Number("scalar");
-  if (scalar.category() == DTypeCategory::kComplex) return "(...)->(...)";
-  const double e = scalar.As<double>();
-  const bool odd = std::fmod(std::fabs(e), 2.0) == 1.0;
-  // Even powers turn at 0; the others either rise everywhere or live above 0 alone.
-  if (e > 0 && (odd || std::floor(e) != e)) return "(...)->(...); monotone 0";
-  if (e < 0 && std::floor(e) != e) return "(...)->(...); antitone 0";
-  return "(...)->(...); never partial max min";
-}
-
 }  // namespace
 
 OFL_OP(pow) {
@@ -139,7 +128,7 @@ OFL_OP(pow) {
 OFL_OP(pow_scalar) {
   DescribeNumber(op, kNumbers, "input to the power of scalar.", {2.0, 3.0, 0.5, -1.5, -1.0}, {1, 4})
       .Infer(InferPowScalar)
-      .Sbp(PowRule)
+      .Sbp("(...)->(...); never partial max min")  // powers turn at 0, end there, or wrap
       .Grad(GradPowScalar)
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.power(input, input.dtype.type(scalar))")

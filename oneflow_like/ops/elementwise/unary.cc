@@ -138,7 +138,7 @@ void GradOfSlope(op::GradContext& c, const char* name, const op::Value& slope) {
 }  // namespace
 
 OFL_OP(neg) {
-  Unary<Neg, kNumbers>(op, "The negative -input.", "; linear 0; antitone 0");
+  Unary<Neg, kNumbers>(op, "The negative -input.", "; linear 0; never partial max min");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
       .Oracle("-input")
       .PyBoth("neg(input)")
@@ -155,7 +155,7 @@ OFL_OP(exp) {
 
 OFL_OP(log) {
   Unary<Log, kFloats | kComplexes>(op, "The natural logarithm; -inf at 0, NaN below.",
-                                   "; monotone 0", {1, 4});
+                                   "; never partial max min", {1, 4});
   op.Grad(
         [](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[0])})); })
       .Autocast(op::Autocast::kFloat32)
@@ -164,7 +164,8 @@ OFL_OP(log) {
 }
 
 OFL_OP(sqrt) {
-  Unary<Sqrt, kFloats | kComplexes>(op, "The square root; NaN below 0.", "; monotone 0", {1, 4});
+  Unary<Sqrt, kFloats | kComplexes>(op, "The square root; NaN below 0.", "; never partial max min",
+                                    {1, 4});
   op.Grad([](op::GradContext& c) {
       c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), Conj(c.b, c.outputs[0])}));
     })
@@ -173,7 +174,8 @@ OFL_OP(sqrt) {
 }
 
 OFL_OP(rsqrt) {
-  Unary<Rsqrt, kFloats | kComplexes>(op, "1 over the square root.", "; antitone 0", {1, 4});
+  Unary<Rsqrt, kFloats | kComplexes>(op, "1 over the square root.", "; never partial max min",
+                                     {1, 4});
   op.Grad([](op::GradContext& c) {
       const op::Value cube = Mul(c.b, c.outputs[0], c.b.Call("square", {c.outputs[0]}));
       c.Set(0, MulScalar(c.b, Mul(c.b, c.grads[0], Conj(c.b, cube)), -0.5));

@@ -39,7 +39,7 @@ std::string LinearRule(std::span<const Shape> in, std::span<const Shape>, const 
   const std::string rows = Labels("b", in[0].rank() - 1);
   if (in.size() < 3) return "(" + rows + " k),(n k)->(" + rows + " n); reduce k by sum; linear 0 1";
   return "(" + rows + " !),(n !),(n)->(" + rows +
-         " n); linear jointly 0 2; linear jointly 1 2; monotone 2";
+         " n); linear jointly 0 2; linear jointly 1 2; never partial max min";
 }
 
 Status RunLinear(op::KernelContext& c) {

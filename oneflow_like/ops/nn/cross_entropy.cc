@@ -54,7 +54,7 @@ std::string CrossEntropyGradRule(std::span<const Shape> in, std::span<const Shap
   std::string text = rows + "," + full + "," + rows + "," + rows;
   if (in.size() > 4) text += "," + rows;
   text += "->" + full + "; offset c";
-  return text + (in.size() > 4 ? "; linear jointly 0 4; monotone 4" : "; linear 0") +
+  return text + (in.size() > 4 ? "; linear jointly 0 4" : "; linear 0") +
          "; never partial max min";  // holds only where no gradient is negative
 }
 

@@ -40,7 +40,10 @@ def _balanced(length, parts, part):
 
 
 def _partials(x, text, parts, rng, low, high):
-    """Parts that add up to x, or whose maximum or minimum it is; what loses stays in the range."""
+    """Parts that add up to x, or whose maximum or minimum it is.
+
+    What loses lies in the range, or is what an empty part holds: the lowest or the highest value.
+    """
     if text == "P":
         rest = [rng.integers(-3, 4, x.shape).astype(x.dtype) for _ in range(parts - 1)]
         return [np.asarray(x - sum(rest), x.dtype), *rest]
@@ -50,9 +53,17 @@ def _partials(x, text, parts, rng, low, high):
     elif text == "P(max)":
         bound = 0 if x.dtype == np.uint8 else np.ceil(low)
         loser = np.minimum(x, np.maximum(x.astype(np.float64) - step, bound).astype(x.dtype))
+        loser = np.where(step == 2, _extreme(x.dtype, -1), loser)
     else:
         loser = np.maximum(x, np.minimum(x.astype(np.float64) + step, high).astype(x.dtype))
+        loser = np.where(step == 2, _extreme(x.dtype, 1), loser)
     return [np.where(owner == p, x, loser) for p in range(parts)]
+
+
+def _extreme(dtype, sign):
+    if dtype.kind == "f":
+        return np.asarray(sign * np.inf, dtype)
+    return np.asarray(np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min, dtype)
 
 
 def distribute(x, layout, mesh, rng, low=-4, high=4):

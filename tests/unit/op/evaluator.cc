@@ -85,10 +85,13 @@ void CopySlice(const Host& whole, const Host& part, int axis, int64_t begin, boo
   }
 }
 
-// A value a part may hold beside the one that wins a max (or min).
+// A value a part may hold beside the one that wins a max (or min): one of the sample's range, or
+// what an empty part holds.
 double Loser(double x, sbp::ReduceOp op, DType dtype, const Sample& sample, std::mt19937& random) {
   if (dtype == DType::kBool)
     return op == sbp::ReduceOp::kMax ? (random() % 2 && x) : (random() % 2 || x);
+  if (std::isinf(x)) return x;
+  if (random() % 4 == 0) return op == sbp::ReduceOp::kMax ? Lowest(dtype) : Highest(dtype);
   const double low = dtype == DType::kUInt8 ? 0.0 : sample.low;
   const double bound = op == sbp::ReduceOp::kMax ? std::min(low, x) : std::max(sample.high, x);
   double y = x + (bound - x) * std::uniform_real_distribution<double>(0, 1)(random);

@@ -103,8 +103,10 @@ def definition(schema: dict, given: list[str], name: str, method: bool, in_place
     if in_place or any(p.startswith("inplace") for p in given):
         pass
     elif not schema["inputs"]:
-        extras = ["placement: _Placement | None = None", "sbp: _Sbp | None = None",
-                  "requires_grad: bool = False"]
+        extras = ["device: str | None = None", "placement: _Placement | None = None",
+                  "sbp: _Sbp | None = None", "requires_grad: bool = False"]
+        if not given or given[0] != "input":
+            extras.insert(0, "out: Tensor | None = None")
     elif len(many) == 1:
         extras = ["out: Tensor | None = None"]
     if extras and not any(p.startswith("*") for p in parameters):

@@ -23,6 +23,7 @@ from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
 from ._random import get_rng_state, set_rng_state
 from ._serialization import load, save
+from ._shapes import broadcast_shapes
 from .env import show_config
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from . import distributed  # noqa: E402  (after comm and env)
@@ -47,12 +48,12 @@ bool = _C.bool
 
 __version__ = getattr(_C, "__version__", "0.1.0")
 
-__all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "comm", "complex128", "complex64",
-           "distributed", "dtype", "enable_grad", "env", "float16", "float32", "float64",
-           "float8_e4m3fn", "float8_e5m2", "from_numpy", "get_rng_state", "int16", "int32", "int64",
-           "int8", "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "placement",
-           "save", "sbp", "set_grad_enabled", "set_rng_state", "show_config", "special", "tensor",
-           "uint8"]
+__all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes", "comm",
+           "complex128", "complex64", "distributed", "dtype", "enable_grad", "env", "float16",
+           "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy", "get_rng_state",
+           "int16", "int32", "int64", "int8", "is_grad_enabled", "load", "manual_seed", "nn",
+           "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled", "set_rng_state",
+           "show_config", "special", "tensor", "uint8"]
 __all__.extend(_function_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):

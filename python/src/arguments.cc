@@ -97,6 +97,7 @@ struct Call {
   PyObject* sbp = nullptr;
   PyObject* out = nullptr;
   PyObject* requires_grad = nullptr;
+  PyObject* device = nullptr;
 };
 
 Status Wrong(const Call& call, const std::string& what) {
@@ -125,12 +126,26 @@ Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
   return Status::Ok();
 }
 
+// What torch's sources take beside and of which we have the default alone.
+bool IsDefaultOnly(std::string_view name) {
+  return name == "layout" || name == "pin_memory" || name == "memory_format";
+}
+Status CheckDefault(const Call& call, std::string_view name, PyObject* value) {
+  const bool flag = name == "pin_memory";
+  if (value == Py_None || (flag && value == Py_False)) return Status::Ok();
+  return Wrong(call, "argument '" + std::string(name) + "' must be " + (flag ? "False" : "None") +
+                         ", not " + GotOf(value));
+}
+
 Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
   if (call.binding.in_place || call.binding.may_be_in_place) {  // has its place and its layout
   } else if (call.binding.def->inputs.empty()) {
     if (name == "placement") return call.placement = value, Status::Ok();
     if (name == "sbp") return call.sbp = value, Status::Ok();
     if (name == "requires_grad") return call.requires_grad = value, Status::Ok();
+    if (name == "device") return call.device = value, Status::Ok();
+    if (name == "out" && call.binding.like < 0) return call.out = value, Status::Ok();
+    if (IsDefaultOnly(name)) return CheckDefault(call, name, value);
   } else if (name == "out" && call.binding.def->outputs.size() == 1 &&
              !call.binding.def->outputs[0].variadic) {
     return call.out = value, Status::Ok();
@@ -270,6 +285,24 @@ Result<op::Value> TakeLike(const Call& call, Attrs& attrs) {
   return like;
 }
 
+// A source writes into a target in the target's dtype.
+Status TakeDType(const Call& call, const op::Value& target, Attrs& attrs) {
+  bool typed = false;
+  for (const op::AttrDef& attr : call.binding.def->attrs) typed |= attr.name == "dtype";
+  if (!typed) return Status::Ok();
+  const DType dtype = target->meta().dtype;
+  bool said = false;
+  for (size_t i = 0; i < call.binding.params.size(); ++i)
+    said |= call.binding.params[i].name == "dtype" && call.given[i] != nullptr &&
+            call.given[i] != Py_None;
+  OFL_ENSURE(!said || attrs.Get<DType>("dtype") == dtype, Code::kTypeMismatch)
+      << "[" << call.binding.name << "] dtype is not the target's: got "
+      << DTypeName(attrs.Get<DType>("dtype")) << " and out=... of " << DTypeName(dtype)
+      << "; expected one dtype, or none beside out";
+  attrs.Set("dtype", dtype);
+  return Status::Ok();
+}
+
 // The number of a call of a binary operator on a tensor and a number, or null.
 const PyObject* LoneNumber(const Call& call) {
   if (call.binding.params.size() != 2 || call.binding.operands.size() != 2) return nullptr;
@@ -291,6 +324,19 @@ Status SortAll(Call& call, PyObject* const* args, Py_ssize_t count, PyObject* ke
   return Status::Ok();
 }
 
+// Tensors are made on this rank's CPU; on other devices and ranks by a placement.
+Status CheckDevice(const Call& call, PyObject* device) {
+  const nb::object text = nb::steal(PyObject_Str(device));
+  if (!text.is_valid()) throw nb::python_error();
+  const std::string name = TextOf(text.ptr());
+  const bool number = PyLong_Check(device) != 0;
+  if (!number && (name == "cpu" || name == "cpu:0")) return Status::Ok();
+  return Error(Code::kInvalidArgument)
+         << "[" << call.binding.name << "] tensors are made on the CPU: got device "
+         << (PyUnicode_Check(device) ? Quoted(name) : GotOf(device))
+         << "; expected 'cpu'; use placement= for other devices and ranks";
+}
+
 Status TakeExtras(const Call& call, Arguments& arguments) {
   const auto given = [](PyObject* o) { return o != nullptr && o != Py_None ? o : nullptr; };
   arguments.placement = given(call.placement);
@@ -305,6 +351,7 @@ Status TakeExtras(const Call& call, Arguments& arguments) {
   arguments.out = given(call.out);
   if (arguments.out != nullptr && TensorOf(arguments.out) == nullptr)
     return Wrong(call, "argument 'out' must be Tensor, not " + TypeNameOf(arguments.out));
+  if (PyObject* device = given(call.device); device != nullptr) OFL_TRY(CheckDevice(call, device));
   if (PyObject* flag = given(call.requires_grad); flag != nullptr) {
     if (!PyBool_Check(flag)) return Wrong(call, "argument 'requires_grad' must be bool");
     arguments.requires_grad = flag == Py_True;
@@ -339,6 +386,8 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
   if (binding.like >= 0) {
     OFL_ASSIGN(arguments.like, TakeLike(call, arguments.attrs));
   }
+  if (binding.def->inputs.empty() && arguments.out != nullptr)
+    OFL_TRY(TakeDType(call, TensorOf(arguments.out)->value, arguments.attrs));
   return arguments;
 }
 
@@ -359,7 +408,8 @@ int Named(const OpBinding& binding, PyObject* keyword) {
 }
 
 bool OfAllOperators(PyObject* keyword) {
-  for (const char* name : {"out", "placement", "sbp", "requires_grad"})
+  for (const char* name : {"out", "placement", "sbp", "requires_grad", "device", "layout",
+                           "pin_memory", "memory_format"})
     if (Is(keyword, name)) return true;
   return false;
 }

@@ -39,10 +39,11 @@ std::string Arguments(const OpBinding& binding) {
   }
   if (!binding.in_place && binding.def->inputs.empty())
     text +=
+        "\n    device: 'cpu' or None (None)"
         "\n    placement, sbp: both for a global tensor, neither for a local one\n"
         "    requires_grad: bool (False)";
   const auto& outputs = binding.def->outputs;
-  const bool takes_out = !binding.def->inputs.empty() && outputs.size() == 1;
+  const bool takes_out = binding.like < 0 && outputs.size() == 1;
   if (takes_out && !outputs[0].variadic && !binding.in_place && !binding.may_be_in_place)
     text += "\n    out: Tensor, which takes the result, or None (None)";
   return text.empty() ? "" : "\n\nArguments:" + text;

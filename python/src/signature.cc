@@ -77,10 +77,15 @@ Status Resolve(const op::OpDef& def, const std::string& signature, const std::st
   return Status::Ok();
 }
 
-// Sources take a layout, operators of one result a place for it.
+// Sources take a device or a layout, operators of one result a place for it.
 std::vector<std::string> ExtrasOf(const OpBinding& binding) {
   if (binding.in_place || binding.may_be_in_place) return {};
-  if (binding.def->inputs.empty()) return {"placement=None", "sbp=None", "requires_grad=False"};
+  if (binding.def->inputs.empty()) {
+    std::vector<std::string> extras = {"device=None", "placement=None", "sbp=None",
+                                       "requires_grad=False"};
+    if (binding.like < 0) extras.insert(extras.begin(), "out=None");
+    return extras;
+  }
   const auto& outputs = binding.def->outputs;
   if (outputs.size() == 1 && !outputs[0].variadic) return {"out=None"};
   return {};

@@ -55,11 +55,12 @@ OUT = "out: Tensor | None = None"
     ("full(size: shape, value, *, dtype=float32)",
      schema([], [("shape", "ints"), ("value", "float"), ("dtype", "dtype")]), False,
      "def full(size: int | Sequence[int], value: float, *, dtype: _DType = float32, "
+     f"{OUT}, device: str | None = None, placement: _Placement | None = None, "
+     "sbp: _Sbp | None = None, requires_grad: bool = False) -> Tensor:"),
+    ("full_like(input, value)", schema([], [("value", "float")]), False,
+     "def full_like(input: Tensor, value: float, *, device: str | None = None, "
      "placement: _Placement | None = None, sbp: _Sbp | None = None, "
      "requires_grad: bool = False) -> Tensor:"),
-    ("full_like(input, value)", schema([], [("value", "float")]), False,
-     "def full_like(input: Tensor, value: float, *, placement: _Placement | None = None, "
-     "sbp: _Sbp | None = None, requires_grad: bool = False) -> Tensor:"),
     ("norm(input, eps=1e-5)", schema(INPUT, [("eps", "float")], ("y", "mean")), False,
      "def norm(input: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:"),
     ("parts(input)", schema(INPUT, (), ("parts...",)), False,

@@ -208,6 +208,7 @@ OFL_OP(hsplit_indices) {
       .Attr("indices", op::AttrType::kInts)
       .Oracle("split_at(input, indices, min(input.ndim - 1, 1))")
       .PyBoth("hsplit(input, indices)")
+      .PyMethod("hsplit(input, *indices)")
       .Samples([] { return InEveryDType({Of({{2, 6}}, {{"indices", Ints{1, 4}}})}); });
 }
 OFL_OP(vsplit) {
@@ -223,6 +224,7 @@ OFL_OP(vsplit_indices) {
       .Attr("indices", op::AttrType::kInts)
       .Oracle("split_at(input, indices, 0)")
       .PyBoth("vsplit(input, indices)")
+      .PyMethod("vsplit(input, *indices)")
       .Samples([] { return InEveryDType({Of({{6, 2}}, {{"indices", Ints{1, 4}}})}); });
 }
 OFL_OP(dsplit) {
@@ -238,6 +240,7 @@ OFL_OP(dsplit_indices) {
       .Attr("indices", op::AttrType::kInts)
       .Oracle("split_at(input, indices, 2)")
       .PyBoth("dsplit(input, indices)")
+      .PyMethod("dsplit(input, *indices)")
       .Samples([] { return InEveryDType({Of({{1, 2, 4}}, {{"indices", Ints{1}}})}); });
 }
 

@@ -19,32 +19,27 @@ Status RunConstant(op::KernelContext& c) {
   return Status::Ok();
 }
 
-// Whether integers of `dtype` hold the number as it is.
+// As torch fills: a fraction is cut off, uint8 takes negative numbers from its other end, bool is
+// whether it is not 0. What is beyond that would be undefined.
 bool Holds(DType dtype, const Scalar& value) {
-  if (value.category() == DTypeCategory::kComplex) return false;
+  if (value.category() == DTypeCategory::kComplex) return IsComplex(dtype);
+  if (!IsInteger(dtype)) return true;
+  const double real = std::trunc(value.As<double>());
+  if (!(real >= -0x1p63 && real < 0x1p63)) return value.category() == DTypeCategory::kInteger;
   const int64_t whole = value.As<int64_t>();
-  if (value.category() == DTypeCategory::kFloating) {
-    const double real = value.As<double>();
-    if (!(real >= -0x1p63 && real < 0x1p63) || std::floor(real) != real) return false;
-  }
   switch (dtype) {
     case DType::kInt8: return whole == static_cast<int8_t>(whole);
-    case DType::kUInt8: return whole == static_cast<uint8_t>(whole);
+    case DType::kUInt8: return whole >= -255 && whole <= 255;
     case DType::kInt16: return whole == static_cast<int16_t>(whole);
     case DType::kInt32: return whole == static_cast<int32_t>(whole);
-    case DType::kBool: return whole == 0 || whole == 1;
     default: return true;
   }
 }
 
-// The value must be one that the dtype can hold, or converting it is undefined.
 Status CheckValue(const Scalar& value, DType dtype) {
-  const bool fits = CategoryOf(dtype) >= DTypeCategory::kFloating
-                        ? value.category() <= CategoryOf(dtype)
-                        : Holds(dtype, value);
-  OFL_ENSURE(fits, Code::kInvalidArgument)
+  OFL_ENSURE(Holds(dtype, value), Code::kInvalidArgument)
       << DTypeName(dtype) << " cannot hold the value; expected a "
-      << (IsFloating(dtype) ? "real number" : "whole number in its range");
+      << (IsInteger(dtype) ? "number in its range" : "real number");
   return Status::Ok();
 }
 
@@ -145,14 +140,19 @@ bool AllWhole(const Attrs& attrs) {
 
 Status InferArange(op::InferContext& c) {
   const Scalar start = c.number("start"), end = c.number("end"), step = c.number("step");
-  const bool whole = AllWhole(c.attrs());
   const DType* given = c.maybe<DType>("dtype");
-  const DType dtype = given != nullptr ? *given : whole ? DType::kInt64 : DType::kFloat32;
+  const DType dtype = given != nullptr      ? *given
+                      : AllWhole(c.attrs()) ? DType::kInt64
+                                            : DType::kFloat32;
+  const bool whole = IsInteger(dtype) || AllWhole(c.attrs());  // integers are counted by integers
   OFL_ENSURE(dtype != DType::kBool && !IsFloat8(dtype), Code::kTypeMismatch)
       << DTypeName(dtype) << " cannot count; expected a floating, complex or integer dtype";
   for (const Scalar& s : {start, end, step})
     OFL_ENSURE(s.category() != DTypeCategory::kComplex, Code::kTypeMismatch)
         << "bounds and step must be real";
+  for (const Scalar& s : {start, end, step})
+    OFL_ENSURE(!IsInteger(dtype) || std::isfinite(s.As<double>()), Code::kInvalidArgument)
+        << "bounds and step must be finite; expected step != 0";
   OFL_ASSIGN(const int64_t count,
              whole ? CountWhole(start.As<int64_t>(), end.As<int64_t>(), step.As<int64_t>())
                    : CountReal(start.As<double>(), end.As<double>(), step.As<double>()));
@@ -232,13 +232,14 @@ OFL_OP(full) {
       .Py("ones_like(input, *, dtype=None)", Value(1))
       .Py("empty(*size: shape, dtype=None)", Floats(0))
       .Py("empty_like(input, *, dtype=None)", Value(0))
+      .Py("fill(input, value)")
       .Public()
       .PyMethod("new_full(input, size: shape, fill_value: value, *, dtype=None)")
       .PyMethod("new_zeros(input, *size: shape, dtype=None)", Value(0))
       .PyMethod("new_ones(input, *size: shape, dtype=None)", Value(1))
       .PyMethod("new_empty(input, *size: shape, dtype=None)", Value(0))
-      .PyMethod("zero_(input)", Value(0))
-      .PyMethod("fill_(input, value)")
+      .PyBoth("zero_(input)", Value(0))
+      .PyBoth("fill_(input, value)")
       .Samples([] {
         std::vector<op::Sample> samples;
         for (const std::vector<int64_t>& shape :
@@ -305,7 +306,11 @@ OFL_OP(arange) {
            {{},
             {{"end", 5.0}, {"step", 0.5}, {"dtype", DType::kInt64}},
             Code::kInvalidArgument,
-            "int64 cannot hold the value"},
+            "expected step != 0"},
+           {{},
+            {{"end", int64_t{300}}, {"dtype", DType::kInt8}},
+            Code::kInvalidArgument,
+            "int8 cannot hold the value"},
            {{}, {{"end", 5.0}, {"dtype", DType::kBool}}, Code::kTypeMismatch, "cannot count"}});
   for (DType dtype : AllDTypes())
     if (dtype != DType::kBool && !IsFloat8(dtype)) op.Cpu(dtype, RunArange);
@@ -336,10 +341,10 @@ OFL_OP(full_like) {
       .Oracle("np.full_like(input, value)")
       .Py("_full_like(input, value)")
       .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })
-      .ErrorSamples({{{{DType::kInt64, {2}}},
-                      {{"value", 0.5}},
+      .ErrorSamples({{{{DType::kInt8, {2}}},
+                      {{"value", 200.5}},
                       Code::kInvalidArgument,
-                      "int64 cannot hold the value: got input: int64[2], value=0.5"}});
+                      "int8 cannot hold the value: got input: int8[2], value=200.5"}});
   AllTypes(op, RunFill);
 }
 

@@ -1,5 +1,7 @@
 """What the operators that move and arrange elements compute, in NumPy: helpers of oracles."""
 
+import itertools
+
 import numpy as np
 
 HELPERS = {}
@@ -275,10 +277,43 @@ def _col2im(x, *sizes):
     return out if x.ndim == 3 else out[0]
 
 
+# --- sources --------------------------------------------------------------------------------
+
+@_helper
+def _linspace(start, end, steps, dtype):
+    if dtype is not None and dtype.name.lstrip("u").startswith("int"):
+        return np.linspace(int(start), int(end), steps).astype(np.int64)
+    return np.linspace(start, end, steps)
+
+
+@_helper
+def _logspace(start, end, steps, base):
+    return base ** np.linspace(start, end, steps)
+
+
+@_helper
+def _choices(x, r, with_replacement):
+    if r == 0:
+        return x[:0]
+    ways = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(ways(range(len(x)), r)), np.int64).reshape(-1, r)
+    return x[places]
+
+
+@_helper
+def _fill_diagonal(x, value, wrap):
+    out = x.copy()
+    if out.size:
+        np.fill_diagonal(out, value, wrap)
+    return out
+
+
 HELPERS["along"] = along
 
 # Equal to the last bit.
 EXACT = {
+    "eye", "tril_indices", "triu_indices", "combination_indices", "combinations", "fill_tensor",
+    "fill_diagonal",
     "select", "select_embed", "select_put", "select_scatter", "diagonal", "diagonal_embed",
     "diagonal_put", "diagonal_scatter", "diag_embed", "diag", "diagflat", "unfold",
     "unfold_embed", "unfold_put", "unfold_scatter", "as_strided", "as_strided_put",

@@ -21,6 +21,9 @@ from surface import names
 import oneflow_like as flow
 
 
+CASE_STATES = ("equal", "explained", "absent", "refused", "wrong", "crash")
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="torch_parity", description=__doc__)
     parser.add_argument("--op", action="append", default=[], metavar="NAME",
@@ -41,6 +44,15 @@ def wanted(row, patterns):
         row.partition(".")[2], p) for p in patterns)
 
 
+def kind_of(text):
+    """What an open difference is."""
+    if text == "absent":
+        return "absent"
+    if text.startswith(("CRASH", "HANG")):
+        return "crash"
+    return "refused" if text.startswith(("raised", "gradient: raised")) else "wrong"
+
+
 def run(cases, timeout):
     """[(case, status, key or text, PyTorch's outcome, ours)] without what says nothing."""
     found = []
@@ -54,10 +66,12 @@ def run(cases, timeout):
 
 
 def rows_of(found):
-    """{row: Counter of its cases' statuses}."""
+    """{row: Counter of its cases' statuses}; open ones are counted by kind too."""
     rows = collections.defaultdict(collections.Counter)
-    for case, status, *_ in found:
+    for case, status, text, *_ in found:
         rows[case.row][status] += 1
+        if status == "open":
+            rows[case.row][kind_of(text)] += 1
     return rows
 
 
@@ -68,15 +82,15 @@ def state(row, counts):
 
 
 def table(by_family):
-    head = ("family", "functions", "equal", "explained", "open", "absent", "cases", "equal",
-            "explained", "open")
+    print(f"{'':14}{'functions':>50}{'cases':>70}")
+    head = ("family", "all", "equal", "explained", "open", "absent", "all", *CASE_STATES)
     lines, total = [head], collections.Counter()
     for family, found in by_family.items():
         rows = rows_of(found)
         line = collections.Counter(state(row, counts) for row, counts in rows.items())
         line.update({"functions": len(rows), "cases": len(found)})
         line.update({"case " + s: sum(c[s] for c in rows.values())
-                     for s in ("equal", "explained", "open")})
+                     for s in CASE_STATES})
         total.update(line)
         lines.append(_row(family, line))
     lines.append(_row("all", total))
@@ -88,8 +102,8 @@ def table(by_family):
 
 
 def _row(name, c):
-    return (name, *(c[k] for k in ("functions", "equal", "explained", "open", "absent", "cases",
-                                   "case equal", "case explained", "case open")))
+    return (name, *(c[k] for k in ("functions", "equal", "explained", "open", "absent", "cases")),
+            *(c["case " + s] for s in CASE_STATES))
 
 
 def print_differences(found, with_explained):

@@ -10,11 +10,10 @@ BEGIN, END = "<!-- by torch_parity --write-docs -->\n", "<!-- end -->\n"
 
 
 def tables():
-    outside = dict.fromkeys(why for _, why in OUT_OF_SCOPE)
     return "".join([
         "\n| deliberate difference | |\n|---|---|\n",
         *(f"| {key} | {' '.join(text.split())} |\n" for key, text in sorted(REASONS.items())),
-        "\nNames that are out of scope: ", "; ".join(outside), ".\n",
+        "\nNames that are out of scope: ", "; ".join(OUT_OF_SCOPE), ".\n",
         "`scripts/torch_parity --outside` lists them one by one.\n\n"])
 
 

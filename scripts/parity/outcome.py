@@ -48,9 +48,8 @@ def plain(lib, x):
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return Named(tuple(x._fields), [plain(lib, y) for y in x])
     if type(x).__module__ in ("torch.return_types",):
-        fields = [n for n in type(x).__match_args__] if hasattr(type(x), "__match_args__") else []
-        fields = [n for n in dir(x) if not n.startswith("_") and n not in dir(tuple)] or fields
-        return Named(tuple(sorted(fields)), [plain(lib, y) for y in x])
+        fields = [n for n in dir(x) if not n.startswith(("_", "n_")) and n not in dir(tuple)]
+        return Named(tuple(fields), [plain(lib, y) for y in x])
     if isinstance(x, (list, tuple)):
         return [plain(lib, y) for y in x]
     if isinstance(x, dict):

@@ -101,6 +101,11 @@ void CopyRow(const std::byte* source, int64_t from, std::byte* target, int64_t t
       std::fill(y, y + n, *reinterpret_cast<const T*>(source));
       return;
     }
+    if (from == -kElement) {
+      const T* x = reinterpret_cast<const T*>(source);
+      for (int64_t j = 0; j < n; ++j) y[j] = x[-j];
+      return;
+    }
     for (int64_t j = 0; j < n; ++j) y[j] = *reinterpret_cast<const T*>(source + j * from);
     return;
   }

@@ -117,7 +117,10 @@ void GradPad(op::GradContext& c) {
 // --- other borders --------------------------------------------------------------------------
 
 op::Value Part(op::Builder& b, const op::Value& x, int64_t axis, int64_t start, int64_t length) {
-  return b.Call("narrow", {x}, {{"dim", axis}, {"start", start}, {"length", length}});
+  Ints begin(x->meta().shape.rank(), 0), end = DimsOf(x->meta().shape), step(begin.size(), 1);
+  begin[static_cast<size_t>(axis)] = start;
+  end[static_cast<size_t>(axis)] = start + length;
+  return b.Call("slice", {x}, {{"begin", begin}, {"end", end}, {"step", step}});
 }
 
 // What stands before or after an axis: mirrored without its edge, its edge again, its other end.

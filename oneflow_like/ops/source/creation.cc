@@ -3,6 +3,7 @@
 #include <cmath>
 #include <complex>
 #include <cstdint>
+#include <type_traits>
 
 #include "oneflow_like/ops/elementwise/family.h"
 
@@ -169,38 +170,60 @@ Status InferArange(op::InferContext& c) {
   return Status::Ok();
 }
 
-// Integers are counted in int64, everything else in double; each element is rounded once.
+// Elements [0, n) behind the `first` one. Integers are counted in int64, everything else in double;
+// each element is rounded once.
+template <class T>
+void Count(T* y, int64_t n, int64_t first, const Scalar& start, const Scalar& step) {
+  if constexpr (std::is_integral_v<T>) {
+    const int64_t by = step.As<int64_t>();
+    int64_t at = start.As<int64_t>() + first * by;
+    for (int64_t i = 0; i < n; ++i, at += by) y[i] = static_cast<T>(at);
+  } else {
+    constexpr int kRun = 1024;  // whose places an int holds: they become doubles in vectors
+    const auto from = start.As<double>(), by = step.As<double>();
+    for (int64_t done = 0; done < n; done += kRun) {
+      const int run = static_cast<int>(std::min<int64_t>(kRun, n - done));
+      const auto base = static_cast<double>(first + done);
+      for (int i = 0; i < run; ++i) y[done + i] = static_cast<T>(from + (base + i) * by);
+    }
+  }
+}
+
+// By way of a tile, for the dtypes that are not counted in.
+template <class T>
+Status CountTiles(op::KernelContext& c, DType counted, int64_t first, const Scalar& start,
+                  const Scalar& step) {
+  constexpr int64_t kTile = 1024;
+  const op::TensorView& y = c.outputs[0];
+  const auto size = static_cast<int64_t>(DTypeSize(y.meta.dtype));
+  for (int64_t done = 0; done < y.numel(); done += kTile) {
+    const int64_t n = std::min(kTile, y.numel() - done);
+    T tile[kTile];
+    Count(tile, n, first + done, start, step);
+    OFL_TRY(CastElements(c.stream, {tile, {counted, {n}}},
+                         {y.as<std::byte>() + done * size, {y.meta.dtype, {n}}}));
+  }
+  return Status::Ok();
+}
+
 Status RunArange(op::KernelContext& c) {
-  constexpr int64_t kTile = 256;
   const op::TensorView& y = c.outputs[0];
   const DType dtype = y.meta.dtype;
   const Scalar start = c.number("start"), step = c.number("step");
   const int64_t first = c.output_offsets[0][0];
-  if (dtype == DType::kInt64 || dtype == DType::kFloat64) {
-    for (int64_t i = 0; i < y.numel(); ++i) {
-      if (dtype == DType::kInt64) {
-        y.as<int64_t>()[i] = start.As<int64_t>() + (first + i) * step.As<int64_t>();
-      } else {
-        y.as<double>()[i] = start.As<double>() + static_cast<double>(first + i) * step.As<double>();
-      }
-    }
+  const auto all = [&]<class T>(T* into) {
+    Count(into, y.numel(), first, start, step);
     return Status::Ok();
+  };
+  switch (dtype) {
+    case DType::kInt64: return all(y.as<int64_t>());
+    case DType::kInt32: return all(y.as<int32_t>());
+    case DType::kFloat32: return all(y.as<float>());
+    case DType::kFloat64: return all(y.as<double>());
+    default: break;
   }
-  const auto size = static_cast<int64_t>(DTypeSize(dtype));
-  for (int64_t done = 0; done < y.numel(); done += kTile) {
-    const int64_t n = std::min(kTile, y.numel() - done);
-    double reals[kTile];
-    int64_t integers[kTile];
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t at = first + done + i;
-      integers[i] = IsInteger(dtype) ? start.As<int64_t>() + at * step.As<int64_t>() : 0;
-      reals[i] = start.As<double>() + static_cast<double>(at) * step.As<double>();
-    }
-    const op::TensorView tile = IsInteger(dtype) ? op::TensorView(integers, {DType::kInt64, {n}})
-                                                 : op::TensorView(reals, {DType::kFloat64, {n}});
-    OFL_TRY(CastElements(c.stream, tile, {y.as<std::byte>() + done * size, {dtype, {n}}}));
-  }
-  return Status::Ok();
+  return IsInteger(dtype) ? CountTiles<int64_t>(c, DType::kInt64, first, start, step)
+                          : CountTiles<double>(c, DType::kFloat64, first, start, step);
 }
 
 std::vector<op::Sample> LikeSamples() {
@@ -238,8 +261,6 @@ OFL_OP(full) {
       .PyMethod("new_zeros(input, *size: shape, dtype=None)", Value(0))
       .PyMethod("new_ones(input, *size: shape, dtype=None)", Value(1))
       .PyMethod("new_empty(input, *size: shape, dtype=None)", Value(0))
-      .PyBoth("zero_(input)", Value(0))
-      .PyBoth("fill_(input, value)")
       .Samples([] {
         std::vector<op::Sample> samples;
         for (const std::vector<int64_t>& shape :
@@ -321,6 +342,7 @@ OFL_OP(zeros_like) {
       .Infer(InferLike)
       .Oracle("np.zeros_like(input)")
       .Py("_zeros_like(input)")
+      .PyBoth("zero_(input)")
       .Samples(LikeSamples);
   AllTypes(op, RunConstant<0>);
 }
@@ -340,6 +362,7 @@ OFL_OP(full_like) {
       .Infer(InferFullLike)
       .Oracle("np.full_like(input, value)")
       .Py("_full_like(input, value)")
+      .PyBoth("fill_(input, value)")
       .Samples([] { return UnarySamples({DType::kFloat32}, -2, 2, {{"value", 2.5}}); })
       .ErrorSamples({{{{DType::kInt8, {2}}},
                       {{"value", 200.5}},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <type_traits>
 #include <vector>
 
 #include "oneflow_like/ops/elementwise/family.h"
@@ -40,54 +41,83 @@ Status InferSpace(op::InferContext& c) {
   return Status::Ok();
 }
 
-// start + step * count, rounded once as torch does: where a whole number is cut off it shows.
-double Ahead(double start, double step, int64_t count) {
-  return std::fma(step, static_cast<double>(count), start);
+// from + step * place for `n` places. Of whole numbers, which are cut off, rounded once as torch
+// does: there it shows.
+template <class T>
+void Ramp(T* y, int64_t n, int64_t place, double from, double step, bool whole) {
+  constexpr int kRun = 1024;  // whose places an int holds: they become doubles in vectors
+  for (int64_t done = 0; done < n; done += kRun) {
+    const int run = static_cast<int>(std::min<int64_t>(kRun, n - done));
+    const auto base = static_cast<double>(place + done);
+    for (int i = 0; whole && i < run; ++i)
+      y[done + i] = static_cast<T>(std::fma(step, base + i, from));
+    for (int i = 0; !whole && i < run; ++i) y[done + i] = static_cast<T>(from + (base + i) * step);
+  }
 }
-Complex Ahead(Complex start, Complex step, int64_t count) {
-  return {Ahead(start.real(), step.real(), count), Ahead(start.imag(), step.imag(), count)};
+void Ramp(Complex* y, int64_t n, int64_t place, Complex from, Complex step, bool) {
+  for (int64_t i = 0; i < n; ++i) y[i] = from + step * static_cast<double>(place + i);
 }
 
-// Element `i` of `steps`: counted from the nearer end, so that both ends are exact.
-template <class T>
-T Between(T start, T end, T step, int64_t i, int64_t steps) {
-  if (steps == 1) return start;
-  return i < steps / 2 ? Ahead(start, step, i) : Ahead(end, -step, steps - 1 - i);
-}
+// A space of `steps` numbers.
+template <class V>
+struct Space {
+  explicit Space(const op::KernelContext& c)
+      : whole(IsInteger(c.outputs[0].meta.dtype) && !c.attrs->Has("base")),
+        steps(c.attr<int64_t>("steps")),
+        start(Bound(c, "start")),
+        end(Bound(c, "end")),
+        step(steps > 1 ? (end - start) / static_cast<double>(steps - 1) : V{}) {}
+
+  // Elements [first, first + n), counted from the nearer end, so that both ends are exact.
+  template <class T>
+  void Fill(T* y, int64_t first, int64_t n) const {
+    const int64_t half = steps == 1 ? 1 : steps / 2;
+    const int64_t left = std::clamp<int64_t>(half - first, 0, n);
+    Ramp(y, left, first, start, step, whole);
+    Ramp(y + left, n - left, first + left - (steps - 1), end, step, whole);
+  }
+
+  bool whole;
+  int64_t steps;
+  V start, end, step;
+
+ private:
+  // Integers are counted from integers.
+  V Bound(const op::KernelContext& c, const char* name) const {
+    const Scalar number = c.number(name);
+    if (!whole) return number.As<V>();
+    const bool wraps = c.outputs[0].meta.dtype == DType::kUInt8;
+    return V(static_cast<double>(wraps ? int64_t{number.As<uint8_t>()} : number.As<int64_t>()));
+  }
+};
 
 // Computed in double, or in complex numbers of it, and rounded once.
-template <class T, DType kWide>
+template <class V, DType kWide>
 Status FillSpace(op::KernelContext& c) {
-  constexpr int64_t kTile = 128;
+  constexpr int64_t kTile = 1024;
   const op::TensorView& y = c.outputs[0];
   const DType dtype = y.meta.dtype;
-  const bool whole = IsInteger(dtype), powers = c.attrs->Has("base");
-  const auto bound = [&](const char* name) {
-    const Scalar number = c.number(name);
-    // Integers are counted from integers.
-    if (!whole || powers) return number.As<T>();
-    return T(static_cast<double>(dtype == DType::kUInt8 ? int64_t{number.As<uint8_t>()}
-                                                        : number.As<int64_t>()));
-  };
-  const T start = bound("start"), end = bound("end");
-  const int64_t steps = c.attr<int64_t>("steps"), first = c.output_offsets[0][0];
-  const T step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : T{};
+  const Space<V> space(c);
+  const bool powers = c.attrs->Has("base");
   const auto base = powers ? c.attr<double>("base") : 0.0;
+  const int64_t first = c.output_offsets[0][0];
+  if constexpr (std::is_same_v<V, double>) {
+    if (dtype == DType::kFloat32 && !powers)
+      return space.Fill(y.as<float>(), first, y.numel()), Status::Ok();
+  }
   const auto size = static_cast<int64_t>(DTypeSize(dtype));
   for (int64_t done = 0; done < y.numel(); done += kTile) {
     const int64_t n = std::min(kTile, y.numel() - done);
-    T values[kTile];
-    for (int64_t i = 0; i < n; ++i) {
-      values[i] = Between(start, end, step, first + done + i, steps);
-      if (powers) values[i] = std::pow(base, values[i]);
-    }
+    V values[kTile];
+    space.Fill(values, first + done, n);
+    for (int64_t i = 0; powers && i < n; ++i) values[i] = std::pow(base, values[i]);
     OFL_TRY(CastElements(c.stream, {values, {kWide, {n}}},
                          {y.as<std::byte>() + done * size, {dtype, {n}}}));
   }
   return Status::Ok();
 }
 
-op::OpDefBuilder& Space(op::OpDefBuilder& op, const char* doc) {
+op::OpDefBuilder& DefineSpace(op::OpDefBuilder& op, const char* doc) {
   op.Doc(doc)
       .Out("output")
       .Attr("start", op::AttrType::kScalar)
@@ -264,7 +294,7 @@ op::OpDefBuilder& Indices(op::OpDefBuilder& op, const char* doc) {
 }  // namespace
 
 OFL_OP(linspace) {
-  Space(op, "`steps` numbers from start to end, both included, at equal distances.")
+  DefineSpace(op, "`steps` numbers from start to end, both included, at equal distances.")
       .Oracle("linspace(start, end, steps, dtype)")
       .Py("linspace(start, end, steps, *, dtype=None)")
       .Public()
@@ -273,7 +303,7 @@ OFL_OP(linspace) {
 }
 
 OFL_OP(logspace) {
-  Space(op, "`base` to the power of `steps` numbers from start to end at equal distances.")
+  DefineSpace(op, "`base` to the power of `steps` numbers from start to end at equal distances.")
       .Attr("base", op::AttrType::kFloat, 10.0)
       .Oracle("logspace(start, end, steps, base)")
       .Py("logspace(start, end, steps, base=10.0, *, dtype=None)")

@@ -15,7 +15,8 @@ import torch
 from calls import compare, has
 from explained import reason
 from pool import outcomes
-from samples import all_cases
+from ranks import outcomes_on_ranks
+from samples import all_cases, laid_out
 from surface import names
 
 import oneflow_like as flow
@@ -34,6 +35,8 @@ def arguments():
     parser.add_argument("--explained", action="store_true", help="print explained differences too")
     parser.add_argument("--outside", action="store_true", help="list names that are out of scope")
     parser.add_argument("--write-docs", action="store_true", help="renew docs/from_pytorch.md")
+    parser.add_argument("--ranks", action="store_true",
+                        help="our operands are global tensors over two ranks, in three layouts")
     parser.add_argument("--json", type=Path, help="write every case's outcome to a file")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for one case")
     return parser.parse_args()
@@ -53,11 +56,12 @@ def kind_of(text):
     return "refused" if text.startswith(("raised", "gradient: raised")) else "wrong"
 
 
-def run(cases, timeout):
+def run(cases, args):
     """[(case, status, key or text, PyTorch's outcome, ours)] without what says nothing."""
     found = []
-    for case, (status, text, want, got) in zip(
-            cases, outcomes(cases, functools.partial(compare, torch, flow), timeout), strict=True):
+    tried = outcomes_on_ranks(cases, args.timeout) if args.ranks else outcomes(
+        cases, functools.partial(compare, torch, flow), args.timeout)
+    for case, (status, text, want, got) in zip(cases, tried, strict=True):
         if status == "dropped":
             continue
         key = reason(case, text, want) if status == "open" else ""
@@ -150,8 +154,9 @@ def main():
     start, by_family = time.monotonic(), {}
     for family, cases in families.items():
         chosen = [case for case in cases if wanted(case.row, args.op)]
+        chosen = list(laid_out(chosen)) if args.ranks else chosen
         if chosen:
-            by_family[family] = run(chosen, args.timeout)
+            by_family[family] = run(chosen, args)
     if not by_family:
         sys.exit(f"torch_parity: no sample of {' '.join(args.op)}")
     if args.op or args.family:

@@ -21,10 +21,12 @@ class Case:
     grad: bool = False
     strided: bool = False
     how: str = "values"  # what is compared: values, shapes or moments; error: both refuse
+    layout: str = ""     # how our operands lie over two ranks: S0, S1 or P; none: local
 
     def __str__(self):
-        extra = [w for w in (self.form if self.form not in ("call", "expression") else "",
-                             self.dtype, "gradient" * self.grad, "strided" * self.strided) if w]
+        form = self.form if self.form not in ("call", "expression") else ""
+        extra = [w for w in (form, self.dtype, "gradient" * self.grad, "strided" * self.strided,
+                             self.layout) if w]
         return f"{self.row}({self.text})  [{', '.join(extra)}]" if self.form not in (
             "expression", "statements") else f"{self.text}  [{', '.join(extra)}]"
 
@@ -106,7 +108,10 @@ def _gradients(lib, result, leaves):
         if name.startswith("complex"):
             weights = weights + 1j * rng.uniform(-1, 1, tuple(y.shape))
         stored = "float32" if name == "bfloat16" else name
-        part = (y * lib.from_numpy(np.asarray(weights, stored)).to(y.dtype)).sum()
+        w = lib.from_numpy(np.asarray(weights, stored)).to(y.dtype)
+        if getattr(y, "is_global", False):
+            w = w.to_global(placement=y.placement, sbp=[lib.sbp.broadcast] * len(y.sbp))
+        part = (y * w).sum()
         part = part.real if name.startswith("complex") else part
         total = part if total is None else total + part
     if total is None:
@@ -115,10 +120,10 @@ def _gradients(lib, result, leaves):
     return [plain(lib, x.grad) for x in leaves]
 
 
-def _try(lib, case):
+def _try(lib, case, place=None):
     """(result, gradients), both without their library; an Error where it refused."""
     operands = Operands(lib, case.text, case.dtype, case.grad, case.strided,
-                        leaves=case.form not in ("inplace", "statements"))
+                        leaves=case.form not in ("inplace", "statements"), place=place)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -153,7 +158,7 @@ def _zeros_are_none(x):
     return None if isinstance(x, Array) and not x.values.any() else x
 
 
-def compare(torch, ours, case):
+def compare(torch, ours, case, place=None):
     """(status, what differs, PyTorch's outcome, ours): equal, open, or dropped where the case says
     nothing, as of a form that PyTorch does not have."""
     want, want_grads = _try(torch, case)
@@ -165,7 +170,7 @@ def compare(torch, ours, case):
         return ("open", "the sample is wrong: PyTorch accepts it", str(want), "")
     if not has(ours, case.row):
         return "open", "absent", _text(want), ""
-    got, got_grads = _try(ours, case)
+    got, got_grads = _try(ours, case, place)
     text = difference(want, got, case.how)
     if text:
         return "open", text, _text(want), _text(got)

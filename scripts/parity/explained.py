@@ -17,10 +17,10 @@ REASONS = {
                    "gradients are recorded; PyTorch refuses that.",
     "numbers": "Functions of tensors take a number where PyTorch insists on a tensor "
                "(`maximum(x, 2)`).",
-    "complex-half": "There are no complex numbers of half precision: float16 beside a complex number "
-                    "gives complex64, where PyTorch on CPUs has no kernel.",
-    "casts": "A floating number that an integer dtype cannot hold becomes the nearest that it holds, "
-             "and NaN 0; PyTorch leaves it undefined.",
+    "complex-half": "There are no complex numbers of half precision: float16 beside a complex "
+                    "number gives complex64, where PyTorch on CPUs has no kernel.",
+    "casts": "A floating number that an integer dtype cannot hold becomes the nearest that it "
+             "holds, and NaN 0; PyTorch leaves it undefined.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
                     "PyTorch wraps it into the dtype first.",
     "limits": "`gelu` at infinity is its limit; PyTorch's vector code gives NaN there.",

@@ -20,8 +20,9 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 class Operands:
     """Makes the operands of one call for one library; both libraries get the same numbers."""
 
-    def __init__(self, lib, text, dtype, grad=False, strided=False, leaves=True):
+    def __init__(self, lib, text, dtype, grad=False, strided=False, leaves=True, place=None):
         self.lib, self.dtype, self.grad, self.strided = lib, dtype, grad, strided
+        self.place = place  # makes a global tensor of a local one
         self.use_leaves = leaves
         self.rng = np.random.default_rng(zlib.crc32(text.encode()))
         self.leaves = []
@@ -94,6 +95,8 @@ class Operands:
         x = self._laid_out(array) if self.strided else self.lib.from_numpy(array)
         if stored != name:
             x = x.to(getattr(self.lib, name))
+        if self.place:
+            x = self.place(x)
         if not (self.grad and grad and name in (*FLOATS, "complex64", "complex128")):
             return x
         x.requires_grad = True

@@ -12,6 +12,7 @@ and may end with ` # words`: `nograd`, `float` (no other dtypes), `function` (no
 form). `DTYPES` are the further dtypes that the first line of each name is tried in.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -92,6 +93,19 @@ def _derived(torch, space, name, lines, explicit):
                 for dtype in ("int64", "float16", "bool"):
                     yield Case(row, text, "inplace", dtype, how=how)
                 yield Case(row, text, "inplace", strided=True, how=how)
+
+
+def laid_out(cases):
+    """The cases that say something of layouts, in each of them."""
+    for case in cases:
+        local = "torch." in case.text or case.how == "error" or case.strided
+        if local or case.form not in ("call", "inplace", "expression") or not re.search(
+                VARIED, case.text) or case.dtype not in ("float32", "float64"):
+            continue
+        if case.form == "inplace" and case.grad:
+            continue
+        for layout in ("S0", "S1", "P") if case.form != "inplace" else ("S0",):
+            yield dataclasses.replace(case, layout=layout)
 
 
 def all_cases(torch):

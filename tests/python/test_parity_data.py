@@ -40,3 +40,24 @@ def test_differences_are_seen(want, got, how, words):
               "a = lambda x: Array('float32', np.array(x, np.float32), False); "
               f"print(difference(a({want}), a({got}), {how!r}))")
     assert words in out and bool(words) == bool(out.strip())
+
+
+def test_a_case_that_crashes_or_hangs_costs_itself_alone():
+    out = run("""
+import os, time
+from pool import outcomes
+
+def compare(case):
+    if case == "crash":
+        os.abort()
+    while case == "hang":
+        time.sleep(9)
+    if case == "fault":
+        raise KeyError(case)
+    return case, "", "", ""
+
+for status, text, *_ in outcomes(["a", "crash", "b", "hang", "fault", "c"], compare, timeout=0.5):
+    print(status, text.split(" ")[0])
+""")
+    assert [x.strip() for x in out.splitlines()] == [
+        "a", "open CRASH:", "b", "open HANG:", "open the", "c"]

@@ -121,7 +121,7 @@ def _no_operator(name):
     return refuse
 
 
-for _name in ("floordiv", "mod", "divmod", "xor", "lshift", "rshift"):
+for _name in ("divmod",):
     assert not hasattr(Tensor, f"__{_name}__")
     setattr(Tensor, f"__{_name}__", _no_operator(f"__{_name}__"))
 

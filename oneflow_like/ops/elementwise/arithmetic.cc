@@ -1,5 +1,5 @@
 // Sums, differences, products and quotients of two tensors, or of a tensor and a number.
-#include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
 namespace {
@@ -22,7 +22,7 @@ struct Times {
     return math::Mul(a, b);
   }
 };
-struct Over {
+struct Ratio {
   template <class T>
   OFL_FN T operator()(T a, T b) const {
     return a / b;
@@ -91,7 +91,7 @@ op::OpDefBuilder& Scaled(op::OpDefBuilder& op, const char* doc) {
       .In("input")
       .In("other")
       .Out("output")
-      .Attr("alpha", op::AttrType::kScalar)
+      .Attr("alpha", op::AttrType::kScalar, int64_t{1})
       .InPlace(0, 0)
       .Promote(op::Promotion::kCommon)
       .Compose(ComposeScaled<kAdd>)
@@ -111,8 +111,8 @@ op::OpDefBuilder& Scaled(op::OpDefBuilder& op, const char* doc) {
 }  // namespace
 
 OFL_OP(add) {
-  Binary<Plus, kNumbers>(op, "The sum input + other, with NumPy broadcasting.",
-                         "; linear jointly 0 1; never partial max min");
+  Binary<Plus, kNumbers | kBools>(op, "The sum input + other, with NumPy broadcasting.",
+                                  "; linear jointly 0 1; never partial max min");
   op.Numbers({"add_scalar", "add_scalar"})
       .Grad(GradAdd)
       .Oracle("input + other")
@@ -136,6 +136,7 @@ OFL_OP(sub) {
       .Oracle("input - other")
       .PyBoth("sub(input, other)")
       .Dunder("__sub__");
+  Named(op, "subtract(input, other)");
 }
 
 OFL_OP(rsub_scalar) {
@@ -147,13 +148,14 @@ OFL_OP(rsub_scalar) {
 }
 
 OFL_OP(mul) {
-  Binary<Times, kNumbers>(op, "The product input * other, with NumPy broadcasting.",
-                          "; linear 0 1");
+  Binary<Times, kNumbers | kBools>(op, "The product input * other, with NumPy broadcasting.",
+                                   "; linear 0 1; never partial max min");
   op.Numbers({"mul_scalar", "mul_scalar"})
       .Grad(GradMul)
       .Oracle("input * other")
       .PyBoth("mul(input, other)")
       .Dunder("__mul__");
+  Named(op, "multiply(input, other)");
 }
 
 OFL_OP(mul_scalar) {
@@ -167,17 +169,19 @@ OFL_OP(mul_scalar) {
 }
 
 OFL_OP(div) {
-  Binary<Over, kFields>(op, "The quotient input / other, with NumPy broadcasting.",
-                        "; linear 0; never partial max min", {1, 3});
+  Binary<Ratio, kFields>(op, "The quotient input / other, with NumPy broadcasting.",
+                         "; linear 0; never partial max min", {1, 3});
   op.Numbers({"div_scalar", "rdiv_scalar"})
       .Grad(GradDiv)
       .Oracle("input / other")
       .PyBoth("div(input, other)")
       .Dunder("__truediv__");
+  Named(op, "divide(input, other)");
+  Named(op, "true_divide(input, other)");
 }
 
 OFL_OP(div_scalar) {
-  WithNumber<Over, kFields>(op, "input / scalar.", {3.0, -2.0}, {1, 3});
+  WithNumber<Ratio, kFields>(op, "input / scalar.", {3.0, -2.0}, {1, 3});
   op.Sbp(kScaleRule)
       .Grad([](op::GradContext& c) {
         c.Set(0,
@@ -188,7 +192,7 @@ OFL_OP(div_scalar) {
 }
 
 OFL_OP(rdiv_scalar) {
-  WithNumber<Over, kFields, true>(op, "scalar / input.", {3.0, -2.0}, {1, 3});
+  WithNumber<Ratio, kFields, true>(op, "scalar / input.", {3.0, -2.0}, {1, 3});
   op.Sbp("(...)->(...); never partial max min")  // turns with the sign of the input
       .Grad([](op::GradContext& c) {
         const op::Value slope = c.b.Call("div", {c.outputs[0], c.inputs[0]});
@@ -210,6 +214,33 @@ OFL_OP(sub_scaled) {
       .Oracle("input - alpha * other")
       .PyBoth("sub(input, other, *, alpha)")
       .Method("sub_");
+  Named(op, "subtract(input, other, *, alpha=1)");
+  Named(op, "subtract(input, other, alpha=1)");  // as torch beside a number
+}
+
+OFL_OP(rsub) {
+  op.Doc("other - alpha * input.")
+      .In("input")
+      .In("other")
+      .Out("output")
+      .Attr("alpha", op::AttrType::kScalar, int64_t{1})
+      .Promote(op::Promotion::kCommon)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        const Scalar alpha = attrs.Number("alpha");
+        const op::Value x = alpha == Scalar(int64_t{1}) ? in[0] : MulScalar(b, in[0], alpha);
+        return op::Values{Sub(b, in[1], x)};
+      })
+      .Oracle("other - alpha * input")
+      .Py("rsub(input, other, *, alpha=1)")
+      .Py("rsub(input, other, alpha=1)")
+      .Public()
+      .Samples([] {
+        std::vector<op::Sample> samples;
+        for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kInt64, DType::kComplex64})
+          samples.push_back({{{dtype, {5, 3}}, {dtype, {3}}}, {{"alpha", int64_t{2}}}});
+        samples.push_back({{{DType::kFloat32, {5}}, {DType::kFloat32, {5}}}, {}});
+        return samples;
+      });
 }
 
 }  // namespace ofl::ops

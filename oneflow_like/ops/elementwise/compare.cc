@@ -1,5 +1,5 @@
-// Comparisons and logic of two tensors, with NumPy broadcasting; results are bool.
-#include "oneflow_like/ops/elementwise/family.h"
+// Comparisons of two tensors, with NumPy broadcasting, and logic of bool; results are bool.
+#include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
 namespace {
@@ -51,55 +51,51 @@ op::OpDefBuilder& Comparison(op::OpDefBuilder& op, const char* doc, const char* 
 }  // namespace
 
 OFL_OP(eq) {
-  Comparison<Equal, kNumbers | kBools>(op, "input == other, elementwise.")
-      .Oracle("input == other")
-      .PyBoth("eq(input, other)")
-      .Dunder("__eq__");
+  Comparison<Equal, kNumbers | kBools>(op, "input == other, elementwise.").Oracle("input == other");
+  Named(op, "eq(input, other)").Dunder("__eq__");
 }
 OFL_OP(ne) {
   Comparison<Unequal, kNumbers | kBools>(op, "input != other, elementwise.")
-      .Oracle("input != other")
-      .PyBoth("ne(input, other)")
-      .Dunder("__ne__");
+      .Oracle("input != other");
+  Named(op, "ne(input, other)").Dunder("__ne__");
+  Named(op, "not_equal(input, other)");
 }
 OFL_OP(lt) {
   Comparison<Less, kOrdered>(op, "input < other, elementwise.", "; antitone 0; monotone 1")
-      .Oracle("input < other")
-      .PyBoth("lt(input, other)")
-      .Dunder("__lt__");
+      .Oracle("input < other");
+  Named(op, "lt(input, other)").Dunder("__lt__");
+  Named(op, "less(input, other)");
 }
 OFL_OP(le) {
   Comparison<LessOrEqual, kOrdered>(op, "input <= other, elementwise.", "; antitone 0; monotone 1")
-      .Oracle("input <= other")
-      .PyBoth("le(input, other)")
-      .Dunder("__le__");
+      .Oracle("input <= other");
+  Named(op, "le(input, other)").Dunder("__le__");
+  Named(op, "less_equal(input, other)");
 }
 OFL_OP(gt) {
   Comparison<Less, kOrdered, true>(op, "input > other, elementwise.", "; monotone 0; antitone 1")
-      .Oracle("input > other")
-      .PyBoth("gt(input, other)")
-      .Dunder("__gt__");
+      .Oracle("input > other");
+  Named(op, "gt(input, other)").Dunder("__gt__");
+  Named(op, "greater(input, other)");
 }
 OFL_OP(ge) {
   Comparison<LessOrEqual, kOrdered, true>(op, "input >= other, elementwise.",
                                           "; monotone 0; antitone 1")
-      .Oracle("input >= other")
-      .PyBoth("ge(input, other)")
-      .Dunder("__ge__");
+      .Oracle("input >= other");
+  Named(op, "ge(input, other)").Dunder("__ge__");
+  Named(op, "greater_equal(input, other)");
 }
 OFL_OP(logical_and) {
   Binary<And, kBools>(op, "True where both are true.", "; monotone 0 1; min jointly 0 1");
   op.NotDifferentiable("bool has no gradient")
       .Oracle("input & other")
-      .PyBoth("logical_and(input, other)")
-      .Dunder("__and__");
+      .Py("_logical_and(input, other)");
 }
 OFL_OP(logical_or) {
   Binary<Or, kBools>(op, "True where either is true.", "; monotone 0 1; max jointly 0 1");
   op.NotDifferentiable("bool has no gradient")
       .Oracle("input | other")
-      .PyBoth("logical_or(input, other)")
-      .Dunder("__or__");
+      .Py("_logical_or(input, other)");
 }
 
 }  // namespace ofl::ops

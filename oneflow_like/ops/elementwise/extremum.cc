@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "oneflow_like/op/def/promotion.h"
-#include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
 namespace {
@@ -27,17 +27,16 @@ struct Clamp {
   }
 };
 
-// The larger input takes the gradient; equal ones share it.
-void GradExtremum(op::GradContext& c, const char* compare) {
-  const op::Value& a = c.inputs[0];
-  const op::Value& b = c.inputs[1];
+// The input that does not lose takes the gradient; equal ones share it, beside NaN both have it.
+void GradExtremum(op::GradContext& c, const char* loses) {
   const op::Value none = c.b.Call("zeros_like", {c.grads[0]});
   const op::Value half = MulScalar(c.b, c.grads[0], 0.5);
-  const op::Value tie = c.b.Call("where", {c.b.Call("eq", {a, b}), half, none});
+  const op::Value tie = c.b.Call("eq", {c.inputs[0], c.inputs[1]});
+  const op::Value shared = Where(c.b, tie, half, c.grads[0]);
   for (int i = 0; i < 2; ++i) {
     if (!c.Needs(i)) continue;
-    const op::Value wins = c.b.Call(compare, {c.inputs[i], c.inputs[1 - i]});
-    c.Set(i, ReduceTo(c.b, c.b.Call("where", {wins, c.grads[0], tie}), c.inputs[i]->meta().shape));
+    const op::Value lost = c.b.Call(loses, {c.inputs[i], c.inputs[1 - i]});
+    SetReduced(c, i, Where(c.b, lost, none, shared));
   }
 }
 
@@ -68,8 +67,10 @@ T BoundAs(const Scalar& bound, DType dtype) {
   }
 }
 
+constexpr DTypeSet kClamped = kReals | kBools;
+
 Status InferClamp(op::InferContext& c) {
-  OFL_TRY(RequireIn(c, 0, kReals));
+  OFL_TRY(RequireIn(c, 0, kClamped));
   op::TypedOperand typed[3] = {op::TypedOf(c.input(0))};
   size_t count = 1;
   for (const char* name : {"min", "max"}) {
@@ -82,6 +83,8 @@ Status InferClamp(op::InferContext& c) {
   OFL_ENSURE(count > 1, Code::kInvalidArgument)
       << "neither min nor max is given; expected at least one of them";
   OFL_ASSIGN(const DType dtype, op::ResultType({typed, count}));
+  OFL_ENSURE(dtype != DType::kBool, Code::kTypeMismatch)
+      << "neither the elements nor the bounds are numbers; expected a number as a bound";
   c.AddOutput({dtype, c.input(0).shape});
   return Status::Ok();
 }
@@ -127,6 +130,17 @@ void GradClamp(op::GradContext& c) {
   c.Set(0, c.b.Call("where", {c.b.Call("eq", {c.outputs[0], x}), c.grads[0], none}));
 }
 
+// An element within its bound keeps the gradient, the bound itself included; else the bound has it.
+void GradBound(op::GradContext& c, const char* within, const char* beyond) {
+  const op::Value none = ZerosLike(c.b, c.grads[0]);
+  const char* const compare[] = {within, beyond};
+  for (int i = 0; i < 2; ++i) {
+    if (!c.Needs(i)) continue;
+    const op::Value mine = c.b.Call(compare[i], {c.inputs[0], c.inputs[1]});
+    SetReduced(c, i, Where(c.b, mine, c.grads[0], none));
+  }
+}
+
 // clamp with tensors as bounds, either of which may be missing.
 op::Values ComposeClamp(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   const auto* counts = attrs.Maybe<std::vector<int64_t>>(op::kArity);
@@ -136,8 +150,8 @@ op::Values ComposeClamp(op::Builder& b, std::span<const op::Value> in, const Att
     return {nullptr};
   }
   op::Value result = in[0];
-  if ((*counts)[1] > 0) result = b.Call("maximum", {result, in[1]});
-  if ((*counts)[2] > 0) result = b.Call("minimum", {result, in.back()});
+  if ((*counts)[1] > 0) result = b.Call("clamp_low", {result, in[1]});
+  if ((*counts)[2] > 0) result = b.Call("clamp_high", {result, in.back()});
   return {result};
 }
 
@@ -154,31 +168,40 @@ std::vector<op::Sample> ClampTensorSamples() {
   return samples;
 }
 
+void NameClamp(op::OpDefBuilder& op) {
+  for (const char* signature :
+       {"clamp(input, min=None, max=None)", "clip(input, min=None, max=None)",
+        "clamp_min(input, min)", "clamp_max(input, max)"})
+    Named(op, signature, Writes::kBoth);
+}
+
 std::vector<op::Sample> ClampSamples() {
   auto samples = UnarySamples(ListOf(kReals), -4, 4, {{"min", Scalar(-1)}, {"max", Scalar(2)}});
   constexpr DType kF = DType::kFloat32;
   samples.push_back({{{kF, {5, 3}}}, {{"min", Scalar(0.5)}}, -2, 2, "below"});
   samples.push_back({{{kF, {5, 3}}}, {{"max", Scalar(0.5)}}, -2, 2, "above"});
   samples.push_back({{{DType::kInt64, {5}}}, {{"min", Scalar(0.5)}}, -4, 4, "promotes"});
+  samples.push_back({{{DType::kBool, {5}}}, {{"max", Scalar(0)}}, 0, 2, "promotes"});
   return samples;
 }
 
 }  // namespace
 
 OFL_OP(maximum) {
-  Binary<Larger, kReals>(op, "The larger of input and other, elementwise; NaN where either is NaN.",
-                         "; monotone 0 1; max jointly 0 1");
-  op.Grad([](op::GradContext& c) { GradExtremum(c, "gt"); })
+  Binary<Larger, kReals | kBools>(
+      op, "The larger of input and other, elementwise; NaN where either is NaN.",
+      "; monotone 0 1; max jointly 0 1");
+  op.Grad([](op::GradContext& c) { GradExtremum(c, "lt"); })
       .Oracle("np.maximum(input, other)")
       .PyBoth("maximum(input, other)")
       .PyBoth("max(input, other)");
 }
 
 OFL_OP(minimum) {
-  Binary<Smaller, kReals>(op,
-                          "The smaller of input and other, elementwise; NaN where either is NaN.",
-                          "; monotone 0 1; min jointly 0 1");
-  op.Grad([](op::GradContext& c) { GradExtremum(c, "lt"); })
+  Binary<Smaller, kReals | kBools>(
+      op, "The smaller of input and other, elementwise; NaN where either is NaN.",
+      "; monotone 0 1; min jointly 0 1");
+  op.Grad([](op::GradContext& c) { GradExtremum(c, "gt"); })
       .Oracle("np.minimum(input, other)")
       .PyBoth("minimum(input, other)")
       .PyBoth("min(input, other)");
@@ -186,7 +209,7 @@ OFL_OP(minimum) {
 
 OFL_OP(clamp) {
   DescribeUnary(
-      op, kReals,
+      op, kClamped,
       "The elements, limited to [min, max]; where the bounds cross, max. NaN stays. Either "
       "bound may be left out; integers beside a bound that is none become floating.",
       "; monotone 0", {})
@@ -199,13 +222,17 @@ OFL_OP(clamp) {
                       {},
                       Code::kInvalidArgument,
                       "neither min nor max is given: got input: float32[2]"},
+                     {{{DType::kBool, {2}}},
+                      {{"min", Scalar(false)}},
+                      Code::kTypeMismatch,
+                      "expected a number as a bound"},
                      {{{DType::kComplex64, {2}}},
                       {{"min", Scalar(0)}},
                       Code::kTypeMismatch,
                       "complex64 is not real and has no order"}})
-      .Oracle("np.clip(input, min, max)")
-      .PyBoth("clamp(input, min=None, max=None)");
-  for (DType dtype : ListOf(kReals)) op.Cpu(dtype, RunClamp);
+      .Oracle("np.clip(input, min, max)");
+  NameClamp(op);
+  for (DType dtype : ListOf(kClamped)) op.Cpu(dtype, RunClamp);
 }
 
 OFL_OP(clamp_tensor) {
@@ -219,13 +246,28 @@ OFL_OP(clamp_tensor) {
       .InPlace(0, 0)
       .Compose(ComposeClamp)
       .Oracle("clamp_tensor(arity, input, min, max)")
-      .PyBoth("clamp(input, min=None, max=None)")
-      .Method("clamp_")
       .Samples(ClampTensorSamples)
       .ErrorSamples({{{{DType::kFloat32, {2}}},
                       {{std::string(op::kArity), std::vector<int64_t>{1, 0, 0}}},
                       Code::kInvalidArgument,
                       "neither min nor max is given"}});
+  NameClamp(op);
+}
+
+OFL_OP(clamp_low) {
+  Binary<Larger, kReals | kBools>(op, "The elements, limited from below; NaN where either is NaN.",
+                                  "; monotone 0 1; max jointly 0 1")
+      .Grad([](op::GradContext& c) { GradBound(c, "ge", "lt"); })
+      .Oracle("np.maximum(input, other)")
+      .Py("_clamp_low(input, other)");
+}
+
+OFL_OP(clamp_high) {
+  Binary<Smaller, kReals | kBools>(op, "The elements, limited from above; NaN where either is NaN.",
+                                   "; monotone 0 1; min jointly 0 1")
+      .Grad([](op::GradContext& c) { GradBound(c, "le", "gt"); })
+      .Oracle("np.minimum(input, other)")
+      .Py("_clamp_high(input, other)");
 }
 
 }  // namespace ofl::ops

@@ -40,7 +40,7 @@ bool OnlyFloating(DTypeSet set) { return (set & (kInts | kBools)) == 0; }
 bool Holds(DType dtype, int64_t whole) {
   switch (dtype) {
     case DType::kInt8: return whole == static_cast<int8_t>(whole);
-    case DType::kUInt8: return whole == static_cast<uint8_t>(whole);
+    case DType::kUInt8: return whole >= -255 && whole <= 255;  // x - 2 is x + (-2), modulo 256
     case DType::kInt16: return whole == static_cast<int16_t>(whole);
     case DType::kInt32: return whole == static_cast<int32_t>(whole);
     default: return true;
@@ -77,6 +77,11 @@ Status RequireIn(const op::InferContext& c, int i, DTypeSet set) {
   if (set == kBools) {
     return Error(Code::kTypeMismatch)
            << DTypeName(d) << " is not bool; expected bool; compare with 0 first";
+  }
+  if ((set & ~(kInts | kBools)) == 0) {
+    return Error(Code::kTypeMismatch)
+           << DTypeName(d) << " is not an integer dtype; expected an integer dtype; convert with "
+           << ".to(flow.int64)";
   }
   if (IsComplex(d)) {
     return Error(Code::kTypeMismatch) << DTypeName(d) << " is not real and has no order; expected "

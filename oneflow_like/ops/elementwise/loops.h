@@ -41,33 +41,65 @@ void RunRow(device::Stream* stream, const Row& row, const void* functor,
 // The same over all inputs of a call.
 Status RunRow(op::KernelContext& c, const Row& row, const void* functor);
 
-// Rows of a functor. Each iteration reads and writes its own element only, which `ivdep` states.
+// A functor with `kInPieces` calls functions whose vector forms differ from their scalar ones in
+// the last bits (ops/vector_math.h): its rows run in pieces of one length, the last one filled up,
+// so that an element's bits do not depend on where it stands.
+template <class F>
+concept InPieces = requires { F::kInPieces; };
+inline constexpr int64_t kPiece = 16;
+
+// y[i] = f(in[i]...). Each iteration reads and writes its own element only, which `ivdep` states.
+template <class F, class Out, class... In>
+OFL_INLINE void RunPiece(const F& f, Out* y, int64_t n, const In*... in) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = f(in[i]...);
+}
+template <class T>
+struct Piece {
+  T of[kPiece] = {};
+  OFL_INLINE Piece(const T* from, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) of[i] = from[i];
+  }
+};
+// A number that the compiler does not know: it would unroll the last piece, and call there the
+// scalar functions.
+OFL_INLINE int64_t Opaque(int64_t n) {
+#if defined(__x86_64__) && !defined(__CUDACC__)
+  __asm__("" : "+r"(n));
+#endif
+  return n;
+}
+template <class F, class Out, class... In>
+OFL_INLINE void RunElements(const F& f, Out* y, int64_t n, const In*... in) {
+  if constexpr (!InPieces<F>) {
+    RunPiece(f, y, n, in...);
+  } else {
+    const int64_t whole = n / kPiece * kPiece;
+    RunPiece(f, y, Opaque(whole), in...);
+    if (whole == n) return;
+    Piece<Out> rest(y, 0);
+    RunPiece(f, rest.of, Opaque(kPiece), Piece<In>(in + whole, n - whole).of...);
+    for (int64_t i = whole; i < n; ++i) y[i] = rest.of[i - whole];
+  }
+}
+
+// Rows of a functor.
 template <class F, class Out, class A>
 OFL_SIMD void Row1(const void* functor, const void* const* in, void* out, int64_t n) {
   const F f = *static_cast<const F*>(functor);
-  const A* a = static_cast<const A*>(in[0]);
-  Out* y = static_cast<Out*>(out);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i]);
+  RunElements(f, static_cast<Out*>(out), n, static_cast<const A*>(in[0]));
 }
 template <class F, class Out, class A, class B>
 OFL_SIMD void Row2(const void* functor, const void* const* in, void* out, int64_t n) {
   const F f = *static_cast<const F*>(functor);
-  const A* a = static_cast<const A*>(in[0]);
-  const B* b = static_cast<const B*>(in[1]);
-  Out* y = static_cast<Out*>(out);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+  RunElements(f, static_cast<Out*>(out), n, static_cast<const A*>(in[0]),
+              static_cast<const B*>(in[1]));
 }
 template <class F, class Out, class A, class B, class C>
 OFL_SIMD void Row3(const void* functor, const void* const* in, void* out, int64_t n) {
   const F f = *static_cast<const F*>(functor);
-  const A* a = static_cast<const A*>(in[0]);
-  const B* b = static_cast<const B*>(in[1]);
-  const C* c = static_cast<const C*>(in[2]);
-  Out* y = static_cast<Out*>(out);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i], c[i]);
+  RunElements(f, static_cast<Out*>(out), n, static_cast<const A*>(in[0]),
+              static_cast<const B*>(in[1]), static_cast<const C*>(in[2]));
 }
 
 template <class F, class Out, class... In>

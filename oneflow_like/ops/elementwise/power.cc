@@ -1,7 +1,7 @@
 // Powers of two tensors, or of a tensor and a number.
 #include <cmath>
 
-#include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
 namespace {
@@ -91,6 +91,10 @@ void GradPowScalar(op::GradContext& c) {
   c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, MulScalar(c.b, lower, e))));
 }
 
+DType WideOf(const op::Value& x) {
+  return x != nullptr && IsComplex(x->meta().dtype) ? DType::kComplex128 : DType::kFloat64;
+}
+
 Status InferPowScalar(op::InferContext& c) {
   OFL_TRY(InferNumber(c, kNumbers));
   const bool whole = IsInteger(c.input(0).dtype);
@@ -134,6 +138,48 @@ OFL_OP(pow_scalar) {
       .Oracle("np.power(input, input.dtype.type(scalar))")
       .Py("pow_scalar(input, scalar)");
   ForEachDType<kNumbers>([&]<class T>(DType dtype) { op.Cpu(dtype, RunPowScalar<T>); });
+}
+
+OFL_OP(float_power) {
+  op.Doc("input to the power of exponent, in float64 or complex128.")
+      .In("input")
+      .In("other")
+      .Out("output")
+      .InPlace(0, 0)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+        const op::Value x = CastTo(b, in[0], WideOf(in[0]));
+        return op::Values{b.Call("pow", {x, CastTo(b, in[1], WideOf(in[1]))})};
+      })
+      .Oracle("np.float_power(input, other)")
+      .PyBoth("float_power(input, exponent: other)")
+      .Method("float_power_")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {{{{DType::kFloat32, {5, 3}}, {DType::kFloat32, {3}}}, {}, 1, 4, ""},
+                {{{DType::kInt64, {5}}, {DType::kInt64, {5}}}, {}, 1, 4, ""},
+                {{{DType::kFloat64, {}}, {DType::kFloat64, {4}}}, {}, 1, 4, ""},
+                {{{DType::kComplex64, {4}}, {DType::kComplex64, {4}}}, {}, 1, 4, ""}};
+      });
+}
+
+OFL_OP(float_power_number) {
+  op.Doc("input to the power of a number, in float64 or complex128.")
+      .In("input")
+      .Out("output")
+      .Attr("exponent", op::AttrType::kScalar)
+      .InPlace(0, 0)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        const Scalar exponent = attrs.Number("exponent");
+        const bool complex = exponent.category() == DTypeCategory::kComplex;
+        const op::Value x = CastTo(b, in[0], complex ? DType::kComplex128 : WideOf(in[0]));
+        return op::Values{b.Call("pow_scalar", {x}, {{"scalar", exponent}})};
+      })
+      .Oracle("np.float_power(input, exponent)")
+      .PyBoth("float_power(input, exponent)")
+      .Method("float_power_")
+      .Samples([] {
+        return UnarySamples({DType::kFloat32, DType::kFloat64, DType::kInt64, DType::kComplex64}, 1,
+                            4, {{"exponent", 2.5}});
+      });
 }
 
 }  // namespace ofl::ops

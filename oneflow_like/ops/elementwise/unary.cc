@@ -1,5 +1,5 @@
 // Functions of one element.
-#include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
 namespace {
@@ -49,7 +49,7 @@ struct Abs {
 struct Sign {
   template <class T>
   OFL_FN T operator()(T x) const {
-    return x > T(0) ? T(1) : (x < T(0) ? T(-1) : (x == T(0) ? T(0) : x));
+    return x > T(0) ? T(1) : (x < T(0) ? T(-1) : T(0));
   }
 };
 struct Tanh {
@@ -142,7 +142,12 @@ OFL_OP(neg) {
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
       .Oracle("-input")
       .PyBoth("neg(input)")
-      .Dunder("__neg__");
+      .Dunder("__neg__")
+      .Py("neg_(input)")
+      .PyBoth("negative(input)")
+      .Method("negative_")
+      .Py("negative_(input)")
+      .Public();
 }
 
 OFL_OP(exp) {
@@ -150,7 +155,9 @@ OFL_OP(exp) {
   op.Grad([](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, c.outputs[0]))); })
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.exp(input)")
-      .PyBoth("exp(input)");
+      .PyBoth("exp(input)")
+      .Py("exp_(input)")
+      .Public();
 }
 
 OFL_OP(log) {
@@ -160,7 +167,9 @@ OFL_OP(log) {
         [](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[0])})); })
       .Autocast(op::Autocast::kFloat32)
       .Oracle("np.log(input)")
-      .PyBoth("log(input)");
+      .PyBoth("log(input)")
+      .Py("log_(input)")
+      .Public();
 }
 
 OFL_OP(sqrt) {
@@ -170,7 +179,9 @@ OFL_OP(sqrt) {
       c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), Conj(c.b, c.outputs[0])}));
     })
       .Oracle("np.sqrt(input)")
-      .PyBoth("sqrt(input)");
+      .PyBoth("sqrt(input)")
+      .Py("sqrt_(input)")
+      .Public();
 }
 
 OFL_OP(rsqrt) {
@@ -182,7 +193,9 @@ OFL_OP(rsqrt) {
     })
       .Autocast(op::Autocast::kFloat32)
       .Oracle("1 / np.sqrt(input)")
-      .PyBoth("rsqrt(input)");
+      .PyBoth("rsqrt(input)")
+      .Py("rsqrt_(input)")
+      .Public();
 }
 
 OFL_OP(square) {
@@ -191,7 +204,9 @@ OFL_OP(square) {
       c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, Conj(c.b, c.inputs[0]), 2.0)));
     })
       .Oracle("input * input")
-      .PyBoth("square(input)");
+      .PyBoth("square(input)")
+      .Py("square_(input)")
+      .Public();
 }
 
 OFL_OP(abs) {
@@ -202,13 +217,19 @@ OFL_OP(abs) {
     })
       .Oracle("np.abs(input)")
       .PyBoth("abs(input)")
-      .Dunder("__abs__");
+      .Dunder("__abs__")
+      .Py("abs_(input)")
+      .PyBoth("absolute(input)")
+      .Method("absolute_")
+      .Public();
 }
 
 OFL_OP(sign) {
-  Unary<Sign, kReals>(op, "-1, 0 or 1 by the sign of input; NaN stays.", "; monotone 0");
+  Unary<Sign, kReals | kBools>(op, "-1, 0 or 1 by the sign of input; of NaN 0.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("zeros_like", {c.grads[0]})); })
-      .Oracle("np.sign(input)")
+      .Oracle(
+          "np.sign(np.where(np.isnan(input), 0, input)).astype(input.dtype) "
+          "if input.dtype != bool else input")
       .PyBoth("sign(input)");
 }
 
@@ -217,7 +238,9 @@ OFL_OP(tanh) {
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "tanh_grad")); })
       .Oracle("np.tanh(input)")
       .PyBoth("tanh(input)")
-      .Functional();
+      .Functional()
+      .Py("tanh_(input)")
+      .Public();
 }
 
 OFL_OP(sigmoid) {
@@ -226,7 +249,9 @@ OFL_OP(sigmoid) {
       .Oracle("1 / (1 + np.exp(-input))")
       .PyBoth("sigmoid(input)")
       .Functional()
-      .Py("special.expit(input)");
+      .Py("special.expit(input)")
+      .Py("sigmoid_(input)")
+      .Public();
 }
 
 OFL_OP(relu) {
@@ -234,16 +259,15 @@ OFL_OP(relu) {
   op.Grad([](op::GradContext& c) { c.Set(0, CallOutputGrad(c, "relu_grad")); })
       .Oracle("np.where(input < 0, input.dtype.type(0), input)")
       .PyBoth("relu(input)")
+      .Py("relu_(input)")
+      .Public()
       .Py("nn.functional.relu(input, inplace=False)")
       .Py("nn.functional.relu_(input)");
 }
 
 OFL_OP(logical_not) {
   Unary<Not, kBools>(op, "True where input is false.", "; antitone 0");
-  op.NotDifferentiable("bool has no gradient")
-      .Oracle("~input")
-      .PyBoth("logical_not(input)")
-      .Dunder("__invert__");
+  op.NotDifferentiable("bool has no gradient").Oracle("~input").Py("_logical_not(input)");
 }
 
 OFL_OP(conj_physical) {
@@ -251,7 +275,7 @@ OFL_OP(conj_physical) {
                                "; linear 0; never partial max min");
   op.Grad([](op::GradContext& c) { c.Set(0, Conj(c.b, c.grads[0])); })
       .Oracle("np.conj(input)")
-      .PyBoth("conj_physical(input)");
+      .Py("_conj_physical(input)");
 }
 
 OFL_OP(conj) {
@@ -261,8 +285,13 @@ OFL_OP(conj) {
       .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
         return op::Values{Conj(b, in[0])};
       })
+      .InPlace(0, 0)
       .Oracle("np.conj(input)")
       .PyBoth("conj(input)")
+      .PyBoth("conj_physical(input)")
+      .Method("conj_physical_")
+      .Py("conj_physical_(input)")
+      .Public()
       .Samples(
           [] { return UnarySamples({DType::kComplex64, DType::kFloat32, DType::kInt64}, -2, 2); });
 }
@@ -271,9 +300,37 @@ OFL_OP(real) {
   Unary<Real, kComplexes>(op, "The real parts of complex numbers.", "; linear 0");
   op.Grad([](op::GradContext& c) { c.Set(0, CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype)); })
       .Oracle("input.real")
+      .Py("_real_part(input)");
+}
+
+OFL_OP(real_of) {
+  op.Doc("The real parts of complex numbers; real numbers themselves.")
+      .In("input")
+      .Out("output")
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+        return op::Values{IsComplex(in[0]->meta().dtype) ? Of(b, "real", in[0]) : in[0]};
+      })
+      .Oracle("input.real")
       .Py("real(input)")
       .Public()
-      .Property("real(input)");
+      .Property("real(input)")
+      .Samples([] {
+        return UnarySamples(
+            {DType::kComplex64, DType::kComplex128, DType::kFloat32, DType::kInt64, DType::kBool});
+      });
+}
+
+OFL_OP(resolved) {
+  op.Doc("input itself: conjugates and negatives are never left to be taken later.")
+      .In("input")
+      .Out("output")
+      .Compose([](op::Builder&, std::span<const op::Value> in, const Attrs&) {
+        return op::Values{in[0]};
+      })
+      .Oracle("input")
+      .PyBoth("resolve_conj(input)")
+      .PyBoth("resolve_neg(input)")
+      .Samples([] { return UnarySamples({DType::kComplex64, DType::kFloat32, DType::kInt64}); });
 }
 
 OFL_OP(imag) {

@@ -339,6 +339,33 @@ Status RunHalfDropout(op::KernelContext& c) {
   return Status::Ok();
 }
 
+// In the shape of the operand.
+template <class T>
+Status RunBeside(op::KernelContext& c) {
+  const T low = static_cast<T>(c.attr<double>("low"));
+  const T width = static_cast<T>(c.attr<double>("high")) - low;
+  T* out = c.outputs[0].as<T>();
+  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+    out[i] = low + width * static_cast<T>(UnitFloat(bits));
+  });
+  return Status::Ok();
+}
+
+Status InferBeside(op::InferContext& c) {
+  const DType dtype = c.input(0).dtype;
+  OFL_ENSURE(dtype == DType::kFloat32 || dtype == DType::kFloat64, Code::kTypeMismatch)
+      << "input must be float32 or float64; expected one of them; convert with .to(flow.float32)";
+  OFL_ENSURE(c.attr<double>("low") <= c.attr<double>("high"), Code::kInvalidArgument)
+      << "low is above high; expected low <= high";
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+std::string BesideRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
+  const std::string axes = Labels("a", in[0].rank());
+  return "(" + axes + ")->(" + axes + "); never partial" + (axes.empty() ? "" : "; offset " + axes);
+}
+
 // The mask is drawn again from the same counters: dropout is linear and its own transpose.
 void GradDropout(op::GradContext& c) {
   if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("dropout", {c.grads[0]}, c.attrs));
@@ -371,6 +398,36 @@ OFL_OP(random_normal) {
                       {{"shape", std::vector<int64_t>{2}}, {"std", -1.0}},
                       Code::kInvalidArgument,
                       "std must not be negative"}});
+}
+
+OFL_OP(uniform_beside) {
+  op.Doc("Uniform values in [low, high), as many as input has, whose own are not read.")
+      .In("input")
+      .Out("output")
+      .Attr("low", op::AttrType::kFloat, 0.0)
+      .Attr("high", op::AttrType::kFloat, 1.0)
+      .Generator("generator")
+      .Infer(InferBeside)
+      .Sbp(BesideRule)
+      .NotDifferentiable("what is drawn does not depend on the operand")
+      .Traits({op::Trait::kIgnoresValues})
+      .Cpu(DType::kFloat32, RunBeside<float>)
+      .Cpu(DType::kFloat64, RunBeside<double>)
+      .Oracle("low + (high - low) * random_unit(input.shape, draw, bits=24)")
+      .Py("_uniform_beside(input, low, high)")
+      .Samples([] {
+        std::vector<op::Sample> samples;
+        for (const Shape& shape : {Shape{5, 3}, Shape{7}, Shape{0, 4}, Shape{}}) {
+          op::Sample sample = DropoutSample(shape, 0);
+          sample.attrs = {{"low", -1.0}, {std::string(op::kDraw), op::Draw{{7, 1}}.ToAttr()}};
+          samples.push_back(sample);
+        }
+        return samples;
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2}}},
+                      {{"low", 2.0}},
+                      Code::kInvalidArgument,
+                      "low is above high"}});
 }
 
 OFL_OP(random_uniform) {

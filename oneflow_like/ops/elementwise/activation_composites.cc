@@ -1,0 +1,196 @@
+// Activations that are written in other operators.
+#include "oneflow_like/ops/elementwise/forms.h"
+
+namespace ofl::ops {
+namespace {
+
+// One weight, or one a channel: axis 1.
+op::Values ComposePrelu(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+  const Shape& shape = in[0]->meta().shape;
+  const Shape& weights = in[1]->meta().shape;
+  const int64_t channels = shape.rank() > 1 ? shape[1] : 1;
+  const int64_t count = weights.numel();
+  if (weights.rank() > 1 || (count != 1 && (count != channels || shape.rank() == 0))) {
+    b.Fail(Error(Code::kInvalidArgument)
+           << "[prelu] the weights fit no axis: got input: " << in[0]->meta().ToString()
+           << ", weight: " << in[1]->meta().ToString() << "; expected one weight or " << channels
+           << ", the size of axis 1");
+    return {nullptr};
+  }
+  std::vector<int64_t> dims(static_cast<size_t>(std::max(shape.rank(), 0)), 1);
+  if (count != 1) dims[1] = count;
+  const op::Value weight = b.Call("reshape", {in[1]}, {{"shape", dims}});
+  const op::Value none = ZerosLike(b, in[0]);
+  return {Where(b, b.Call("gt", {in[0], none}), in[0], Mul(b, weight, in[0]))};
+}
+
+op::Values ComposeGlu(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const Shape& shape = in[0]->meta().shape;
+  const int64_t given = attrs.Get<int64_t>("dim"), rank = shape.rank();
+  const int64_t dim = given < 0 ? given + rank : given;
+  if (dim < 0 || dim >= rank || shape[static_cast<int>(dim)] % 2 != 0) {
+    b.Fail(Error(dim < 0 || dim >= rank ? Code::kOutOfRange : Code::kInvalidArgument)
+           << "[glu] the axis has no two halves: got input: " << in[0]->meta().ToString()
+           << ", dim=" << given << "; expected an axis of an even size");
+    return {nullptr};
+  }
+  const int64_t half = shape[static_cast<int>(dim)] / 2;
+  const auto part = [&](int64_t start) {
+    return b.Call("narrow", {in[0]}, {{"dim", dim}, {"start", start}, {"length", half}});
+  };
+  return {Mul(b, part(0), Of(b, "sigmoid", part(half)))};
+}
+
+op::Values ComposeRrelu(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const double lower = attrs.Get<double>("lower"), upper = attrs.Get<double>("upper");
+  if (!(lower <= upper)) {
+    b.Fail(Error(Code::kInvalidArgument) << "[rrelu] lower is not below upper: got lower=" << lower
+                                         << ", upper=" << upper << "; expected lower <= upper");
+    return {nullptr};
+  }
+  if (!attrs.Get<bool>("training"))
+    return {b.Call("leaky_relu", {in[0]}, {{"negative_slope", (lower + upper) / 2}})};
+  const DType dtype = in[0]->meta().dtype;
+  const op::Value shaped = dtype == DType::kFloat64 ? in[0] : CastTo(b, in[0], DType::kFloat32);
+  const op::Value drawn = b.Call("uniform_beside", {shaped}, {{"low", lower}, {"high", upper}});
+  const op::Value scaled = Mul(b, in[0], CastTo(b, drawn, dtype));
+  return {Where(b, Against(b, "gt", in[0], 0), in[0], scaled)};
+}
+
+op::OpDefBuilder& Composed(op::OpDefBuilder& op, const char* doc, op::DecomposeFn fn) {
+  return op.Doc(doc).In("input").Out("output").Compose(fn).Samples(
+      [] { return ExactSamples(-4, 4); });
+}
+
+}  // namespace
+
+OFL_OP(logsigmoid) {
+  Composed(op, "log(1 / (1 + exp(-input))).",
+           [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+             const op::Value soft =
+                 b.Call("softplus", {Of(b, "neg", in[0])}, {{"beta", 1.0}, {"threshold", 1e300}});
+             return op::Values{Of(b, "neg", soft)};
+           })
+      .Samples([] { return UnarySamples(ListOf(kFloats), -4, 4); })
+      .Oracle("-np.log1p(np.exp(-input))")
+      .Py("nn.functional.logsigmoid(input)");
+}
+
+OFL_OP(softsign) {
+  Composed(op, "input / (1 + |input|).",
+           [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+             return op::Values{Div(b, in[0], AddScalar(b, Of(b, "abs", in[0]), int64_t{1}))};
+           })
+      .Oracle("input / (1 + np.abs(input))")
+      .Py("nn.functional.softsign(input)");
+}
+
+OFL_OP(tanhshrink) {
+  Composed(op, "input - tanh(input).",
+           [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+             return op::Values{Sub(b, in[0], Of(b, "tanh", in[0]))};
+           })
+      .Oracle("input - np.tanh(input)")
+      .Py("nn.functional.tanhshrink(input)");
+}
+
+OFL_OP(softmin) {
+  op.Doc(
+        "softmax of -input along `dim` (torch's old choice where it is None: 0 of 0, 1 or 3 axes, "
+        "else "
+        "1); with `dtype` computed in that one.")
+      .In("input")
+      .Out("output")
+      .OptionalAttr("dim", op::AttrType::kInt)
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        const DType* dtype = attrs.Maybe<DType>("dtype");
+        const op::Value x = dtype == nullptr ? in[0] : CastTo(b, in[0], *dtype);
+        const int64_t rank = in[0]->meta().shape.rank();
+        const int64_t* given = attrs.Maybe<int64_t>("dim");
+        const int64_t dim = given != nullptr ? *given : rank == 0 || rank == 1 || rank == 3 ? 0 : 1;
+        return op::Values{b.Call("softmax", {Of(b, "neg", x)}, {{"dim", dim}})};
+      })
+      .Oracle("softmax(-input, dim)")
+      .Py("nn.functional.softmin(input, dim=None, dtype=None)")
+      .Samples([] { return ExactSamples(-2, 2, {{"dim", int64_t{-1}}}); });
+}
+
+OFL_OP(rrelu) {
+  op.Doc(
+        "input where it is positive, else input times the middle of lower and upper, or in "
+        "training times a number drawn between them.")
+      .In("input")
+      .Out("output")
+      .Attr("lower", op::AttrType::kFloat, 1.0 / 8)
+      .Attr("upper", op::AttrType::kFloat, 1.0 / 3)
+      .Attr("training", op::AttrType::kBool, false)
+      .InPlace(0, 0)
+      .Traits({op::Trait::kElementwise})
+      .Compose(ComposeRrelu)
+      .Oracle("np.where(input > 0, input, input * (lower + upper) / 2)")
+      .Py("nn.functional.rrelu(input, lower=0.125, upper=0.3333333333333333, training=False, "
+          "inplace=False)")
+      .Py("rrelu(input, lower=0.125, upper=0.3333333333333333, training=False)")
+      .Py("rrelu_(input, lower=0.125, upper=0.3333333333333333, training=False)")
+      .Public()
+      .Namespace("nn.functional")
+      .Samples([] { return UnarySamples(ListOf(kFloats), -4, 4, {{"lower", 0.25}}); })
+      .ErrorSamples({{{{DType::kFloat32, {2}}},
+                      {{"lower", 1.0}, {"upper", 0.5}},
+                      Code::kInvalidArgument,
+                      "lower is not below upper"}});
+}
+
+OFL_OP(prelu) {
+  op.Doc("input where it is positive, else weight * input; one weight, or one for each channel.")
+      .In("input")
+      .In("weight")
+      .Out("output")
+      .Promote(op::Promotion::kCommon)
+      .Compose(ComposePrelu)
+      .Oracle("prelu(input, weight)")
+      .PyBoth("prelu(input, weight)")
+      .Functional()
+      .Samples([]() -> std::vector<op::Sample> {
+        constexpr DType kF = DType::kFloat32, kD = DType::kFloat64;
+        return {{{{kF, {5, 3}}, {kF, {3}}}, {}},
+                {{{kF, {5, 3}}, {kF, {1}}}, {}},
+                {{{kF, {2, 3, 4, 2}}, {kF, {3}}}, {}},
+                {{{kF, {5}}, {kF, {1}}}, {}},
+                {{{kF, {}}, {kF, {}}}, {}},
+                {{{kD, {0, 3}}, {kD, {3}}}, {}},
+                {{{kD, {5, 3}}, {kD, {3}}}, {}}};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {2}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "expected one weight or 3"}});
+}
+
+OFL_OP(glu) {
+  op.Doc("The first half of an axis times the sigmoid of the second half.")
+      .In("input")
+      .Out("output")
+      .Attr("dim", op::AttrType::kInt, int64_t{-1})
+      .Compose(ComposeGlu)
+      .Oracle(
+          "np.multiply(*[f(p) for f, p in zip((lambda x: x, lambda x: 1 / (1 + np.exp(-x))), "
+          "np.split(input, 2, axis=dim))])")
+      .Py("nn.functional.glu(input, dim=-1)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {{{{DType::kFloat32, {5, 6}}}, {}},
+                {{{DType::kFloat64, {4, 3}}}, {{"dim", int64_t{0}}}},
+                {{{DType::kFloat32, {2, 0, 3}}}, {{"dim", int64_t{1}}}}};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "expected an axis of an even size"},
+                     {{{DType::kFloat32, {2, 3}}},
+                      {{"dim", int64_t{5}}},
+                      Code::kOutOfRange,
+                      "expected an axis of an even size"}});
+}
+
+}  // namespace ofl::ops

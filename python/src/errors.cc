@@ -8,6 +8,8 @@ namespace ofl::python {
 namespace {
 
 PyObject* invalid_argument = nullptr;
+PyObject* type_mismatch = nullptr;
+PyObject* out_of_range = nullptr;
 PyObject* out_of_memory = nullptr;
 
 PyObject* NewError(nb::module_& m, const char* name, const char* doc, nb::tuple bases) {
@@ -21,8 +23,8 @@ PyObject* NewError(nb::module_& m, const char* name, const char* doc, nb::tuple 
 PyObject* ExceptionOf(Code code) {
   switch (code) {
     case Code::kInvalidArgument: return invalid_argument;
-    case Code::kTypeMismatch: return PyExc_TypeError;
-    case Code::kOutOfRange: return PyExc_IndexError;
+    case Code::kTypeMismatch: return type_mismatch;
+    case Code::kOutOfRange: return out_of_range;
     case Code::kUnimplemented: return PyExc_NotImplementedError;
     case Code::kDeadlineExceeded: return PyExc_TimeoutError;
     case Code::kUnavailable: return PyExc_ConnectionError;
@@ -99,8 +101,13 @@ void BindErrors(nb::module_& m) {
       SetError(Error(Code::kTypeMismatch) << "an argument, or a value in it, has the wrong type");
     }
   });
+  // RuntimeErrors too: torch raises that for most of what a call may not be given.
   nb::object value_error = nb::borrow(PyExc_ValueError);
   nb::object runtime_error = nb::borrow(PyExc_RuntimeError);
+  type_mismatch = NewError(m, "TypeMismatchError", "An argument or a dtype is of the wrong kind.",
+                           nb::make_tuple(nb::borrow(PyExc_TypeError), runtime_error));
+  out_of_range = NewError(m, "OutOfRangeError", "An index or an axis lies outside.",
+                          nb::make_tuple(nb::borrow(PyExc_IndexError), runtime_error));
   invalid_argument =
       NewError(m, "InvalidArgumentError", "A shape, value, placement or layout cannot be used.",
                nb::make_tuple(value_error, runtime_error));

@@ -1,5 +1,6 @@
 """The tables of docs/from_pytorch.md, from the data of torch_parity."""
 
+import textwrap
 from pathlib import Path
 
 from explained import REASONS
@@ -13,8 +14,8 @@ def tables():
     return "".join([
         "\n| deliberate difference | |\n|---|---|\n",
         *(f"| {key} | {' '.join(text.split())} |\n" for key, text in sorted(REASONS.items())),
-        "\nNames that are out of scope: ", "; ".join(OUT_OF_SCOPE), ".\n",
-        "`scripts/torch_parity --outside` lists them one by one.\n\n"])
+        "\n", textwrap.fill("Names out of scope: " + "; ".join(OUT_OF_SCOPE) + ".", 100),
+        "\n`scripts/torch_parity --outside` lists them one by one.\n\n"])
 
 
 def render(page):

@@ -523,3 +523,16 @@ def test_plans_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(Exception, match="plan.pb"):
         plan.save(tmp_path / "plan.pb")
     assert os.listdir(tmp_path) == ["plan.pb"] and not os.listdir(tmp_path / "plan.pb")
+
+
+def test_refusals_are_runtime_errors_as_well():
+    """As torch raises them; each is also the more precise error of Python."""
+    x = flow.ones(2, 3)
+    for kind, call in ((TypeError, lambda: x.to(flow.int64).exp_()),
+                       (TypeError, lambda: flow.softmax(x.to(flow.int64), 0)),
+                       (IndexError, lambda: x.sum(5)), (ValueError, lambda: x.reshape(4)),
+                       (TypeError, lambda: x.sum("a"))):
+        with pytest.raises(kind) as caught:
+            call()
+        assert isinstance(caught.value, RuntimeError), kind
+    assert [row.sum().item() for row in x] == [3, 3]  # an IndexError still ends an iteration

@@ -61,3 +61,22 @@ for status, text, *_ in outcomes(["a", "crash", "b", "hang", "fault", "c"], comp
 """)
     assert [x.strip() for x in out.splitlines()] == [
         "a", "open CRASH:", "b", "open HANG:", "open the", "c"]
+
+
+def test_every_sample_can_be_read():
+    out = run("""
+import ast
+import samples
+
+count = 0
+for family, module in samples.modules().items():
+    for text in module.CASES.values():
+        for line in filter(None, (x.strip() for x in text.splitlines())):
+            how, form, call, words = samples._line(line)
+            mode = "exec" if form == "statements" else "eval"
+            ast.parse(f"A({call})" if form == "call" else call, mode=mode)
+            assert words <= {"nograd", "float", "function"}, line
+            count += 1
+print(count)
+""")
+    assert int(out) > 2500

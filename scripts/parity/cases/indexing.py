@@ -48,6 +48,8 @@ CASES = {
             "!> r = f(3, 2); r[1] = np.array([1.0, 2.0])", "> r = f(3, 2); r[1] = f(1, 2)"]),
     "index_select": """
 f(3, 4), 0, idx(3, 2)
+f(), 0, idx(1, 1)
+f(3, 4), 0, idx(3)
 f(3, 4), 1, idx(4, 5)
 f(3, 4), dim=-1, index=idx(4, 2)
 f(5), 0, idx(5)
@@ -60,6 +62,7 @@ f(3), 0, i(2, lo=0, hi=3, dtype='int32')
 """,
     "gather": """
 f(3, 4), 1, idx(4, 3, 2)
+f(3, 4), 1, i(3, 2, lo=0, hi=4, dtype='int32')
 f(3, 4), 0, idx(3, 2, 4)
 f(5), 0, idx(5, 7)
 f(3, 4), dim=-1, index=idx(4, 2, 2)

@@ -24,6 +24,8 @@ from ._functions import __all__ as _function_names
 from ._random import get_rng_state, set_rng_state
 from ._serialization import load, save
 from ._shapes import broadcast_shapes
+from ._values import *  # noqa: F403
+from ._values import __all__ as _value_names
 from .env import show_config
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from . import distributed  # noqa: E402  (after comm and env)
@@ -55,6 +57,7 @@ __all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes",
            "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled", "set_rng_state",
            "show_config", "special", "tensor", "uint8"]
 __all__.extend(_function_names)
+__all__.extend(_value_names)
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):
     compile_world = nn.graph.compile_world

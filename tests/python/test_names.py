@@ -30,9 +30,9 @@ SHOWN = _C.namespaces
 PUBLIC = sorted({function for names in SHOWN.values() for function in names.values()})
 SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled in C
 # What flow has that is callable and no operator.
-OTHERS = {"broadcast_shapes", "compile_world", "enable_grad", "from_numpy", "get_rng_state",
-          "is_grad_enabled", "load", "manual_seed", "no_grad", "save", "set_grad_enabled",
-          "set_rng_state", "show_config", "tensor"}
+OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "enable_grad", "equal",
+          "from_numpy", "get_rng_state", "is_grad_enabled", "load", "manual_seed", "no_grad",
+          "save", "set_grad_enabled", "set_rng_state", "show_config", "tensor"}
 
 
 # --- where names come from ---------------------------------------------------------------------

@@ -15,24 +15,76 @@ struct Found {
 template <class T, bool kMax>
 struct Search {
   using Acc = Found<T>;
+  static OFL_INLINE bool Before(T x, T best) { return kMax ? x > best : x < best; }
+  static OFL_INLINE T Extreme(T a, T x) { return Before(x, a) | (x != x) ? x : a; }
   static OFL_INLINE bool Beats(T x, const Acc& best) {
     if (best.at < 0) return true;
     if (best.value != best.value) return false;
-    return (x != x) | (kMax ? x > best.value : x < best.value);
+    return (x != x) | Before(x, best.value);
   }
   static void Clear(void* acc, int64_t n) { std::fill_n(static_cast<Acc*>(acc), n, Acc{T(), -1}); }
-  static void Run(void* acc, void*, const void* from, int64_t n, int64_t position, bool, bool) {
+
+  static OFL_INLINE T ExtremeOf(const T* x, int64_t n) {
+    T lanes[kLanes];
+    for (int j = 0; j < kLanes; ++j) lanes[j] = x[std::min<int64_t>(j, n - 1)];
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      for (int j = 0; j < kLanes; ++j) lanes[j] = Extreme(lanes[j], x[i + j]);
+    for (; i < n; ++i) lanes[0] = Extreme(lanes[0], x[i]);
+    for (int width = kLanes / 2; width > 0; width /= 2)
+      for (int j = 0; j < width; ++j) lanes[j] = Extreme(lanes[j], lanes[j + width]);
+    return lanes[0];
+  }
+  // The extreme of a block first; where it stands is asked only where it is a new one.
+  static OFL_SIMD void Run(void* acc, void*, const void* from, int64_t n, int64_t position, bool,
+                           bool) {
+    constexpr int64_t kBlock = 1024;
     const T* x = static_cast<const T*>(from);
     Acc best = *static_cast<Acc*>(acc);
-    for (int64_t i = 0; i < n; ++i)
-      if (Beats(x[i], best)) best = {x[i], position + i};
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      const int64_t count = std::min(kBlock, n - begin);
+      const T* block = x + begin;
+      const T extreme = ExtremeOf(block, count);
+      if (!Beats(extreme, best)) continue;
+      int64_t at = 0;
+      while (extreme == extreme ? block[at] != extreme : block[at] == block[at]) ++at;
+      best = {extreme, position + begin + at};
+    }
     *static_cast<Acc*>(acc) = best;
   }
-  static void Row(void* acc, const void* from, int64_t n, int64_t position) {
-    const T* x = static_cast<const T*>(from);
+
+  // The first extreme of each column among these rows, side by side; then that of all rows.
+  template <int kWidth>
+  static OFL_INLINE void RunColumns(Acc* best, const std::byte* x, int64_t stride, int64_t count,
+                                    int64_t position) {
+    using Place = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+    T value[kWidth];
+    Place at[kWidth];
+    const T* row = reinterpret_cast<const T*>(x);
+    for (int j = 0; j < kWidth; ++j) {
+      value[j] = row[j];
+      at[j] = 0;
+    }
+    for (int64_t r = 1; r < count; ++r) {
+      row = reinterpret_cast<const T*>(x + r * stride);
+      for (int j = 0; j < kWidth; ++j) {
+        const bool beats = Before(row[j], value[j]) | ((row[j] != row[j]) & (value[j] == value[j]));
+        value[j] = beats ? row[j] : value[j];
+        at[j] = beats ? static_cast<Place>(r) : at[j];
+      }
+    }
+    for (int j = 0; j < kWidth; ++j)
+      if (Beats(value[j], best[j])) best[j] = {value[j], position + at[j]};
+  }
+  static OFL_SIMD void Rows(void* acc, const void* from, int64_t stride, int64_t count, int64_t n,
+                            int64_t position) {
+    constexpr int kWidth = 32;
+    const auto* x = static_cast<const std::byte*>(from);
     Acc* best = static_cast<Acc*>(acc);
-    for (int64_t i = 0; i < n; ++i)
-      if (Beats(x[i], best[i])) best[i] = {x[i], position};
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth)
+      RunColumns<kWidth>(best + i, x + i * sizeof(T), stride, count, position);
+    for (; i < n; ++i) RunColumns<1>(best + i, x + i * sizeof(T), stride, count, position);
   }
   static void Join(void* acc, const void* later) {
     const Acc& next = *static_cast<const Acc*>(later);
@@ -47,8 +99,8 @@ struct Search {
 
 template <class T, bool kMax>
 inline const Reducer kSearch = {
-    DTypeOf<T>::value,    DType::kInt64,        sizeof(Found<T>),      Search<T, kMax>::Clear,
-    Search<T, kMax>::Run, Search<T, kMax>::Row, Search<T, kMax>::Join, Search<T, kMax>::Finish};
+    DTypeOf<T>::value,    DType::kInt64,         sizeof(Found<T>),      Search<T, kMax>::Clear,
+    Search<T, kMax>::Run, Search<T, kMax>::Rows, Search<T, kMax>::Join, Search<T, kMax>::Finish};
 
 // The axis searched; -1: the flattened tensor.
 int AxisOf(const Attrs& attrs, int rank) {

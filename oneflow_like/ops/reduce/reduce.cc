@@ -1,228 +1,210 @@
-// sum, mean, amax, amin over axes.
-#include "oneflow_like/ops/reduce/reducer.h"
+// sum, mean and prod over axes, in a dtype of the caller's choice.
+#include "oneflow_like/ops/reduce/reduction.h"
 
 namespace ofl::ops {
 namespace {
 
-// NaN wins over everything, as in torch. Empty: the value every other beats.
+using Dims = std::vector<int64_t>;
+
+// Whole products wrap, floating ones are kept in double.
 template <class T>
-struct MaxOf {
-  using Acc = T;
-  static OFL_INLINE Acc Identity() {
-    return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
-                                                : std::numeric_limits<T>::lowest();
+struct ProductOf {
+  using Acc = typename SumOf<T>::Acc;
+  static OFL_INLINE Acc Identity() { return Acc(1); }
+  static OFL_INLINE Acc Join(Acc a, Acc x) {
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<Acc>(static_cast<uint64_t>(a) * static_cast<uint64_t>(x));
+    } else {
+      return math::Mul(a, x);
+    }
   }
-  static OFL_INLINE Acc Join(Acc a, Acc x) { return (x > a) | (x != x) ? x : a; }
-};
-template <class T>
-struct MinOf {
-  using Acc = T;
-  static OFL_INLINE Acc Identity() {
-    return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity()
-                                                : std::numeric_limits<T>::max();
-  }
-  static OFL_INLINE Acc Join(Acc a, Acc x) { return (x < a) | (x != x) ? x : a; }
 };
 
-constexpr DTypeSet kSummed = kNumbers | kBools;
-constexpr DTypeSet kOrdered = kReals | kBools;
-
-// bool is counted, and ordered, as an integer.
-template <class T>
-using Counted = std::conditional_t<std::is_same_v<T, bool>, int32_t, T>;
-
-Status CheckDims(const op::InferContext& c) {
-  const int rank = c.input(0).shape.rank();
-  std::array<bool, kMaxRank> seen{};
-  for (int64_t d : c.attr<std::vector<int64_t>>("dim")) {
-    OFL_ASSIGN(const int axis, NormalizeAxis(d, rank));
-    OFL_ENSURE(!seen[static_cast<size_t>(axis)], Code::kInvalidArgument)
-        << "axis " << axis << " stands twice in dim; expected different axes";
-    seen[static_cast<size_t>(axis)] = true;
+// Computes in the type that `dtype` is computed in; integers in int64.
+template <template <class> class R>
+const Reducer* ReducerFor(DType dtype) {
+  switch (ComputeTypeOf(dtype)) {
+    case DType::kFloat32: return &kReducer<R<float>, float>;
+    case DType::kFloat64: return &kReducer<R<double>, double>;
+    case DType::kComplex64: return &kReducer<R<std::complex<float>>, std::complex<float>>;
+    case DType::kComplex128: return &kReducer<R<std::complex<double>>, std::complex<double>>;
+    case DType::kInt64: return &kReducer<R<int64_t>, int64_t>;
+    default: return &kReducer<R<int32_t>, int32_t, int64_t>;
   }
-  return Status::Ok();
 }
 
-ReducedAxes AxesFor(const op::InferContext& c) {
-  return AxesOf(c.attrs(), c.input(0).shape.rank(), c.attr<bool>("keepdim"));
+// The dtype that elements are converted to before they are combined.
+DType ConvertedTo(DType input, const Attrs& attrs) {
+  const DType* asked = attrs.Maybe<DType>("dtype");
+  if (asked == nullptr) return input;
+  // int64 is what integers are combined in anyway, float32 what half types are.
+  if (*asked == DType::kInt64 && !IsDifferentiable(input)) return input;
+  if (*asked == DType::kFloat32 && IsHalf(input)) return input;
+  return *asked;
 }
 
-template <DTypeSet kSet>
-Status InferReduce(op::InferContext& c) {
-  OFL_TRY(RequireIn(c, 0, kSet));
-  OFL_TRY(CheckDims(c));
-  c.AddOutput(
-      {c.input(0).dtype, ReducedShape(c.input(0).shape, AxesFor(c), c.attr<bool>("keepdim"))});
-  return Status::Ok();
+// Results of integers are computed in int64, and stored in what was asked for.
+bool StoresElsewhere(DType output) { return !IsDifferentiable(output) && output != DType::kInt64; }
+
+int64_t CombineScratch(std::span<const TensorMeta> in, std::span<const TensorMeta> out,
+                       const Attrs& attrs, int) {
+  const int64_t before = CastScratch(in[0], ConvertedTo(in[0].dtype, attrs));
+  return (before + 15) / 16 * 16 + (StoresElsewhere(out[0].dtype) ? out[0].shape.numel() * 8 : 0);
 }
 
-// As torch: integers and bool add up in int64.
-Status InferSum(op::InferContext& c) {
-  OFL_TRY(InferReduce<kSummed>(c));
-  if (!IsDifferentiable(c.input(0).dtype)) c.outputs[0].dtype = DType::kInt64;
-  return Status::Ok();
-}
-
-Status InferExtreme(op::InferContext& c) {
-  OFL_TRY(InferReduce<kOrdered>(c));
-  const Shape& in = c.input(0).shape;
-  const ReducedAxes axes = AxesFor(c);
-  for (int i = 0; i < in.rank(); ++i)
-    OFL_ENSURE(!axes.reduce[static_cast<size_t>(i)] || in[i] > 0, Code::kInvalidArgument)
-        << "axis " << i << " is empty and has no extreme value; expected at least one element";
-  return Status::Ok();
-}
-
-// Reduced axes are factors of the input alone; kept with size 1 they carry no factor.
-std::string ReduceRule(const Shape& in, const Attrs& attrs, const char* how) {
-  const bool keepdim = attrs.Get<bool>("keepdim");
-  const ReducedAxes axes = AxesOf(attrs, in.rank(), keepdim);
-  std::string kept, properties;
-  for (int i = 0; i < in.rank(); ++i) {
-    const bool reduced = axes.reduce[static_cast<size_t>(i)];
-    const std::string label = "a" + std::to_string(i);
-    if (!reduced) kept += label + " ";
-    if (reduced && keepdim) kept += "1 ";
-    if (reduced) properties += "; reduce " + label + " by " + how;
+template <template <class> class R>
+Status Combine(op::KernelContext& c, double divisor) {
+  const op::TensorView& out = c.outputs[0];
+  const DType dtype = ConvertedTo(c.inputs[0].meta.dtype, *c.attrs);
+  OFL_ASSIGN(const op::TensorView in, Converted(c, dtype));
+  const Reducer& reducer = *ReducerFor<R>(dtype);
+  if (out.numel() == 0) return Status::Ok();
+  if (!StoresElsewhere(out.meta.dtype)) {
+    Reduce(c.stream, in, out, reducer, AxesFor(c), {.divisor = divisor});
+    return Status::Ok();
   }
-  return "(" + Labels("a", in.rank()) + ")->(" + kept + ")" + properties;
+  const int64_t before = (CastScratch(c.inputs[0].meta, dtype) + 15) / 16 * 16;
+  const op::TensorView whole(c.workspace.data() + before, {DType::kInt64, out.meta.shape});
+  Reduce(c.stream, in, whole, reducer, AxesFor(c), {.divisor = divisor});
+  return CastElements(c.stream, whole, out);
 }
 
-std::string SumRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
-  return ReduceRule(in[0], attrs, "sum") + "; linear 0";
-}
-std::string MaxRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
-  return ReduceRule(in[0], attrs, "max");
-}
-std::string MinRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
-  return ReduceRule(in[0], attrs, "min");
-}
-
-ReducedAxes AxesFor(const op::KernelContext& c) {
-  return AxesOf(*c.attrs, c.inputs[0].meta.shape.rank(), c.attr<bool>("keepdim"));
-}
-
-template <class R, class T, class Out>
-Status RunReduce(op::KernelContext& c) {
-  return Reduce(c, kReducer<R, T, Out>, AxesFor(c));
-}
-
+Status RunSum(op::KernelContext& c) { return Combine<SumOf>(c, 1); }
+Status RunProd(op::KernelContext& c) { return Combine<ProductOf>(c, 1); }
 // Divides by the logical count, so that the parts of a split axis are partial sums.
-template <class T>
-Status RunMean(op::KernelContext& c) {
-  const ReducedAxes axes = AxesFor(c);
-  double count = 1;
-  for (int i = 0; i < c.inputs[0].meta.shape.rank(); ++i)
-    if (axes.reduce[static_cast<size_t>(i)])
-      count *= static_cast<double>(c.logical_inputs[0].shape[i]);
-  return Reduce(c, kReducer<SumOf<T>, T>, axes, count);
+Status RunMean(op::KernelContext& c) { return Combine<SumOf>(c, LogicalCount(c)); }
+
+Status CheckAsked(const op::InferContext& c) {
+  const DType* asked = c.maybe<DType>("dtype");
+  OFL_ENSURE(asked == nullptr || !IsFloat8(*asked), Code::kTypeMismatch)
+      << DTypeName(*asked) << " stores numbers but is not computed in; expected another dtype";
+  return Status::Ok();
 }
 
-template <template <class> class R, DTypeSet kSet>
-void Kernels(op::OpDefBuilder& op) {
-  ForEachDType<kSet>([&]<class Stored>(DType dtype) {
-    using T = Counted<Stored>;
-    using Acc = typename R<T>::Acc;
-    op.Cpu(dtype, RunReduce<R<T>, T, std::conditional_t<std::is_integral_v<T>, Acc, T>>);
-  });
+Status InferCombined(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kSummed));
+  OFL_TRY(CheckDims(c));
+  OFL_TRY(CheckAsked(c));
+  c.AddOutput({SummedDType(c.input(0).dtype, c.maybe<DType>("dtype")), ReducedShapeOf(c)});
+  return Status::Ok();
 }
 
-// --- gradients ----------------------------------------------------------------------------------
-
-// A reduction's result with its axes back at size 1.
-op::Value WithAxes(op::GradContext& c, const op::Value& y) {
-  const Shape& in = c.inputs[0]->meta().shape;
-  const Shape kept = ReducedShape(in, AxesOf(c.attrs, in.rank(), true), true);
-  if (y == nullptr || y->meta().shape == kept) return y;
-  return c.b.Call("reshape", {y}, {{"shape", DimsOf(kept)}});
+Status InferMean(op::InferContext& c) {
+  const DType* asked = c.maybe<DType>("dtype");
+  OFL_TRY(RequireIn(c, 0, asked == nullptr ? kFloats | kComplexes : kSummed));
+  OFL_TRY(CheckDims(c));
+  OFL_TRY(CheckAsked(c));
+  OFL_ENSURE(asked == nullptr || IsDifferentiable(*asked), Code::kTypeMismatch)
+      << "a mean is not whole: got dtype=" << DTypeName(*asked)
+      << "; expected a floating or complex dtype";
+  c.AddOutput({asked == nullptr ? c.input(0).dtype : *asked, ReducedShapeOf(c)});
+  return Status::Ok();
 }
 
-op::Value SpreadOut(op::GradContext& c, const op::Value& y) {
-  return c.b.Call("broadcast_to", {WithAxes(c, y)}, {{"shape", DimsOf(c.inputs[0]->meta().shape)}});
+// A conversion that rounds or wraps is not linear.
+std::string SumRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
+  const bool converts = attrs.Maybe<DType>("dtype") != nullptr;
+  return ReduceRule(in[0], attrs, "sum") + (converts ? "" : "; linear 0");
 }
 
-void GradSum(op::GradContext& c) { c.Set(0, SpreadOut(c, c.grads[0])); }
+void GradSum(op::GradContext& c) {
+  if (!c.Needs(0)) return;
+  const op::Value grad = CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype);
+  c.Set(0, SpreadOut(c.b, grad, c.inputs[0], c.attrs));
+}
 
 void GradMean(op::GradContext& c) {
-  const Shape& in = c.inputs[0]->meta().shape;
-  const int64_t out = std::max<int64_t>(c.outputs[0]->meta().shape.numel(), 1);
-  const double count = static_cast<double>(std::max<int64_t>(in.numel(), 1)) / out;
-  const op::Value scaled = c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", count}});
-  c.Set(0, SpreadOut(c, scaled));
+  if (!c.Needs(0)) return;
+  const int64_t count = std::max<int64_t>(CountOf(c.inputs[0]->meta().shape, c.attrs), 1);
+  const op::Value scaled =
+      c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", static_cast<double>(count)}});
+  const op::Value grad = CastTo(c.b, scaled, c.inputs[0]->meta().dtype);
+  c.Set(0, SpreadOut(c.b, grad, c.inputs[0], c.attrs));
 }
 
-// Equal extremes share the gradient.
-void GradExtreme(op::GradContext& c) {
-  const op::Value hit = c.b.Call("eq", {c.inputs[0], SpreadOut(c, c.outputs[0])});
-  const op::Value mask = c.b.Call("cast", {hit}, {{"dtype", c.inputs[0]->meta().dtype}});
-  const op::Value count = c.b.Call("sum", {mask}, c.attrs);
-  const op::Value share = c.b.Call("div", {c.grads[0], count});
-  c.Set(0, Mul(c.b, mask, SpreadOut(c, share)));
-}
-
-// --- samples ------------------------------------------------------------------------------------
-
-std::vector<op::Sample> ReduceSamples(DTypeSet set, bool empty) {
-  std::vector<op::Sample> samples;
-  const auto add = [&](DType d, Shape shape, std::vector<int64_t> dim, bool keepdim) {
-    samples.push_back({{{d, shape}}, {{"dim", dim}, {"keepdim", keepdim}}, -4, 4, ""});
+std::vector<op::Sample> CombineSamples(DTypeSet set, bool empty) {
+  auto samples = ReduceSamples(set, empty);
+  const auto add = [&](DType dtype, DType asked) {
+    samples.push_back({{{dtype, {5, 3}}}, {{"dim", Dims{0}}, {"dtype", asked}}, -4, 4, ""});
   };
-  for (DType d : ListOf(set)) {
-    add(d, {5, 3}, {0}, false);
-    if (d == DType::kFloat16) add(d, {3, 40}, {1}, false);
-    if (d != DType::kFloat32) continue;
-    add(d, {5, 3}, {1}, false);
-    add(d, {5, 3}, {-1}, true);
-    add(d, {5, 3}, {}, false);
-    add(d, {5, 3}, {}, true);
-    add(d, {2, 3, 4}, {0, 2}, false);
-    add(d, {2, 3, 4}, {1}, true);
-    add(d, {3, 2, 4, 2}, {0, 2}, true);
-    add(d, {}, {}, false);
-    add(d, {1, 4}, {0}, false);
-    add(d, {0, 3}, {1}, false);
-    add(d, {3, 40}, {1}, false);
-    if (empty) add(d, {0, 3}, {0}, false);
-  }
+  add(DType::kFloat32, DType::kFloat64);
+  add(DType::kFloat16, DType::kFloat32);
+  add(DType::kInt32, DType::kFloat32);
   return samples;
 }
 
-op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
-  return op.Doc(doc)
-      .In("input")
-      .Out("output")
-      .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
-      .Attr("keepdim", op::AttrType::kBool, false)
-      .Strided()
-      .Unclaimed("P->P", "of a tensor without axes, where a reduction is the identity")
-      .Unclaimed("P(max)->P(max)", "of amax, which rules have no form for, or without axes")
-      .Unclaimed("P(min)->P(min)", "of amin, which rules have no form for, or without axes")
-      .Flops([](std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&) {
-        return in[0].shape.numel();
-      });
+// --- prod ---------------------------------------------------------------------------------------
+
+Attrs AlongProd(const Attrs& attrs) {
+  Attrs along = attrs;
+  along.Set("dim", DimList(attrs.Maybe<int64_t>("dim")));
+  return along;
 }
 
-std::vector<op::ErrorSample> DimErrors(DType refused, const char* text) {
+Status InferProd(op::InferContext& c) {
+  const Attrs along = AlongProd(c.attrs());
+  const TensorMeta input = c.input(0);
+  op::InferContext list({&input, 1}, along);
+  OFL_TRY(InferCombined(list));
+  c.AddOutput(list.outputs[0]);
+  return Status::Ok();
+}
+
+Status RunProdAlong(op::KernelContext& c) {
+  const Attrs along = AlongProd(*c.attrs);
+  op::KernelContext list = c;
+  list.attrs = &along;
+  return RunProd(list);
+}
+
+std::string ProdRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
+  return ReduceRule(in[0], AlongProd(attrs), "");
+}
+
+// What stands before each element along axis `axis` of a running product, 1 before the first.
+op::Value Others(op::Builder& b, const op::Value& x, int64_t axis, bool reverse) {
+  const op::Value running = b.Call("cumprod", {x}, {{"dim", axis}, {"reverse", reverse}});
+  return Shifted(b, running, axis, reverse, 1);
+}
+
+// The product of the others: of those before times those after, so that zeros are no matter.
+void GradProd(op::GradContext& c) {
+  if (!c.Needs(0)) return;
+  const Shape& shape = c.inputs[0]->meta().shape;
+  const Attrs along = AlongProd(c.attrs);
+  op::Value x = CastTo(c.b, c.inputs[0], c.grads[0]->meta().dtype);
+  op::Value grad = SpreadOut(c.b, c.grads[0], c.inputs[0], along);
+  int64_t axis = 0;
+  const Shape flat{shape.numel()};
+  const bool all = c.attrs.Maybe<int64_t>("dim") == nullptr || shape.rank() == 0;
+  if (all) {
+    x = c.b.Call("reshape", {x}, {{"shape", DimsOf(flat)}});
+    grad = c.b.Call("reshape", {grad}, {{"shape", DimsOf(flat)}});
+  } else {
+    axis = *c.attrs.Maybe<int64_t>("dim");
+  }
+  const op::Value others = Mul(c.b, Others(c.b, x, axis, false), Others(c.b, x, axis, true));
+  op::Value result = Mul(c.b, grad, Conj(c.b, others));
+  if (all) result = c.b.Call("reshape", {result}, {{"shape", DimsOf(shape)}});
+  c.Set(0, CastTo(c.b, result, c.inputs[0]->meta().dtype));
+}
+
+std::vector<op::Sample> ProdSamples() {
+  std::vector<op::Sample> samples;
+  const auto add = [&](DType d, Shape shape, Attrs attrs) {
+    samples.push_back({{{d, shape}}, std::move(attrs), 0.5, 3.5, ""});
+  };
   constexpr DType kF = DType::kFloat32;
-  using Dims = std::vector<int64_t>;
-  return {{{{kF, {2, 3}}},
-           {{"dim", Dims{5}}},
-           Code::kOutOfRange,
-           "expected to be in range of [-2, 1], but got 5"},
-          {{{kF, {2, 3}}},
-           {{"dim", Dims{1, -1}}},
-           Code::kInvalidArgument,
-           "axis 1 stands twice in dim: got input: float32[2,3], dim=[1, -1]"},
-          {{{refused, {2}}}, {}, Code::kTypeMismatch, text}};
-}
-
-std::vector<op::ErrorSample> ExtremeErrors() {
-  auto errors = DimErrors(DType::kComplex64, "complex64 is not real and has no order");
-  errors.push_back({{{DType::kFloat32, {0, 3}}},
-                    {},
-                    Code::kInvalidArgument,
-                    "axis 0 is empty and has no extreme value"});
-  return errors;
+  for (DType d : ListOf(kSummed)) add(d, {4, 3}, {{"dim", int64_t{0}}});
+  add(kF, {4, 3}, {});
+  add(kF, {4, 3}, {{"dim", int64_t{-1}}, {"keepdim", true}});
+  add(kF, {2, 3, 4}, {{"dim", int64_t{1}}});
+  add(kF, {}, {});
+  add(kF, {1, 4}, {{"dim", int64_t{0}}});
+  add(kF, {0, 3}, {{"dim", int64_t{0}}});
+  add(kF, {0, 3}, {{"dim", int64_t{1}}});
+  add(DType::kInt32, {4, 3}, {{"dim", int64_t{0}}, {"dtype", DType::kFloat64}});
+  return samples;
 }
 
 }  // namespace
@@ -230,55 +212,57 @@ std::vector<op::ErrorSample> ExtremeErrors() {
 OFL_OP(sum) {
   Reduction(op,
             "The sum over the axes `dim` (none given: all); of integers and bool in int64. Of an\n"
-            "empty axis: 0.")
-      .Infer(InferSum)
+            "empty axis: 0. The elements are converted to `dtype` first, where it is given.")
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Infer(InferCombined)
       .Sbp(SumRule)
       .Grad(GradSum)
       .Autocast(op::Autocast::kFloat32)
-      .Oracle("np.sum(input, axis=axes(input, dim), keepdims=keepdim)")
-      .PyBoth("sum(input, dim=None, keepdim=False)")
-      .Samples([] { return ReduceSamples(kSummed, true); })
+      .Oracle("combined(np.sum, input, axes(input, dim), keepdim, dtype)")
+      .PyBoth("sum(input, dim=None, keepdim=False, *, dtype=None)")
+      .Samples([] { return CombineSamples(kSummed, true); })
       .ErrorSamples(DimErrors(DType::kFloat8E4M3, "stores numbers but is not computed in"));
-  Kernels<SumOf, kSummed>(op);
+  for (DType dtype : ListOf(kSummed)) op.Cpu(dtype, RunSum, CombineScratch);
 }
 
 OFL_OP(mean) {
-  constexpr DTypeSet kSet = kFloats | kComplexes;
-  Reduction(op, "The mean over the axes `dim` (none given: all). Of an empty axis: NaN.")
-      .Infer(InferReduce<kSet>)
+  Reduction(op,
+            "The mean over the axes `dim` (none given: all), of elements converted to `dtype`\n"
+            "where it is given. Of an empty axis: NaN.")
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Infer(InferMean)
       .Sbp(SumRule)
       .Grad(GradMean)
-      .Oracle("np.mean(input, axis=axes(input, dim), keepdims=keepdim)")
-      .PyBoth("mean(input, dim=None, keepdim=False)")
-      .Samples([] { return ReduceSamples(kSet, false); })
+      .Oracle("combined(np.mean, input, axes(input, dim), keepdim, dtype)")
+      .PyBoth("mean(input, dim=None, keepdim=False, *, dtype=None)")
+      .Samples([] { return CombineSamples(kFloats | kComplexes, false); })
       .ErrorSamples(DimErrors(DType::kInt64, "int64 is not a floating dtype"));
-  ForEachDType<kSet>([&]<class T>(DType dtype) { op.Cpu(dtype, RunMean<T>); });
+  for (DType dtype : ListOf(kSummed)) op.Cpu(dtype, RunMean, CombineScratch);
 }
 
-OFL_OP(amax) {
-  Reduction(op, "The largest value over the axes `dim` (none given: all); NaN where one is NaN.")
-      .Infer(InferExtreme)
-      .Sbp(MaxRule)
-      .Grad(GradExtreme)
-      .Oracle("np.max(input, axis=axes(input, dim), keepdims=keepdim)")
-      .PyBoth("amax(input, dim=None, keepdim=False)")
-      .PyBoth("max(input)")
-      .Samples([] { return ReduceSamples(kOrdered, false); })
-      .ErrorSamples(ExtremeErrors());
-  Kernels<MaxOf, kOrdered>(op);
-}
-
-OFL_OP(amin) {
-  Reduction(op, "The smallest value over the axes `dim` (none given: all); NaN where one is NaN.")
-      .Infer(InferExtreme)
-      .Sbp(MinRule)
-      .Grad(GradExtreme)
-      .Oracle("np.min(input, axis=axes(input, dim), keepdims=keepdim)")
-      .PyBoth("amin(input, dim=None, keepdim=False)")
-      .PyBoth("min(input)")
-      .Samples([] { return ReduceSamples(kOrdered, false); })
-      .ErrorSamples(ExtremeErrors());
-  Kernels<MinOf, kOrdered>(op);
+OFL_OP(prod) {
+  op.Doc(
+        "The product over the axis `dim` (none given: all); of integers and bool in int64. Of an\n"
+        "empty axis: 1. The elements are converted to `dtype` first, where it is given.")
+      .In("input")
+      .Out("output")
+      .OptionalAttr("dim", op::AttrType::kInt)
+      .Attr("keepdim", op::AttrType::kBool, false)
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Infer(InferProd)
+      .Sbp(ProdRule)
+      .Grad(GradProd)
+      .Strided()
+      .Autocast(op::Autocast::kFloat32)
+      .Unclaimed("P*->P*", "of a tensor without axes, where a reduction is the identity")
+      .Unclaimed("S(*)->P(min)", "of truth values, whose product is their minimum")
+      .Oracle("combined(np.prod, input, one_axis(input, dim), keepdim, dtype)")
+      .PyBoth("prod(input, *, dtype=None)")
+      .PyBoth("prod(input, dim, keepdim=False, *, dtype=None)")
+      .Samples(ProdSamples)
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2, 3}}}, {{"dim", int64_t{2}}}, Code::kOutOfRange, "but got 2"}});
+  for (DType dtype : ListOf(kSummed)) op.Cpu(dtype, RunProdAlong, CombineScratch);
 }
 
 }  // namespace ofl::ops

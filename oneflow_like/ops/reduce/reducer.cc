@@ -10,11 +10,11 @@ namespace {
 
 // Outputs that are combined side by side, and elements of each that a tile holds: what is on the
 // stack fits the first cache.
-constexpr int64_t kBlock = 16;
+constexpr int64_t kBlock = kRowGroup;
 constexpr int64_t kTileBytes = 1024;  // of one row
 constexpr int64_t kRowBytes = kTileBytes + 64;
-constexpr int64_t kColumns = 64;    // outputs of a row that accumulate at once
-constexpr size_t kMaxElement = 16;  // complex128; also the largest accumulator
+constexpr int64_t kColumns = 256;   // the most outputs of a row that accumulate at once
+constexpr size_t kMaxElement = 16;  // complex128
 
 struct Axis {
   int64_t size = 1, in = 0, out = 0;  // strides in bytes
@@ -166,7 +166,7 @@ void ReduceRuns(const Loop& loop, int64_t begin, int64_t end) {
   const int64_t acc_size = static_cast<int64_t>(r.acc_size);
   const Axis last = loop.kept.count == 0 ? Axis{} : loop.kept.last();
   const bool across = RunsAcross(loop, loop.kept);
-  alignas(16) std::byte acc[kBlock * kMaxElement];
+  alignas(16) std::byte acc[kBlock * kMaxAccumulator];
   Tiles tiles;
   for (int64_t k = begin; k < end;) {
     const int64_t n = std::min({kBlock, last.size - k % last.size, end - k});
@@ -194,7 +194,7 @@ void ReduceLong(device::Stream* stream, const Loop& loop) {
   const int64_t n = loop.inner.total, acc_size = static_cast<int64_t>(loop.reducer->acc_size);
   const int64_t block = std::max((n + kMaxBlocks - 1) / kMaxBlocks, kMinBlock);
   const int64_t blocks = (n + block - 1) / block;
-  alignas(16) std::byte partial[kMaxBlocks * kMaxElement];
+  alignas(16) std::byte partial[kMaxBlocks * kMaxAccumulator];
   loop.reducer->clear(partial, blocks);
   Parallel(stream, blocks, 1, [&](int64_t begin, int64_t end) {
     Tiles tiles;
@@ -202,47 +202,64 @@ void ReduceLong(device::Stream* stream, const Loop& loop) {
       RunParts(loop, loop.x, i * block, std::min(block, n - i * block), i * block,
                partial + i * acc_size, tiles);
   });
-  alignas(16) std::byte acc[kMaxElement];
+  alignas(16) std::byte acc[kMaxAccumulator];
   loop.reducer->clear(acc, 1);
   for (int64_t i = 0; i < blocks; ++i) loop.reducer->join(acc, partial + i * acc_size);
   Write(loop, acc, loop.y, 0, 1);
 }
 
-// The rows [0, loop.reduced.total) of `width` outputs from `column` on.
-void JoinRows(const Loop& loop, const std::byte* x, int64_t column, int64_t width, std::byte* acc,
-              Tiles& tiles) {
-  const Reducer& r = *loop.reducer;
-  const int64_t rows = loop.reduced.total;
-  if (loop.load == nullptr) {
-    x += column * loop.in_size;
-    for (int64_t i = 0; i < rows; ++i) r.row(acc, x + loop.reduced.Offset(i).in, width, i);
+// Rows [first, first + n) of the reduced axes, from column `column` on, as rows of the tile.
+void LoadRows(const Loop& loop, const std::byte* x, int64_t first, int64_t n, int64_t column,
+              int64_t width, Tiles& tiles) {
+  if (loop.load != nullptr && RunsAcross(loop, loop.reduced)) {
+    ForStretches(loop.reduced, first, n, [&](const Axis& offset, int64_t done, int64_t count) {
+      LoadAcross(loop, x + offset.in, loop.reduced.last().in, count, column, width,
+                 tiles.rows + done);
+    });
     return;
   }
-  if (!RunsAcross(loop, loop.reduced)) {
-    for (int64_t i = 0; i < rows; ++i) {
-      LoadRow(loop, x + loop.reduced.Offset(i).in, column, width, tiles.rows[0]);
-      r.row(acc, tiles.rows[0], width, i);
+  for (int64_t i = 0; i < n; ++i) {
+    const std::byte* row = x + loop.reduced.Offset(first + i).in;
+    if (loop.load != nullptr) {
+      LoadRow(loop, row, column, width, tiles.rows[i]);
+    } else {
+      std::memcpy(tiles.rows[i], row + column * loop.in_size,
+                  static_cast<size_t>(width * loop.in_size));
     }
-    return;
-  }
-  const Axis& last = loop.reduced.last();
-  for (int64_t i = 0; i < rows;) {
-    const int64_t n = std::min({kBlock, last.size - i % last.size, rows - i});
-    LoadAcross(loop, x + loop.reduced.Offset(i).in, last.in, n, column, width, tiles.rows);
-    for (int64_t b = 0; b < n; ++b) r.row(acc, tiles.rows[b], width, i + b);
-    i += n;
   }
 }
 
+// The rows [0, loop.reduced.total) of `width` outputs from `column` on. The groups depend on sizes
+// alone, so that what a reducer makes of a group does not depend on strides.
+void JoinRows(const Loop& loop, const std::byte* x, int64_t column, int64_t width, std::byte* acc,
+              Tiles& tiles) {
+  const Axes& reduced = loop.reduced;
+  for (int64_t i = 0; i < reduced.total; i += kBlock) {
+    const int64_t n = std::min(kBlock, reduced.total - i);
+    const Axis last = reduced.count == 0 ? Axis{} : reduced.last();
+    if (loop.load == nullptr && i % last.size + n <= last.size) {
+      loop.reducer->rows(acc, x + reduced.Offset(i).in + column * loop.in_size, last.in, n, width,
+                         i);
+      continue;
+    }
+    LoadRows(loop, x, i, n, column, width, tiles);
+    loop.reducer->rows(acc, tiles.rows, kRowBytes, n, width, i);
+  }
+}
+
+// Columns that accumulate at once: as many as a row of the tile holds.
+int64_t ColumnsOf(const Loop& loop) { return std::min(kColumns, kTileBytes / loop.in_size); }
+
 // Rows of outputs: tiles [begin, end) of columns, so that the accumulators stay in cache.
 void ReduceRows(const Loop& loop, int64_t begin, int64_t end) {
-  const int64_t tiles_of_row = (loop.inner.total + kColumns - 1) / kColumns;
+  const int64_t columns = ColumnsOf(loop);
+  const int64_t tiles_of_row = (loop.inner.total + columns - 1) / columns;
   const int64_t acc_size = static_cast<int64_t>(loop.reducer->acc_size);
-  alignas(64) std::byte acc[kColumns * kMaxElement];
+  alignas(64) std::byte acc[kColumns * kMaxAccumulator];
   Tiles tiles;
   for (int64_t t = begin; t < end; ++t) {
-    const int64_t column = t % tiles_of_row * kColumns;
-    const int64_t width = std::min(kColumns, loop.inner.total - column);
+    const int64_t column = t % tiles_of_row * columns;
+    const int64_t width = std::min(columns, loop.inner.total - column);
     const Axis at = loop.kept.Offset(t / tiles_of_row);
     loop.reducer->clear(acc, width);
     JoinRows(loop, loop.x + at.in, column, width, acc, tiles);
@@ -324,37 +341,48 @@ Shape ReducedShape(const Shape& input, const ReducedAxes& axes, bool keepdim) {
   return out;
 }
 
-Status Reduce(op::KernelContext& c, const Reducer& reducer, const ReducedAxes& axes,
-              double divisor) {
-  const op::TensorView& in = c.inputs[0];
-  const op::TensorView& out = c.outputs[0];
-  if (out.numel() == 0) return Status::Ok();
+void Reduce(device::Stream* stream, const op::TensorView& in, const op::TensorView& out,
+            const Reducer& reducer, const ReducedAxes& axes, const Finish& how) {
+  if (out.numel() == 0) return;
   Loop loop = Arrange(in, out, axes);
   loop.reducer = &reducer;
-  loop.how.divisor = divisor;
+  loop.how = how;
   loop.how.half = IsHalf(out.meta.dtype);
   SetBounds(out.meta.dtype, loop.how);
   loop.in_size = static_cast<int64_t>(DTypeSize(reducer.in));
   const Axes& inner = loop.inner;
   const bool dense = inner.count == 0 || (inner.count == 1 && inner.last().in == loop.in_size);
-  if (in.meta.dtype != reducer.in || !dense)
+  if (in.meta.dtype != reducer.in) {
     loop.load = LoaderOf(NumberOf(in.meta.dtype), reducer.in);
+  } else if (!dense) {
+    loop.load = LoaderOf(reducer.in, reducer.in);
+  }
   const Axes& written = loop.inner_reduced || inner.count == 0 ? loop.kept : inner;
   const auto out_size = static_cast<int64_t>(DTypeSize(reducer.out));
-  if (out.meta.dtype != reducer.out || (written.count > 0 && written.last().out != out_size))
+  const bool fits = written.count == 0 || written.last().out == out_size;
+  if (out.meta.dtype == reducer.out) {
+    if (!fits) loop.store = StorerOf(reducer.out, reducer.out);
+  } else {
     loop.store = StorerOf(reducer.out, NumberOf(out.meta.dtype));
+  }
   if (loop.inner_reduced || inner.count == 0) {
     if (loop.kept.total == 1 && loop.reduced.total == 1) {
-      ReduceLong(c.stream, loop);
+      ReduceLong(stream, loop);
     } else {
-      Parallel(c.stream, loop.kept.total, RowGrain(inner.total * loop.reduced.total),
+      Parallel(stream, loop.kept.total, RowGrain(inner.total * loop.reduced.total),
                [&](int64_t begin, int64_t end) { ReduceRuns(loop, begin, end); });
     }
-    return Status::Ok();
+    return;
   }
-  const int64_t tiles = (inner.total + kColumns - 1) / kColumns;
-  Parallel(c.stream, loop.kept.total * tiles, RowGrain(kColumns * loop.reduced.total),
+  const int64_t columns = ColumnsOf(loop);
+  const int64_t tiles = (inner.total + columns - 1) / columns;
+  Parallel(stream, loop.kept.total * tiles, RowGrain(columns * loop.reduced.total),
            [&](int64_t begin, int64_t end) { ReduceRows(loop, begin, end); });
+}
+
+Status Reduce(op::KernelContext& c, const Reducer& reducer, const ReducedAxes& axes,
+              double divisor) {
+  Reduce(c.stream, c.inputs[0], c.outputs[0], reducer, axes, {.divisor = divisor});
   return Status::Ok();
 }
 

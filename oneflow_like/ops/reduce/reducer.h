@@ -21,10 +21,13 @@ namespace ofl::ops {
 
 // More than the compiler unrolls, so that the loop over them becomes vectors for every join.
 inline constexpr int kLanes = 32;
+inline constexpr int kRowGroup = 16;  // rows that are joined side by side at once
+inline constexpr size_t kMaxAccumulator = 32;
 
 // How accumulators become elements of the output.
 struct Finish {
   double divisor = 1;                                  // of a mean
+  bool root = false;                                   // of a standard deviation
   bool half = false;                                   // stored in a half type: rounded once
   int64_t low = std::numeric_limits<int64_t>::min();   // the bounds of the stored integer, for
   int64_t high = std::numeric_limits<int64_t>::max();  // the extreme of no elements
@@ -33,16 +36,19 @@ struct Finish {
 // Accumulators lie `acc_size` bytes apart. `position` is the index of x[0] among the elements that
 // one output combines.
 struct Reducer {
-  DType in;   // of the elements that are read
-  DType out;  // of those that `finish` writes
-  size_t acc_size;
+  DType in;         // of the elements that are read
+  DType out;        // of those that `finish` writes
+  size_t acc_size;  // at most kMaxAccumulator
   void (*clear)(void* acc, int64_t n);
   // A part of a run: the first one starts the lanes, the last one joins them to the accumulator.
   // Parts but the last have a multiple of kLanes elements.
   void (*run)(void* acc, void* lanes, const void* x, int64_t n, int64_t position, bool first,
               bool last);
-  void (*row)(void* acc, const void* x, int64_t n, int64_t position);  // acc[i] takes in x[i]
-  void (*join)(void* acc, const void* later);                          // one accumulator
+  // acc[i] takes in the elements i of `count` rows, `stride` bytes apart. All calls but the last
+  // have kRowGroup rows.
+  void (*rows)(void* acc, const void* x, int64_t stride, int64_t count, int64_t n,
+               int64_t position);
+  void (*join)(void* acc, const void* later);  // one accumulator
   void (*finish)(const void* acc, const Finish& how, void* y, int64_t n);
 };
 
@@ -60,9 +66,22 @@ Shape ReducedShape(const Shape& input, const ReducedAxes& axes, bool keepdim);
 // Combines the elements of input 0 into output 0.
 Status Reduce(op::KernelContext& c, const Reducer& reducer, const ReducedAxes& axes,
               double divisor = 1);
+// The same from and into other memory than the call's.
+void Reduce(device::Stream* stream, const op::TensorView& in, const op::TensorView& out,
+            const Reducer& reducer, const ReducedAxes& axes, const Finish& how);
 
 // --- reducers that join element by element: `R` has Acc, Identity() and Join(acc, acc)
 // -------------
+
+// What an element brings: R::Of(x), or else x itself.
+template <class R, class T>
+OFL_INLINE typename R::Acc AccOf(T x) {
+  if constexpr (requires { R::Of(x); }) {
+    return R::Of(x);
+  } else {
+    return static_cast<typename R::Acc>(x);
+  }
+}
 
 template <class R>
 void ClearAcc(void* acc, int64_t n) {
@@ -79,8 +98,8 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   for (int j = 0; j < kLanes; ++j) lanes[j] = first ? R::Identity() : state[j];
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] = R::Join(lanes[j], static_cast<Acc>(x[i + j]));
-  for (int j = 0; i < n; ++i, ++j) lanes[j] = R::Join(lanes[j], static_cast<Acc>(x[i]));
+    for (int j = 0; j < kLanes; ++j) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i + j]));
+  for (int j = 0; i < n; ++i, ++j) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i]));
   if (!last) {
     for (int j = 0; j < kLanes; ++j) state[j] = lanes[j];
     return;
@@ -91,13 +110,29 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   *total = R::Join(*total, lanes[0]);
 }
 
+// Some columns at a time, whose accumulators stay in registers from row to row.
 template <class R, class T>
-OFL_SIMD void JoinRow(void* acc, const void* from, int64_t n, int64_t) {
+OFL_SIMD void JoinRows(void* acc, const void* from, int64_t stride, int64_t count, int64_t n,
+                       int64_t) {
   using Acc = typename R::Acc;
+  constexpr int64_t kWidth = 32;
   Acc* to = static_cast<Acc*>(acc);
-  const T* x = static_cast<const T*>(from);
+  const std::byte* x = static_cast<const std::byte*>(from);
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth, x += kWidth * sizeof(T)) {
+    Acc sums[kWidth];
+    for (int64_t j = 0; j < kWidth; ++j) sums[j] = to[i + j];
+    for (int64_t r = 0; r < count; ++r) {
+      const T* row = reinterpret_cast<const T*>(x + r * stride);
+      for (int64_t j = 0; j < kWidth; ++j) sums[j] = R::Join(sums[j], AccOf<R>(row[j]));
+    }
+    for (int64_t j = 0; j < kWidth; ++j) to[i + j] = sums[j];
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    const T* row = reinterpret_cast<const T*>(x + r * stride);
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) to[i] = R::Join(to[i], static_cast<Acc>(x[i]));
+    for (int64_t j = 0; j < n - i; ++j) to[i + j] = R::Join(to[i + j], AccOf<R>(row[j]));
+  }
 }
 
 template <class R>
@@ -134,7 +169,7 @@ inline const Reducer kReducer = {DTypeOf<T>::value,
                                  sizeof(typename R::Acc),
                                  ClearAcc<R>,
                                  RunLanes<R, T>,
-                                 JoinRow<R, T>,
+                                 JoinRows<R, T>,
                                  JoinAcc<R>,
                                  FinishRow<Out, typename R::Acc>};
 

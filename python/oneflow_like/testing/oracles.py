@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .. import _C
-from . import oracles_pointwise, oracles_shapes
+from . import oracles_pointwise, oracles_reductions, oracles_shapes
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -190,10 +190,6 @@ def _clamp_tensor(arity, x, low, high):
 
 # --- reductions -----------------------------------------------------------------------------
 
-def _axes(x, dim):
-    return tuple(dim) if dim and x.ndim else None
-
-
 def _search(function, x, dim, keepdim):
     return np.asarray(function(x, axis=dim[0] if dim and x.ndim else None, keepdims=keepdim))
 
@@ -308,11 +304,11 @@ def _cross_entropy(x, target, weight, ignore_index, reduction, label_smoothing):
 
 
 HELPERS |= {
-    "axes": _axes, "search": _search, "sum_to": _sum_to, "log_softmax": _log_softmax,
+    "search": _search, "sum_to": _sum_to, "log_softmax": _log_softmax,
     "softmax": lambda x, dim: np.exp(_log_softmax(x, dim)), "embedding_grad": _embedding_grad,
     "layer_norm": _layer_norm, "layer_norm_grad": _layer_norm_grad, "reduced": _reduced,
     "cross_entropy": _cross_entropy, "cross_entropy_rows": _cross_entropy_rows,
-    "cross_entropy_grad": _cross_entropy_grad}
+    "cross_entropy_grad": _cross_entropy_grad} | oracles_reductions.HELPERS
 
 
 # --- attention --------------------------------------------------------------------------------
@@ -447,3 +443,4 @@ EXACT = {
 for area in (oracles_pointwise, oracles_shapes):
     HELPERS |= area.HELPERS
     EXACT |= area.EXACT
+EXACT |= oracles_reductions.EXACT

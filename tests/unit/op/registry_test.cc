@@ -49,7 +49,7 @@ TEST(OpDef, LeavesANumberAsItIs) {
 TEST(OpDef, RefusesWrongAttributes) {
   const auto unknown = Op("sum").CompleteAttrs({{"axis", int64_t{1}}});
   EXPECT_EQ(unknown.status().message(),
-            "[sum] no attribute is named 'axis': got axis=1; expected one of: dim, keepdim");
+            "[sum] no attribute is named 'axis': got axis=1; expected one of: dim, keepdim, dtype");
   const auto missing = Op("cast").CompleteAttrs({});
   EXPECT_EQ(missing.status().message(),
             "[cast] attribute 'dtype' is missing; expected a value of type dtype");

@@ -23,13 +23,18 @@ REASONS = {
              "holds, and NaN 0; PyTorch leaves it undefined.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
                     "PyTorch wraps it into the dtype first.",
-    "limits": "`gelu` at infinity is its limit; PyTorch's vector code gives NaN there.",
+    "limits": "`gelu` and Bessel functions have their limits at infinity, where PyTorch gives NaN.",
+    "ldexp": "The gradient of `ldexp` for its first operand is 2 to the power of the second; "
+             "PyTorch rounds that to an integer, so that it is 0 for negative ones.",
     "as-strided-scatter": "The gradient of `as_strided_scatter` for its input is zero where `src` "
                           "was written; PyTorch's is zero everywhere else.",
 }
 
 EXPLAINED = [
     ("F.gelu", "*inf*", "*inf instead of nan*", "limits"),
+    ("special.*", "*nan, inf*", "*instead of nan at (1,)", "limits"),
+    ("torch.i0", "*nan, inf*", "*instead of nan at (1,)", "limits"),
+    ("*.ldexp*", "*gradient]", "gradient: operand 0: * instead of 0.0 *", "ldexp"),
     ("Tensor.byte", "*", "*0 instead of 25[45]*", "casts"),
     ("*.cl[ai][mp]*", "*uint8]", "*", "number-range"),
     ("*.as_strided_scatter", "*gradient]", "gradient: operand 0:*", "as-strided-scatter"),
@@ -38,7 +43,8 @@ EXPLAINED = [
 
 def reason(case, text, want):
     """The key of the reason for a difference, or ""."""
-    if text.startswith("accepted") and re.search("not implemented for '(Half|BFloat16)'", want):
+    if text.startswith("accepted") and re.search(
+            "not implemented for '(Half|BFloat16|Long|Int|Short|Char|Byte|Bool)'", want):
         return "more-dtypes"
     if text.startswith("accepted") and "ScalarType ComplexHalf" in want:
         return "complex-half"

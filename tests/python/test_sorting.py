@@ -219,3 +219,13 @@ print("fine")
 
 def test_layouts_do_not_change_results(tmp_path):
     assert run_text(tmp_path, 3, textwrap.dedent(SHARDS)).stdout.count("fine") == 3
+
+
+@pytest.mark.parametrize("dtype", [flow.float32, flow.float64, flow.float16, flow.int32])
+def test_a_sorter_keeps_out_of_promotion(dtype):
+    """It is the last operand: whether the others agree was once asked of it."""
+    row, order = flow.tensor([4, 1, 2]).to(dtype), flow.tensor([1, 2, 0])
+    wanted = flow.tensor([0, 2, 9]).to(dtype)
+    assert flow.searchsorted(row, wanted, sorter=order).tolist() == [0, 1, 3]
+    mixed = flow.searchsorted(row, flow.tensor([0.5, 3.0], dtype=flow.float64), sorter=order)
+    assert mixed.tolist() == [0, 2]

@@ -32,8 +32,10 @@ class MetaBuilder final : public Builder {
 
 bool NeedsPromotion(const OpDef& def, std::span<const Value> inputs, const Attrs& attrs) {
   if (def.promotion == Promotion::kNone || inputs.empty()) return false;
-  const DType last = inputs.back()->meta().dtype;  // a condition never stands last
-  for (size_t i = 0; i < inputs.size(); ++i) {
+  size_t count = inputs.size();  // without those at the end that keep out, as an index does
+  while (count > 1 && !def.InputAt(static_cast<int>(count) - 1, attrs).promotes) --count;
+  const DType last = inputs[count - 1]->meta().dtype;
+  for (size_t i = 0; i + 1 < count; ++i) {
     if (inputs[i]->meta().dtype != last && def.InputAt(static_cast<int>(i), attrs).promotes)
       return true;
   }

@@ -1,5 +1,9 @@
 #include "oneflow_like/base/status.h"
 
+#include <cstdlib>
+
+#include "oneflow_like/base/check.h"
+
 namespace ofl {
 
 const char* CodeName(Code code) {
@@ -45,6 +49,11 @@ std::string Status::ToString() const {
   std::string text = std::string(CodeName(code())) + ": " + message();
   for (const std::string& note : notes()) text += "\n  " + note;
   return text;
+}
+
+void DieOfValueOf(const Status& status) {
+  OFL_CHECK(false) << "the value of an error was taken: " << status.ToString();
+  std::abort();
 }
 
 }  // namespace ofl

@@ -58,6 +58,9 @@ class [[nodiscard]] Status {
   std::shared_ptr<const Rep> rep_;
 };
 
+// Ends the process: someone took the value of a failed Result.
+[[noreturn]] void DieOfValueOf(const Status& status);
+
 template <class T>
 class [[nodiscard]] Result {
  public:
@@ -66,16 +69,21 @@ class [[nodiscard]] Result {
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
   const Status& status() const { return status_; }
-  T& value() & { return *value_; }
-  const T& value() const& { return *value_; }
-  T&& value() && { return std::move(*value_); }
-  T& operator*() & { return *value_; }
-  const T& operator*() const& { return *value_; }
-  T&& operator*() && { return std::move(*value_); }
-  T* operator->() { return &*value_; }
-  const T* operator->() const { return &*value_; }
+  // Whoever has not asked ok() ends the process, with the error: there is no value to go on with.
+  T& value() & { return Held(), *value_; }
+  const T& value() const& { return Held(), *value_; }
+  T&& value() && { return Held(), std::move(*value_); }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T&& operator*() && { return std::move(*this).value(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
 
  private:
+  void Held() const {
+    if (!value_.has_value()) [[unlikely]]
+      DieOfValueOf(status_);
+  }
   Status status_;
   std::optional<T> value_;
 };

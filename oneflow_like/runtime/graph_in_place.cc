@@ -2,14 +2,99 @@
 // what would differ from eager is refused.
 #include "oneflow_like/runtime/graph_tracer.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/target.h"
 
 namespace ofl::runtime {
 
-Status GraphTracer::CheckFresh(const op::Value& value, const std::string& user) {
-  if (!value || !value->is_symbolic()) return Status::Ok();
+// Whether eager would give the operand's memory, or has to convert the operand first.
+Result<bool> GraphTracer::IsView(int value) {
+  if (layouts_.IsLocal(value)) return true;
+  const ir::Node& node = graph_.producer(value);
+  OFL_ASSIGN(const bool converts, layouts_.Converts(node));
+  return !converts;
+}
+
+// The value that a tensor holds now, which changes in place may have made another one.
+Result<int> GraphTracer::Content(int value) {
+  std::vector<int> path;  // up to where it is known
+  int content = -1;
+  for (int v = value; (content = memory_.Content(v)) < 0;) {
+    path.push_back(v);
+    const TracedMemory::Alias alias = *memory_.AliasOf(v);
+    if (!alias.settled) {
+      OFL_ASSIGN(const bool view, IsView(v));
+      memory_.Settle(v, view);
+      if (!view) path.pop_back();
+      if (!view) continue;
+    }
+    v = alias.parent;
+  }
+  while (!path.empty()) {
+    const int v = path.back();
+    path.pop_back();
+    const TracedMemory::Link link = memory_.AliasOf(v)->link;
+    if (link == TracedMemory::Link::kView) {
+      const ir::Node node = graph_.producer(v);
+      const op::Value made =
+          recorder_.Apply(*node.op, {recorder_.Handle(content)}, node.attrs)[0];
+      OFL_TRY(recorder_.status());
+      content = recorder_.IdOf(made);
+    } else if (link == TracedMemory::Link::kDetached && graph_.values[content].requires_grad) {
+      const op::Value held = recorder_.Handle(content);
+      const op::Value made = recorder_.ToPlacement(held, graph_.values[content].placement);
+      OFL_TRY(recorder_.status());
+      content = recorder_.IdOf(made);
+      graph_.values[content].requires_grad = false;
+    }
+    memory_.Know(v, content);
+  }
+  return content;
+}
+
+Status GraphTracer::Resolve(op::Value& value) {
+  if (!memory_.AnyChanged() || !value || !value->is_symbolic()) return Status::Ok();
   const auto* symbolic = static_cast<const ir::GraphValue*>(value.get());
   if (symbolic->graph_serial() != graph_.serial) return Status::Ok();  // the recorder refuses it
-  return memory_.Check(graph_, symbolic->id(), user);
+  OFL_ASSIGN(const int content, Content(symbolic->id()));
+  if (content != symbolic->id()) value = recorder_.Handle(content);
+  return Status::Ok();
+}
+
+op::Value GraphTracer::Now(op::Value value) {
+  if (Status done = Resolve(value); !done.ok()) {
+    Fail(std::move(done));
+    return nullptr;
+  }
+  return value;
+}
+
+void GraphTracer::NoteView(const op::OpDef& def, int base, const op::Values& results) {
+  if (def.view == nullptr || results.size() != 1 || !results[0]) return;
+  const int id = recorder_.IdOf(results[0]);
+  const ir::Node& node = graph_.producer(id);
+  if (node.op != &def) return;
+  if (def.view_may_copy) {  // by the strides that eager would have
+    const Shape& shape = graph_.values[base].meta.shape;
+    if (!def.view(shape, StridesOf(base), node.attrs).ok()) return;
+  }
+  memory_.Share(id, {base, TracedMemory::Link::kView, local_});
+}
+
+// Of a tensor in eager: dense, or those of a view.
+Strides GraphTracer::StridesOf(int value) {
+  std::vector<int> views;
+  int v = value;
+  for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr; v = alias->parent)
+    if (alias->link == TracedMemory::Link::kView) views.push_back(v);
+  Strides strides = ContiguousStrides(graph_.values[v].meta.shape);
+  Shape shape = graph_.values[v].meta.shape;
+  for (; !views.empty(); views.pop_back()) {
+    const ir::Node& node = graph_.producer(views.back());
+    const auto geometry = node.op->view(shape, strides, node.attrs);
+    shape = graph_.values[views.back()].meta.shape;
+    strides = geometry.ok() ? geometry->strides : ContiguousStrides(shape);
+  }
+  return strides;
 }
 
 bool GraphTracer::SharesMemory(int x, const sbp::Layout& layout) {
@@ -18,21 +103,44 @@ bool GraphTracer::SharesMemory(int x, const sbp::Layout& layout) {
   return lies.ok() && layout == sbp::Layout{graph_.values[x].placement, *lies};
 }
 
-Status GraphTracer::CheckInPlace(int target, bool records) {
+Status GraphTracer::CheckInPlace(int target) {
   const TensorMeta& meta = graph_.values[target].meta;
-  const ir::Node& owner = graph_.producer(memory_.Owner(target));
-  const bool argument = graph_.producer(target).kind == ir::NodeKind::kInput;
-  OFL_ENSURE(!argument && (records || owner.kind != ir::NodeKind::kInput),
-             Code::kFailedPrecondition)
+  const int root = memory_.Root(target);
+  const ir::Node& owner = graph_.producer(root);
+  OFL_ENSURE(owner.kind != ir::NodeKind::kInput, Code::kFailedPrecondition)
       << "[in-place] an argument of the graph belongs to the caller, and a launch leaves it as it "
       << "is: got " << meta.ToString() << " of " << owner.variable
       << "; expected a value made in build(); clone() it first, or return the new value";
-  OFL_ENSURE(tensor::Context::Get().grad_enabled() || !graph_.values[target].requires_grad,
-             Code::kFailedPrecondition)
+  const auto* made_by = graph_.producer(target).op;
+  const bool copy = made_by != nullptr && made_by->view != nullptr && !made_by->view_may_copy &&
+                    memory_.AliasOf(target) == nullptr;
+  OFL_ENSURE(!copy, Code::kFailedPrecondition)
+      << "[in-place] the target is a copy, since its base is laid out across it: got "
+      << meta.ToString() << ", of which a change in place would not reach the base; expected a "
+      << "tensor of its own, or a view of what each rank holds; use clone() to change a copy, or "
+      << "assign to the base: x[index] = value";
+  OFL_ENSURE(!OverlapsItself(target), Code::kInvalidArgument)
+      << "[in-place] several elements of the target lie in one place: got " << meta.ToString()
+      << "; expected each in its own; use x.clone()";
+  OFL_ASSIGN(const int held, Content(target));
+  OFL_ASSIGN(const int whole, Content(root));
+  const bool history = graph_.values[held].requires_grad || graph_.values[whole].requires_grad;
+  OFL_ENSURE(tensor::Context::Get().grad_enabled() || !history, Code::kFailedPrecondition)
       << "[in-place] under no_grad() the target would change and keep its history: got "
       << meta.ToString() << ", which requires a gradient; expected a target without; use detach() "
       << "and a new value, or leave no_grad()";
+  bool detached = false;
+  for (int v = target; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent)
+    detached |= memory_.AliasOf(v)->link == TracedMemory::Link::kDetached;
+  OFL_ENSURE(!detached || !graph_.values[whole].requires_grad, Code::kFailedPrecondition)
+      << "[in-place] the memory of a tensor with a history would change behind its back: got "
+      << meta.ToString() << ", which shares memory with a tensor that requires a gradient (detach, "
+      << ".data); expected a target with memory of its own; use clone()";
   return Status::Ok();
+}
+
+bool GraphTracer::OverlapsItself(int target) {
+  return tensor::OverlapsItself(graph_.values[target].meta.shape, StridesOf(target));
 }
 
 // An operator that updates an operand writes into memory that outlives the launch.
@@ -107,18 +215,19 @@ Status GraphTracer::ChangeVariable(int variable, int value, bool records) {
       << "expected one; return the new value, and copy_() it after the call";
   OFL_ENSURE(local_ || !layouts_.IsLocal(value), Code::kInvalidArgument)
       << got << " and a local value; expected a global one; use to_global(placement=..., sbp=...)";
-  std::erase_if(contents_, [&](const auto& known) { return known.first == variable; });
-  contents_.emplace_back(variable, value);
+  std::erase(changed_, variable);
+  changed_.push_back(variable);
   return Status::Ok();
 }
 
 // After everything that reads what the variables held before. A variable that another one is to
 // hold has not been changed when that one was, so this order reads it in time.
 Status GraphTracer::StoreVariables() {
-  if (contents_.empty()) return Status::Ok();
+  if (changed_.empty()) return Status::Ok();
   OFL_ASSIGN(const op::OpDef* assign, op::OpRegistry::Get().Require("assign"));
   recorder_.set_segment(ir::Segment::kUpdate);
-  for (const auto& [variable, content] : contents_) {
+  for (int variable : changed_) {
+    OFL_ASSIGN(const int content, Content(variable));
     op::Value value = recorder_.Handle(content);
     if (!local_) value = recorder_.ToLayout(value, graph_.values[variable].layout());
     recorder_.Apply(*assign, {recorder_.Handle(variable), value}, {});
@@ -127,23 +236,47 @@ Status GraphTracer::StoreVariables() {
   return recorder_.status();
 }
 
-Result<op::Value> GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
+// The content of the memory once a view's elements are `content`.
+Result<int> GraphTracer::PutBack(int view, int content) {
+  for (int v = view; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent) {
+    const TracedMemory::Alias alias = *memory_.AliasOf(v);
+    if (alias.link != TracedMemory::Link::kView) continue;
+    const ir::Node node = graph_.producer(v);
+    OFL_ASSIGN(const int base, Content(alias.parent));
+    const Shape& shape = graph_.values[base].meta.shape;
+    op::Value whole;
+    if (!node.op->write_back.empty()) {
+      whole = recorder_.Call(node.op->write_back,
+                             {recorder_.Handle(base), recorder_.Handle(content)}, node.attrs);
+    } else {  // a view that may repeat elements, and does not
+      whole = recorder_.Call("reshape", {recorder_.Handle(content)},
+                             {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
+    }
+    OFL_TRY(recorder_.status());
+    content = recorder_.IdOf(whole);
+  }
+  return content;
+}
+
+Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
   const op::Value target = given->is_symbolic() ? given : Lift(given);
   OFL_TRY(status());
-  OFL_TRY(CheckFresh(target, "in-place"));
-  OFL_TRY(CheckFresh(value, "in-place"));
-  OFL_ASSIGN(const op::Value result, Fitted(target, value));
-  OFL_ASSIGN(const int before, Own(target));
+  op::Value now = value;
+  OFL_TRY(Resolve(now));
+  OFL_ASSIGN(const op::Value result, Fitted(target, now));
+  OFL_ASSIGN(const int id, Own(target));
   OFL_ASSIGN(const int after, Own(result));
-  if (before == after) return result;
-  // With a history, eager gives the name a tensor of its own and leaves the old memory alone.
+  OFL_ASSIGN(const int before, Content(id));  // settles what is a view
+  if (before == after) return Status::Ok();
   const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
-  const int owner = memory_.Owner(before);
-  if (graph_.producer(owner).kind == ir::NodeKind::kVariable && (!records || given != target))
-    OFL_TRY(ChangeVariable(owner, after, records));
-  OFL_TRY(CheckInPlace(before, records));
-  if (!records) memory_.Change(before, after, graph_.producer(after).location);
-  return result;
+  const int root = memory_.Root(id);
+  OFL_ASSIGN(const int whole, PutBack(id, after));
+  if (graph_.producer(root).kind == ir::NodeKind::kVariable)
+    OFL_TRY(ChangeVariable(root, whole, records));
+  OFL_TRY(CheckInPlace(id));
+  memory_.Change(root, whole);
+  memory_.Know(id, after);
+  return Status::Ok();
 }
 
 }  // namespace ofl::runtime

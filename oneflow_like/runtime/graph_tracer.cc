@@ -146,14 +146,13 @@ op::Value GraphTracer::Lift(const op::Value& eager) {
   if (!tensor.ok()) return failed(tensor.status());
   auto value = VariableOf(*tensor);
   if (!value.ok()) return failed(value.status());
-  for (const auto& [variable, content] : contents_)
-    if (variable == *value) return recorder_.Handle(content);
   return recorder_.Handle(*value);
 }
 
 Status GraphTracer::AddOutput(const op::Value& value) {
-  OFL_TRY(CheckFresh(value, "nn.Graph"));
-  const int id = recorder_.IdOf(value);
+  op::Value now = value;
+  OFL_TRY(Resolve(now));
+  const int id = recorder_.IdOf(now);
   OFL_TRY(recorder_.status());
   ir::Node& node =
       graph_.AddNode(ir::NodeKind::kOutput, "output", {id}, {}, graph_.values[id].placement);
@@ -242,13 +241,16 @@ Status GraphTracer::GatherOperands(op::Values& inputs) {
 
 op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Attrs& attrs) {
   Status ready;
-  for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = CheckFresh(inputs[i], def.name);
+  int base = -1;  // as build() names it, whatever it holds now
+  if (def.view != nullptr && inputs.size() == 1) base = recorder_.IdOf(inputs[0]);
+  for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = Resolve(inputs[i]);
   if (ready.ok()) ready = GatherOperands(inputs);
   if (ready.ok()) ready = CheckUpdates(def, inputs, attrs);
   if (!ready.ok()) return Fail(ready), op::Values(def.outputs.size());
   op::Values results = recorder_.Apply(def, std::move(inputs), attrs);
   if (!recorder_.status().ok()) Fail(recorder_.status());
   for (op::Value& result : results) result = ByGradMode(std::move(result));
+  if (base >= 0 && recorder_.status().ok()) NoteView(def, base, results);
   return results;
 }
 
@@ -261,18 +263,20 @@ op::Value GraphTracer::ByGradMode(op::Value result) {
 op::Value GraphTracer::Detach(const op::Value& x) {
   op::Value lifted = x->is_symbolic() ? x : Lift(x);
   if (!lifted) return nullptr;
-  if (Status fresh = CheckFresh(lifted, "detach"); !fresh.ok()) return Fail(fresh), nullptr;
+  const op::Value now = Now(lifted);
+  if (!now) return nullptr;
   // A conversion to where it is: a value of its own that costs nothing.
-  op::Value result = ToPlacement(lifted, PlacementOf(lifted));
+  op::Value result = ToPlacement(now, PlacementOf(now));
   if (!result) return nullptr;
   const int id = recorder_.IdOf(result);
   graph_.values[id].requires_grad = false;
-  memory_.Share(id, recorder_.IdOf(lifted));
+  memory_.Share(id, {recorder_.IdOf(lifted), TracedMemory::Link::kDetached});
   return result;
 }
 
 bool GraphTracer::RequiresGrad(const op::Value& x) {
-  const int id = recorder_.IdOf(x);
+  const op::Value now = Now(x);
+  const int id = now ? recorder_.IdOf(now) : -1;
   return id >= 0 && graph_.values[id].requires_grad;
 }
 
@@ -301,7 +305,8 @@ Result<sbp::Layout> GraphTracer::LikelyLayout(const op::Value& value) {
 Result<sbp::Layout> GraphTracer::PinnedLayout(const op::Value& value) {
   OFL_ASSIGN(sbp::Layout layout, LikelyLayout(value));
   OFL_ASSIGN(const int id, Own(value));
-  Pin(id, layout.nd_sbp);
+  OFL_ASSIGN(const int content, Content(id));
+  Pin(content, layout.nd_sbp);
   return layout;
 }
 
@@ -360,12 +365,14 @@ Result<op::Value> GraphTracer::LaidLike(const op::Value& value, const op::Value&
 op::Value GraphTracer::ToLayout(const op::Value& x, const sbp::Layout& layout) {
   if (Status claimed = Claim(true, "a conversion to " + layout.ToString()); !claimed.ok())
     return Fail(claimed), nullptr;
-  if (Status fresh = CheckFresh(x, "to_global"); !fresh.ok()) return Fail(fresh), nullptr;
+  const op::Value now = Now(x);
+  if (!now) return nullptr;
   const int from = recorder_.IdOf(x);
-  op::Value result = recorder_.ToLayout(x, layout);
+  op::Value result = recorder_.ToLayout(now, layout);
   if (!recorder_.status().ok()) Fail(recorder_.status());
   if (!result) return nullptr;
-  if (SharesMemory(from, layout)) memory_.Share(recorder_.IdOf(result), from);
+  if (SharesMemory(from, layout))
+    memory_.Share(recorder_.IdOf(result), {from, TracedMemory::Link::kSame});
   return ByGradMode(std::move(result));
 }
 
@@ -374,7 +381,9 @@ Placement GraphTracer::PlacementOf(const op::Value& value) {
 }
 
 op::Value GraphTracer::ToPlacement(const op::Value& x, const Placement& placement) {
-  op::Value result = recorder_.ToPlacement(x, placement);
+  const op::Value now = Now(x);
+  if (!now) return nullptr;
+  op::Value result = recorder_.ToPlacement(now, placement);
   if (!recorder_.status().ok()) Fail(recorder_.status());
   return ByGradMode(std::move(result));
 }
@@ -386,8 +395,9 @@ Status GraphTracer::Backward(const op::Value& loss) {
   OFL_ENSURE(loss_ < 0, Code::kUnimplemented)
       << "[backward] backward() was called twice in one build(); expected one call; add the losses "
          "and call it once";
-  OFL_TRY(CheckFresh(loss, "backward"));
-  const int id = recorder_.IdOf(loss);
+  op::Value now = loss;
+  OFL_TRY(Resolve(now));
+  const int id = recorder_.IdOf(now);
   OFL_TRY(recorder_.status());
   OFL_ENSURE(graph_.values[id].meta.shape.numel() == 1, Code::kInvalidArgument)
       << "[backward] backward() needs a loss of one element: got "

@@ -60,7 +60,7 @@ class GraphTracer final : public tensor::Tracer {
   Result<op::Value> Source(const op::OpDef& op, const Attrs& attrs,
                            const sbp::Layout& layout) override;
   Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) override;
-  Result<op::Value> InPlace(const op::Value& target, const op::Value& value) override;
+  Status InPlace(const op::Value& target, const op::Value& value) override;
   Placement PlacementOf(const op::Value& value) override;
   op::Value ToPlacement(const op::Value& x, const Placement& placement) override;
 
@@ -97,12 +97,20 @@ class GraphTracer final : public tensor::Tracer {
   // A graph is all on local tensors, or on global ones.
   Status Claim(bool global, const std::string& what);
   Result<int> Own(const op::Value& value) const;
-  // Ok where the value is what its tensor holds in eager too.
-  Status CheckFresh(const op::Value& value, const std::string& user);
+  // What a tensor of build() holds now, as a value of the graph.
+  Result<int> Content(int value);
+  Status Resolve(op::Value& value);
+  op::Value Now(op::Value value);  // null after an error, which is kept
+  // A result that lies in the memory of `base`, where the operator is a view.
+  void NoteView(const op::OpDef& def, int base, const op::Values& results);
+  Result<bool> IsView(int value);
+  Strides StridesOf(int value);
+  bool OverlapsItself(int target);
+  Result<int> PutBack(int view, int content);
   // Whether a conversion to this layout gives the same memory in eager.
   bool SharesMemory(int x, const sbp::Layout& layout);
-  // Refuses an in-place change that a graph cannot say; `records`: eager would put it on the tape.
-  Status CheckInPlace(int target, bool records);
+  // Refuses an in-place change that a graph cannot say.
+  Status CheckInPlace(int target);
   // Refuses an operator that updates what is no variable.
   Status CheckUpdates(const op::OpDef& def, const op::Values& inputs, const Attrs& attrs);
   // A buffer holds `value` from now on, in this build and after the launch.
@@ -134,7 +142,7 @@ class GraphTracer final : public tensor::Tracer {
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
   std::map<const void*, tensor::TensorRef> constants_;
   std::map<const void*, int> lifted_;          // by tensor, which variables_ holds
-  std::vector<std::pair<int, int>> contents_;  // of changed variables, in the order of the changes
+  std::vector<int> changed_;                   // variables, in the order of the changes
   std::map<std::string, tensor::TensorRef> variables_;
   std::vector<std::pair<tensor::TensorRef, bool>> required_;  // variables, as they were met
   std::vector<Number> numbers_;

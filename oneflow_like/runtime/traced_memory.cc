@@ -2,26 +2,50 @@
 
 namespace ofl::runtime {
 
-int TracedMemory::Owner(int value) const {
-  const auto known = owner_.find(value);
-  return known == owner_.end() ? value : known->second;
+const TracedMemory::Alias* TracedMemory::AliasOf(int value) const {
+  const auto known = aliases_.find(value);
+  return known == aliases_.end() ? nullptr : &known->second;
 }
 
-void TracedMemory::Change(int before, int after, const ir::Location& where) {
-  Share(after, before);
-  last_[Owner(before)] = {after, where};
+int TracedMemory::Root(int value) const {
+  while (const Alias* alias = AliasOf(value)) value = alias->parent;
+  return value;
 }
 
-Status TracedMemory::Check(const ir::Graph& graph, int value, const std::string& user) const {
-  const auto write = last_.find(Owner(value));
-  if (write == last_.end() || value >= write->second.value) return Status::Ok();
-  const ir::Location& where = write->second.where;
-  return Error(Code::kFailedPrecondition)
-         << "[" << user << "] the memory of this tensor was changed in place through another that "
-         << "shares it (detach, .data, to_local, a conversion to where it was), and a graph keeps "
-         << "values apart: got " << graph.values[value].meta.ToString() << ", changed at "
-         << where.file << ":" << where.line
-         << "; expected the tensor that was changed; use clone() before the change to keep both";
+uint64_t TracedMemory::VersionOf(int root) const {
+  const auto known = versions_.find(root);
+  return known == versions_.end() ? 0 : known->second;
+}
+
+void TracedMemory::Share(int value, Alias alias) {
+  aliases_[value] = alias;
+  Know(value, value);
+}
+
+void TracedMemory::Settle(int value, bool view) {
+  if (view) {
+    aliases_[value].settled = true;
+  } else {
+    aliases_.erase(value);
+    known_.erase(value);
+  }
+}
+
+int TracedMemory::Content(int value) const {
+  const int root = Root(value);
+  const uint64_t version = VersionOf(root);
+  const auto known = known_.find(value);
+  if (known != known_.end() && known->second.version == version) return known->second.content;
+  return value == root && version == 0 ? value : -1;
+}
+
+void TracedMemory::Know(int value, int content) {
+  known_[value] = {VersionOf(Root(value)), content};
+}
+
+void TracedMemory::Change(int root, int content) {
+  ++versions_[root];
+  Know(root, content);
 }
 
 }  // namespace ofl::runtime

@@ -1,35 +1,56 @@
-// Which values of a graph would share memory in eager, and what in-place changes leave of that.
+// Which tensors of a graph would share memory in eager, and what changes in place have made of it.
 //
-// A graph's values never change: an in-place change gives its tensor a new value. In eager, whoever
-// shares the memory would see the change too (detach(), .data, to_local(), a conversion to where a
-// tensor is). Such tensors are stale from then on, and using one is an error: never another result
-// than eager's.
+// A graph's values never change. A tensor of build() is named by the value it was made as; a change
+// in place gives the memory a new content, another value, and every tensor over that memory what
+// its view of the content is: worked out when it is used next (docs/graphs.md).
 #pragma once
 
+#include <cstdint>
 #include <map>
-
-#include "oneflow_like/ir/graph.h"
 
 namespace ofl::runtime {
 
 class TracedMemory {
  public:
-  // `value` lies in the memory of an earlier one.
-  void Share(int value, int with) { owner_[value] = Owner(with); }
-  // The value that the memory was made for.
-  int Owner(int value) const;
-  // `after` takes the place of `before`, for all who share its memory.
-  void Change(int before, int after, const ir::Location& where);
-  // kFailedPrecondition where the memory was changed in place after the value was made.
-  Status Check(const ir::Graph& graph, int value, const std::string& user) const;
+  // How a tensor lies in the memory of the one it was taken from.
+  enum class Link : uint8_t {
+    kSame,      // a conversion to where it is
+    kDetached,  // the same elements without their history
+    kView,      // as the view operator that made it says
+  };
+  struct Alias {
+    int parent = -1;
+    Link link = Link::kSame;
+    bool settled = true;  // false: perhaps no view, where eager would have to convert its operand
+  };
+
+  // `value`, just made, lies in the memory of an earlier one.
+  void Share(int value, Alias alias);
+  // Null for what has memory of its own.
+  const Alias* AliasOf(int value) const;
+  // It is a view indeed, or else has memory of its own.
+  void Settle(int value, bool view);
+  int Root(int value) const;
+
+  bool AnyChanged() const { return !versions_.empty(); }
+  bool Changed(int value) const { return versions_.contains(Root(value)); }
+  // The value that a tensor holds now; -1 where that has to be worked out from its parent's.
+  int Content(int value) const;
+  // That it is this one, until the next change.
+  void Know(int value, int content);
+  // The memory of a root has another content.
+  void Change(int root, int content);
 
  private:
-  struct Write {
-    int value = -1;  // made by the change: later ones are fresh
-    ir::Location where;
+  struct Known {
+    uint64_t version = 0;
+    int content = -1;
   };
-  std::map<int, int> owner_;   // by value
-  std::map<int, Write> last_;  // by owner
+  uint64_t VersionOf(int root) const;
+
+  std::map<int, Alias> aliases_;
+  std::map<int, uint64_t> versions_;  // by root: the number of changes
+  std::map<int, Known> known_;
 };
 
 }  // namespace ofl::runtime

@@ -39,27 +39,21 @@ void FreeEdges(std::vector<Edge>& edges) {
 // The same value under a handle of its own: where a walk shall end.
 class AliasNode final : public Node {
  public:
-  explicit AliasNode(const TensorRef& x) : Node("alias") { edges.push_back(EdgeOf(op::Value(x))); }
+  explicit AliasNode(Edge edge) : Node("alias") { edges.push_back(std::move(edge)); }
   op::Values Apply(EagerBuilder&, std::span<const op::Value> grads) override { return {grads[0]}; }
 };
 
 class OpNode final : public Node {
  public:
-  OpNode(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
-         std::span<const op::Value> outputs)
-      : Node(def.name), def_(def), attrs_(attrs), inputs_(inputs.begin(), inputs.end()) {
+  OpNode(const op::OpDef& def, AttrsRef attrs, std::span<const op::Value> inputs,
+         std::span<const op::Value> outputs, const GradientReads& reads)
+      : Node(def.name), def_(def), attrs_(std::move(attrs)) {
     num_outputs_ = static_cast<int>(outputs.size());
-    for (const op::Value& v : inputs) versions_.push_back(AsTensor(v)->version());
-    // Not the outputs themselves: they own this node.
-    for (const op::Value& v : outputs) outputs_.emplace_back(AsTensor(v)->Detach());
-    for (const op::Value& v : outputs) versions_.push_back(AsTensor(v)->version());
-  }
-  // Inputs are let go through the queue too: they hold the nodes that made them.
-  ~OpNode() override {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      if (inputs_[i] != nullptr) edges.push_back({nullptr, 0, TensorRef(AsTensor(inputs_[i]))});
-    }
-    inputs_.clear();
+    inputs_.reserve(inputs.size());
+    outputs_.reserve(outputs.size());
+    versions_.reserve(inputs.size() + outputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) Keep(inputs[i], reads.inputs[i], inputs_);
+    for (size_t i = 0; i < outputs.size(); ++i) Keep(outputs[i], reads.outputs[i], outputs_);
   }
 
   op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
@@ -69,16 +63,13 @@ class OpNode final : public Node {
       builder.Report(through.status());
       return op::Values(edges.size());
     }
-    const op::Values outputs = Context::grad_enabled() ? RecordedOutputs() : outputs_;
-    std::vector<EagerBuilder::Saved> saved;
-    for (size_t i = 0; i < inputs_.size(); ++i) saved.push_back({inputs_[i].get(), versions_[i]});
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      saved.push_back({outputs[i].get(), versions_[inputs_.size() + i]});
-    }
-    builder.Guard(name(), std::move(saved));
+    const bool records = Context::grad_enabled();
+    const op::Values inputs = records ? RecordedInputs() : inputs_;
+    const op::Values outputs = records ? RecordedOutputs() : outputs_;
+    builder.Guard(name(), SavedOf(inputs, outputs));
     boost::container::small_vector<bool, 8> needs;
     for (const Edge& e : edges) needs.push_back(e.needed());
-    op::GradContext context(builder, inputs_, outputs, grads, attrs_, {needs.data(), needs.size()});
+    op::GradContext context(builder, inputs, outputs, grads, *attrs_, {needs.data(), needs.size()});
     def_.grad(context);
     return std::move(context.input_grads);
   }
@@ -90,14 +81,56 @@ class OpNode final : public Node {
   }
 
  private:
-  // The outputs with their history, for a backward that is recorded itself. Made for one walk:
-  // kept, they would own this node in a circle.
+  // A leaf that requires grad keeps its history for ever, and serves itself.
+  void Keep(const op::Value& x, const op::Value& stand_in, op::Values& into) {
+    const TensorImpl* tensor = AsTensor(x);
+    versions_.push_back(tensor->version());
+    if (stand_in != nullptr) {
+      into.push_back(stand_in);
+    } else if (tensor->requires_grad() && tensor->is_leaf()) {
+      into.push_back(x);
+    } else {
+      into.emplace_back(tensor->Detach());
+    }
+  }
+
+  // What of these the rule reads, with the version it was kept at.
+  std::vector<EagerBuilder::Saved> SavedOf(std::span<const op::Value> inputs,
+                                           std::span<const op::Value> outputs) const {
+    std::vector<EagerBuilder::Saved> saved;
+    size_t at = 0;
+    for (std::span<const op::Value> values : {inputs, outputs}) {
+      for (const op::Value& v : values) {
+        if (!v->is_symbolic()) saved.push_back({v.get(), versions_[at]});
+        ++at;
+      }
+    }
+    return saved;
+  }
+
+  // The inputs with their history, for a backward that is recorded itself. Made for one walk: kept,
+  // they could own this node in a circle.
+  op::Values RecordedInputs() const {
+    op::Values inputs = inputs_;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (edges[i].node == nullptr || inputs[i]->is_symbolic()) continue;
+      const TensorRef input = AsTensor(inputs_[i])->Detach();
+      PutAt(edges[i], input);
+      inputs[i] = op::Value(input);
+    }
+    return inputs;
+  }
+
+  // The outputs likewise.
   op::Values RecordedOutputs() {
     op::Values outputs;
     for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (outputs_[i]->is_symbolic() || !IsDifferentiable(outputs_[i]->meta().dtype)) {
+        outputs.push_back(outputs_[i]);
+        continue;
+      }
       TensorRef output = AsTensor(outputs_[i])->Detach();
-      if (IsDifferentiable(output->meta().dtype))
-        output->SetGradFn(NodeRef(this), static_cast<int>(i));
+      output->SetGradFn(NodeRef(this), static_cast<int>(i));
       outputs.emplace_back(std::move(output));
     }
     return outputs;
@@ -107,21 +140,18 @@ class OpNode final : public Node {
   // differentiated again: a fused gradient kernel cannot.
   Result<op::Values> ThroughComposition(std::span<const op::Value> grads) {
     EagerBuilder builder;
-    std::vector<EagerBuilder::Saved> saved;
-    for (size_t i = 0; i < inputs_.size(); ++i) saved.push_back({inputs_[i].get(), versions_[i]});
-    builder.Guard(name(), saved);
+    builder.Guard(name(), SavedOf(inputs_, {}));
     OFL_TRY(builder.CheckSaved());
     op::Values inputs = inputs_;
     std::vector<TensorRef> wanted;
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!edges[i].needed()) continue;
-      const TensorRef x(AsTensor(inputs_[i]));
-      const TensorRef alias = x->Detach();
-      alias->SetGradFn(NodeRef(new AliasNode(x)), 0);
+      const TensorRef alias = AsTensor(inputs_[i])->Detach();
+      alias->SetGradFn(NodeRef(new AliasNode(edges[i])), 0);
       inputs[i] = op::Value(alias);
       wanted.push_back(alias);
     }
-    const op::Values outputs = def_.decompose(builder, inputs, attrs_);
+    const op::Values outputs = def_.decompose(builder, inputs, *attrs_);
     OFL_TRY(builder.status());
     std::vector<TensorRef> roots, seeds;
     for (size_t k = 0; k < outputs.size(); ++k) {
@@ -137,10 +167,57 @@ class OpNode final : public Node {
   }
 
   const op::OpDef& def_;
-  Attrs attrs_;
-  op::Values inputs_;
+  AttrsRef attrs_;
+  op::Values inputs_;  // aliases, or stand-ins
   op::Values outputs_;
   std::vector<uint64_t> versions_;  // inputs, then outputs
+};
+
+// A gradient of zeros: what was overwritten has no part in the result.
+class OverwriteNode final : public Node {
+ public:
+  explicit OverwriteNode(Edge before) : Node("overwrite") { edges.push_back(std::move(before)); }
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    return {builder.Call("zeros_like", {grads[0]})};
+  }
+};
+
+// A base of which a view's elements were replaced: edges to what it was, and to the new elements.
+class WriteThroughNode final : public Node {
+ public:
+  WriteThroughNode(const TensorImpl& view, Edge base, Edge value) : Node("write_through") {
+    for (const TensorImpl* x = &view; x->origin() != nullptr; x = x->origin()->parent.get())
+      steps_.push_back({x->origin()->def, x->origin()->attrs});
+    std::ranges::reverse(steps_);
+    edges.push_back(std::move(base));
+    edges.push_back(std::move(value));
+  }
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    op::Values parts = {grads[0]};  // of the gradient: the base's, and that of each view in turn
+    for (const auto& [def, attrs] : steps_)
+      parts.push_back(builder.Call(def->name, {parts.back()}, *attrs));
+    op::Value rest;
+    if (edges[0].needed()) {
+      rest = builder.Call("zeros_like", {parts.back()});
+      for (size_t i = steps_.size(); i-- > 0;) rest = PutBack(builder, steps_[i], parts[i], rest);
+    }
+    return {rest, edges[1].needed() ? parts.back() : nullptr};
+  }
+
+ private:
+  using Step = std::pair<const op::OpDef*, AttrsRef>;
+
+  static op::Value PutBack(EagerBuilder& builder, const Step& step, const op::Value& base,
+                           const op::Value& value) {
+    const auto& [def, attrs] = step;
+    if (!def->write_back.empty()) return builder.Call(def->write_back, {base, value}, *attrs);
+    // A view that may repeat elements, and does not: nobody writes through one that does.
+    const Shape& shape = base->meta().shape;
+    return builder.Call("reshape", {value},
+                        {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
+  }
+
+  std::vector<Step> steps_;  // from the base on
 };
 
 // The walk of one backward call, or of one call of grad(): then only what leads to `wanted` is
@@ -288,9 +365,10 @@ class Walk {
       if (leaf->grad() != nullptr) {
         OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(leaf->grad()), op::Value(done)}));
         done = TensorRef(AsTensor(sum));
-      } else if (done->has_data() && (done->storage().use_count() > 1 ||
+      } else if (done->has_data() && (done->storage().use_count() > 1 || !done->dense() ||
                                       !given_out.insert(done->storage().get()).second)) {
-        // A gradient that shares memory with another tensor would change with it.
+        // A gradient that shares memory with another tensor would change with it; one that repeats
+        // elements could not grow.
         if (create_graph_) {
           OFL_ASSIGN(op::Value own, CallOp("identity", {op::Value(done)}));
           done = TensorRef(AsTensor(own));
@@ -401,9 +479,17 @@ op::Value EagerBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) 
 
 Edge EdgeOf(const op::Value& x) {
   TensorImpl* t = AsTensor(x);
-  if (t->grad_fn() != nullptr) return {t->grad_fn(), t->output_index(), nullptr};
+  if (const NodeRef& node = t->grad_fn(); node != nullptr) return {node, t->output_index(), nullptr};
   if (t->requires_grad()) return {nullptr, 0, TensorRef(t)};
   return {};
+}
+
+void PutAt(const Edge& edge, const TensorRef& x) {
+  if (edge.leaf != nullptr) {
+    x->SetGradFn(NodeRef(new AliasNode(edge)), 0);
+  } else {
+    x->SetGradFn(edge.node, edge.output);
+  }
 }
 
 namespace {
@@ -424,18 +510,19 @@ class RefusingNode final : public Node {
 };
 }  // namespace
 
-void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
-              std::span<const op::Value> outputs) {
+void RecordOp(const op::OpDef& def, AttrsRef attrs, std::span<const op::Value> inputs,
+              std::span<const op::Value> outputs, const GradientReads& reads) {
   if (def.Has(op::Trait::kIgnoresValues)) return;
   bool differentiable = false;
   for (const op::Value& y : outputs) differentiable |= IsDifferentiable(y->meta().dtype);
   if (!differentiable) return;
   NodeRef node;
   if (def.grad != nullptr) {
-    node = new OpNode(def, attrs, inputs, outputs);
+    node = new OpNode(def, std::move(attrs), inputs, outputs, reads);
   } else {
     node = new RefusingNode(def, static_cast<int>(outputs.size()));
   }
+  node->edges.reserve(inputs.size());
   for (const op::Value& x : inputs) node->edges.push_back(EdgeOf(x));
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (IsDifferentiable(outputs[i]->meta().dtype)) {
@@ -445,6 +532,55 @@ void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Valu
 }
 
 void RecordNode(NodeRef node, const TensorRef& output) { output->SetGradFn(std::move(node), 0); }
+
+bool HasHistory(const TensorImpl& target) {
+  if (target.requires_grad()) return true;
+  return target.origin() != nullptr && target.origin()->root->requires_grad();
+}
+
+void RecordChange(const TensorRef& target, const Edge& value) {
+  TensorImpl* root = target->origin() != nullptr ? target->origin()->root : target.get();
+  const Edge before = EdgeOf(op::Value(root));
+  if (!before.needed() && !value.needed()) return;
+  if (root != target.get()) {
+    root->SetGradFn(NodeRef(new WriteThroughNode(*target, before, value)), 0);
+  } else if (value.needed()) {
+    PutAt(value, target);
+  } else {
+    target->SetGradFn(NodeRef(new OverwriteNode(before)), 0);
+  }
+}
+
+// From the root down: the history of each view is that of its parent, and the view operator.
+void TensorImpl::Follow() const {
+  const uint64_t now = origin_->root->history_;
+  std::vector<const TensorImpl*> views;
+  for (const TensorImpl* x = this;
+       x->origin_ != nullptr && !x->requires_grad_ && x->followed_ != now + 1;
+       x = x->origin_->parent.get())
+    views.push_back(x);
+  while (!views.empty()) {
+    const TensorImpl* x = views.back();
+    views.pop_back();
+    const Origin& origin = *x->origin_;
+    x->followed_ = now + 1;
+    x->grad_fn_ = nullptr;
+    if (!origin.taped && origin.born == now) continue;
+    Edge edge = EdgeOf(op::Value(origin.parent));
+    if (!edge.needed()) continue;
+    const op::Value parent(origin.parent.get()), self(const_cast<TensorImpl*>(x));
+    const GradientReads reads{{StandIn(parent->meta())}, {StandIn(x->meta())}};
+    NodeRef node;
+    if (origin.def->grad != nullptr) {
+      node = new OpNode(*origin.def, origin.attrs, {&parent, 1}, {&self, 1}, reads);
+    } else {
+      node = new RefusingNode(*origin.def, 1);
+    }
+    node->edges.push_back(std::move(edge));
+    x->grad_fn_ = std::move(node);
+    x->output_index_ = 0;
+  }
+}
 
 Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
                 bool create_graph) {

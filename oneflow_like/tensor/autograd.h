@@ -1,8 +1,9 @@
 // Reverse-mode differentiation: the tape and the walk over it.
 //
-// A node is recorded for each differentiable call while grad mode is on. It keeps its inputs,
-// detached aliases of its outputs, and edges to the nodes that made the inputs. Nodes are numbered
-// in the order of recording, so walking by falling number is a topological order.
+// A node is recorded for each differentiable call while grad mode is on. It keeps edges to the nodes
+// that made the inputs, and aliases of those inputs and outputs that its gradient rule reads: not
+// the tensors themselves, which a change in place may give a history that leads to the node. Nodes
+// are numbered in the order of recording, so walking by falling number is a topological order.
 #pragma once
 
 #include <atomic>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/gradient_reads.h"
 #include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::tensor {
@@ -82,11 +84,19 @@ class EagerBuilder final : public op::Builder {
 
 // Edge to whatever made `x`.
 Edge EdgeOf(const op::Value& x);
+// Makes `x` the end of an edge.
+void PutAt(const Edge& edge, const TensorRef& x);
 // Makes the outputs' history: called after a differentiable call whose inputs require grad.
-void RecordOp(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
-              std::span<const op::Value> outputs);
+void RecordOp(const op::OpDef& def, AttrsRef attrs, std::span<const op::Value> inputs,
+              std::span<const op::Value> outputs, const GradientReads& reads);
 // Sets `node` (with its edges filled) as the maker of `output`.
 void RecordNode(NodeRef node, const TensorRef& output);
+
+// A tensor whose memory was changed in place is made of `value` from now on: an edge that may be
+// needed by nothing. Of a view the tensor it was taken from is, with what it was before around it.
+void RecordChange(const TensorRef& target, const Edge& value);
+// Whether such a change would reach a history that exists.
+bool HasHistory(const TensorImpl& target);
 
 // Accumulates d(root)/d(leaf) into every leaf's grad. `grad` null: root has one element, 1.
 // Gradients of global leaves are boxed to their leaf's layout (P becomes B) at the end. With

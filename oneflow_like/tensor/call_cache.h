@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/gradient_reads.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "sbp/boxing.h"
 
@@ -36,7 +37,7 @@ uint64_t ClaimOf(std::span<const double> numbers);
 uint64_t JoinClaims(uint64_t claim, uint64_t operand);
 
 struct CallPlan {
-  Attrs attrs;         // completed
+  AttrsRef attrs;      // completed
   uint64_t claim = 0;  // of the call without its operands; of global calls
   std::vector<TensorMeta> inputs;
   std::vector<TensorMeta> outputs;
@@ -53,6 +54,8 @@ struct CallPlan {
   op::Kernel kernel;
   device::BufferRef kept;  // memory of the kernel's own, from call to call
   RandomState random;      // the draw of a random operator
+  // What the operator's gradient rule reads of a call like this; made when one is recorded.
+  mutable GradientReadsRef reads;
 };
 using CallPlanRef = std::shared_ptr<const CallPlan>;  // a nested call may evict the entry
 

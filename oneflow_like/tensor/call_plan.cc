@@ -58,7 +58,7 @@ Status FinishPlan(const op::OpDef& def, std::span<const op::Value> inputs, CallP
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorImpl* x = AsTensor(inputs[i]);
     const bool boxed = !plan.boxing.empty() && plan.boxing[i] != nullptr;
-    if (!boxed && TakesAsItIs(def, i, *x, plan.attrs)) in[i].strides = x->strides();
+    if (!boxed && TakesAsItIs(def, i, *x, *plan.attrs)) in[i].strides = x->strides();
   }
   OFL_ASSIGN(plan.kernel,
              op::FindKernel(def.name, plan.device, in, op::DenseViews(plan.local_outputs),
@@ -74,7 +74,7 @@ Status PlanLocal(const op::OpDef& def, std::span<const op::Value> inputs, CallPl
   plan.local_outputs = plan.outputs;
   for (auto& m : plan.inputs) plan.input_offsets.push_back(Zeros(m.shape.rank()));
   for (auto& m : plan.outputs) plan.output_offsets.push_back(Zeros(m.shape.rank()));
-  plan.local_attrs = plan.attrs;
+  plan.local_attrs = *plan.attrs;
   return FinishPlan(def, inputs, plan);
 }
 
@@ -103,7 +103,7 @@ Status PlanShards(const op::OpDef& def, std::span<const op::Value> inputs,
     plan.output_layouts.push_back(
         std::make_shared<const sbp::Layout>(sbp::Layout{placement, signature.outputs[i]}));
   }
-  plan.claim = ClaimOf(def, plan.attrs);
+  plan.claim = ClaimOf(def, *plan.attrs);
   plan.device = placement.kind();
   const int index = placement.IndexOf(Context::Get().rank());
   plan.member = index >= 0;
@@ -124,7 +124,8 @@ Status PlanShards(const op::OpDef& def, std::span<const op::Value> inputs,
     plan.output_offsets.push_back(box.begin);
   }
   plan.local_attrs =
-      def.local_attrs != nullptr ? def.local_attrs(plan.attrs, in_shapes, out_shapes) : plan.attrs;
+      def.local_attrs != nullptr ? def.local_attrs(*plan.attrs, in_shapes, out_shapes)
+                                 : *plan.attrs;
   return FinishPlan(def, inputs, plan);
 }
 
@@ -135,7 +136,7 @@ Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallP
   for (const op::Value& v : inputs) operands.push_back({v->meta(), &v->layout()->nd_sbp});
   const Placement& placement = inputs[0]->layout()->placement;
   OFL_ASSIGN(op::LayoutChoice choice,
-             op::LayoutChooser().Choose({def, plan.attrs, operands, plan.outputs, placement}));
+             op::LayoutChooser().Choose({def, *plan.attrs, operands, plan.outputs, placement}));
   if (choice.composed) {
     plan.decompose = true;
     return Status::Ok();
@@ -160,21 +161,22 @@ Status PlanGlobal(const op::OpDef& def, std::span<const op::Value> inputs, CallP
 Result<CallPlanRef> MakePlan(const op::OpDef& def, std::span<const op::Value> inputs,
                              const Attrs& attrs) {
   auto plan = std::make_shared<CallPlan>();
-  OFL_ASSIGN(plan->attrs, def.CompleteAttrs(attrs));
-  OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), plan->attrs));
-  OFL_TRY(CheckInputs(def, inputs, plan->attrs));
+  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(attrs));
+  plan->attrs = std::make_shared<const Attrs>(std::move(completed));
+  OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), *plan->attrs));
+  OFL_TRY(CheckInputs(def, inputs, *plan->attrs));
   if (def.Draws()) {
-    OFL_ASSIGN(plan->random, DrawOf(def, plan->attrs));
+    OFL_ASSIGN(plan->random, DrawOf(def, *plan->attrs));
   }
   plan->inputs = MetasOf(inputs);
-  OFL_ASSIGN(plan->outputs, def.Infer(plan->inputs, plan->attrs));
+  OFL_ASSIGN(plan->outputs, def.Infer(plan->inputs, *plan->attrs));
   if (!inputs.empty() && inputs[0]->layout() != nullptr) {
     // A rank outside would not learn the size of the result.
     const Placement& placement = inputs[0]->layout()->placement;
     OFL_ENSURE(!AnyBounded(def) || placement.size() == Context::Get().world_size(),
                Code::kUnimplemented)
         << "[" << def.name << "] the size of the result depends on values: got "
-        << DescribeAll(def, inputs, plan->attrs) << " on a part of " << Context::Get().world_size()
+        << DescribeAll(def, inputs, *plan->attrs) << " on a part of " << Context::Get().world_size()
         << " ranks; expected a placement of all ranks; use x.to_global(placement=...)";
     OFL_TRY(PlanGlobal(def, inputs, *plan));
   } else {

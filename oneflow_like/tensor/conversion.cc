@@ -210,8 +210,7 @@ Result<TensorRef> LocalToGlobal(const TensorRef& x, const LayoutRef& to, const G
   if (!from->placement.Contains(self)) {
     OFL_ASSIGN(y, EmptyGlobal(meta, from));
   } else {
-    TensorRef whole(new TensorImpl(meta, x->meta().shape, from, dense->storage()));
-    y = whole->View(x->meta().shape, ContiguousStrides(x->meta().shape), dense->offset_bytes());
+    y = dense->As(meta, from);
   }
   if (from != to) {
     OFL_ASSIGN(RecipeRef recipe, RecipeFor(meta, from, to));
@@ -237,8 +236,7 @@ Result<TensorRef> ToLocal(const TensorRef& x, const GradSbp& grad_sbp) {
     nothing[0] = 0;
     OFL_ASSIGN(y, EmptyLocal({x->meta().dtype, nothing}));
   } else {
-    TensorRef whole(new TensorImpl(x->local_meta(), x->local_shape(), nullptr, x->storage()));
-    y = whole->View(x->local_shape(), x->strides(), x->offset_bytes());
+    y = x->As(x->local_meta(), nullptr);
   }
   if (Records(x)) Record(ToLocalGradient(x->meta(), grad_layout), x, y);
   return y;
@@ -400,15 +398,7 @@ Result<op::Value> ToLocal(const op::Value& x, const GradSbp& grad_sbp) {
 
 Result<TensorRef> CopyOf(const TensorRef& x) {
   if (!x->has_data()) return x->Detach();
-  OFL_ASSIGN(TensorRef dense, Contiguous(x));
-  if (dense != x) return dense;
-  OFL_ASSIGN(StorageRef storage, AllocateStorage(x->device_kind(), x->local_meta().bytes()));
-  TensorRef copy(new TensorImpl(x->meta(), x->local_shape(), x->layout_ref(), storage));
-  copy->set_claim(x->claim());
-  if (x->local_meta().bytes() > 0 && copy->device_kind() != DeviceKind::kNull) {
-    std::memcpy(copy->data(), x->data(), static_cast<size_t>(x->local_meta().bytes()));
-  }
-  return copy;
+  return DenseCopyOf(*x);
 }
 
 Result<TensorRef> OnesLike(const TensorRef& x) {

@@ -121,9 +121,7 @@ class ToLocalNode final : public ConversionNode {
       OFL_ASSIGN(op::Value made, ToGlobal(op::Value(local), grad_->placement, grad_->nd_sbp));
       return TensorRef(AsTensor(made));
     }
-    const Shape& shard = dense->meta().shape;
-    TensorRef parts(new TensorImpl(meta_, shard, grad_, dense->storage()));
-    TensorRef global = parts->View(shard, ContiguousStrides(shard), dense->offset_bytes());
+    TensorRef global = dense->As(meta_, grad_);
     if (Context::grad_enabled() && local->requires_grad()) {  // a backward that is recorded
       OFL_ASSIGN(LayoutRef dual, GradLayout("to_local", meta_, grad_, {}));
       NodeRef node = FromLocalGradient(std::move(dual), local->meta());

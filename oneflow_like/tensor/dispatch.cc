@@ -110,7 +110,7 @@ Status PrepareInputs(const op::OpDef& def, const CallPlan& plan, std::span<const
     }
     if (!x->has_data()) [[unlikely]]
       OFL_TRY(RequireShard(*x, def.name));
-    if (!TakesAsItIs(def, i, *x, plan.attrs)) {
+    if (!TakesAsItIs(def, i, *x, *plan.attrs)) {
       OFL_ASSIGN(x, Contiguous(x));
     }
     ready.push_back(std::move(x));
@@ -118,14 +118,15 @@ Status PrepareInputs(const op::OpDef& def, const CallPlan& plan, std::span<const
   return Status::Ok();
 }
 
-void FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
-                   std::span<const TensorRef> ready) {
+Status FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs,
+                     std::span<const TensorRef> ready) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!def.InputMutated(static_cast<int>(i), attrs)) continue;
     TensorImpl* x = AsTensor(inputs[i]);
-    if (ready[i].get() != x && x->has_data()) CopyIntoView(*ready[i], *x);
+    if (ready[i].get() != x && x->has_data()) OFL_TRY(CopyElements(*ready[i], *x));
     x->BumpVersion();
   }
+  return Status::Ok();
 }
 
 // What the results of a global call, and the operands it changed, were made of.
@@ -135,7 +136,7 @@ void SetClaims(const op::OpDef& def, const CallPlan& plan, std::span<const op::V
   for (const TensorRef& x : ready) claim = JoinClaims(claim, x->claim());
   for (const op::Value& y : outputs) AsTensor(y)->set_claim(claim);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (def.InputMutated(static_cast<int>(i), plan.attrs)) AsTensor(inputs[i])->set_claim(claim);
+    if (def.InputMutated(static_cast<int>(i), *plan.attrs)) AsTensor(inputs[i])->AddClaim(claim);
   }
 }
 
@@ -157,18 +158,34 @@ Status RefuseMutation(const op::OpDef& def, const Attrs& attrs, std::span<const 
   return Status::Ok();
 }
 
+// What a recorded call has to keep. A random operator's plan is made for one call alone: finding
+// out would cost more than keeping all of it.
+const GradientReads& ReadsOfCall(const op::OpDef& def, const CallPlan& plan) {
+  if (plan.reads == nullptr) {
+    if (def.Draws()) {
+      auto all = std::make_shared<GradientReads>();
+      all->inputs.resize(plan.inputs.size());
+      all->outputs.resize(plan.outputs.size());
+      plan.reads = std::move(all);
+    } else {
+      plan.reads = ReadsOf(def, *plan.attrs, plan.inputs, plan.outputs);
+    }
+  }
+  return *plan.reads;
+}
+
 Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
                            std::span<const op::Value> inputs) {
   if (plan.decompose) {
     EagerBuilder builder;
-    op::Values outputs = def.decompose(builder, inputs, plan.attrs);
+    op::Values outputs = def.decompose(builder, inputs, *plan.attrs);
     OFL_TRY(builder.status());
     return outputs;  // the operators inside have recorded themselves
   }
   const bool mutates = AnyMutated(def);
   bool record = false;
   if (Context::Get().grad_enabled()) {
-    if (mutates) OFL_TRY(RefuseMutation(def, plan.attrs, inputs));
+    if (mutates) OFL_TRY(RefuseMutation(def, *plan.attrs, inputs));
     for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
   }
   Small<TensorRef> ready;
@@ -182,12 +199,12 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}, &used));
     if (AnyBounded(def)) CutToExtent(def, used, outputs);
   }
-  if (mutates) FinishMutated(def, plan.attrs, inputs, {ready.data(), ready.size()});
+  if (mutates) OFL_TRY(FinishMutated(def, *plan.attrs, inputs, {ready.data(), ready.size()}));
   // An update has no results, yet changes a tensor.
   if (!inputs.empty() && AsTensor(inputs[0])->is_global()) {
     SetClaims(def, plan, inputs, {ready.data(), ready.size()}, outputs);
   }
-  if (record) RecordOp(def, plan.attrs, inputs, outputs);
+  if (record) RecordOp(def, plan.attrs, inputs, outputs, ReadsOfCall(def, plan));
   return outputs;
 }
 
@@ -275,7 +292,91 @@ Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inpu
   return plan;
 }
 
+// A view that this call makes, without a history of its own.
+TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, TensorRef view,
+                   uint64_t claim) {
+  TensorImpl* root = x->origin() != nullptr ? x->origin()->root : x.get();
+  const bool taped = Context::grad_enabled() && x->requires_grad() &&
+                     IsDifferentiable(view->meta().dtype);
+  view->SetOrigin(std::unique_ptr<Origin>(
+                      new Origin{x, root, &def, std::move(attrs), root->history(), taped}),
+                  claim);
+  return view;
+}
+
+// Where the elements of a view lie. False: no strides express it, and the caller copies.
+Result<bool> Locate(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs,
+                    op::ViewGeometry& geometry) {
+  auto found = def.view(x.local_shape(), x.strides(), attrs);
+  if (found.ok()) {
+    geometry = *found;
+    return true;
+  }
+  if (found.status().code() != Code::kUnimplemented) return found.status();
+  OFL_ENSURE(def.view_may_copy, Code::kInvalidArgument)
+      << "[" << def.name << "] the result would not lie in its operand's memory: got "
+      << Describe(x) << " with strides " << x.strides() << "; " << found.status().message();
+  return false;
+}
+
+int64_t OffsetOf(const TensorImpl& x, const op::ViewGeometry& geometry) {
+  return x.offset_bytes() + geometry.offset * static_cast<int64_t>(DTypeSize(x.meta().dtype));
+}
+
+Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
+  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(given));
+  auto attrs = std::make_shared<const Attrs>(std::move(completed));
+  const TensorMeta in[] = {x->meta()};
+  OFL_ASSIGN(const std::vector<TensorMeta> out, def.Infer(in, *attrs));
+  op::ViewGeometry geometry;
+  OFL_ASSIGN(const bool found, Locate(def, *x, *attrs, geometry));
+  if (!found) return TensorRef();
+  TensorRef view =
+      x->As(out[0], nullptr, geometry.shape, geometry.strides, OffsetOf(*x, geometry));
+  return MakeView(def, std::move(attrs), x, std::move(view), 0);
+}
+
+// Of each rank's shard, where no shard has to be moved first.
+Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const CallPlan& plan) {
+  if (plan.decompose || !plan.boxing.empty()) return TensorRef();
+  TensorRef view;
+  if (!x->has_data()) {
+    view = x->As(plan.outputs[0], plan.output_layouts[0]);
+  } else {
+    op::ViewGeometry geometry;
+    OFL_ASSIGN(const bool found, Locate(def, *x, plan.local_attrs, geometry));
+    if (!found) return TensorRef();
+    view = x->As(plan.outputs[0], plan.output_layouts[0], geometry.shape, geometry.strides,
+                 OffsetOf(*x, geometry));
+  }
+  return MakeView(def, plan.attrs, x, std::move(view), plan.claim);
+}
+
+// A call of a view operator: a view wherever there can be one.
+Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, const Attrs& given) {
+  const TensorRef x(AsTensor(input));
+  if (!x->is_global()) {
+    OFL_ASSIGN(TensorRef view, LocalView(def, x, given));
+    if (view != nullptr) return op::Values{op::Value(view)};
+    OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, given));
+    return RunPlan(def, *plan, {&input, 1});
+  }
+  OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, given));
+  OFL_ASSIGN(TensorRef view, GlobalView(def, x, *plan));
+  if (view != nullptr) return op::Values{op::Value(view)};
+  OFL_ASSIGN(op::Values copies, RunPlan(def, *plan, {&input, 1}));
+  if (!def.view_may_copy) AsTensor(copies[0])->set_stands_for_view();
+  return copies;
+}
+
 }  // namespace
+
+Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
+                        const Attrs& attrs, size_t i) {
+  if (def.composite || def.Draws() || op::NeedsPromotion(def, inputs, attrs)) return true;
+  OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, attrs));
+  return plan->decompose || ReadsOfCall(def, *plan).inputs[i] == nullptr;
+}
 
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& given, Generator* generator) {
@@ -301,6 +402,7 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, drawn));
     return RunPlan(def, *plan, inputs);
   }
+  if (def.view != nullptr && inputs.size() == 1) return DispatchView(def, inputs[0], given);
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
   return RunPlan(def, *plan, inputs);
 }
@@ -337,8 +439,11 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
     OFL_TRY(RunKernel(*plan, {ready.data(), ready.size()}, {&out, 1}));
   }
   if (target.is_global()) {
-    const op::Value result(&target);
-    SetClaims(def, *plan, {}, {ready.data(), ready.size()}, {&result, 1});
+    uint64_t claim = plan->claim;
+    for (const TensorRef& x : ready) claim = JoinClaims(claim, x->claim());
+    target.AddClaim(claim);
+  } else if (target.claim() != 0) {  // the memory of a global tensor's shard
+    target.AddClaim(ClaimOf(def, *plan->attrs));
   }
   return true;
 }
@@ -354,11 +459,12 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given, const
   if (def.Draws()) {
     OFL_ASSIGN(drawn, WithDraw(def, given, true, generator));
   }
-  OFL_ASSIGN(plan.attrs, def.CompleteAttrs(std::move(drawn)));
+  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(std::move(drawn)));
+  plan.attrs = std::make_shared<const Attrs>(std::move(completed));
   if (def.Draws() && CurrentTracer() == nullptr) {
-    OFL_ASSIGN(plan.random, DrawOf(def, plan.attrs));
+    OFL_ASSIGN(plan.random, DrawOf(def, *plan.attrs));
   }
-  OFL_ASSIGN(plan.outputs, def.Infer({}, plan.attrs));
+  OFL_ASSIGN(plan.outputs, def.Infer({}, *plan.attrs));
   const TensorMeta meta = plan.outputs[0];
   OFL_TRY(sbp::CheckLayout("the result of " + def.name, meta.dtype, meta.shape, *layout));
   for (int rank : layout->placement.ranks()) {
@@ -373,7 +479,7 @@ Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& given, const
     if (made[i].is_partial()) made[i] = sbp::Sbp::Broadcast();
   }
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
-    return tracer->Source(def, plan.attrs, *layout);
+    return tracer->Source(def, *plan.attrs, *layout);
   }
   OFL_TRY(PlanShards(def, {}, layout->placement, sbp::NdSignature{{}, {made}}, plan));
   auto allocated = AllocateOutputs(plan);

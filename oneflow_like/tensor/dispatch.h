@@ -26,6 +26,10 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
 Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
                      TensorImpl& target);
 
+// Whether a recorded call like this would keep the values of input `i` for its gradient.
+Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
+                        const Attrs& attrs, size_t i);
+
 // Operators without inputs that make a global tensor of this layout. A P layout holds the value
 // at coordinate 0 and the identity elsewhere.
 Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& attrs, const LayoutRef& layout,

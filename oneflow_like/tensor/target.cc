@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
@@ -22,15 +23,52 @@ std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
   return {x.data() + low * size, x.data() + (high + 1) * size};
 }
 
-Status CheckTarget(const TensorImpl& target, std::string_view op) {
-  OFL_ENSURE(!Context::grad_enabled() || !target.requires_grad(), Code::kFailedPrecondition)
-      << "[" << op << "] the target of the result requires grad: got " << Describe(target)
-      << "; expected to run under no_grad(), or a target without";
+Status CheckMemory(const TensorImpl& target, std::string_view op) {
+  const TensorImpl& root = target.origin() != nullptr ? *target.origin()->root : target;
+  OFL_ENSURE(!root.stands_for_view(), Code::kFailedPrecondition)
+      << "[" << op << "] the target is a copy, since its base is laid out across it: got "
+      << Describe(target) << ", of which a change in place would not reach the base; expected a "
+      << "tensor of its own, or a view of what each rank holds; use clone() to change a copy, or "
+      << "assign to the base: x[index] = value";
   OFL_ENSURE(!target.has_data() || !OverlapsItself(target.local_shape(), target.strides()),
              Code::kInvalidArgument)
       << "[" << op << "] several elements of the target lie in one place: got " << Describe(target)
       << " with strides " << target.strides() << "; expected each in its own; use x.clone()";
   return Status::Ok();
+}
+
+Status CheckTarget(const TensorImpl& target, std::string_view op) {
+  OFL_ENSURE(!Context::grad_enabled() || !target.requires_grad(), Code::kFailedPrecondition)
+      << "[" << op << "] the target of the result requires grad: got " << Describe(target)
+      << "; expected to run under no_grad(), or a target without";
+  return CheckMemory(target, op);
+}
+
+// Leaves collect gradients for what they were when the tape met them.
+Status CheckRecorded(const TensorImpl& target, std::string_view op) {
+  const TensorImpl* x = &target;
+  while (x->origin() != nullptr && !(x->requires_grad() && x->is_leaf()))
+    x = x->origin()->parent.get();
+  OFL_ENSURE(!x->requires_grad() || !x->is_leaf(), Code::kFailedPrecondition)
+      << "[" << op << "] "
+      << (x == &target ? "a leaf Tensor that requires grad is being used in an in-place operation"
+                       : "a view of a leaf Tensor that requires grad is being used in an in-place "
+                         "operation")
+      << ": got " << Describe(target) << "; expected to run under no_grad()";
+  OFL_ENSURE(target.origin() == nullptr || target.requires_grad() ||
+                 !target.origin()->root->requires_grad(),
+             Code::kFailedPrecondition)
+      << "[" << op << "] a view that was taken under no_grad() is changed while gradients are "
+      << "recorded, and its base has a history: got " << Describe(target)
+      << "; expected both under no_grad(), or neither; use clone() for a tensor of its own";
+  return Status::Ok();
+}
+
+// The target as it is now, under a handle whose memory stays as it is.
+Result<TensorRef> KeptCopy(const TensorRef& target) {
+  OFL_ASSIGN(TensorRef copy, CopyOf(target));
+  if (const Edge edge = EdgeOf(op::Value(target)); edge.needed()) PutAt(edge, copy);
+  return copy;
 }
 
 }  // namespace
@@ -64,6 +102,57 @@ bool OverlapsItself(const Shape& shape, const Strides& strides) {
   return false;
 }
 
+Status Assign(const TensorRef& value, const TensorRef& target, std::string_view op) {
+  const bool records =
+      Context::grad_enabled() && (HasHistory(*target) || value->requires_grad());
+  if (!records || value == target) return WriteInto(value, target, op);
+  OFL_TRY(CheckRecorded(*target, op));
+  TensorRef fitting = value;
+  if (const DType to = target->meta().dtype;
+      to != value->meta().dtype && CategoryOf(value->meta().dtype) <= CategoryOf(to)) {
+    OFL_ASSIGN(op::Value cast, CallOp("cast", {op::Value(value)}, {{"dtype", to}}));
+    fitting = TensorRef(AsTensor(cast));
+  }
+  if (target->is_global() && fitting->is_global() && !(*fitting->layout() == *target->layout())) {
+    OFL_ASSIGN(fitting, GlobalToGlobal(fitting, target->layout_ref(), op));
+  }
+  const Edge history = EdgeOf(op::Value(fitting));
+  {
+    GradModeGuard off(false);
+    OFL_TRY(WriteInto(fitting, target, op));
+  }
+  RecordChange(target, history);
+  return Status::Ok();
+}
+
+Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                       const TensorRef& target) {
+  bool records = Context::grad_enabled() && HasHistory(*target);
+  for (const op::Value& x : inputs)
+    records |= Context::grad_enabled() && x != nullptr && !x->is_symbolic() &&
+               AsTensor(x)->requires_grad();
+  if (!records) return DispatchInto(def, inputs, attrs, target);
+  OFL_TRY(CheckRecorded(*target, def.name));
+  OFL_TRY(CheckMemory(*target, def.name));
+  op::Values operands(inputs.begin(), inputs.end());
+  op::Value kept;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i].get() != target.get()) continue;
+    OFL_ASSIGN(const bool read, ReadsInput(def, inputs, attrs, i));
+    if (!read) continue;
+    if (kept == nullptr) {
+      OFL_ASSIGN(TensorRef copy, KeptCopy(target));
+      kept = op::Value(copy);
+    }
+    operands[i] = kept;
+  }
+  OFL_ASSIGN(op::Values results, Dispatch(def, operands, attrs));
+  OFL_ENSURE(results.size() == 1, Code::kInvalidArgument)
+      << "[" << def.name << "] has " << results.size() << " results and one target";
+  OFL_ASSIGN(TensorRef value, RequireTensor(results[0]));
+  return Assign(value, target, def.name);
+}
+
 Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_view op) {
   OFL_TRY(CheckTarget(*target, op));
   TensorRef value = given;
@@ -86,11 +175,12 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
     OFL_ASSIGN(value, GlobalToGlobal(value, target->layout_ref(), op));
   }
   if (target->has_data() && OverlapOf(*value, *target) != Overlap::kExact) {
-    const bool shares = OverlapOf(*value, *target) == Overlap::kPartial;
-    OFL_ASSIGN(TensorRef dense, shares ? CopyOf(value) : Contiguous(value));
-    CopyIntoView(*dense, *target);
+    if (OverlapOf(*value, *target) == Overlap::kPartial) {
+      OFL_ASSIGN(value, CopyOf(value));
+    }
+    OFL_TRY(CopyElements(*value, *target));
   }
-  target->set_claim(value->claim());
+  target->AddClaim(value->claim());
   target->BumpVersion();
   return Status::Ok();
 }

@@ -1,7 +1,8 @@
 // Calls whose result goes into memory that exists: out= and in-place forms.
 //
 // A target keeps its dtype, shape and layout. The result is cast to it where torch allows the cast,
-// boxed to its layout, and copied first where it overlaps the target in part.
+// boxed to its layout, and copied first where it overlaps the target in part. In-place forms are
+// recorded in the tape (docs/views.md); out= is not.
 #pragma once
 
 #include <span>
@@ -27,7 +28,15 @@ bool OverlapsItself(const Shape& shape, const Strides& strides);
 Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
                     const TensorRef& target);
 
-// Puts a value that exists into `target`, by the same rules. `op` stands in errors.
+// Applies an operator of one output to operands among which the target is, and gives it the result:
+// its elements and, while gradients are recorded, its history. kFailedPrecondition for a leaf that
+// requires grad, a view of one, and a copy that stands for a view.
+Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                       const TensorRef& target);
+// Likewise the elements and the history of a value that exists.
+Status Assign(const TensorRef& value, const TensorRef& target, std::string_view op);
+
+// Puts a value that exists into `target`, by the same rules. `op` stands in errors. Not recorded.
 Status WriteInto(const TensorRef& value, const TensorRef& target, std::string_view op);
 
 }  // namespace ofl::tensor

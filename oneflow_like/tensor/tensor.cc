@@ -1,40 +1,42 @@
 #include "oneflow_like/tensor/tensor.h"
 
 #include <atomic>
-#include <cstring>
+#include <map>
+#include <vector>
 
+#include "oneflow_like/op/kernel/kernel.h"
 #include "oneflow_like/tensor/autograd.h"
+#include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 
 namespace ofl::tensor {
 namespace {
 
-// Walks a strided view; `to_dense` copies view -> dense, else dense -> view.
-void CopyStrided(std::byte* strided, const Shape& shape, const Strides& strides, size_t size,
-                 std::byte* dense, bool to_dense) {
-  const int64_t total = shape.numel();
-  if (total == 0) return;
-  const int last = shape.rank() - 1;
-  const int64_t inner = shape.rank() == 0 ? 1 : shape[last];
-  const int64_t step = shape.rank() == 0 ? 1 : strides[last];
-  const int64_t element = static_cast<int64_t>(size);
-  Shape index;
-  for (int i = 0; i < shape.rank(); ++i) index.push_back(0);
-  for (int64_t done = 0; done < total; done += inner) {
-    int64_t offset = 0;
-    for (int i = 0; i < last; ++i) offset += index[i] * strides[i];
-    std::byte* row = strided + offset * element;
-    std::byte* out = dense + done * element;
-    for (int64_t j = 0; j < inner; ++j) {
-      std::byte* a = row + j * step * element;
-      std::byte* b = out + j * element;
-      std::memcpy(to_dense ? b : a, to_dense ? a : b, size);
-    }
-    for (int i = last - 1; i >= 0; --i) {
-      if (++index[i] < shape[i]) break;
-      index[i] = 0;
-    }
+// A view holds what it was taken from: a long chain would free itself by recursion.
+thread_local std::vector<TensorRef>* dying_parents = nullptr;
+
+void FreeParent(TensorRef parent) {
+  if (dying_parents != nullptr) return dying_parents->push_back(std::move(parent));
+  std::vector<TensorRef> queue;
+  queue.push_back(std::move(parent));
+  dying_parents = &queue;
+  while (!queue.empty()) {
+    TensorRef last = std::move(queue.back());
+    queue.pop_back();
   }
+  dying_parents = nullptr;
+}
+
+// How a device copies elements: its operator that does nothing else.
+op::KernelFn CopyKernel(DeviceKind device, DType dtype) {
+  static const auto of_cpu = [] {
+    std::map<DType, op::KernelFn> table;
+    const op::OpDef* identity = op::OpRegistry::Get().Find("identity");
+    for (DType d : AllDTypes()) table[d] = identity->Providers(DeviceKind::kCpu, d).front()->run;
+    return table;
+  }();
+  OFL_CHECK(device == DeviceKind::kCpu) << "eager tensors lie on " << DeviceKindName(device);
+  return of_cpu.at(dtype);
 }
 
 }  // namespace
@@ -47,7 +49,30 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
       layout_(std::move(layout)),
       storage_(std::move(storage)) {}
 
-TensorImpl::~TensorImpl() = default;
+TensorImpl::~TensorImpl() {
+  if (origin_ != nullptr) FreeParent(std::move(origin_->parent));
+}
+
+uint64_t TensorImpl::claim() const {
+  if (storage_ == nullptr || claim_ == 0) return storage_ ? storage_->claim : claim_;
+  return JoinClaims(storage_->claim, claim_);
+}
+
+void TensorImpl::AddClaim(uint64_t claim) {
+  if (storage_ == nullptr) {
+    claim_ = claim;
+  } else if (origin_ == nullptr && is_global()) {
+    storage_->claim = claim;  // all of it is new
+  } else if (is_global() || storage_->claim != 0) {
+    storage_->claim = JoinClaims(JoinClaims(storage_->claim, claim_), claim);
+  }
+}
+
+void TensorImpl::SetOrigin(std::unique_ptr<Origin> origin, uint64_t claim) {
+  claim_ = claim;
+  if (claim != 0 && origin->parent->claim_ != 0) claim_ = JoinClaims(origin->parent->claim_, claim);
+  origin_ = std::move(origin);
+}
 
 uint64_t TensorImpl::contents() const {
   static std::atomic<uint64_t> last{0};
@@ -57,13 +82,23 @@ uint64_t TensorImpl::contents() const {
   return storage_->contents;
 }
 
+TensorRef TensorImpl::As(const TensorMeta& meta, LayoutRef layout, const Shape& local_shape,
+                         const Strides& strides, int64_t offset_bytes) const {
+  TensorRef other(new TensorImpl(meta, local_shape, std::move(layout), storage_));
+  other->strides_ = strides;
+  other->offset_bytes_ = offset_bytes;
+  other->dense_ = IsDense(local_shape, strides);
+  return other;
+}
+
+TensorRef TensorImpl::As(const TensorMeta& meta, LayoutRef layout) const {
+  return As(meta, std::move(layout), local_shape_, strides_, offset_bytes_);
+}
+
 TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t offset_bytes) const {
   TensorMeta meta = meta_;
   if (!is_global()) meta.shape = shape;
-  TensorRef view(new TensorImpl(meta, shape, layout_, storage_));
-  view->strides_ = strides;
-  view->offset_bytes_ = offset_bytes;
-  view->dense_ = IsDense(shape, strides);
+  TensorRef view = As(meta, layout_, shape, strides, offset_bytes);
   view->claim_ = claim_;
   return view;
 }
@@ -73,6 +108,7 @@ TensorRef TensorImpl::Detach() const { return View(local_shape_, strides_, offse
 void TensorImpl::SetGradFn(NodeRef node, int output_index) {
   grad_fn_ = std::move(node);
   output_index_ = output_index;
+  ++history_;
 }
 
 Result<TensorRef> RequireTensor(const op::Value& value) {
@@ -122,19 +158,29 @@ Result<TensorRef> EmptyGlobal(const TensorMeta& meta, LayoutRef layout) {
 }
 
 Result<TensorRef> Contiguous(const TensorRef& x) {
-  if (x->dense() || !x->has_data()) return x;
-  OFL_ASSIGN(StorageRef storage, AllocateStorage(x->device_kind(), x->local_meta().bytes()));
-  TensorRef out(new TensorImpl(x->meta(), x->local_shape(), x->layout_ref(), storage));
-  out->set_claim(x->claim());
-  CopyStrided(x->data(), x->local_shape(), x->strides(), DTypeSize(x->meta().dtype), out->data(),
-              true);
-  return out;
+  return x->dense() || !x->has_data() ? Result<TensorRef>(x) : DenseCopyOf(*x);
 }
 
-void CopyIntoView(const TensorImpl& dense, const TensorImpl& strided) {
-  OFL_CHECK(dense.local_shape() == strided.local_shape());
-  CopyStrided(strided.data(), strided.local_shape(), strided.strides(),
-              DTypeSize(strided.meta().dtype), dense.data(), false);
+Result<TensorRef> DenseCopyOf(const TensorImpl& x) {
+  OFL_ASSIGN(StorageRef storage, AllocateStorage(x.device_kind(), x.local_meta().bytes()));
+  TensorRef copy(new TensorImpl(x.meta(), x.local_shape(), x.layout_ref(), std::move(storage)));
+  copy->set_claim(x.claim());
+  OFL_TRY(CopyElements(x, *copy));
+  return copy;
+}
+
+Status CopyElements(const TensorImpl& from, const TensorImpl& to) {
+  OFL_CHECK(from.local_shape() == to.local_shape() && from.meta().dtype == to.meta().dtype);
+  if (from.local_shape().numel() == 0 || to.device_kind() == DeviceKind::kNull) return Status::Ok();
+  OFL_ASSIGN(device::Stream * stream, Context::Get().StreamOf(to.device_kind()));
+  op::KernelContext context;
+  const op::TensorView in[] = {from.view()}, out[] = {to.view()};
+  const Attrs none;
+  context.inputs = in;
+  context.outputs = out;
+  context.attrs = &none;
+  context.stream = stream;
+  return CopyKernel(to.device_kind(), to.meta().dtype)(context);
 }
 
 std::string Describe(const op::ValueBase& value) {

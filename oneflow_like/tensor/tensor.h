@@ -3,13 +3,15 @@
 // Local: `layout()` is null and the view covers the logical tensor. Global: the view covers this
 // rank's shard; a rank outside the placement has a shell with metadata and no memory.
 // Threads: one thread at a time uses a tensor (Python's lock sees to that).
-// Ownership: intrusively counted; views share a Storage and with it the version counter.
+// Ownership: intrusively counted; views share a Storage and with it the version counter
+// (docs/views.md).
 #pragma once
 
 #include <memory>
 #include <utility>
 
 #include "device/device.h"
+#include "oneflow_like/core/attrs.h"
 #include "oneflow_like/op/def/builder.h"
 #include "oneflow_like/op/kernel/kernel.h"
 
@@ -23,15 +25,27 @@ using NodeRef = boost::intrusive_ptr<Node>;
 class TensorImpl;
 using TensorRef = boost::intrusive_ptr<TensorImpl>;
 using LayoutRef = std::shared_ptr<const sbp::Layout>;  // shared by all tensors of one call plan
+using AttrsRef = std::shared_ptr<const Attrs>;         // shared by call plans, nodes and views
 
 // Memory with a count of its in-place changes.
 struct Storage {
   device::BufferRef buffer;
   uint64_t version = 0;
   uint64_t contents = 0;  // see TensorImpl::contents; 0: not numbered since the last change
+  uint64_t claim = 0;     // see TensorImpl::claim
   bool exposed = false;   // others may write to the memory, uncounted: NumPy, an address given out
 };
 using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
+
+// Where a view was taken: what its history follows from.
+struct Origin {
+  TensorRef parent;
+  TensorImpl* root;  // the tensor that is no view, which `parent` leads to
+  const op::OpDef* def;
+  AttrsRef attrs;  // completed
+  uint64_t born;   // the root's history then
+  bool taped;      // the parent's history reaches the view
+};
 
 class TensorImpl final : public op::ValueBase {
  public:
@@ -71,8 +85,12 @@ class TensorImpl final : public op::ValueBase {
   // Digest of the operators, numbers and attributes that made a global tensor from what other
   // ranks have seen: equal on all ranks that run the same program. Collectives compare it, since
   // values that nobody sent are equal only if they were computed alike. 0: nothing to compare.
-  uint64_t claim() const { return claim_; }
-  void set_claim(uint64_t claim) { claim_ = claim; }
+  // It belongs to the memory: who changes that through another tensor changes it for all.
+  uint64_t claim() const;
+  // Of a tensor that was just made.
+  void set_claim(uint64_t claim) { (storage_ ? storage_->claim : claim_) = claim; }
+  // Of a tensor that was changed in place.
+  void AddClaim(uint64_t claim);
   // What kernels take.
   op::TensorView view() const {
     return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}, strides_};
@@ -82,13 +100,33 @@ class TensorImpl final : public op::ValueBase {
   TensorRef View(const Shape& shape, const Strides& strides, int64_t offset_bytes) const;
   // The same view, outside the tape.
   TensorRef Detach() const;
+  // The same elements as another tensor, local where `layout` is null.
+  TensorRef As(const TensorMeta& meta, LayoutRef layout) const;
+  // Other elements of the memory as another tensor.
+  TensorRef As(const TensorMeta& meta, LayoutRef layout, const Shape& local_shape,
+               const Strides& strides, int64_t offset_bytes) const;
 
-  bool requires_grad() const { return requires_grad_ || grad_fn_ != nullptr; }
-  bool is_leaf() const { return grad_fn_ == nullptr; }
+  // Null for what is no view, or a view outside the tape.
+  const Origin* origin() const { return origin_.get(); }
+  // `claim` is that of the operator and its attributes; 0 of a local tensor.
+  void SetOrigin(std::unique_ptr<Origin> origin, uint64_t claim);
+  // A copy where torch has a view: not to be changed in place.
+  bool stands_for_view() const { return stands_for_view_; }
+  void set_stands_for_view() { stands_for_view_ = true; }
+
+  bool requires_grad() const { return requires_grad_ || grad_fn() != nullptr; }
+  bool is_leaf() const { return grad_fn() == nullptr; }
   void set_requires_grad(bool on) { requires_grad_ = on; }
-  const NodeRef& grad_fn() const { return grad_fn_; }
+  // Of a view derived from its base's history, if it is another one since.
+  const NodeRef& grad_fn() const {
+    if (origin_ != nullptr && !requires_grad_) FollowRoot();
+    return grad_fn_;
+  }
   int output_index() const { return output_index_; }
+  // What the tensor is made of from now on.
   void SetGradFn(NodeRef node, int output_index);
+  // How often it was given a history.
+  uint64_t history() const { return history_; }
   const TensorRef& grad() const { return grad_; }
   void set_grad(TensorRef grad) { grad_ = std::move(grad); }
 
@@ -99,12 +137,21 @@ class TensorImpl final : public op::ValueBase {
   LayoutRef layout_;
   StorageRef storage_;
   int64_t offset_bytes_ = 0;
-  uint64_t claim_ = 0;
-  int output_index_ = 0;
+  uint64_t claim_ = 0;  // without memory the claim itself, of a view what was done to the base
+  std::unique_ptr<Origin> origin_;
+  uint64_t history_ = 0;
+  mutable uint64_t followed_ = 0;  // the root's history that grad_fn_ follows, and 1 for having done
+  mutable int output_index_ = 0;
   bool dense_ = true;
   bool requires_grad_ = false;
-  NodeRef grad_fn_;
+  bool stands_for_view_ = false;
+  mutable NodeRef grad_fn_;
   TensorRef grad_;
+
+  void FollowRoot() const {
+    if (followed_ != origin_->root->history_ + 1) Follow();
+  }
+  void Follow() const;
 };
 
 // A value known to be eager; callers have checked is_symbolic().
@@ -127,8 +174,11 @@ Result<TensorRef> EmptyGlobal(const TensorMeta& meta, LayoutRef layout);
 
 // The tensor itself while dense, else a dense copy (outside the tape).
 Result<TensorRef> Contiguous(const TensorRef& x);
-// Copies a dense tensor's elements into a strided view of the same local shape.
-void CopyIntoView(const TensorImpl& dense, const TensorImpl& strided);
+// A dense copy in memory of its own, outside the tape. `x` has memory.
+Result<TensorRef> DenseCopyOf(const TensorImpl& x);
+// Copies elements between tensors of one dtype and local shape, whose memory is apart or the same.
+// `to` touches no byte twice.
+Status CopyElements(const TensorImpl& from, const TensorImpl& to);
 
 // "float32[4,4]" or "float32[4,4]{(S(0)), placement(cpu, ranks=[0, 1])}".
 std::string Describe(const op::ValueBase& value);

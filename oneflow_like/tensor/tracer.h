@@ -49,8 +49,8 @@ class Tracer : public op::Builder {
                                    const sbp::Layout& layout) = 0;
   // A local `value`, just made, as a global one that lies like `other`.
   virtual Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) = 0;
-  // What an in-place operator that computes `value` leaves in `target`: in the layout of that.
-  virtual Result<op::Value> InPlace(const op::Value& target, const op::Value& value) = 0;
+  // A tensor, and all that share its memory, hold `value` from now on: in the layout it has.
+  virtual Status InPlace(const op::Value& target, const op::Value& value) = 0;
   // Where a value lives; results have a placement long before they have a layout.
   virtual Placement PlacementOf(const op::Value& value) = 0;
   // Moves a value to a placement; it keeps its symbols, partial becomes broadcast.

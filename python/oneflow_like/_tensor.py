@@ -310,20 +310,27 @@ def _plan_index(index, shape, user):
     return begin, end, step, out
 
 
+def _box_of(self, plan):
+    """The elements of a planned index with all axes, a view where the layout allows one."""
+    begin, end, step, _ = plan
+    if all(b == 0 and e == n and s == 1
+           for b, e, s, n in zip(begin, end, step, self.shape, strict=True)):
+        return self
+    return _C.slice(self, begin=begin, end=end, step=step)
+
+
 @_method
 def __getitem__(self, index):
-    """Integers, slices with a positive step, None, '...' or one bool. The result is a copy."""
+    """Integers, slices with a positive step, None, '...' or one bool: a view."""
     flag = _flag_of(index, "getitem")
     if flag is not None:
         return self[None] if flag else self[None][0:0]
-    shape = tuple(self.shape)
-    begin, end, step, out = _plan_index(index, shape, "getitem")
-    result = self
-    if any(b != 0 or e != n or s != 1
-           for b, e, s, n in zip(begin, end, step, shape, strict=True)):
-        result = _C.slice(result, begin=begin, end=end, step=step)
-    if tuple(result.shape) != tuple(out):
-        result = _C.reshape(result, out)
+    plan = _plan_index(index, self.shape, "getitem")
+    result = _box_of(self, plan)
+    if tuple(result.shape) != tuple(plan[3]):
+        result = _C.reshape(result, plan[3])
+    elif result is self:
+        result = _C.slice(self, begin=plan[0], end=plan[1], step=plan[2])  # an object of its own
     return result
 
 
@@ -338,19 +345,23 @@ def __setitem__(self, index, value):
         if flag:
             self[...] = value
         return
-    begin, end, step, out = _plan_index(index, tuple(self.shape), "setitem")
-    box = {"begin": begin, "end": end, "step": step}
-    part = [len(range(b, e, s)) for b, e, s in zip(begin, end, step, strict=True)]
+    plan = _plan_index(index, self.shape, "setitem")
+    box = _box_of(self, plan)
     if isinstance(value, Tensor):
+        out = plan[3]
         value = value.to(self.dtype)
         while value.ndim > len(out) and value.shape[0] == 1:
             value = _C.reshape(value, tuple(value.shape[1:]))
         if tuple(value.shape) != tuple(out):
             value = value.expand(*out)
-        value = _C.reshape(value, part)
+        value = _C.reshape(value, tuple(box.shape))
     else:
-        value = _C.full_like(_C.slice(self, **box), value)
-    self._rebind(_C.slice_scatter(self, value, **box))
+        value = _C.full_like(box, value)
+    if box is not self and (box.is_symbolic or _C.is_tracing() or box._stands_for_view):
+        begin, end, step, _ = plan
+        self._rebind(_C.slice_scatter(self, value, begin=begin, end=end, step=step))
+    else:
+        box._rebind(value)
 
 
 # --- dtypes and layouts ----------------------------------------------------------------------

@@ -141,21 +141,27 @@ Result<op::Values> Run(const Arguments& call) {
 
 // Puts the result into a tensor that exists; in a graph the name takes the new value.
 Status RunInto(const Function& function, const Arguments& call, PyTensor& target) {
-  const bool symbolic = target.value->is_symbolic();
+  const bool traced = target.value->is_symbolic() || tensor::CurrentTracer() != nullptr;
   const bool records =
-      !symbolic && (MustRecord(call) || (tensor::Context::grad_enabled() &&
-                                         tensor::AsTensor(target.value)->requires_grad()));
+      !traced && (MustRecord(call) || (tensor::Context::grad_enabled() &&
+                                       tensor::AsTensor(target.value)->requires_grad()));
   OFL_ENSURE(function.in_place || call.in_place || !records, Code::kFailedPrecondition)
       << "[" << function.name << "] functions with out=... are not recorded: got "
       << tensor::Describe(*target.value) << " and an operand that requires grad; expected to run "
       << "under no_grad(), or no out";
-  if (symbolic || records || call.like != nullptr || tensor::CurrentTracer() != nullptr) {
+  if (traced || call.like != nullptr) {
     OFL_ASSIGN(op::Values results, Run(call));
     Rebind(target, PyTensor{std::move(results[0])});
     return Status::Ok();
   }
-  return tensor::DispatchInto(*call.def, call.inputs, call.attrs,
-                              tensor::TensorRef(tensor::AsTensor(target.value)));
+  const tensor::TensorRef into(tensor::AsTensor(target.value));
+  if (function.in_place || call.in_place) {
+    const bool before = into->requires_grad();
+    OFL_TRY(tensor::DispatchInPlace(*call.def, call.inputs, call.attrs, into));
+    if (into->requires_grad() != before) NoteWrite();
+    return Status::Ok();
+  }
+  return tensor::DispatchInto(*call.def, call.inputs, call.attrs, into);
 }
 
 // `list`: the number of results is the operator's to say.

@@ -456,6 +456,11 @@ void BindProperties(nb::class_<PyTensor>& c) {
                    })
       .def_prop_ro("_version", [](Self t) { return Eager(*t)->version(); })
       .def_prop_ro("_contents", [](Self t) { return Eager(*t)->contents(); })
+      .def_prop_ro("_stands_for_view",
+                   [](Self t) {
+                     return !t->value->is_symbolic() &&
+                            tensor::AsTensor(t->value)->stands_for_view();
+                   })
       .def_prop_ro("_has_data", [](Self t) {
         return !t->value->is_symbolic() && tensor::AsTensor(t->value)->has_data();
       });
@@ -465,7 +470,7 @@ void BindProperties(nb::class_<PyTensor>& c) {
 
 void Rebind(PyTensor& self, const PyTensor& other) {
   if (self.value->is_symbolic()) {
-    self.value = Unwrap(TracerOf(self, "in-place").InPlace(self.value, other.value));
+    Unwrap(TracerOf(self, "in-place").InPlace(self.value, other.value));
     return;
   }
   if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
@@ -479,35 +484,10 @@ void Rebind(PyTensor& self, const PyTensor& other) {
           << "; expected a value made in build(); return the new value, and copy_() it after the "
              "call");
   }
-  TensorRef x = Eager(self), y = Eager(other);
-  if (y->meta().dtype != x->meta().dtype && y->requires_grad() &&
-      CategoryOf(y->meta().dtype) <= CategoryOf(x->meta().dtype)) {
-    // The tape keeps the cast too.
-    const op::Value cast =
-        Unwrap(tensor::CallOp("cast", {op::Value(y)}, {{"dtype", x->meta().dtype}}));
-    y = tensor::TensorRef(tensor::AsTensor(cast));
-  }
-  const bool recording = tensor::Context::Get().grad_enabled();
-  if (recording && x->requires_grad() && x->is_leaf()) {
-    Throw(Error(Code::kFailedPrecondition)
-          << "[in-place] a leaf Tensor that requires grad is being used in an in-place "
-             "operation: got "
-          << tensor::Describe(*x) << "; expected to run under no_grad()");
-  }
-  if (recording && y->requires_grad() && y->meta() == x->meta() &&
-      y->is_global() == x->is_global()) {
-    if (x->is_global() && !(*x->layout() == *y->layout())) {
-      y = Unwrap(tensor::GlobalToGlobal(y, x->layout_ref(), "in-place"));
-    }
-    self.value = op::Value(y);  // the old value stays in the tape as it was
-    NoteWrite();                // a graph that captured this handle is bound to the old value
-    return;
-  }
-  {
-    tensor::GradModeGuard off(false);
-    Unwrap(tensor::WriteInto(y, x, "in-place"));
-  }
-  if (recording) x->SetGradFn(nullptr, 0);  // what it was made of no longer matters
+  const TensorRef target = Eager(self);
+  const bool before = target->requires_grad();
+  Unwrap(tensor::Assign(Eager(other), target, "in-place"));
+  if (target->requires_grad() != before) NoteWrite();
 }
 
 PyTensor* TensorOf(PyObject* object) {

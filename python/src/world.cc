@@ -79,7 +79,7 @@ void RecvFrom(const PyTensor& x, int src) {
   Unwrap(tensor::Exchange(messages, TransferHash(*t), "[recv] " + t->meta().ToString()));
   tensor::TensorRef got = Unwrap(tensor::EmptyLocal(t->meta()));
   std::copy(messages[0].incoming.begin(), messages[0].incoming.end(), got->data());
-  tensor::CopyIntoView(*got, *t);
+  Unwrap(tensor::CopyElements(*got, *t));
   t->BumpVersion();
 }
 

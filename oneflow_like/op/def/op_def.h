@@ -222,6 +222,7 @@ class OpDef {
   // operator (base, value, the same attributes) -> base with the view's elements replaced.
   ViewFn view = nullptr;
   std::string write_back;
+  bool view_may_copy = false;        // reshape: without strides it is a copy, in torch too
   bool composite = false;            // `decompose` says all: no inference, rule, gradient, kernel
   bool any_missing = false;          // any of its optional operands may be left out, not the last
   std::vector<KernelEntry> kernels;  // providers of one key in the order of preference
@@ -300,6 +301,7 @@ class OpDefBuilder {
   OpDefBuilder& Strided(std::string operand);  // one input or output
   OpDefBuilder& Matrix(std::string operand);   // Access::kMatrix
   OpDefBuilder& View(ViewFn fn, std::string write_back);
+  OpDefBuilder& ViewOrCopy(ViewFn fn, std::string write_back);  // see view_may_copy
   OpDefBuilder& Compose(DecomposeFn fn);  // makes it a composite
   OpDefBuilder& Oracle(std::string numpy);
   OpDefBuilder& Infer(InferFn fn);

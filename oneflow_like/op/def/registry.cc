@@ -131,6 +131,10 @@ OpDefBuilder& OpDefBuilder::View(ViewFn fn, std::string write_back) {
   def_.write_back = std::move(write_back);
   return *this;
 }
+OpDefBuilder& OpDefBuilder::ViewOrCopy(ViewFn fn, std::string write_back) {
+  def_.view_may_copy = true;
+  return View(fn, std::move(write_back));
+}
 OpDefBuilder& OpDefBuilder::Compose(DecomposeFn fn) {
   def_.decompose = fn;
   def_.composite = true;

@@ -115,10 +115,9 @@ OFL_OP(reshape) {
       .Flops(NoFlops)
       .InPlace(0, 0)
       .Strided("input")
-      .View(ViewReshape, "reshape_scatter")
+      .ViewOrCopy(ViewReshape, "reshape_scatter")
       .Oracle("input.reshape(shape)")
       .PyBoth("reshape(input, *shape)")
-      .PyMethod("view(input, *size: shape)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ReshapeSample({4, 6}, {24}),
                 ReshapeSample({4, 6}, {2, 2, 6}),
@@ -141,6 +140,34 @@ OFL_OP(reshape) {
                       {{"shape", std::vector<int64_t>{4, -1}}},
                       Code::kInvalidArgument,
                       "size -1"}});
+  for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
+}
+
+OFL_OP(view) {
+  op.Doc(
+        "The same memory under another shape; one size may be -1. Strides must express it: else\n"
+        "use reshape, which copies.")
+      .In("input")
+      .Out("output")
+      .Attr("shape", op::AttrType::kInts)
+      .Infer(InferReshape)
+      .Sbp(ReshapeOpRule)
+      .LocalAttrs(LocalReshape)
+      .Grad(GradReshape)
+      .Flops(NoFlops)
+      .InPlace(0, 0)
+      .Strided("input")
+      .View(ViewReshape, "reshape_scatter")
+      .Oracle("input.reshape(shape)")
+      .PyMethod("view(input, *size: shape)")
+      .Samples([]() -> std::vector<op::Sample> {
+        return {ReshapeSample({4, 6}, {2, 2, -1}), ReshapeSample({3}, {1, 3, 1}),
+                ReshapeSample({0, 3}, {3, 0}), ReshapeSample({4, 3}, {12}, DType::kInt16)};
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"shape", std::vector<int64_t>{7}}},
+                      Code::kInvalidArgument,
+                      "a shape of 6 elements"}});
   for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
 }
 

@@ -6,28 +6,13 @@
 
 namespace ofl::runtime {
 
-// Whether eager would give the operand's memory, or has to convert the operand first.
-Result<bool> GraphTracer::IsView(int value) {
-  if (layouts_.IsLocal(value)) return true;
-  const ir::Node& node = graph_.producer(value);
-  OFL_ASSIGN(const bool converts, layouts_.Converts(node));
-  return !converts;
-}
-
 // The value that a tensor holds now, which changes in place may have made another one.
 Result<int> GraphTracer::Content(int value) {
   std::vector<int> path;  // up to where it is known
   int content = -1;
   for (int v = value; (content = memory_.Content(v)) < 0;) {
     path.push_back(v);
-    const TracedMemory::Alias alias = *memory_.AliasOf(v);
-    if (!alias.settled) {
-      OFL_ASSIGN(const bool view, IsView(v));
-      memory_.Settle(v, view);
-      if (!view) path.pop_back();
-      if (!view) continue;
-    }
-    v = alias.parent;
+    v = memory_.AliasOf(v)->parent;
   }
   while (!path.empty()) {
     const int v = path.back();
@@ -46,9 +31,21 @@ Result<int> GraphTracer::Content(int value) {
       content = recorder_.IdOf(made);
       graph_.values[content].requires_grad = false;
     }
+    OFL_ASSIGN(content, LaidAs(v, content));
     memory_.Know(v, content);
   }
   return content;
+}
+
+Result<int> GraphTracer::LaidAs(int tensor, int content) {
+  if (tensor == content || local_ || layouts_.IsLocal(tensor)) return content;
+  OFL_ASSIGN(const sbp::NdSbp was, layouts_.LayoutOf(tensor));
+  OFL_ASSIGN(const sbp::NdSbp is, layouts_.LayoutOf(content));
+  if (was == is) return content;
+  const op::Value laid =
+      recorder_.ToLayout(recorder_.Handle(content), {graph_.values[tensor].placement, was});
+  OFL_TRY(recorder_.status());
+  return recorder_.IdOf(laid);
 }
 
 Status GraphTracer::Resolve(op::Value& value) {
@@ -77,7 +74,7 @@ void GraphTracer::NoteView(const op::OpDef& def, int base, const op::Values& res
     const Shape& shape = graph_.values[base].meta.shape;
     if (!def.view(shape, StridesOf(base), node.attrs).ok()) return;
   }
-  memory_.Share(id, {base, TracedMemory::Link::kView, local_});
+  memory_.Share(id, {base, TracedMemory::Link::kView});
 }
 
 // Of a tensor in eager: dense, or those of a view.
@@ -111,14 +108,6 @@ Status GraphTracer::CheckInPlace(int target) {
       << "[in-place] an argument of the graph belongs to the caller, and a launch leaves it as it "
       << "is: got " << meta.ToString() << " of " << owner.variable
       << "; expected a value made in build(); clone() it first, or return the new value";
-  const auto* made_by = graph_.producer(target).op;
-  const bool copy = made_by != nullptr && made_by->view != nullptr && !made_by->view_may_copy &&
-                    memory_.AliasOf(target) == nullptr;
-  OFL_ENSURE(!copy, Code::kFailedPrecondition)
-      << "[in-place] the target is a copy, since its base is laid out across it: got "
-      << meta.ToString() << ", of which a change in place would not reach the base; expected a "
-      << "tensor of its own, or a view of what each rank holds; use clone() to change a copy, or "
-      << "assign to the base: x[index] = value";
   OFL_ENSURE(!OverlapsItself(target), Code::kInvalidArgument)
       << "[in-place] several elements of the target lie in one place: got " << meta.ToString()
       << "; expected each in its own; use x.clone()";
@@ -253,7 +242,7 @@ Result<int> GraphTracer::PutBack(int view, int content) {
                              {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
     }
     OFL_TRY(recorder_.status());
-    content = recorder_.IdOf(whole);
+    OFL_ASSIGN(content, LaidAs(alias.parent, recorder_.IdOf(whole)));
   }
   return content;
 }
@@ -266,7 +255,7 @@ Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
   OFL_ASSIGN(const op::Value result, Fitted(target, now));
   OFL_ASSIGN(const int id, Own(target));
   OFL_ASSIGN(const int after, Own(result));
-  OFL_ASSIGN(const int before, Content(id));  // settles what is a view
+  OFL_ASSIGN(const int before, Content(id));
   if (before == after) return Status::Ok();
   const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
   const int root = memory_.Root(id);

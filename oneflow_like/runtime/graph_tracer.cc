@@ -150,7 +150,8 @@ op::Value GraphTracer::Lift(const op::Value& eager) {
 }
 
 Status GraphTracer::AddOutput(const op::Value& value) {
-  op::Value now = value;
+  op::Value now = value && !value->is_symbolic() ? Lift(value) : value;
+  OFL_TRY(recorder_.status());
   OFL_TRY(Resolve(now));
   const int id = recorder_.IdOf(now);
   OFL_TRY(recorder_.status());

@@ -103,10 +103,11 @@ class GraphTracer final : public tensor::Tracer {
   op::Value Now(op::Value value);  // null after an error, which is kept
   // A result that lies in the memory of `base`, where the operator is a view.
   void NoteView(const op::OpDef& def, int base, const op::Values& results);
-  Result<bool> IsView(int value);
   Strides StridesOf(int value);
   bool OverlapsItself(int target);
   Result<int> PutBack(int view, int content);
+  // A content in the layout that its tensor has.
+  Result<int> LaidAs(int tensor, int content);
   // Whether a conversion to this layout gives the same memory in eager.
   bool SharesMemory(int x, const sbp::Layout& layout);
   // Refuses an in-place change that a graph cannot say.

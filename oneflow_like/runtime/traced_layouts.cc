@@ -69,7 +69,7 @@ Status TracedLayouts::Lay(const ir::Node& node) {
   return Status::Ok();
 }
 
-Result<op::LayoutChoice> TracedLayouts::Choose(const ir::Node& node) {
+Status TracedLayouts::LayOperator(const ir::Node& node) {
   std::vector<op::LaidOperand> inputs;
   std::vector<TensorMeta> outputs;
   std::vector<const sbp::NdSbp*> pins;
@@ -83,19 +83,8 @@ Result<op::LayoutChoice> TracedLayouts::Choose(const ir::Node& node) {
   if (!choice.ok())
     return choice.status().WithNote("at " + node.location.file + ":" +
                                     std::to_string(node.location.line));
-  return choice;
-}
-
-Status TracedLayouts::LayOperator(const ir::Node& node) {
-  OFL_ASSIGN(const op::LayoutChoice choice, Choose(node));
-  for (size_t i = 0; i < node.outputs.size(); ++i) laid_[node.outputs[i]] = choice.outputs[i];
+  for (size_t i = 0; i < node.outputs.size(); ++i) laid_[node.outputs[i]] = choice->outputs[i];
   return Status::Ok();
-}
-
-Result<bool> TracedLayouts::Converts(const ir::Node& node) {
-  OFL_TRY(LayoutOf(node.outputs[0]).status());
-  OFL_ASSIGN(const op::LayoutChoice choice, Choose(node));
-  return choice.composed || !(choice.signature.inputs[0] == laid_[node.inputs[0]]);
 }
 
 }  // namespace ofl::runtime

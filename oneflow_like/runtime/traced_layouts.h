@@ -20,9 +20,6 @@ class TracedLayouts {
   // The layout that an eager call would have chosen; whole for local values.
   Result<sbp::NdSbp> LayoutOf(int value);
 
-  // Whether an eager call of this operator would convert its first operand, or run as others.
-  Result<bool> Converts(const ir::Node& node);
-
   // Says what the graph's text does not: whether it is local,
   void Mark(int value, bool local);
   // and that it lies like an earlier value, except that partial becomes broadcast.
@@ -32,7 +29,6 @@ class TracedLayouts {
   bool Locality(const ir::Node& node, int value) const;
   Status Lay(const ir::Node& node);
   Status LayOperator(const ir::Node& node);
-  Result<op::LayoutChoice> Choose(const ir::Node& node);
 
   const ir::Graph& graph_;
   op::LayoutChooser chooser_;

@@ -22,15 +22,6 @@ void TracedMemory::Share(int value, Alias alias) {
   Know(value, value);
 }
 
-void TracedMemory::Settle(int value, bool view) {
-  if (view) {
-    aliases_[value].settled = true;
-  } else {
-    aliases_.erase(value);
-    known_.erase(value);
-  }
-}
-
 int TracedMemory::Content(int value) const {
   const int root = Root(value);
   const uint64_t version = VersionOf(root);

@@ -21,15 +21,12 @@ class TracedMemory {
   struct Alias {
     int parent = -1;
     Link link = Link::kSame;
-    bool settled = true;  // false: perhaps no view, where eager would have to convert its operand
   };
 
   // `value`, just made, lies in the memory of an earlier one.
   void Share(int value, Alias alias);
   // Null for what has memory of its own.
   const Alias* AliasOf(int value) const;
-  // It is a view indeed, or else has memory of its own.
-  void Settle(int value, bool view);
   int Root(int value) const;
 
   bool AnyChanged() const { return !versions_.empty(); }

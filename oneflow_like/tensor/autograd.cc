@@ -46,8 +46,9 @@ class AliasNode final : public Node {
 class OpNode final : public Node {
  public:
   OpNode(const op::OpDef& def, AttrsRef attrs, std::span<const op::Value> inputs,
-         std::span<const op::Value> outputs, const GradientReads& reads)
-      : Node(def.name), def_(def), attrs_(std::move(attrs)) {
+         std::span<const op::Value> outputs, const GradientReads& reads,
+         uint64_t number = NextNumber())
+      : Node(def.name, number), def_(def), attrs_(std::move(attrs)) {
     num_outputs_ = static_cast<int>(outputs.size());
     inputs_.reserve(inputs.size());
     outputs_.reserve(outputs.size());
@@ -422,7 +423,8 @@ Result<op::Value> Seed(const TensorRef& root, const TensorRef& grad, const char*
 
 }  // namespace
 
-Node::Node(std::string name) : name_(std::move(name)), number_(next_node_number++) {}
+Node::Node(std::string name, uint64_t number) : name_(std::move(name)), number_(number) {}
+uint64_t Node::NextNumber() { return next_node_number.fetch_add(1, std::memory_order_relaxed); }
 Node::~Node() { FreeEdges(edges); }
 
 void intrusive_ptr_add_ref(const Node* node) {
@@ -572,7 +574,9 @@ void TensorImpl::Follow() const {
     const GradientReads reads{{StandIn(parent->meta())}, {StandIn(x->meta())}};
     NodeRef node;
     if (origin.def->grad != nullptr) {
-      node = new OpNode(*origin.def, origin.attrs, {&parent, 1}, {&self, 1}, reads);
+      // Gradients add up in the order of the program, as in a graph.
+      const uint64_t number = origin.born == now ? origin.place : Node::NextNumber();
+      node = new OpNode(*origin.def, origin.attrs, {&parent, 1}, {&self, 1}, reads, number);
     } else {
       node = new RefusingNode(*origin.def, 1);
     }

@@ -29,7 +29,10 @@ class EagerBuilder;
 
 class Node {
  public:
-  explicit Node(std::string name);
+  explicit Node(std::string name) : Node(std::move(name), NextNumber()) {}
+  // `number`: reserved earlier, for the place of the call in the program.
+  Node(std::string name, uint64_t number);
+  static uint64_t NextNumber();
   virtual ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;

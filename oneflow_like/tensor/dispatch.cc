@@ -10,6 +10,7 @@
 #include "oneflow_like/tensor/boxing.h"
 #include "oneflow_like/tensor/call_plan.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 
@@ -125,6 +126,7 @@ Status FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const o
     TensorImpl* x = AsTensor(inputs[i]);
     if (ready[i].get() != x && x->has_data()) OFL_TRY(CopyElements(*ready[i], *x));
     x->BumpVersion();
+    OFL_TRY(PutBack(*x));
   }
   return Status::Ok();
 }
@@ -299,7 +301,8 @@ TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, Ten
   const bool taped = Context::grad_enabled() && x->requires_grad() &&
                      IsDifferentiable(view->meta().dtype);
   view->SetOrigin(std::unique_ptr<Origin>(
-                      new Origin{x, root, &def, std::move(attrs), root->history(), taped}),
+                      new Origin{x, root, &def, std::move(attrs), root->history(), taped,
+                                 taped ? Node::NextNumber() : 0}),
                   claim);
   return view;
 }
@@ -364,12 +367,21 @@ Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, co
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, given));
   OFL_ASSIGN(TensorRef view, GlobalView(def, x, *plan));
   if (view != nullptr) return op::Values{op::Value(view)};
-  OFL_ASSIGN(op::Values copies, RunPlan(def, *plan, {&input, 1}));
-  if (!def.view_may_copy) AsTensor(copies[0])->set_stands_for_view();
-  return copies;
+  if (def.view_may_copy && !x->dense()) return RunPlan(def, *plan, {&input, 1});
+  OFL_ASSIGN(TensorRef copy, ViewCopy(def, x, given));
+  copy->set_copied(x->version());
+  return op::Values{op::Value(MakeView(def, plan->attrs, x, std::move(copy), 0))};
 }
 
 }  // namespace
+
+Result<TensorRef> ViewCopy(const op::OpDef& def, const TensorRef& x, const Attrs& attrs) {
+  GradModeGuard off(false);
+  const op::Value input(x);
+  OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, attrs));
+  OFL_ASSIGN(op::Values made, RunPlan(def, *plan, {&input, 1}));
+  return TensorRef(AsTensor(made[0]));
+}
 
 Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
                         const Attrs& attrs, size_t i) {
@@ -395,6 +407,7 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic()) [[unlikely]]
       OFL_TRY(RequireTensor(v).status());
+    OFL_TRY(BringUp(*AsTensor(v)));
   }
   if (def.Draws()) {  // never the same attributes twice: nothing to remember
     const bool global = !inputs.empty() && inputs[0]->layout() != nullptr;

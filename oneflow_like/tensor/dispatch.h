@@ -30,6 +30,9 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
 Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
                         const Attrs& attrs, size_t i);
 
+// What a view operator makes of a global tensor, in memory of its own and outside the tape.
+Result<TensorRef> ViewCopy(const op::OpDef& def, const TensorRef& x, const Attrs& attrs);
+
 // Operators without inputs that make a global tensor of this layout. A P layout holds the value
 // at coordinate 0 and the identity elsewhere.
 Result<op::Value> DispatchSource(const op::OpDef& def, const Attrs& attrs, const LayoutRef& layout,

@@ -7,6 +7,7 @@
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
+#include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/dispatch.h"
 
 namespace ofl::tensor {
@@ -24,12 +25,10 @@ std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
 }
 
 Status CheckMemory(const TensorImpl& target, std::string_view op) {
-  const TensorImpl& root = target.origin() != nullptr ? *target.origin()->root : target;
-  OFL_ENSURE(!root.stands_for_view(), Code::kFailedPrecondition)
-      << "[" << op << "] the target is a copy, since its base is laid out across it: got "
-      << Describe(target) << ", of which a change in place would not reach the base; expected a "
-      << "tensor of its own, or a view of what each rank holds; use clone() to change a copy, or "
-      << "assign to the base: x[index] = value";
+  OFL_ENSURE(!target.behind_copy() || target.origin() != nullptr, Code::kFailedPrecondition)
+      << "[" << op << "] the target is detached from a view that has memory of its own, since its "
+      << "base is laid out across it: got " << Describe(target) << ", of which a change would not "
+      << "reach the base; expected the view itself, under no_grad(); use clone() to change a copy";
   OFL_ENSURE(!target.has_data() || !OverlapsItself(target.local_shape(), target.strides()),
              Code::kInvalidArgument)
       << "[" << op << "] several elements of the target lie in one place: got " << Describe(target)
@@ -155,6 +154,7 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
 
 Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_view op) {
   OFL_TRY(CheckTarget(*target, op));
+  OFL_TRY(BringUp(*target));
   TensorRef value = given;
   OFL_ENSURE(
       value->meta().shape == target->meta().shape && value->is_global() == target->is_global(),
@@ -182,16 +182,17 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
   }
   target->AddClaim(value->claim());
   target->BumpVersion();
-  return Status::Ok();
+  return PutBack(*target);
 }
 
 Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
                     const TensorRef& target) {
   OFL_TRY(CheckTarget(*target, def.name));
+  OFL_TRY(BringUp(*target));
   OFL_ASSIGN(bool written, RunInto(def, inputs, attrs, *target));
   if (written) {
     target->BumpVersion();
-    return Status::Ok();
+    return PutBack(*target);
   }
   OFL_ASSIGN(op::Values results, Dispatch(def, inputs, attrs));
   OFL_ENSURE(results.size() == 1, Code::kInvalidArgument)

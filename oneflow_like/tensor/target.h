@@ -30,7 +30,7 @@ Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, con
 
 // Applies an operator of one output to operands among which the target is, and gives it the result:
 // its elements and, while gradients are recorded, its history. kFailedPrecondition for a leaf that
-// requires grad, a view of one, and a copy that stands for a view.
+// requires grad and a view of one.
 Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
                        const TensorRef& target);
 // Likewise the elements and the history of a value that exists.

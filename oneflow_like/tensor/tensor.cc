@@ -8,6 +8,7 @@
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/copied_views.h"
 
 namespace ofl::tensor {
 namespace {
@@ -71,6 +72,7 @@ void TensorImpl::AddClaim(uint64_t claim) {
 void TensorImpl::SetOrigin(std::unique_ptr<Origin> origin, uint64_t claim) {
   claim_ = claim;
   if (claim != 0 && origin->parent->claim_ != 0) claim_ = JoinClaims(origin->parent->claim_, claim);
+  behind_copy_ |= origin->parent->behind_copy_;
   origin_ = std::move(origin);
 }
 
@@ -103,7 +105,11 @@ TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t o
   return view;
 }
 
-TensorRef TensorImpl::Detach() const { return View(local_shape_, strides_, offset_bytes_); }
+TensorRef TensorImpl::Detach() const {
+  TensorRef same = View(local_shape_, strides_, offset_bytes_);
+  same->behind_copy_ = behind_copy_;
+  return same;
+}
 
 void TensorImpl::SetGradFn(NodeRef node, int output_index) {
   grad_fn_ = std::move(node);
@@ -118,6 +124,7 @@ Result<TensorRef> RequireTensor(const op::Value& value) {
       << "[tensor] a value of a graph has no data: got " << Describe(*value)
       << " outside its nn.Graph; expected an eager tensor; return it from build() and read the "
          "result of the call";
+  OFL_TRY(BringUp(*AsTensor(value)));
   return TensorRef(AsTensor(value));
 }
 

@@ -45,6 +45,7 @@ struct Origin {
   AttrsRef attrs;  // completed
   uint64_t born;   // the root's history then
   bool taped;      // the parent's history reaches the view
+  uint64_t place;  // of the call among those that the tape numbers
 };
 
 class TensorImpl final : public op::ValueBase {
@@ -110,9 +111,16 @@ class TensorImpl final : public op::ValueBase {
   const Origin* origin() const { return origin_.get(); }
   // `claim` is that of the operator and its attributes; 0 of a local tensor.
   void SetOrigin(std::unique_ptr<Origin> origin, uint64_t claim);
-  // A copy where torch has a view: not to be changed in place.
-  bool stands_for_view() const { return stands_for_view_; }
-  void set_stands_for_view() { stands_for_view_ = true; }
+  // A view in memory of its own, since its operand had to be laid out anew: it is brought up to its
+  // operand's version before it is used, and changes of it are put back (tensor/copied_views.h).
+  bool copied() const { return copied_; }
+  uint64_t copied_version() const { return copied_version_; }
+  void set_copied(uint64_t version) {
+    copied_ = behind_copy_ = true;
+    copied_version_ = version;
+  }
+  // It is such a view, or one of such a view.
+  bool behind_copy() const { return behind_copy_; }
 
   bool requires_grad() const { return requires_grad_ || grad_fn() != nullptr; }
   bool is_leaf() const { return grad_fn() == nullptr; }
@@ -144,7 +152,9 @@ class TensorImpl final : public op::ValueBase {
   mutable int output_index_ = 0;
   bool dense_ = true;
   bool requires_grad_ = false;
-  bool stands_for_view_ = false;
+  bool copied_ = false;
+  bool behind_copy_ = false;
+  uint64_t copied_version_ = 0;
   mutable NodeRef grad_fn_;
   TensorRef grad_;
 

@@ -357,7 +357,7 @@ def __setitem__(self, index, value):
         value = _C.reshape(value, tuple(box.shape))
     else:
         value = _C.full_like(box, value)
-    if box is not self and (box.is_symbolic or _C.is_tracing() or box._stands_for_view):
+    if box is not self and (box.is_symbolic or _C.is_tracing() or box._copied):
         begin, end, step, _ = plan
         self._rebind(_C.slice_scatter(self, value, begin=begin, end=end, step=step))
     else:

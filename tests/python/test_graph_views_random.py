@@ -68,7 +68,7 @@ class Program(nn.Module):
             return x.sum(draw.randrange(x.ndim))
         if kind == "cat" and x.numel() <= MOST:
             return flow.cat([x, x * 2.0], draw.randrange(x.ndim))
-        changed = x * 1.0  # an operator's result, then a view of it: neither changes the other
+        changed = x * 1.0  # an operator's result, then a view of it: each changes the other
         seen = changed.transpose(0, -1)
         changed.add_(1.0)
         seen.mul_(2.0)
@@ -111,8 +111,9 @@ def both(seed, products, lay=lambda x: x):
             optimizer.zero_grad()
             loss, results = model(x)
             loss.backward()
+            # A view of the parameter would show what the step makes of it.
+            outputs += [loss, *(v.clone() for v in results)]
             optimizer.step()
-            outputs += [loss, *results]
         made.append([v.detach().numpy() for v in [*outputs, model.table]])
     return made
 

@@ -1,0 +1,50 @@
+#include "oneflow_like/tensor/copied_views.h"
+
+#include <vector>
+
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/target.h"
+
+namespace ofl::tensor {
+
+Status BringUpCopies(TensorImpl& x) {
+  std::vector<TensorImpl*> copies;
+  for (TensorImpl* t = &x; t->origin() != nullptr; t = t->origin()->parent.get())
+    if (t->copied()) copies.push_back(t);
+  for (; !copies.empty(); copies.pop_back()) {
+    TensorImpl& copy = *copies.back();
+    const Origin& origin = *copy.origin();
+    const uint64_t version = origin.parent->version();
+    if (copy.copied_version() == version) continue;
+    OFL_ASSIGN(TensorRef now, ViewCopy(*origin.def, origin.parent, *origin.attrs));
+    if (copy.has_data()) OFL_TRY(CopyElements(*now, copy));
+    copy.BumpVersion();
+    copy.AddClaim(now->claim());
+    copy.set_copied(version);
+  }
+  return Status::Ok();
+}
+
+Status PutBackCopies(TensorImpl& changed) {
+  TensorImpl* copy = &changed;
+  while (!copy->copied()) copy = copy->origin()->parent.get();
+  const Origin& origin = *copy->origin();
+  const TensorRef& parent = origin.parent;
+  GradModeGuard off(false);
+  op::Value whole;
+  if (origin.def->write_back.empty()) {  // a view that may repeat elements, and does not
+    const Shape& shape = parent->meta().shape;
+    OFL_ASSIGN(whole, CallOp("reshape", {op::Value(copy)},
+                             {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}}));
+  } else {
+    OFL_ASSIGN(whole, CallOp(origin.def->write_back, {op::Value(parent), op::Value(copy)},
+                             *origin.attrs));
+  }
+  OFL_ASSIGN(TensorRef value, RequireTensor(whole));
+  OFL_TRY(WriteInto(value, parent, origin.def->name));
+  copy->set_copied(parent->version());
+  return Status::Ok();
+}
+
+}  // namespace ofl::tensor

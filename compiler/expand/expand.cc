@@ -197,8 +197,8 @@ Status Expansion::GiveResources(int i, const proto::OpDef& op, const op::OpDef& 
     task.state_offset = state_offset_.at(i);
   }
   OFL_ENSURE(def.Draws() == (op.generator() != 0), Code::kDataLoss)
-      << "[" << op.type() << "] it draws from resource " << int64_t{op.generator()} - 1 << "; expected "
-      << (def.Draws() ? "a generator" : "none");
+      << "[" << op.type() << "] it draws from resource " << int64_t{op.generator()} - 1
+      << "; expected " << (def.Draws() ? "a generator" : "none");
   if (!def.Draws()) return Status::Ok();
   const int64_t generator = int64_t{op.generator()} - 1;
   OFL_ENSURE(generator >= 0 && generator < static_cast<int64_t>(program_.generators.size()) &&

@@ -20,8 +20,7 @@ Result<int> GraphTracer::Content(int value) {
     const TracedMemory::Link link = memory_.AliasOf(v)->link;
     if (link == TracedMemory::Link::kView) {
       const ir::Node node = graph_.producer(v);
-      const op::Value made =
-          recorder_.Apply(*node.op, {recorder_.Handle(content)}, node.attrs)[0];
+      const op::Value made = recorder_.Apply(*node.op, {recorder_.Handle(content)}, node.attrs)[0];
       OFL_TRY(recorder_.status());
       content = recorder_.IdOf(made);
     } else if (link == TracedMemory::Link::kDetached && graph_.values[content].requires_grad) {

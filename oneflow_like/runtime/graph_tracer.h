@@ -142,8 +142,8 @@ class GraphTracer final : public tensor::Tracer {
   // By tensor; held, so that build() may drop one and no other comes to its address.
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
   std::map<const void*, tensor::TensorRef> constants_;
-  std::map<const void*, int> lifted_;          // by tensor, which variables_ holds
-  std::vector<int> changed_;                   // variables, in the order of the changes
+  std::map<const void*, int> lifted_;  // by tensor, which variables_ holds
+  std::vector<int> changed_;           // variables, in the order of the changes
   std::map<std::string, tensor::TensorRef> variables_;
   std::vector<std::pair<tensor::TensorRef, bool>> required_;  // variables, as they were met
   std::vector<Number> numbers_;

@@ -481,7 +481,8 @@ op::Value EagerBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) 
 
 Edge EdgeOf(const op::Value& x) {
   TensorImpl* t = AsTensor(x);
-  if (const NodeRef& node = t->grad_fn(); node != nullptr) return {node, t->output_index(), nullptr};
+  if (const NodeRef& node = t->grad_fn(); node != nullptr)
+    return {node, t->output_index(), nullptr};
   if (t->requires_grad()) return {nullptr, 0, TensorRef(t)};
   return {};
 }

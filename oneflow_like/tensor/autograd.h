@@ -1,9 +1,10 @@
 // Reverse-mode differentiation: the tape and the walk over it.
 //
-// A node is recorded for each differentiable call while grad mode is on. It keeps edges to the nodes
-// that made the inputs, and aliases of those inputs and outputs that its gradient rule reads: not
-// the tensors themselves, which a change in place may give a history that leads to the node. Nodes
-// are numbered in the order of recording, so walking by falling number is a topological order.
+// A node is recorded for each differentiable call while grad mode is on. It keeps edges to the
+// nodes that made the inputs, and aliases of those inputs and outputs that its gradient rule reads:
+// not the tensors themselves, which a change in place may give a history that leads to the node.
+// Nodes are numbered in the order of recording, so walking by falling number is a topological
+// order.
 #pragma once
 
 #include <atomic>

@@ -123,9 +123,9 @@ Status PlanShards(const op::OpDef& def, std::span<const op::Value> inputs,
     plan.local_outputs.push_back({plan.outputs[i].dtype, out_shapes.back()});
     plan.output_offsets.push_back(box.begin);
   }
-  plan.local_attrs =
-      def.local_attrs != nullptr ? def.local_attrs(*plan.attrs, in_shapes, out_shapes)
-                                 : *plan.attrs;
+  plan.local_attrs = def.local_attrs != nullptr
+                         ? def.local_attrs(*plan.attrs, in_shapes, out_shapes)
+                         : *plan.attrs;
   return FinishPlan(def, inputs, plan);
 }
 

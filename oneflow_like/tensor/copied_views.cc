@@ -38,8 +38,8 @@ Status PutBackCopies(TensorImpl& changed) {
     OFL_ASSIGN(whole, CallOp("reshape", {op::Value(copy)},
                              {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}}));
   } else {
-    OFL_ASSIGN(whole, CallOp(origin.def->write_back, {op::Value(parent), op::Value(copy)},
-                             *origin.attrs));
+    OFL_ASSIGN(whole,
+               CallOp(origin.def->write_back, {op::Value(parent), op::Value(copy)}, *origin.attrs));
   }
   OFL_ASSIGN(TensorRef value, RequireTensor(whole));
   OFL_TRY(WriteInto(value, parent, origin.def->name));

@@ -11,9 +11,7 @@ Status PutBackCopies(TensorImpl& changed);
 
 // Before its elements are read or changed: what its base holds now. Collective over the placement
 // where the base was changed since.
-inline Status BringUp(TensorImpl& x) {
-  return x.behind_copy() ? BringUpCopies(x) : Status::Ok();
-}
+inline Status BringUp(TensorImpl& x) { return x.behind_copy() ? BringUpCopies(x) : Status::Ok(); }
 // After its elements were changed: the base holds them too. Collective over the placement.
 inline Status PutBack(TensorImpl& changed) {
   return changed.behind_copy() ? PutBackCopies(changed) : Status::Ok();

@@ -295,15 +295,12 @@ Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inpu
 }
 
 // A view that this call makes, without a history of its own.
-TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, TensorRef view,
-                   uint64_t claim) {
+TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, TensorRef view) {
   TensorImpl* root = x->origin() != nullptr ? x->origin()->root : x.get();
-  const bool taped = Context::grad_enabled() && x->requires_grad() &&
-                     IsDifferentiable(view->meta().dtype);
-  view->SetOrigin(std::unique_ptr<Origin>(
-                      new Origin{x, root, &def, std::move(attrs), root->history(), taped,
-                                 taped ? Node::NextNumber() : 0}),
-                  claim);
+  const bool taped =
+      Context::grad_enabled() && x->requires_grad() && IsDifferentiable(view->meta().dtype);
+  view->SetOrigin(std::unique_ptr<Origin>(new Origin{
+      x, root, &def, std::move(attrs), root->history(), taped, taped ? Node::NextNumber() : 0}));
   return view;
 }
 
@@ -334,9 +331,8 @@ Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attr
   op::ViewGeometry geometry;
   OFL_ASSIGN(const bool found, Locate(def, *x, *attrs, geometry));
   if (!found) return TensorRef();
-  TensorRef view =
-      x->As(out[0], nullptr, geometry.shape, geometry.strides, OffsetOf(*x, geometry));
-  return MakeView(def, std::move(attrs), x, std::move(view), 0);
+  TensorRef view = x->As(out[0], nullptr, geometry.shape, geometry.strides, OffsetOf(*x, geometry));
+  return MakeView(def, std::move(attrs), x, std::move(view));
 }
 
 // Of each rank's shard, where no shard has to be moved first.
@@ -352,7 +348,8 @@ Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const Cal
     view = x->As(plan.outputs[0], plan.output_layouts[0], geometry.shape, geometry.strides,
                  OffsetOf(*x, geometry));
   }
-  return MakeView(def, plan.attrs, x, std::move(view), plan.claim);
+  view->set_claim(JoinClaims(plan.claim, x->claim()));
+  return MakeView(def, plan.attrs, x, std::move(view));
 }
 
 // A call of a view operator: a view wherever there can be one.
@@ -370,7 +367,7 @@ Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, co
   if (def.view_may_copy && !x->dense()) return RunPlan(def, *plan, {&input, 1});
   OFL_ASSIGN(TensorRef copy, ViewCopy(def, x, given));
   copy->set_copied(x->version());
-  return op::Values{op::Value(MakeView(def, plan->attrs, x, std::move(copy), 0))};
+  return op::Values{op::Value(MakeView(def, plan->attrs, x, std::move(copy)))};
 }
 
 }  // namespace
@@ -383,8 +380,8 @@ Result<TensorRef> ViewCopy(const op::OpDef& def, const TensorRef& x, const Attrs
   return TensorRef(AsTensor(made[0]));
 }
 
-Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
-                        const Attrs& attrs, size_t i) {
+Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                        size_t i) {
   if (def.composite || def.Draws() || op::NeedsPromotion(def, inputs, attrs)) return true;
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, attrs));
   return plan->decompose || ReadsOfCall(def, *plan).inputs[i] == nullptr;
@@ -455,7 +452,7 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
     uint64_t claim = plan->claim;
     for (const TensorRef& x : ready) claim = JoinClaims(claim, x->claim());
     target.AddClaim(claim);
-  } else if (target.claim() != 0) {  // the memory of a global tensor's shard
+  } else if (target.storage()->global) {
     target.AddClaim(ClaimOf(def, *plan->attrs));
   }
   return true;

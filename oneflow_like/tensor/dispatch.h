@@ -27,8 +27,8 @@ Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, co
                      TensorImpl& target);
 
 // Whether a recorded call like this would keep the values of input `i` for its gradient.
-Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
-                        const Attrs& attrs, size_t i);
+Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                        size_t i);
 
 // What a view operator makes of a global tensor, in memory of its own and outside the tape.
 Result<TensorRef> ViewCopy(const op::OpDef& def, const TensorRef& x, const Attrs& attrs);

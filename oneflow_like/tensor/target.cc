@@ -102,8 +102,7 @@ bool OverlapsItself(const Shape& shape, const Strides& strides) {
 }
 
 Status Assign(const TensorRef& value, const TensorRef& target, std::string_view op) {
-  const bool records =
-      Context::grad_enabled() && (HasHistory(*target) || value->requires_grad());
+  const bool records = Context::grad_enabled() && (HasHistory(*target) || value->requires_grad());
   if (!records || value == target) return WriteInto(value, target, op);
   OFL_TRY(CheckRecorded(*target, op));
   TensorRef fitting = value;

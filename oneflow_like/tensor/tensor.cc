@@ -48,30 +48,31 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
       local_shape_(local_shape),
       strides_(ContiguousStrides(local_shape)),
       layout_(std::move(layout)),
-      storage_(std::move(storage)) {}
+      storage_(std::move(storage)) {
+  if (storage_ == nullptr) return;
+  storage_->global |= layout_ != nullptr;
+  claimed_at_ = storage_->changes;
+}
 
 TensorImpl::~TensorImpl() {
   if (origin_ != nullptr) FreeParent(std::move(origin_->parent));
 }
 
 uint64_t TensorImpl::claim() const {
-  if (storage_ == nullptr || claim_ == 0) return storage_ ? storage_->claim : claim_;
-  return JoinClaims(storage_->claim, claim_);
+  if (storage_ == nullptr || storage_->changes == claimed_at_) return claim_;
+  return JoinClaims(claim_, storage_->changes);
 }
 
 void TensorImpl::AddClaim(uint64_t claim) {
   if (storage_ == nullptr) {
     claim_ = claim;
-  } else if (origin_ == nullptr && is_global()) {
-    storage_->claim = claim;  // all of it is new
-  } else if (is_global() || storage_->claim != 0) {
-    storage_->claim = JoinClaims(JoinClaims(storage_->claim, claim_), claim);
+  } else if (storage_->global) {
+    storage_->changes = JoinClaims(JoinClaims(storage_->changes, claim_), claim);
+    if (origin_ == nullptr && is_global()) set_claim(claim);  // all of it is new
   }
 }
 
-void TensorImpl::SetOrigin(std::unique_ptr<Origin> origin, uint64_t claim) {
-  claim_ = claim;
-  if (claim != 0 && origin->parent->claim_ != 0) claim_ = JoinClaims(origin->parent->claim_, claim);
+void TensorImpl::SetOrigin(std::unique_ptr<Origin> origin) {
   behind_copy_ |= origin->parent->behind_copy_;
   origin_ = std::move(origin);
 }
@@ -101,7 +102,7 @@ TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t o
   TensorMeta meta = meta_;
   if (!is_global()) meta.shape = shape;
   TensorRef view = As(meta, layout_, shape, strides, offset_bytes);
-  view->claim_ = claim_;
+  view->set_claim(claim());
   return view;
 }
 

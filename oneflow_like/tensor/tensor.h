@@ -32,7 +32,8 @@ struct Storage {
   device::BufferRef buffer;
   uint64_t version = 0;
   uint64_t contents = 0;  // see TensorImpl::contents; 0: not numbered since the last change
-  uint64_t claim = 0;     // see TensorImpl::claim
+  uint64_t changes = 0;   // digest of the changes in place of a global tensor's memory, or 0
+  bool global = false;    // a global tensor lies in it
   bool exposed = false;   // others may write to the memory, uncounted: NumPy, an address given out
 };
 using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
@@ -86,10 +87,13 @@ class TensorImpl final : public op::ValueBase {
   // Digest of the operators, numbers and attributes that made a global tensor from what other
   // ranks have seen: equal on all ranks that run the same program. Collectives compare it, since
   // values that nobody sent are equal only if they were computed alike. 0: nothing to compare.
-  // It belongs to the memory: who changes that through another tensor changes it for all.
+  // Who changes the memory through another tensor changes it too.
   uint64_t claim() const;
-  // Of a tensor that was just made.
-  void set_claim(uint64_t claim) { (storage_ ? storage_->claim : claim_) = claim; }
+  // What the elements are made of as they are now.
+  void set_claim(uint64_t claim) {
+    claim_ = claim;
+    if (storage_) claimed_at_ = storage_->changes;
+  }
   // Of a tensor that was changed in place.
   void AddClaim(uint64_t claim);
   // What kernels take.
@@ -109,8 +113,7 @@ class TensorImpl final : public op::ValueBase {
 
   // Null for what is no view, or a view outside the tape.
   const Origin* origin() const { return origin_.get(); }
-  // `claim` is that of the operator and its attributes; 0 of a local tensor.
-  void SetOrigin(std::unique_ptr<Origin> origin, uint64_t claim);
+  void SetOrigin(std::unique_ptr<Origin> origin);
   // A view in memory of its own, since its operand had to be laid out anew: it is brought up to its
   // operand's version before it is used, and changes of it are put back (tensor/copied_views.h).
   bool copied() const { return copied_; }
@@ -145,10 +148,12 @@ class TensorImpl final : public op::ValueBase {
   LayoutRef layout_;
   StorageRef storage_;
   int64_t offset_bytes_ = 0;
-  uint64_t claim_ = 0;  // without memory the claim itself, of a view what was done to the base
+  uint64_t claim_ = 0;
+  uint64_t claimed_at_ = 0;  // the changes of the memory that claim_ counts in
   std::unique_ptr<Origin> origin_;
   uint64_t history_ = 0;
-  mutable uint64_t followed_ = 0;  // the root's history that grad_fn_ follows, and 1 for having done
+  mutable uint64_t followed_ =
+      0;  // the root's history that grad_fn_ follows, and 1 for having done
   mutable int output_index_ = 0;
   bool dense_ = true;
   bool requires_grad_ = false;

@@ -302,7 +302,7 @@ class OpDefBuilder {
   OpDefBuilder& Matrix(std::string operand);   // Access::kMatrix
   OpDefBuilder& View(ViewFn fn, std::string write_back);
   OpDefBuilder& ViewOrCopy(ViewFn fn, std::string write_back);  // see view_may_copy
-  OpDefBuilder& Compose(DecomposeFn fn);  // makes it a composite
+  OpDefBuilder& Compose(DecomposeFn fn);                        // makes it a composite
   OpDefBuilder& Oracle(std::string numpy);
   OpDefBuilder& Infer(InferFn fn);
   OpDefBuilder& Sbp(std::string rule_text);

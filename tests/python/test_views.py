@@ -1,4 +1,4 @@
-"""Views share memory, changes in place reach all of them, and gradients know: NumPy is the oracle."""
+"""Views share memory, changes in place reach all, and gradients know: NumPy is the oracle."""
 
 import gc
 import weakref

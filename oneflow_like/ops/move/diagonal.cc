@@ -141,6 +141,8 @@ OFL_OP(diagonal) {
                 Family::GradView, "diagonal_scatter"))
       .Oracle("np.diagonal(input, offset, dim1, dim2)")
       .PyBoth("diagonal(input, offset=0, dim1=0, dim2=1)")
+      .Py("linalg.diagonal(A: input, *, offset=0, dim1=-2, dim2=-1)",
+          {{"dim1", int64_t{-2}}, {"dim2", int64_t{-1}}})
       .Samples([] { return InEveryDType(BaseSamples()); })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
                       {{"dim1", int64_t{1}}},

@@ -153,8 +153,17 @@ op::Values ComposeCartesian(op::Builder& b, Span in, const Attrs&) {
 
 // --- matrices -------------------------------------------------------------------------------
 
+constexpr int64_t kMaxColumns = 1 << 16;  // each is a tensor
+
+// x^0, x^1, ...: `count` of them.
+op::Values Powers(op::Builder& b, const op::Value& x, int64_t count) {
+  op::Values powers = {b.Call("ones_like", {x})};
+  for (int64_t i = 1; i < count; ++i)
+    powers.push_back(i == 1 ? x : b.Call("mul", {powers.back(), x}));
+  return powers;
+}
+
 op::Values ComposeVander(op::Builder& b, Span in, const Attrs& attrs) {
-  constexpr int64_t kMaxColumns = 1 << 16;  // each is a tensor
   const Shape& shape = in[0]->meta().shape;
   if (shape.rank() != 1) {
     return Refused(b, Error(Code::kInvalidArgument)
@@ -176,11 +185,26 @@ op::Values ComposeVander(op::Builder& b, Span in, const Attrs& attrs) {
                    {b.Call("narrow", {column},
                            {{"dim", int64_t{1}}, {"start", int64_t{0}}, {"length", int64_t{0}}})})};
   }
-  op::Values columns = {b.Call("ones_like", {x})};
-  for (int64_t i = 1; i < count; ++i)
-    columns.push_back(i == 1 ? x : b.Call("mul", {columns.back(), x}));
+  op::Values columns = Powers(b, x, count);
   if (!attrs.Get<bool>("increasing")) std::ranges::reverse(columns);
   return {b.Call("stack", std::move(columns), {{"dim", int64_t{1}}})};
+}
+
+op::Values ComposeLinalgVander(op::Builder& b, Span in, const Attrs& attrs) {
+  const Shape& shape = in[0]->meta().shape;
+  const DType dtype = in[0]->meta().dtype;
+  const int64_t* given = attrs.Maybe<int64_t>("N");
+  const int64_t count = given != nullptr ? *given : shape.rank() > 0 ? shape[shape.rank() - 1] : 1;
+  if (dtype == DType::kBool || count < 2 || count > kMaxColumns) {
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "powers are of numbers, and at least two: got N=" << count << " of "
+                          << in[0]->meta().ToString() << "; expected N from 2 to " << kMaxColumns
+                          << ", and no bool");
+  }
+  op::Value x = shape.rank() == 0 ? Reshaped(b, in[0], {1}) : in[0];
+  if (IsInteger(dtype) && dtype != DType::kInt64)
+    x = b.Call("cast", {x}, {{"dtype", DType::kInt64}});
+  return {b.Call("stack", Powers(b, x, count), {{"dim", int64_t{-1}}})};
 }
 
 op::Values ComposeTrace(op::Builder& b, Span in, const Attrs&) {
@@ -389,6 +413,27 @@ OFL_OP(vander) {
       .ErrorSamples(
           {{{{DType::kFloat32, {2, 2}}}, {}, Code::kInvalidArgument, "one axis"},
            {{{DType::kFloat32, {2}}}, {{"N", int64_t{-1}}}, Code::kInvalidArgument, "got -1"}});
+}
+
+OFL_OP(linalg_vander) {
+  op.Doc("Vandermonde matrices of the last axis: rows x^0 x^1 ... x^(N-1). Integers are int64.")
+      .In("x")
+      .Out("output")
+      .OptionalAttr("N", op::AttrType::kInt)
+      .Compose(ComposeLinalgVander)
+      .Oracle("powers(x, N)")
+      .Py("linalg.vander(x, N=None)")
+      .Samples([] {
+        std::vector<op::Sample> samples = {Of({{2, 3}}), Of({{3}}, {{"N", int64_t{2}}}),
+                                           Of({Shape{}}, {{"N", int64_t{3}}})};
+        for (DType dtype : {DType::kInt32, DType::kComplex64}) {
+          samples.push_back(samples.front());
+          samples.back().inputs[0].dtype = dtype;
+        }
+        return samples;
+      })
+      .ErrorSamples({{{{DType::kFloat32, {1}}}, {}, Code::kInvalidArgument, "expected N from 2"},
+                     {{{DType::kBool, {2}}}, {}, Code::kInvalidArgument, "no bool"}});
 }
 
 OFL_OP(trace) {

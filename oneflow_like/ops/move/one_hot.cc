@@ -9,6 +9,9 @@ namespace {
 Status InferOneHot(op::InferContext& c) {
   OFL_TRY(RequireInt64(c, 0, "input"));
   Shape out = c.input(0).shape;
+  OFL_ENSURE(c.attr<int64_t>("num_classes") != -1, Code::kUnimplemented)
+      << "num_classes is not told, and how many there are depends on values; expected a number; "
+         "use int(index.max()) + 1";
   OFL_ENSURE(c.attr<int64_t>("num_classes") >= 0 && out.rank() < kMaxRank, Code::kInvalidArgument)
       << "num_classes must not be negative; the result has one axis more than input";
   out.push_back(c.attr<int64_t>("num_classes"));
@@ -54,7 +57,7 @@ OFL_OP(one_hot) {
   op.Doc("int64 rows with a 1 at the class that `input` names.")
       .In("input")
       .Out("output")
-      .Attr("num_classes", op::AttrType::kInt)
+      .Attr("num_classes", op::AttrType::kInt, int64_t{-1})
       .Infer(InferOneHot)
       .Sbp(OneHotRule)
       .LocalAttrs(LocalOneHot)
@@ -62,7 +65,7 @@ OFL_OP(one_hot) {
       .Strided("input")
       .Cpu(DType::kInt64, RunOneHot)
       .Oracle("one_hot(input, num_classes)")
-      .Py("one_hot(tensor: input, num_classes)")
+      .Py("one_hot(tensor: input, num_classes=-1)")
       .Functional()
       .Samples([]() -> std::vector<op::Sample> {
         const auto sample = [](Shape s, int64_t classes) {
@@ -71,10 +74,9 @@ OFL_OP(one_hot) {
         };
         return {sample({5}, 4), sample({2, 3}, 3), sample({0}, 2), sample({}, 3)};
       })
-      .ErrorSamples({{{{DType::kFloat32, {5}}},
-                      {{"num_classes", int64_t{3}}},
-                      Code::kTypeMismatch,
-                      "int64"}});
+      .ErrorSamples(
+          {{{{DType::kFloat32, {5}}}, {{"num_classes", int64_t{3}}}, Code::kTypeMismatch, "int64"},
+           {{{DType::kInt64, {5}}}, {}, Code::kUnimplemented, "depends on values"}});
 }
 
 }  // namespace ofl::ops

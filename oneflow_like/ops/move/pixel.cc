@@ -135,7 +135,25 @@ Attrs Dilated(const Windows& w, const Shape& whole) {
   return {{"begin", begin}, {"end", end}, {"step", step}};
 }
 
+// As torch: windows are of numbers that a product can take, not of integers.
+Status CheckPixels(DType dtype) {
+  OFL_ENSURE(!IsInteger(dtype) && !IsFloat8(dtype), Code::kUnimplemented)
+      << "windows of " << DTypeName(dtype) << " are not taken; expected a floating or complex "
+      << "dtype, or bool; convert with .to(dtype)";
+  return Status::Ok();
+}
+// The first sample in every dtype that CheckPixels takes.
+std::vector<op::Sample> InPixelDTypes(std::vector<op::Sample> samples) {
+  for (DType dtype : AllDTypes()) {
+    if (dtype == samples[0].inputs[0].dtype || !CheckPixels(dtype).ok()) continue;
+    samples.push_back(samples[0]);
+    samples.back().inputs[0].dtype = dtype;
+  }
+  return samples;
+}
+
 op::Values ComposeIm2col(op::Builder& b, Span in, const Attrs& attrs) {
+  if (Status pixels = CheckPixels(in[0]->meta().dtype); !pixels.ok()) return Refused(b, pixels);
   const Shape& shape = in[0]->meta().shape;
   const int rank = shape.rank();
   if (rank != 3 && rank != 4) {
@@ -160,6 +178,7 @@ op::Values ComposeIm2col(op::Builder& b, Span in, const Attrs& attrs) {
 }
 
 op::Values ComposeCol2im(op::Builder& b, Span in, const Attrs& attrs) {
+  if (Status pixels = CheckPixels(in[0]->meta().dtype); !pixels.ok()) return Refused(b, pixels);
   const Shape& shape = in[0]->meta().shape;
   const int rank = shape.rank();
   const auto image = PairOf(attrs, "output_size", 1);
@@ -287,7 +306,7 @@ OFL_OP(im2col) {
       .Py("unfold(input, kernel_size, dilation=1, padding=0, stride=1)")
       .Functional()
       .Samples([] {
-        return InEveryDType(
+        return InPixelDTypes(
             {Of({2, 2, 3, 4}, {{"kernel_size", Ints{2}}}),
              Of({1, 5, 4},
                 {{"kernel_size", Ints{2, 1}}, {"dilation", Ints{2}}, {"padding", Ints{1, 0}}}),
@@ -305,7 +324,11 @@ OFL_OP(im2col) {
                      {{{DType::kFloat32, {2, 2}}},
                       {{"kernel_size", Ints{1}}},
                       Code::kInvalidArgument,
-                      "no image"}});
+                      "no image"},
+                     {{{DType::kInt64, {1, 1, 2, 2}}},
+                      {{"kernel_size", Ints{1}}},
+                      Code::kUnimplemented,
+                      "expected a floating or complex"}});
 }
 
 OFL_OP(col2im) {
@@ -320,8 +343,10 @@ OFL_OP(col2im) {
       .Samples([] {
         const Attrs small = {{"output_size", Ints{3, 4}}, {"kernel_size", Ints{2}}};
         return std::vector<op::Sample>{
-            Of({2, 8, 6}, small), Of({2, 8, 6}, small, DType::kFloat64),
+            Of({2, 8, 6}, small),
+            Of({2, 8, 6}, small, DType::kFloat64),
             Of({1, 4, 6}, small, DType::kComplex64),
+            Of({1, 4, 6}, small, DType::kBool),
             Of({2, 20}, {{"output_size", Ints{5, 4}},
                          {"kernel_size", Ints{2, 1}},
                          {"dilation", Ints{2}},

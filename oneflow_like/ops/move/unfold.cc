@@ -61,6 +61,7 @@ op::Values ComposeAdjoint(op::Builder& b, std::span<const op::Value> in, const A
   if (full.empty() || size <= step) return {b.Call("unfold_embed", {in[0]}, attrs)};
   const int axis = AxisAttr(attrs, "dimension", static_cast<int>(full.size()));
   const int64_t turns = std::min((size + step - 1) / step, std::max<int64_t>(shape[axis], 1));
+  const char* const join = in[0]->meta().dtype == DType::kBool ? "logical_or" : "add";
   op::Value sum;
   for (int64_t turn = 0; turn < turns; ++turn) {
     Ints begin(shape.rank(), 0), every(shape.rank(), 1);
@@ -72,7 +73,7 @@ op::Values ComposeAdjoint(op::Builder& b, std::span<const op::Value> in, const A
     place.Set("start", start + turn * step);
     place.Set("step", SaturatingMul(step, turns));
     const op::Value term = b.Call("unfold_embed", {part}, place);
-    sum = turn == 0 ? term : b.Call("add", {sum, term});
+    sum = turn == 0 ? term : b.Call(join, {sum, term});
   }
   return {sum};
 }
@@ -193,7 +194,7 @@ OFL_OP(unfold_adjoint) {
       .Py("_unfold_adjoint(grad, *, shape, dimension, size, step, start=0)")
       .Samples([] {
         std::vector<op::Sample> samples = Embedding(Overlapping());
-        for (DType dtype : {DType::kFloat64, DType::kInt64, DType::kComplex64}) {
+        for (DType dtype : {DType::kFloat64, DType::kInt64, DType::kBool, DType::kComplex64}) {
           samples.push_back(samples.front());
           samples.back().inputs[0].dtype = dtype;
         }

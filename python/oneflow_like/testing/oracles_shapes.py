@@ -308,6 +308,26 @@ def _fill_diagonal(x, value, wrap):
     return out
 
 
+@_helper
+def _powers(x, count):
+    x = np.atleast_1d(x)
+    count = x.shape[-1] if count is None else count
+    return np.stack([x ** i for i in range(count)], axis=-1)
+
+
+@_helper
+def _window(name, length, periodic, *numbers):
+    if length <= 1:
+        return np.ones(length)
+    size = length + periodic
+    if name == "hamming":
+        alpha, beta = numbers
+        values = alpha - beta * np.cos(2 * np.pi * np.arange(size) / (size - 1))
+    else:
+        values = getattr(np, name)(size, *numbers)
+    return values[:length]
+
+
 HELPERS["along"] = along
 
 # Equal to the last bit.

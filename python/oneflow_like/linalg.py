@@ -1,0 +1,6 @@
+"""Linear algebra, with torch's names: those that the registry shows here."""
+
+from ._functions import of as _of
+
+globals().update(_of("linalg"))
+__all__ = list(_of("linalg"))

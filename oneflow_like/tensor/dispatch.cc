@@ -307,6 +307,13 @@ TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, Ten
 // Where the elements of a view lie. False: no strides express it, and the caller copies.
 Result<bool> Locate(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs,
                     op::ViewGeometry& geometry) {
+  // An offset in the memory itself, which a geometry counts from the operand's first element.
+  const int64_t* in_memory = attrs.Maybe<int64_t>("storage_offset");
+  OFL_ENSURE(in_memory == nullptr || x.offset_bytes() == 0, Code::kInvalidArgument)
+      << "[" << def.name << "] storage_offset counts from the beginning of a memory of which the "
+      << "operand is a part: got " << *in_memory << " for " << Describe(x) << ", which begins at "
+      << x.offset_bytes() / static_cast<int64_t>(DTypeSize(x.meta().dtype))
+      << "; expected no storage_offset; use clone() first";
   auto found = def.view(x.local_shape(), x.strides(), attrs);
   if (found.ok()) {
     geometry = *found;

@@ -110,3 +110,39 @@ def test_shapes_broadcast_without_tensors():
         flow.broadcast_shapes((2,), (0,))
     with pytest.raises(ValueError, match="is negative"):
         flow.broadcast_shapes((-1,))
+
+
+# --- views --------------------------------------------------------------------------------------
+
+VIEWS = [lambda x: x.select(1, -1), lambda x: x.narrow(0, 1, 2), lambda x: x.diagonal(1),
+         lambda x: x.unbind()[2], lambda x: x.tensor_split(3, 1)[1], lambda x: x.hsplit(2)[1],
+         lambda x: x.split([1, 3])[1], lambda x: x.chunk(2, 1)[0], lambda x: x.unfold(0, 2, 2)[1],
+         lambda x: x.movedim(0, 1)[3], lambda x: x.swapaxes(0, 1)[1], lambda x: x.mT[2],
+         lambda x: x.unflatten(1, (2, 2))[:, 1], lambda x: x.ravel()[5:7], lambda x: x.adjoint()[0],
+         lambda x: x.as_strided((2, 2), (5, 1), 1), lambda x: x[1].as_strided((2,), (2,)),
+         lambda x: flow.atleast_3d(x)[1], lambda x: flow.broadcast_tensors(x, x)[0][3]]
+
+
+@pytest.mark.parametrize("take", VIEWS)
+def test_a_write_through_a_view_changes_its_base(take):
+    numbers = np.arange(16, dtype=np.float32).reshape(4, 4)
+    x = flow.from_numpy(numbers.copy())
+    part = take(x)
+    want = numbers.copy()
+    want[np.isin(numbers, part.numpy())] = -1
+    part.fill_(-1)
+    same(x, want, flow.float32)
+
+
+def test_windows_that_overlap_are_not_written_to():
+    with pytest.raises(ValueError, match="several elements of the target lie in one place"):
+        flow.zeros(4).unfold(0, 2, 1).fill_(1)
+
+
+def test_as_strided_of_a_part_does_not_guess_where_the_memory_begins():
+    x = flow.arange(6)
+    same(x[2:].as_strided((2,), (2,)), [2, 4], flow.int64)
+    with pytest.raises(ValueError, match="got 0 for int64.4., which begins at 2; expected no stor"):
+        x[2:].as_strided((2,), (1,), 0)
+    with pytest.raises(ValueError, match="does not lie dense"):
+        x.reshape(2, 3).t().as_strided((2,), (1,))

@@ -192,7 +192,14 @@ def strides(name, index):
         laid = [lay(a).to(d) if a.ndim >= shapes and a.size and not oracles.is_narrow(d) else x
                 for a, d, x in zip(arrays, dtypes, dense, strict=True)]
         want = [array(y) for y in call_on(name, dense, sample["attrs"])]
-        _compare_all(name, call_on(name, laid, sample["attrs"]), want, arrays)
+        try:
+            got = call_on(name, laid, sample["attrs"])
+        except _C.InvalidArgumentError as error:
+            # `view` and `as_strided` alias or refuse: a copy would be another promise.
+            assert any(text in str(error) for text in (
+                "would not lie in its operand's memory", "of which the operand is a part")), error
+        else:
+            _compare_all(name, got, want, arrays)
         tried += 1
     return tried
 

@@ -105,8 +105,9 @@ def _run_layouts(table, names, mesh, seconds):
                 names.remove(line["name"])
         if not ended:
             return kind
-        table.add(names[0], kind, 1, [" ".join(ended.split())])
-        names = names[1:] if lines else []
+        if not lines or "started" in lines[-1]:  # it ended within an operator
+            table.add(names[0], kind, 1, [" ".join(ended.split())])
+            names = names[1:] if lines else []
     return kind
 
 

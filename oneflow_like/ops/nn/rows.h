@@ -60,6 +60,15 @@ class RowStarts {
   int64_t rows() const { return rows_; }
   int64_t length() const { return length_; }
   int64_t stride(int operand) const { return stride_[static_cast<size_t>(operand)]; }
+  // How many neighbouring rows lie at equal distances from one another, and these.
+  int64_t neighbours() const {
+    return count_ == 0 ? 1 : axes_[static_cast<size_t>(count_ - 1)].size;
+  }
+  int64_t step(int operand) const {
+    return count_ == 0
+               ? 0
+               : axes_[static_cast<size_t>(count_ - 1)].stride[static_cast<size_t>(operand)];
+  }
   std::array<int64_t, 3> Of(int64_t row) const {
     std::array<int64_t, 3> at{};
     for (int i = count_ - 1; i >= 0 && row > 0; --i) {

@@ -40,21 +40,6 @@ op::Values ComposeLogSumExp(op::Builder& b, Span in, const Attrs& attrs) {
   return {CastTo(b, b.Call("add", {log, most}), dtype)};
 }
 
-op::Values ComposeNansum(op::Builder& b, Span in, const Attrs& attrs) {
-  op::Value x = in[0];
-  if (IsComplex(x->meta().dtype)) {
-    return Refused(b, Error(Code::kTypeMismatch)
-                          << "NaN of complex numbers: got " << x->meta().ToString()
-                          << "; expected real numbers");
-  }
-  x = InDType(b, x, attrs);
-  if (x == nullptr) return {nullptr};
-  if (IsFloating(x->meta().dtype)) x = ReplaceWhere(b, IsNan(b, x), 0.0, x);
-  Attrs over = OverOf(attrs);
-  over.Set("dtype", *attrs.Find("dtype"));
-  return {b.Call("sum", {x}, over)};
-}
-
 op::Values ComposeNanmean(op::Builder& b, Span in, const Attrs& attrs) {
   if (!IsFloating(in[0]->meta().dtype)) {
     return Refused(b, Error(Code::kTypeMismatch)
@@ -66,7 +51,7 @@ op::Values ComposeNanmean(op::Builder& b, Span in, const Attrs& attrs) {
   const DType dtype = given->meta().dtype;
   const op::Value x = CastTo(b, given, StatisticOf(dtype));
   const op::Value nan = IsNan(b, x);
-  const op::Value sum = b.Call("sum", {ReplaceWhere(b, nan, 0.0, x)}, OverOf(attrs));
+  const op::Value sum = b.Call("nansum", {x}, OverOf(attrs));
   const op::Value count = b.Call("sum", {b.Call("logical_not", {nan})}, OverOf(attrs));
   return {CastTo(b, b.Call("div", {sum, CastTo(b, count, StatisticOf(dtype))}), dtype)};
 }
@@ -122,16 +107,6 @@ OFL_OP(logsumexp) {
       .PyBoth("logsumexp(input, dim, keepdim=False)")
       .Namespace("special")
       .Samples([] { return OverSamples(kFloats | kComplexes); });
-}
-
-OFL_OP(nansum) {
-  Over(op, "The sum over the axes `dim` (none given: all), in which NaN counts as 0.")
-      .OptionalAttr("dtype", op::AttrType::kDType)
-      .Autocast(op::Autocast::kFloat32)
-      .Compose(ComposeNansum)
-      .Oracle("combined(np.nansum, input, axes(input, dim), keepdim, dtype)")
-      .PyBoth("nansum(input, dim=None, keepdim=False, *, dtype=None)")
-      .Samples([] { return OverSamples(kReals); });
 }
 
 OFL_OP(nanmean) {

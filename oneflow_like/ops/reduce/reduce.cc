@@ -20,6 +20,12 @@ struct ProductOf {
   }
 };
 
+template <class T>
+struct NanSumOf : SumOf<T> {
+  using Acc = typename SumOf<T>::Acc;
+  static OFL_INLINE Acc Of(T x) { return x == x ? static_cast<Acc>(x) : Acc(0); }
+};
+
 // Computes in the type that `dtype` is computed in; integers in int64.
 template <template <class> class R>
 const Reducer* ReducerFor(DType dtype) {
@@ -70,6 +76,7 @@ Status Combine(op::KernelContext& c, double divisor) {
 }
 
 Status RunSum(op::KernelContext& c) { return Combine<SumOf>(c, 1); }
+Status RunNanSum(op::KernelContext& c) { return Combine<NanSumOf>(c, 1); }
 Status RunProd(op::KernelContext& c) { return Combine<ProductOf>(c, 1); }
 // Divides by the logical count, so that the parts of a split axis are partial sums.
 Status RunMean(op::KernelContext& c) { return Combine<SumOf>(c, LogicalCount(c)); }
@@ -111,6 +118,21 @@ void GradSum(op::GradContext& c) {
   if (!c.Needs(0)) return;
   const op::Value grad = CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype);
   c.Set(0, SpreadOut(c.b, grad, c.inputs[0], c.attrs));
+}
+
+Status InferNanSum(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kReals | kBools));
+  return InferCombined(c);
+}
+
+std::string NanSumRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
+  return ReduceRule(in[0], attrs, "sum") + "; never partial";
+}
+
+void GradNanSum(op::GradContext& c) {
+  if (!c.Needs(0)) return;
+  GradSum(c);
+  c.Set(0, ReplaceWhere(c.b, IsNan(c.b, c.inputs[0]), 0.0, c.input_grads[0]));
 }
 
 void GradMean(op::GradContext& c) {
@@ -238,6 +260,22 @@ OFL_OP(mean) {
       .Samples([] { return CombineSamples(kFloats | kComplexes, false); })
       .ErrorSamples(DimErrors(DType::kInt64, "int64 is not a floating dtype"));
   for (DType dtype : ListOf(kSummed)) op.Cpu(dtype, RunMean, CombineScratch);
+}
+
+OFL_OP(nansum) {
+  Reduction(op,
+            "The sum over the axes `dim` (none given: all), in which NaN counts as 0; of integers\n"
+            "and bool in int64. The elements are converted to `dtype` first, where it is given.")
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Infer(InferNanSum)
+      .Sbp(NanSumRule)
+      .Grad(GradNanSum)
+      .Autocast(op::Autocast::kFloat32)
+      .Oracle("combined(np.nansum, input, axes(input, dim), keepdim, dtype)")
+      .PyBoth("nansum(input, dim=None, keepdim=False, *, dtype=None)")
+      .Samples([] { return CombineSamples(kReals | kBools, true); })
+      .ErrorSamples(DimErrors(DType::kComplex64, "complex64 is not real"));
+  for (DType dtype : ListOf(kReals | kBools)) op.Cpu(dtype, RunNanSum, CombineScratch);
 }
 
 OFL_OP(prod) {

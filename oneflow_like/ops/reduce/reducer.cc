@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kBlock = kRowGroup;
 constexpr int64_t kTileBytes = 1024;  // of one row
 constexpr int64_t kRowBytes = kTileBytes + 64;
-constexpr int64_t kColumns = 256;   // the most outputs of a row that accumulate at once
+constexpr int64_t kColumns = 512;   // the most outputs of a row that accumulate at once
 constexpr size_t kMaxElement = 16;  // complex128
 
 struct Axis {
@@ -247,8 +247,11 @@ void JoinRows(const Loop& loop, const std::byte* x, int64_t column, int64_t widt
   }
 }
 
-// Columns that accumulate at once: as many as a row of the tile holds.
-int64_t ColumnsOf(const Loop& loop) { return std::min(kColumns, kTileBytes / loop.in_size); }
+// Columns that accumulate at once: no more than a row of the tile holds, where one is used.
+int64_t ColumnsOf(const Loop& loop) {
+  const bool tiled = loop.load != nullptr || loop.reduced.count > 1;
+  return tiled ? std::min(kColumns, kTileBytes / loop.in_size) : kColumns;
+}
 
 // Rows of outputs: tiles [begin, end) of columns, so that the accumulators stay in cache.
 void ReduceRows(const Loop& loop, int64_t begin, int64_t end) {

@@ -99,7 +99,9 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
     for (int j = 0; j < kLanes; ++j) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i + j]));
-  for (int j = 0; i < n; ++i, ++j) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i]));
+  const int64_t rest = n - i;
+  for (int j = 0; j < kLanes; ++j)
+    if (j < rest) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i + j]));
   if (!last) {
     for (int j = 0; j < kLanes; ++j) state[j] = lanes[j];
     return;
@@ -110,29 +112,26 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   *total = R::Join(*total, lanes[0]);
 }
 
-// Some columns at a time, whose accumulators stay in registers from row to row.
+// `kCount` rows at once: each accumulator is loaded once for all of them.
+template <class R, class T, int kCount>
+OFL_INLINE void JoinSomeRows(typename R::Acc* to, const std::byte* x, int64_t stride, int64_t n) {
+  const T* rows[kCount];
+  for (int r = 0; r < kCount; ++r) rows[r] = reinterpret_cast<const T*>(x + r * stride);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    typename R::Acc sum = to[i];
+    for (int r = 0; r < kCount; ++r) sum = R::Join(sum, AccOf<R>(rows[r][i]));
+    to[i] = sum;
+  }
+}
+
 template <class R, class T>
 OFL_SIMD void JoinRows(void* acc, const void* from, int64_t stride, int64_t count, int64_t n,
                        int64_t) {
-  using Acc = typename R::Acc;
-  constexpr int64_t kWidth = 32;
-  Acc* to = static_cast<Acc*>(acc);
-  const std::byte* x = static_cast<const std::byte*>(from);
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth, x += kWidth * sizeof(T)) {
-    Acc sums[kWidth];
-    for (int64_t j = 0; j < kWidth; ++j) sums[j] = to[i + j];
-    for (int64_t r = 0; r < count; ++r) {
-      const T* row = reinterpret_cast<const T*>(x + r * stride);
-      for (int64_t j = 0; j < kWidth; ++j) sums[j] = R::Join(sums[j], AccOf<R>(row[j]));
-    }
-    for (int64_t j = 0; j < kWidth; ++j) to[i + j] = sums[j];
-  }
-  for (int64_t r = 0; r < count; ++r) {
-    const T* row = reinterpret_cast<const T*>(x + r * stride);
-#pragma GCC ivdep
-    for (int64_t j = 0; j < n - i; ++j) to[i + j] = R::Join(to[i + j], AccOf<R>(row[j]));
-  }
+  auto* to = static_cast<typename R::Acc*>(acc);
+  const auto* x = static_cast<const std::byte*>(from);
+  for (; count >= 8; count -= 8, x += 8 * stride) JoinSomeRows<R, T, 8>(to, x, stride, n);
+  for (; count > 0; --count, x += stride) JoinSomeRows<R, T, 1>(to, x, stride, n);
 }
 
 template <class R>

@@ -93,9 +93,26 @@ op::OpDefBuilder& Truth(op::OpDefBuilder& op, const char* doc) {
   return op;
 }
 
-op::Values ComposeCountNonzero(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  const op::Value truth = CastTo(b, in[0], DType::kBool);
-  return {b.Call("sum", {truth}, {{"dim", attrs.Get<std::vector<int64_t>>("dim")}})};
+template <class T>
+struct NonzeroCount {
+  using Acc = int64_t;
+  static OFL_INLINE Acc Identity() { return 0; }
+  static OFL_INLINE Acc Of(T x) { return x != T(0) ? 1 : 0; }
+  static OFL_INLINE Acc Join(Acc a, Acc x) { return a + x; }
+};
+
+Attrs Dropping(const Attrs& attrs) { return {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", false}}; }
+
+Status InferCount(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kSummed));
+  OFL_TRY(CheckDims(c));
+  const Shape& in = c.input(0).shape;
+  c.AddOutput({DType::kInt64, ReducedShape(in, AxesOf(c.attrs(), in.rank(), false), false)});
+  return Status::Ok();
+}
+
+std::string CountRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
+  return ReduceRule(in[0], Dropping(attrs), "sum") + "; never partial";
 }
 
 }  // namespace
@@ -116,8 +133,11 @@ OFL_OP(count_nonzero) {
   op.Doc("How many elements over the axes `dim` (none given: all) are not 0; NaN is not.")
       .In("input")
       .Out("output")
-      .Attr("dim", op::AttrType::kInts, std::vector<int64_t>{})
-      .Compose(ComposeCountNonzero)
+      .Attr("dim", op::AttrType::kInts, Dims{})
+      .Infer(InferCount)
+      .Sbp(CountRule)
+      .NotDifferentiable("a count is piecewise constant")
+      .Strided()
       .Oracle("np.asarray(np.count_nonzero(input, axis=axes(input, dim)))")
       .PyBoth("count_nonzero(input, dim=None)")
       .PyMethod("count_nonzero(input, *dim)")
@@ -136,6 +156,12 @@ OFL_OP(count_nonzero) {
                       {{"dim", std::vector<int64_t>{2}}},
                       Code::kOutOfRange,
                       "but got 2"}});
+  ForEachDType<kSummed>([&]<class T>(DType dtype) {
+    op.Cpu(dtype, [](op::KernelContext& c) {
+      return Reduce(c, kReducer<NonzeroCount<T>, T, int64_t>,
+                    AxesOf(*c.attrs, c.inputs[0].meta.shape.rank(), false));
+    });
+  });
 }
 
 }  // namespace ofl::ops

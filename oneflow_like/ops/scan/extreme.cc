@@ -18,14 +18,15 @@ Status RunExtreme(op::KernelContext& c) {
     T tile[kScanTile];
     int64_t found[kScanTile];
     T best{};
-    int64_t place = -1;
+    int64_t place = 0;
     for (int64_t i = 0; i < n; i += kScanTile) {
       const int64_t count = std::min(kScanTile, n - i);
       from.Load(at[0], i, count, tile);
+      if (i == 0) best = tile[0];
       for (int64_t j = 0; j < count; ++j) {
         const T value = tile[j];
-        const bool nan = value != value;
-        if (place < 0 || nan || (best == best && (kMax ? value >= best : value <= best))) {
+        // Nothing is before NaN but another one.
+        if ((kMax ? value >= best : value <= best) || value != value) [[unlikely]] {
           best = value;
           place = i + j;
         }

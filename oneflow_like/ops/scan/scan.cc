@@ -61,7 +61,7 @@ namespace {
 
 // Floating results are kept in double and rounded one by one; whole ones wrap.
 template <class T, bool kProduct>
-void RunningRow(const T* x, T* y, int64_t n, typename SumOf<T>::Acc& state) {
+OFL_INLINE void RunningRow(const T* x, T* y, int64_t n, typename SumOf<T>::Acc& state) {
   using Acc = typename SumOf<T>::Acc;
   Acc s = state;
   for (int64_t i = 0; i < n; ++i) {
@@ -78,10 +78,51 @@ void RunningRow(const T* x, T* y, int64_t n, typename SumOf<T>::Acc& state) {
   state = s;
 }
 
+// One step of many rows side by side.
+template <class T, bool kProduct>
+OFL_SIMD void RunningStep(const T* x, T* y, int64_t n, typename SumOf<T>::Acc* state) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    RunningRow<T, kProduct>(x + i, y + i, 1, state[i]);
+  }
+}
+
+// Where rows lie side by side in memory, they are walked through together.
+template <class T, bool kProduct>
+void RunningAcross(op::KernelContext& c, const op::TensorView& x, const op::TensorView& y,
+                   const RowStarts& rows, bool reverse) {
+  constexpr int64_t kWidth = 256;
+  const DType compute = DTypeOf<T>::value;
+  // Of these the "row" is what lies across the rows that are scanned.
+  const TileRows from(x, rows.step(0), compute, false), to(y, rows.step(1), compute, false);
+  const int64_t n = rows.length(), beside = rows.neighbours();
+  const int64_t tiles = (beside + kWidth - 1) / kWidth;
+  Parallel(c.stream, rows.rows() / beside * tiles, RowGrain(n * kWidth),
+           [&](int64_t begin, int64_t end) {
+             typename SumOf<T>::Acc state[kWidth];
+             T tile[kWidth];
+             for (int64_t t = begin; t < end; ++t) {
+               const int64_t first = t % tiles * kWidth, width = std::min(kWidth, beside - first);
+               const auto at = rows.Of(t / tiles * beside + first);
+               std::fill_n(state, width, typename SumOf<T>::Acc(kProduct ? 1 : 0));
+               for (int64_t k = 0; k < n; ++k) {
+                 const int64_t place = reverse ? n - 1 - k : k;
+                 from.Load(at[0] + place * rows.stride(0), 0, width, tile);
+                 RunningStep<T, kProduct>(tile, tile, width, state);
+                 to.Store(at[1] + place * rows.stride(1), 0, width, tile);
+               }
+             }
+           });
+}
+
 template <class T, bool kProduct>
 void RunningResult(op::KernelContext& c, const op::TensorView& x, const op::TensorView& y) {
   const RowStarts rows({&x, &y}, ScanAxis(*c.attrs, x.meta.shape));
   const bool reverse = c.attr<bool>("reverse");
+  if (rows.length() > 0 && rows.neighbours() >= 8 &&
+      std::abs(rows.step(0)) < std::abs(rows.stride(0))) {
+    return RunningAcross<T, kProduct>(c, x, y, rows, reverse);
+  }
   const DType compute = DTypeOf<T>::value;
   const TileRows from(x, rows.stride(0), compute, reverse);
   const TileRows to(y, rows.stride(1), compute, reverse);

@@ -6,7 +6,7 @@ Of global tensors they are collective; inside build() of a graph they are refuse
 from . import _C
 from ._C import Tensor
 
-__all__ = ["allclose", "bincount", "equal"]
+__all__ = ["allclose", "bincount", "equal", "numel"]
 
 
 def _method(function):
@@ -59,6 +59,12 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     if equal_nan:
         close = _C.logical_or(close, _C.logical_and(_C.ne(x, x), _C.ne(y, y)))
     return _answer("allclose", _C.all(close))
+
+
+def numel(input):
+    """How many elements a tensor has."""
+    _tensors("numel", input=input)
+    return input.numel()
 
 
 @_method

@@ -32,7 +32,7 @@ SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled
 # What flow has that is callable and no operator.
 OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "enable_grad", "equal",
           "from_numpy", "get_rng_state", "is_grad_enabled", "load", "manual_seed", "no_grad",
-          "save", "set_grad_enabled", "set_rng_state", "show_config", "tensor"}
+          "numel", "save", "set_grad_enabled", "set_rng_state", "show_config", "tensor"}
 
 
 # --- where names come from ---------------------------------------------------------------------

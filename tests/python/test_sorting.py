@@ -135,6 +135,17 @@ def test_counts():
     assert flow.count_nonzero(y).item() == 4 and y.reshape(5, 1).count_nonzero(0).tolist() == [4]
 
 
+def test_searchsorted_takes_a_sorter_and_promotes_the_rest():
+    sequence, order = flow.tensor([4.0, 1.0, 2.0]), flow.tensor([1, 2, 0])
+    values = flow.tensor([1.5, 3.0])
+    assert flow.searchsorted(sequence, values, sorter=order).tolist() == [1, 2]
+    assert flow.searchsorted(flow.tensor([1, 2, 4]), values).tolist() == [1, 2]
+    assert flow.searchsorted(flow.tensor([1, 2, 4]), 2, right=True).item() == 2
+    assert flow.bucketize(3.5, flow.tensor([1.0, 2.0, 4.0])).item() == 2
+    with pytest.raises(IndexError, match="sorter index out of range: got 3"):
+        flow.searchsorted(sequence, values, sorter=flow.tensor([1, 2, 3]))
+
+
 def test_equal_and_allclose_are_bools():
     x, y = flow.tensor([1.0, NAN, INF]), flow.tensor([1.0 + 1e-7, NAN, INF])
     assert flow.equal(x[:1], x[:1]) is True and x.equal(x) is False

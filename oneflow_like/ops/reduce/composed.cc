@@ -41,6 +41,12 @@ op::Values ComposeLogSumExp(op::Builder& b, Span in, const Attrs& attrs) {
 }
 
 op::Values ComposeNanmean(op::Builder& b, Span in, const Attrs& attrs) {
+  const DType* asked = attrs.Maybe<DType>("dtype");
+  if (asked != nullptr && !IsFloating(*asked)) {
+    return Refused(b, Error(Code::kTypeMismatch)
+                          << "a mean is not whole: got dtype=" << DTypeName(*asked)
+                          << "; expected a floating dtype");
+  }
   if (!IsFloating(in[0]->meta().dtype)) {
     return Refused(b, Error(Code::kTypeMismatch)
                           << "a mean of " << DTypeName(in[0]->meta().dtype) << ": got "

@@ -141,9 +141,11 @@ Attrs OverOf(const Attrs& attrs) {
 }
 
 op::Values NormOf(op::Builder& b, const op::Value& input, double p, const Attrs& attrs) {
+  for (const op::Value& x : {input, InDType(b, input, attrs)}) {
+    if (x == nullptr) return {nullptr};
+    if (Status wrong = CheckFloating(x, "a norm"); !wrong.ok()) return Refused(b, wrong);
+  }
   const op::Value x = InDType(b, input, attrs);
-  if (x == nullptr) return {nullptr};
-  if (Status wrong = CheckFloating(x, "a norm"); !wrong.ok()) return Refused(b, wrong);
   return {VectorNorm(b, x, p, OverOf(attrs))};
 }
 

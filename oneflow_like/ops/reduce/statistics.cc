@@ -67,6 +67,10 @@ op::Values Areas(op::Builder& b, Span in, const Attrs& attrs, int* axis_of) {
   if (rank == 0)
     return Refused(b, Error(Code::kInvalidArgument)
                           << "nothing to add up: got a 0-d tensor; expected at least one axis");
+  if (y->meta().dtype == DType::kBool || (in.size() > 1 && in[1]->meta().dtype == DType::kBool))
+    return Refused(b, Error(Code::kTypeMismatch)
+                          << "bool is no number to add up: got y: " << y->meta().ToString()
+                          << "; expected numbers; use y.to(flow.float32)");
   *axis_of = *axis;
   const int64_t n = y->meta().shape[*axis];
   if (!IsDifferentiable(y->meta().dtype)) y = CastTo(b, y, DType::kFloat32);
@@ -246,6 +250,7 @@ op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value spread = b.Call("sqrt", {covariance.Divided(squares)});
   if (spread == nullptr || products == nullptr) return {nullptr};
   const int64_t rows = products->meta().shape[0];
+  if (rows == 1) return Squeezed(b, b.Call("div", {products, products}), in[0]);
   op::Value y = b.Call("div", {products, spread});
   y = b.Call("div", {y, b.Call("reshape", {spread}, {{"shape", Dims{1, rows}}})});
   if (!IsComplex(in[0]->meta().dtype))

@@ -58,7 +58,36 @@ std::vector<op::Sample> SumToSamples() {
   return samples;
 }
 
+// As a sum: of integers and bool in int64, where anything is added.
+op::Values ComposeSumToSize(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const TensorMeta& meta = in[0]->meta();
+  if (DimsOf(meta.shape) == attrs.Get<std::vector<int64_t>>("shape")) return {in[0]};
+  const op::Value x = IsDifferentiable(meta.dtype) ? in[0] : CastTo(b, in[0], DType::kInt64);
+  return {b.Call("sum_to", {x}, attrs)};
+}
+
 }  // namespace
+
+OFL_OP(sum_to_size) {
+  op.Doc("input summed over the axes along which `size` would be broadcast to it.")
+      .In("input")
+      .Out("output")
+      .Attr("shape", op::AttrType::kInts)
+      .Compose(ComposeSumToSize)
+      .Oracle(
+          "sum_to(input.astype(np.int64) if input.dtype.kind in 'iub' and "
+          "list(input.shape) != list(shape) else input, shape)")
+      .PyMethod("sum_to_size(input, *size: shape)")
+      .Samples([] {
+        auto samples = SumToSamples();
+        samples.push_back({{{DType::kBool, {5, 3}}}, {{"shape", std::vector<int64_t>{3}}}});
+        return samples;
+      })
+      .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
+                      {{"shape", std::vector<int64_t>{2}}},
+                      Code::kInvalidArgument,
+                      "does not broadcast to the input's"}});
+}
 
 OFL_OP(sum_to) {
   op.Doc(

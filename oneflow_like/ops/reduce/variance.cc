@@ -145,7 +145,9 @@ op::Values DecomposeVariance(op::Builder& b, std::span<const op::Value> in, cons
 void GradVariance(op::GradContext& c) {
   op::Builder& b = c.b;
   const op::Value &x = c.inputs[0], &y = c.outputs[0];
-  const double divisor = DivisorOf(static_cast<double>(CountOf(x->meta().shape, c.attrs)), c.attrs);
+  // Not cut off at 0, as in torch.
+  const double divisor =
+      static_cast<double>(CountOf(x->meta().shape, c.attrs)) - c.attrs.Get<double>("correction");
   op::Value grad = c.grads[0];
   if (c.attrs.Get<bool>("root")) {
     const op::Value none = b.Call("eq", {y, b.Call("zeros_like", {y})});

@@ -300,9 +300,16 @@ inline double LogAddExp(double a, double b) {
   if (std::isinf(most)) return most;
   return most + std::log1p(std::exp(least - most));
 }
+inline std::complex<double> LogAddExp(std::complex<double> a, std::complex<double> b) {
+  const bool swap = a.real() < b.real();
+  const std::complex<double> most = swap ? b : a, least = swap ? a : b;
+  if (std::isinf(most.real())) return most;
+  return most + std::log(1.0 + std::exp(least - most));
+}
 
 template <class T>
 Status RunLogCumSumExp(op::KernelContext& c) {
+  using Acc = typename SumOf<T>::Acc;
   const op::TensorView &x = c.inputs[0], &y = c.outputs[0];
   if (y.numel() == 0) return Status::Ok();
   const RowStarts rows({&x, &y}, ScanAxis(*c.attrs, x.meta.shape));
@@ -310,13 +317,13 @@ Status RunLogCumSumExp(op::KernelContext& c) {
   const TileRows to(y, rows.stride(1), DTypeOf<T>::value, false);
   const int64_t n = rows.length();
   ForScanRows(c.stream, rows, 2, false, [&](const std::array<int64_t, 3>& at) {
-    double state = -std::numeric_limits<double>::infinity();
+    Acc state(-std::numeric_limits<double>::infinity());
     T tile[kScanTile];
     for (int64_t i = 0; i < n; i += kScanTile) {
       const int64_t count = std::min(kScanTile, n - i);
       from.Load(at[0], i, count, tile);
       for (int64_t j = 0; j < count; ++j) {
-        state = LogAddExp(state, tile[j]);
+        state = LogAddExp(state, static_cast<Acc>(tile[j]));
         tile[j] = static_cast<T>(state);
       }
       to.Store(at[1], i, count, tile);
@@ -326,7 +333,7 @@ Status RunLogCumSumExp(op::KernelContext& c) {
 }
 
 Status InferLogCumSumExp(op::InferContext& c) {
-  OFL_TRY(RequireIn(c, 0, kFloats));
+  OFL_TRY(RequireIn(c, 0, kFloats | kComplexes));
   OFL_TRY(CheckScanAxis(c));
   c.AddOutput(c.input(0));
   return Status::Ok();
@@ -342,17 +349,19 @@ void GradLogCumSumExp(op::GradContext& c) {
     c.Set(0, c.grads[0]);
     return;
   }
-  const int64_t dim = AxisAttr(c.attrs, "dim", shape.rank());
+  const int64_t dim = AxisAttr(c.attrs, "dim", shape.rank()), n = shape[static_cast<int>(dim)];
   constexpr double kInf = std::numeric_limits<double>::infinity();
-  const op::Value none = b.Call("eq", {y, b.Call("full_like", {y}, {{"value", Scalar(-kInf)}})});
+  const op::Value size = IsComplex(y->meta().dtype) ? b.Call("real", {y}) : y;
+  const op::Value none =
+      b.Call("eq", {size, b.Call("full_like", {size}, {{"value", Scalar(-kInf)}})});
   const op::Value safe = ReplaceWhere(b, none, 0.0, y);
-  const op::Value next = Shifted(b, safe, dim, true, 0.0);
+  // The last place has none behind it: its factor meets nothing.
+  const op::Value next =
+      b.Call("concat", {Part(b, safe, dim, 1, n), Part(b, safe, dim, n - 1, n)}, {{"dim", dim}});
   const op::Value step = ReplaceWhere(b, none, 0.0, b.Call("exp", {b.Call("sub", {safe, next})}));
-  // At the last place `step` meets nothing.
-  const op::Value factor = b.Call("minimum", {step, b.Call("ones_like", {step})});
-  const op::Value rest = LinearScan(b, factor, c.grads[0], dim, true);
+  const op::Value rest = LinearScan(b, Conj(b, step), c.grads[0], dim, true);
   const op::Value share = ReplaceWhere(b, none, 0.0, b.Call("exp", {b.Call("sub", {x, safe})}));
-  c.Set(0, Mul(b, share, rest));
+  c.Set(0, Mul(b, Conj(b, share), rest));
 }
 
 }  // namespace
@@ -429,9 +438,10 @@ OFL_OP(logcumsumexp) {
       .Unclaimed("P*->P*", "of a tensor without axes, or of an increasing result")
       .Oracle("np.log(np.cumsum(np.exp(input), axis=dim)) if input.ndim else input")
       .PyBoth("logcumsumexp(input, dim)")
-      .Samples([] { return ScanSamples(kFloats); })
+      .Samples([] { return ScanSamples(kFloats | kComplexes); })
       .ErrorSamples({ScanAxisError()});
-  ForEachDType<kFloats>([&]<class T>(DType dtype) { op.Cpu(dtype, RunLogCumSumExp<T>); });
+  ForEachDType<kFloats | kComplexes>(
+      [&]<class T>(DType dtype) { op.Cpu(dtype, RunLogCumSumExp<T>); });
 }
 
 }  // namespace ofl::ops

@@ -87,6 +87,18 @@ Status RunUnique(op::KernelContext& c) {
   return Status::Ok();
 }
 
+// Slices that are one share its gradient.
+void GradUnique(op::GradContext& c) {
+  if (c.grads[0] == nullptr || !c.Needs(0)) return;
+  op::Builder& b = c.b;
+  const Shape& shape = c.grads[0]->meta().shape;
+  Dims column(static_cast<size_t>(shape.rank()), 1);
+  column[0] = shape[0];
+  const op::Value counts = b.Call("reshape", {c.outputs[2]}, {{"shape", column}});
+  const op::Value share = b.Call("div", {c.grads[0], CastTo(b, counts, c.inputs[0]->meta().dtype)});
+  c.Set(0, b.Call("index_select", {share, c.outputs[1]}, {{"dim", int64_t{0}}}));
+}
+
 int64_t UniqueScratch(std::span<const TensorMeta> in, std::span<const TensorMeta>, const Attrs&,
                       int) {
   return 8 * (in[0].shape.numel() + in[0].shape[0]) +
@@ -158,8 +170,7 @@ OFL_OP(unique_slices) {
       .Attr("consecutive", op::AttrType::kBool, false)
       .Infer(InferUnique)
       .Sbp(UniqueRule)
-      .NotDifferentiable("which elements are different is no smooth function")
-      .Traits({op::Trait::kIgnoresValues})  // as far as the tape is concerned
+      .Grad(GradUnique)
       .Oracle("unique(input, consecutive)")
       .Py("unique_slices(input, consecutive=False)")
       .Samples([] {

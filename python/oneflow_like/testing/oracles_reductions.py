@@ -210,6 +210,14 @@ def cumulative_trapezoid(y, x, dx, dim):
     return np.moveaxis(np.cumsum(_areas(y, x, dx, dim), axis=-1), -1, dim)
 
 
+def gradient(x, spacing, dim, edge_order):
+    axes_ = range(x.ndim) if dim is None else [d % x.ndim for d in dim]
+    steps = spacing if isinstance(spacing, list) else [spacing] * len(axes_)
+    x = x.astype(np.float64) if x.dtype.kind in "iub" else x
+    return tuple(np.gradient(x, step, axis=axis, edge_order=edge_order)
+                 for axis, step in zip(axes_, steps, strict=True))
+
+
 def cov(arity, x, fweights, aweights, correction):
     if not arity[1] and arity[2]:
         fweights, aweights = None, fweights if aweights is None else aweights
@@ -220,7 +228,8 @@ def cov(arity, x, fweights, aweights, correction):
 HELPERS = {f.__name__: f for f in (
     axes, one_axis, combined, truth, spread, norm, renorm, cosine_similarity, running,
     running_extreme, linear_scan, sort, topk, kthvalue, median, mode, quantile, searchsorted,
-    unique, unique_of, histc, histogram, bincount, diff, trapezoid, cumulative_trapezoid, cov)}
+    unique, unique_of, histc, histogram, bincount, diff, trapezoid, cumulative_trapezoid,
+    gradient, cov)}
 EXACT = {"all", "any", "count_nonzero", "max", "min", "aminmax", "without_gradient", "cummax",
          "cummin", "sort", "argsort", "msort", "topk", "kthvalue", "median", "median_along", "mode",
          "searchsorted", "bucketize", "unique_slices", "unique", "unique_consecutive"}

@@ -19,6 +19,8 @@ REASONS = {
                "(`maximum(x, 2)`).",
     "complex-half": "There are no complex numbers of half precision: float16 beside a complex "
                     "number gives complex64, where PyTorch on CPUs has no kernel.",
+    "local-strides": "`stride`, `storage_offset` and `is_contiguous` of a global tensor are those "
+                     "of this rank's part.",
     "casts": "A floating number that an integer dtype cannot hold becomes the nearest that it "
              "holds, and NaN 0; PyTorch leaves it undefined.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
@@ -34,10 +36,14 @@ EXPLAINED = [
     ("F.gelu", "*inf*", "*inf instead of nan*", "limits"),
     ("special.*", "*nan, inf*", "*instead of nan at (1,)", "limits"),
     ("torch.i0", "*nan, inf*", "*instead of nan at (1,)", "limits"),
-    ("*.ldexp*", "*gradient]", "gradient: operand 0: * instead of 0.0 *", "ldexp"),
+    *((f"Tensor.{name}", f"*, {layout}]", differs, "local-strides")
+      for name, differs in (("stride", "*instead of*"), ("storage_offset", "*instead of*"),
+                            ("is_contiguous", "True instead of False"))
+      for layout in ("S0", "S1", "P")),
+    ("*.ldexp*", "*gradient*", "gradient: operand 0: * instead of 0.0 *", "ldexp"),
     ("Tensor.byte", "*", "*0 instead of 25[45]*", "casts"),
     ("*.cl[ai][mp]*", "*uint8]", "*", "number-range"),
-    ("*.as_strided_scatter", "*gradient]", "gradient: operand 0:*", "as-strided-scatter"),
+    ("*.as_strided_scatter", "*gradient*", "gradient: operand 0:*", "as-strided-scatter"),
 ]
 
 

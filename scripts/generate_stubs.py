@@ -54,6 +54,8 @@ def kind_of(name: str, schema: dict) -> tuple[str, str]:
                 return "Sequence[Tensor]", ""
             kind = "Tensor | float" if len(schema["inputs"]) > 1 else "Tensor"
             return ("Tensor | None", "None") if operand["optional"] else (kind, "")
+    if name == "_stacklevel":
+        return "int", ""
     if name == "inplace":
         return "bool", ""
     # Of an operator that makes tensors: the one that the result is like. Else a parameter of torch

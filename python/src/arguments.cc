@@ -242,6 +242,11 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
     const Param& p = call.binding.params[i];
     PyObject* o = call.given[i];
+    if (p.Unused()) {
+      if (o != nullptr && !PyLong_Check(o))
+        return Wrong(call, "argument '" + p.name + "' must be int, not " + TypeNameOf(o));
+      continue;
+    }
     if (p.OnlyNone() && o != nullptr && o != Py_None)
       return Wrong(call, "argument '" + p.name + "' must be None, not " + TypeNameOf(o));
     if (p.inplace && o != nullptr && !PyBool_Check(o))
@@ -417,6 +422,7 @@ bool OfAllOperators(PyObject* keyword) {
 bool KindFits(const OpBinding& binding, const Param& p, PyObject* o, bool contested) {
   if (o == Py_None) return true;
   const bool tensor = TensorOf(o) != nullptr;
+  if (p.Unused()) return !tensor;
   if (p.OnlyNone() || (p.attr != nullptr && tensor) || (p.like && !tensor)) return false;
   if (p.operand < 0 || tensor) return true;
   return !contested || binding.def->inputs[static_cast<size_t>(p.operand)].variadic;

@@ -160,7 +160,10 @@ Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObj
       return NumberCall{form.def, {std::move(tensor)}, {{"scalar", number}}};
     }
   }
-  OFL_ASSIGN(op::Value scalar, CachedScalar(dtype, number, tensor));
+  // An operator that promotes nothing gets the number in a dtype that holds it.
+  OFL_ASSIGN(op::Value scalar, def.promotion == op::Promotion::kNone
+                                   ? ScalarOperand(tensor, object, def.name)
+                                   : CachedScalar(dtype, number, tensor));
   NumberCall call{&def, {std::move(tensor), std::move(scalar)}, {}};
   if (left) std::swap(call.inputs[0], call.inputs[1]);
   return call;

@@ -70,8 +70,9 @@ Status Resolve(const op::OpDef& def, const std::string& signature, const std::st
   param.like = def.inputs.empty() && target == "input";
   param.inplace = target == "inplace" && HasInPlaceForm(def);
   const bool known = (param.operand >= 0) + (param.attr != nullptr) + param.inplace == 1;
-  OFL_ENSURE(known || param.like || (param.OnlyNone() && param.default_text == "None"),
-             Code::kInternal)
+  OFL_ENSURE(
+      known || param.like || param.Unused() || (param.OnlyNone() && param.default_text == "None"),
+      Code::kInternal)
       << "[" << def.name << "] the Python signature names no operand or attribute: got "
       << param.name << " in " << signature;
   return Status::Ok();

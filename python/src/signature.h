@@ -24,6 +24,8 @@ struct Param {
   int operand = -1;                   // index of the tensor input it gives, or -1
   const op::AttrDef* attr = nullptr;  // the attribute it gives, or null
   std::string default_text;           // as the signature has it
+  // A number of torch's that says where its warning stands, and we warn of nothing there.
+  bool Unused() const { return name == "_stacklevel"; }
   // None of them: torch has this parameter, and only None fits here.
   bool OnlyNone() const { return operand < 0 && attr == nullptr && !like && !inplace; }
 };

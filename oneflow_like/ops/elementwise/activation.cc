@@ -243,20 +243,20 @@ op::OpDefBuilder& SlopeOf(op::OpDefBuilder& op, const char* doc, const Attrs& at
 }
 
 // The gradient of an activation: its slope, an operator of this name with the same attributes.
-template <const char* const& kName>
+template <const char* kName>
 void GradBySlope(op::GradContext& c) {
   c.Set(0, c.b.Call(kName, {c.grads[0], c.inputs[0]}, c.attrs));
 }
 
 // Of a slope that is linear in pieces.
-template <const char* const& kName>
+template <const char* kName>
 void GradOfPieces(op::GradContext& c) {
   if (c.Needs(0)) c.Set(0, c.b.Call(kName, {c.grads[0], c.inputs[1]}, c.attrs));
 }
 
 using BendFn = op::Value (*)(op::GradContext& c, const op::Value& x);
 // Of another: `bend` is the second derivative.
-template <const char* const& kName, BendFn bend>
+template <const char* kName, BendFn bend>
 void GradOfCurve(op::GradContext& c) {
   GradOfPieces<kName>(c);
   if (!c.Needs(1)) return;
@@ -303,14 +303,14 @@ op::Value BendOfHardSwish(op::GradContext& c, const op::Value& x) {
   return c.b.Call("window_grad", {third, x}, {{"low", -3.0}, {"high", 3.0}, {"scale", 1.0}});
 }
 
-constexpr const char* kLeakyReluGrad = "leaky_relu_grad";
-constexpr const char* kEluGrad = "elu_grad";
-constexpr const char* kSoftplusGrad = "softplus_grad";
-constexpr const char* kSiluGrad = "silu_grad";
-constexpr const char* kMishGrad = "mish_grad";
-constexpr const char* kHardSwishGrad = "hardswish_grad";
-constexpr const char* kWindowGrad = "window_grad";
-constexpr const char* kOutsideGrad = "outside_grad";
+constexpr char kLeakyReluGrad[] = "leaky_relu_grad";
+constexpr char kEluGrad[] = "elu_grad";
+constexpr char kSoftplusGrad[] = "softplus_grad";
+constexpr char kSiluGrad[] = "silu_grad";
+constexpr char kMishGrad[] = "mish_grad";
+constexpr char kHardSwishGrad[] = "hardswish_grad";
+constexpr char kWindowGrad[] = "window_grad";
+constexpr char kOutsideGrad[] = "outside_grad";
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // grad * scale between two bounds.

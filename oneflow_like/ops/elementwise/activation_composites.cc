@@ -57,6 +57,37 @@ op::Values ComposeRrelu(op::Builder& b, std::span<const op::Value> in, const Att
   return {Where(b, Against(b, "gt", in[0], 0), in[0], scaled)};
 }
 
+constexpr char kSoftmax[] = "softmax";
+constexpr char kLogSoftmax[] = "log_softmax";
+
+// Where no axis is given, torch's old choice: 0 of 0, 1 or 3 axes, else 1.
+template <const char* kName>
+op::Values ComposeSoftmax(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  if (in[0] == nullptr) return {nullptr};
+  const DType* dtype = attrs.Maybe<DType>("dtype");
+  const op::Value x = dtype == nullptr ? in[0] : CastTo(b, in[0], *dtype);
+  const int64_t rank = in[0]->meta().shape.rank();
+  const int64_t* given = attrs.Maybe<int64_t>("dim");
+  const int64_t dim = given != nullptr ? *given : rank == 0 || rank == 1 || rank == 3 ? 0 : 1;
+  return {b.Call(kName, {x}, {{"dim", dim}})};
+}
+
+op::OpDefBuilder& Softmax(op::OpDefBuilder& op, const std::string& doc, op::DecomposeFn fn) {
+  return op.Doc(doc + "; with `dtype` computed in that one.")
+      .In("input")
+      .Out("output")
+      .OptionalAttr("dim", op::AttrType::kInt)
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Compose(fn)
+      .Samples([] { return UnarySamples(ListOf(kFloats), -2, 2, {{"dim", int64_t{-1}}}); });
+}
+
+void NameSoftmax(op::OpDefBuilder& op, const std::string& name) {
+  op.PyBoth(name + "(input, dim, dtype=None)")
+      .Py("nn.functional." + name + "(input, dim=None, _stacklevel=3, dtype=None)")
+      .Py("special." + name + "(input, dim, *, dtype=None)");
+}
+
 op::OpDefBuilder& Composed(op::OpDefBuilder& op, const char* doc, op::DecomposeFn fn) {
   return op.Doc(doc).In("input").Out("output").Compose(fn).Samples(
       [] { return ExactSamples(-4, 4); });
@@ -94,26 +125,26 @@ OFL_OP(tanhshrink) {
       .Py("nn.functional.tanhshrink(input)");
 }
 
+OFL_OP(softmax_in) {
+  Softmax(op, "exp(input) normalised to sum 1 along `dim`", ComposeSoftmax<kSoftmax>)
+      .Oracle("softmax(input, dim)");
+  NameSoftmax(op, "softmax");
+}
+
+OFL_OP(log_softmax_in) {
+  Softmax(op, "The logarithm of softmax along `dim`, without overflow", ComposeSoftmax<kLogSoftmax>)
+      .Oracle("log_softmax(input, dim)");
+  NameSoftmax(op, "log_softmax");
+}
+
 OFL_OP(softmin) {
-  op.Doc(
-        "softmax of -input along `dim` (torch's old choice where it is None: 0 of 0, 1 or 3 axes, "
-        "else "
-        "1); with `dtype` computed in that one.")
-      .In("input")
-      .Out("output")
-      .OptionalAttr("dim", op::AttrType::kInt)
-      .OptionalAttr("dtype", op::AttrType::kDType)
-      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-        const DType* dtype = attrs.Maybe<DType>("dtype");
-        const op::Value x = dtype == nullptr ? in[0] : CastTo(b, in[0], *dtype);
-        const int64_t rank = in[0]->meta().shape.rank();
-        const int64_t* given = attrs.Maybe<int64_t>("dim");
-        const int64_t dim = given != nullptr ? *given : rank == 0 || rank == 1 || rank == 3 ? 0 : 1;
-        return op::Values{b.Call("softmax", {Of(b, "neg", x)}, {{"dim", dim}})};
-      })
+  Softmax(op, "softmax of -input along `dim`",
+          [](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+            const op::Value turned[] = {Of(b, "neg", in[0])};
+            return ComposeSoftmax<kSoftmax>(b, turned, attrs);
+          })
       .Oracle("softmax(-input, dim)")
-      .Py("nn.functional.softmin(input, dim=None, dtype=None)")
-      .Samples([] { return ExactSamples(-2, 2, {{"dim", int64_t{-1}}}); });
+      .Py("nn.functional.softmin(input, dim=None, _stacklevel=3, dtype=None)");
 }
 
 OFL_OP(rrelu) {

@@ -87,23 +87,23 @@ op::OpDefBuilder& Whole(op::OpDefBuilder& op, const char* doc, Range range = {-9
 op::Value Truth(op::Builder& b, const op::Value& x) { return CastTo(b, x, DType::kBool); }
 
 // Of bool by one operator, of integers by another.
-template <const char* const& kOfBool, const char* const& kOfInts>
+template <const char* kOfBool, const char* kOfInts>
 op::Values ComposeBits(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
   bool truth = true;
   for (const op::Value& x : in) truth &= x->meta().dtype == DType::kBool;
   return {b.Call(truth ? kOfBool : kOfInts, op::Values(in.begin(), in.end()))};
 }
-constexpr const char* kAnd = "logical_and";
-constexpr const char* kOr = "logical_or";
-constexpr const char* kUnequal = "ne";
-constexpr const char* kNot = "logical_not";
-constexpr const char* kIntAnd = "int_and";
-constexpr const char* kIntOr = "int_or";
-constexpr const char* kIntXor = "int_xor";
-constexpr const char* kIntNot = "int_not";
+constexpr char kAnd[] = "logical_and";
+constexpr char kOr[] = "logical_or";
+constexpr char kUnequal[] = "ne";
+constexpr char kNot[] = "logical_not";
+constexpr char kIntAnd[] = "int_and";
+constexpr char kIntOr[] = "int_or";
+constexpr char kIntXor[] = "int_xor";
+constexpr char kIntNot[] = "int_not";
 
 // Of whatever is not 0.
-template <const char* const& kOfBool>
+template <const char* kOfBool>
 op::Values ComposeLogic(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
   op::Values truths;
   for (const op::Value& x : in) truths.push_back(Truth(b, x));

@@ -56,11 +56,28 @@ struct Replace {
     return x != x ? nan : x == kInf ? high : x == -kInf ? low : x;
   }
 };
+template <class V>
+struct Replace<std::complex<V>> {
+  V nan, high, low;
+  OFL_FN std::complex<V> operator()(std::complex<V> x) const {
+    const Replace<V> part{nan, high, low};
+    return {part(x.real()), part(x.imag())};
+  }
+};
+template <class T>
+struct PartOf {
+  using type = T;
+};
+template <class T>
+struct PartOf<std::complex<T>> {
+  using type = T;
+};
 
 double LargestOf(DType dtype) {
   switch (dtype) {
     case DType::kFloat16: return 65504.0;
     case DType::kBFloat16: return 0x1.fep127;
+    case DType::kComplex64:
     case DType::kFloat32: return std::numeric_limits<float>::max();
     default: return std::numeric_limits<double>::max();
   }
@@ -71,7 +88,7 @@ Status RunReplace(op::KernelContext& c) {
   const double largest = LargestOf(c.inputs[0].meta.dtype);
   const auto given = [&](const char* name, double otherwise) {
     const double* value = c.attrs->Maybe<double>(name);
-    return static_cast<T>(value != nullptr ? *value : otherwise);
+    return static_cast<typename PartOf<T>::type>(value != nullptr ? *value : otherwise);
   };
   const Replace<T> f{given("nan", 0), given("posinf", largest), given("neginf", -largest)};
   return RunRow(c, kRowOf<Replace<T>, T>, &f);
@@ -166,6 +183,7 @@ OFL_OP(lerp) {
   Operands(op, "input", "end", "weight");
   Ternary<Lerp, kFields>(op, "input + weight * (end - input).",
                          "; linear jointly 0 1; never partial")
+      .Promote(op::Promotion::kNone)
       .Grad(GradLerp)
       .Oracle("input + weight * (end - input)");
   Named(op, "lerp(input, end, weight)");
@@ -195,20 +213,20 @@ OFL_OP(addcdiv) {
 }
 
 OFL_OP(nan_to_num) {
-  DescribeUnary(op, kReals | kBools,
+  DescribeUnary(op, kReals | kBools | kComplexes,
                 "NaN becomes nan (0), inf posinf, -inf neginf (the largest and the lowest number "
-                "of the dtype); integers stay.",
+                "of the dtype), in both parts of complex numbers; integers stay.",
                 "; never partial", {})
       .OptionalAttr("nan", op::AttrType::kFloat)
       .OptionalAttr("posinf", op::AttrType::kFloat)
       .OptionalAttr("neginf", op::AttrType::kFloat)
-      .Infer(InferUnaryOf<kReals | kBools, Gives::kSame>)
+      .Infer(InferUnaryOf<kReals | kBools | kComplexes, Gives::kSame>)
       .Grad([](op::GradContext& c) {
         const op::Value finite = Of(c.b, "isfinite", c.inputs[0]);
         c.Set(0, Where(c.b, finite, c.grads[0], ZerosLike(c.b, c.grads[0])));
       })
       .Oracle("np.nan_to_num(input, nan=nan or 0.0, posinf=posinf, neginf=neginf)");
-  ForEachDType<kFloats>([&]<class T>(DType dtype) { op.Cpu(dtype, RunReplace<T>); });
+  ForEachDType<kFields>([&]<class T>(DType dtype) { op.Cpu(dtype, RunReplace<T>); });
   for (DType dtype : ListOf(kInts | kBools)) {
     op.Cpu(dtype, [](op::KernelContext& c) {
       CopyElements(c.stream, c.inputs[0], c.outputs[0]);

@@ -48,6 +48,16 @@ void GradLogit(op::GradContext& c) {
   c.Set(0, Where(c.b, inside, slope, c.b.Call("full_like", {slope}, {{"value", Scalar(outside)}})));
 }
 
+op::Values Scaled(op::Builder& b, const char* name, const op::Value& x, double factor) {
+  if (x != nullptr && IsComplex(x->meta().dtype)) {
+    b.Fail(Error(Code::kTypeMismatch)
+           << "[" << name << "] a complex number is no angle: got input: " << x->meta().ToString()
+           << "; expected a real dtype; take .real or .angle() first");
+    return {nullptr};
+  }
+  return {MulScalar(b, x, factor)};
+}
+
 // input times a factor, integers as floats.
 op::OpDefBuilder& Scaling(op::OpDefBuilder& op, const char* doc, op::DecomposeFn fn) {
   return op.Doc(doc)
@@ -56,7 +66,9 @@ op::OpDefBuilder& Scaling(op::OpDefBuilder& op, const char* doc, op::DecomposeFn
       .InPlace(0, 0)
       .Promote(op::Promotion::kFloat)
       .Compose(fn)
-      .Samples([] { return UnarySamples(ListOf(kFloats), -4, 4); });
+      .Samples([] { return UnarySamples(ListOf(kFloats), -4, 4); })
+      .ErrorSamples(
+          {{{{DType::kComplex64, {2}}}, {}, Code::kTypeMismatch, "a complex number is no angle"}});
 }
 
 }  // namespace
@@ -64,7 +76,7 @@ op::OpDefBuilder& Scaling(op::OpDefBuilder& op, const char* doc, op::DecomposeFn
 OFL_OP(deg2rad) {
   Scaling(op, "Degrees in radians.",
           [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
-            return op::Values{MulScalar(b, in[0], math::kPi / 180)};
+            return Scaled(b, "deg2rad", in[0], math::kPi / 180);
           })
       .Oracle("np.deg2rad(input)");
   Named(op, "deg2rad(input)", Writes::kBoth);
@@ -73,7 +85,7 @@ OFL_OP(deg2rad) {
 OFL_OP(rad2deg) {
   Scaling(op, "Radians in degrees.",
           [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
-            return op::Values{MulScalar(b, in[0], 180 / math::kPi)};
+            return Scaled(b, "rad2deg", in[0], 180 / math::kPi);
           })
       .Oracle("np.rad2deg(input)");
   Named(op, "rad2deg(input)", Writes::kBoth);

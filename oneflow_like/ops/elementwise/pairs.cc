@@ -1,6 +1,8 @@
 // Functions of two elements that are no arithmetic.
 #include <cmath>
+#include <limits>
 
+#include "oneflow_like/core/half.h"
 #include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
@@ -32,9 +34,38 @@ struct Next {
     return std::nextafter(a, b);
   }
 };
+#ifndef __CUDACC__  // its functions of half types are the host's
+// Between numbers of a half type, which are computed in float.
+template <class Half>
+struct NextHalf {
+  OFL_FN float operator()(float a, float b) const {
+    if (a != a || b != b) return a + b;
+    if (a == b) return b;
+    Half half = Half::Round(a);
+    const bool away = (a < b) == (a > 0);
+    if (a == 0)
+      half.bits = b > 0 ? 0x0001u : 0x8001u;
+    else
+      half.bits = static_cast<uint16_t>(away ? half.bits + 1u : half.bits - 1u);
+    return Half::Widen(half);
+  }
+};
+template <class F>
+Status RunHalves(op::KernelContext& c) {
+  return RunFunctor<F, float, float>(c);
+}
+#endif
+
 // The larger one takes what the smaller one adds; equal infinities are their own sum.
 struct LogAddExp {
   static constexpr bool kInPieces = true;
+  template <class T>
+  OFL_FN std::complex<T> operator()(std::complex<T> a, std::complex<T> b) const {
+    const bool swap = a.real() < b.real();
+    const std::complex<T> high = swap ? b : a, low = swap ? a : b;
+    if (high.real() == -std::numeric_limits<T>::infinity()) return high;
+    return high + math::Log1p(std::exp(low - high));
+  }
   template <class T>
   OFL_FN T operator()(T a, T b) const {
     const T high = a > b ? a : b;
@@ -155,7 +186,7 @@ void GradLogAdd(op::GradContext& c, double rate) {
     const op::Value ahead =
         Sub(c.b, c.inputs[static_cast<size_t>(i)], c.inputs[static_cast<size_t>(1 - i)]);
     const op::Value share = Of(c.b, "sigmoid", rate == 1 ? ahead : MulScalar(c.b, ahead, rate));
-    SetReduced(c, i, Mul(c.b, c.grads[0], share));
+    SetReduced(c, i, Mul(c.b, c.grads[0], Conj(c.b, share)));
   }
 }
 
@@ -247,17 +278,22 @@ OFL_OP(nextafter) {
         if (c.Needs(0)) SetReduced(c, 0, c.grads[0]);
         if (c.Needs(1)) c.Set(1, ZerosLike(c.b, c.inputs[1]));
       })
+      .Infer(InferBinaryOf<kFloats, Gives::kSame>)
       .Oracle("np.nextafter(input, other)")
       .Samples([] { return WideSamples(-2, 2); });
+#ifndef __CUDACC__
+  op.Cpu(DType::kFloat16, RunHalves<NextHalf<Float16>>);
+  op.Cpu(DType::kBFloat16, RunHalves<NextHalf<BFloat16>>);
+#endif
   Named(op, "nextafter(input, other)");
 }
 
 OFL_OP(logaddexp) {
-  Binary<LogAddExp, kFloats>(op, "log(exp(input) + exp(other)), without overflow.",
-                             "; monotone 0 1; never partial")
+  Binary<LogAddExp, kFloats | kComplexes>(op, "log(exp(input) + exp(other)), without overflow.",
+                                          "; monotone 0 1; never partial")
       .Promote(op::Promotion::kCommon)
       .Grad([](op::GradContext& c) { GradLogAdd(c, 1); })
-      .Oracle("np.logaddexp(input, other)");
+      .Oracle("np.log(np.exp(input) + np.exp(other))");
   Named(op, "logaddexp(input, other)", Writes::kNothing);
 }
 
@@ -273,6 +309,7 @@ OFL_OP(logaddexp2) {
 OFL_OP(heaviside) {
   Binary<Step, kReals | kBools>(op, "0 where input is negative, values where it is 0, else 1.",
                                 "; monotone 1; never partial")
+      .Promote(op::Promotion::kNone)
       .Grad([](op::GradContext& c) {
         const op::Value& x = c.inputs[0];
         if (c.Needs(0)) c.Set(0, ZerosLike(c.b, x));

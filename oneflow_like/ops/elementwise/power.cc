@@ -182,4 +182,25 @@ OFL_OP(float_power_number) {
       });
 }
 
+OFL_OP(float_power_base) {
+  op.Doc("A number to the power of exponent, in float64 or complex128.")
+      .In("exponent")
+      .Out("output")
+      .Attr("base", op::AttrType::kScalar)
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        const Scalar base = attrs.Number("base");
+        const bool complex = base.category() == DTypeCategory::kComplex;
+        const op::Value x = CastTo(b, in[0], complex ? DType::kComplex128 : WideOf(in[0]));
+        const op::Value wide = b.Call("full_like", {x}, {{"value", base}});
+        return op::Values{b.Call("pow", {wide, x})};
+      })
+      .Oracle("np.float_power(base, exponent)")
+      .Py("float_power(self: base, exponent)")
+      .Public()
+      .Samples([] {
+        return UnarySamples({DType::kFloat32, DType::kFloat64, DType::kInt64, DType::kComplex64}, 1,
+                            4, {{"base", 2.5}});
+      });
+}
+
 }  // namespace ofl::ops

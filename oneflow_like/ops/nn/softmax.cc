@@ -230,16 +230,14 @@ void DefineSoftmaxGrad(op::OpDefBuilder& op) {
 OFL_OP(softmax) {
   op.Doc("exp(input) normalised to sum 1 along `dim`.")
       .Oracle("softmax(input, dim)")
-      .PyBoth("softmax(input, dim)")
-      .Functional();
+      .Py("_softmax(input, dim)");
   DefineSoftmax<false>(op);
 }
 
 OFL_OP(log_softmax) {
   op.Doc("The logarithm of softmax along `dim`, without overflow.")
       .Oracle("log_softmax(input, dim)")
-      .PyBoth("log_softmax(input, dim)")
-      .Functional();
+      .Py("_log_softmax(input, dim)");
   DefineSoftmax<true>(op);
 }
 

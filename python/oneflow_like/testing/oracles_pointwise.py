@@ -163,3 +163,21 @@ def _airy_series(x, derivative):
 
 HELPERS |= {"airy_ai": lambda x: _airy_series(x, False),
             "airy_ai_prime": lambda x: _airy_series(x, True)}
+
+
+@_helper
+def _polynomial(kind, x, degree):
+    """By NumPy's polynomials; Chebyshev's of other kinds by their generating sums."""
+    def of(x, n):
+        n = int(n)
+        if kind in ("h", "he", "l", "p"):
+            module = {"h": np.polynomial.hermite.hermval, "he": np.polynomial.hermite_e.hermeval,
+                      "l": np.polynomial.laguerre.lagval, "p": np.polynomial.legendre.legval}[kind]
+            return module(x, [0] * n + [1])
+        z = 2 * x - 1 if kind.startswith("shifted") else x
+        t = [np.polynomial.chebyshev.chebval(z, [0] * k + [1]) for k in range(n + 1)]
+        u = [sum(2 * t[j] for j in range(k % 2, k + 1, 2)) - (k % 2 == 0) for k in range(n + 1)]
+        below = u[n - 1] if n else 0
+        return {"t": t[n], "u": u[n], "v": u[n] - below, "w": u[n] + below}[kind[-1]]
+
+    return _each(of)(x, degree)

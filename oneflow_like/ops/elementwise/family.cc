@@ -1,4 +1,5 @@
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/move/copy.h"
 
 #include <cmath>
 #include <cstring>
@@ -320,6 +321,7 @@ void CopyElements(device::Stream* stream, const op::TensorView& from, const op::
     stream->Copy(to.as<std::byte>(), from.as<std::byte>(), to.meta.bytes());
     return;
   }
+  if (from.meta.shape == to.meta.shape) return CopyBox(stream, from, to);
   const DType bits = BitsOf(to.meta.dtype);
   const DType storage[] = {bits, bits};
   const Same same;

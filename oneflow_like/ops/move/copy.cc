@@ -9,6 +9,8 @@ namespace {
 // Rows of a plane that are handled together; the side of a tile where rows of one side are columns
 // of the other, so that the lines of both stay in cache.
 constexpr int64_t kTile = 16;
+// Columns that are so few that a row is not worth a loop: the loop runs down the columns.
+constexpr int64_t kFew = 8, kTallTile = 256;
 constexpr int64_t kChunkBytes = 64 * 1024;
 
 // Parallel, on the calling thread alone without a stream.
@@ -109,6 +111,11 @@ void CopyRow(const std::byte* source, int64_t from, std::byte* target, int64_t t
     for (int64_t j = 0; j < n; ++j) y[j] = *reinterpret_cast<const T*>(source + j * from);
     return;
   }
+  if (from == kElement) {  // worth a loop of its own: columns of a plane
+    const T* x = reinterpret_cast<const T*>(source);
+    for (int64_t j = 0; j < n; ++j) *reinterpret_cast<T*>(target + j * to) = x[j];
+    return;
+  }
   for (int64_t j = 0; j < n; ++j)
     *reinterpret_cast<T*>(target + j * to) = *reinterpret_cast<const T*>(source + j * from);
 }
@@ -125,6 +132,18 @@ void CopyTiles(const Loops& loops, const std::byte* source, std::byte* target, i
     for (int64_t i = first; i < last; ++i)
       CopyRow<T>(source + i * from_row + j0 * from, from, target + i * to_row + j0 * to, to, n);
   }
+}
+
+// The same, column by column.
+template <class T>
+void CopyColumns(const Loops& loops, const std::byte* source, std::byte* target, int64_t first,
+                 int64_t last) {
+  const int row = loops.rank - 2, column = loops.rank - 1;
+  source += first * loops.from[row];
+  target += first * loops.to[row];
+  for (int64_t j = 0; j < loops.size[column]; ++j)
+    CopyRow<T>(source + j * loops.from[column], loops.from[row], target + j * loops.to[column],
+               loops.to[row], last - first);
 }
 
 // Bytes from the first element to the one at row-major index `plane` of all axes but the last two.
@@ -154,20 +173,26 @@ void CopyPlanes(device::Stream* stream, const Loops& loops) {
   // Rows of the source that repeat, and runs, gain nothing from tiles.
   const int64_t along = std::abs(loops.from[row]);
   const bool tiles = !runs && along != 0 && along < std::abs(loops.from[column]);
+  const bool down = width < kFew && height > width;
+  const int64_t tall = down ? kTallTile : kTile;
   int64_t planes = 1;
   for (int i = 0; i < row; ++i) planes *= loops.size[i];
-  const int64_t bands = (height + kTile - 1) / kTile;
+  const int64_t bands = (height + tall - 1) / tall;
   const int64_t cost = runs ? width * static_cast<int64_t>(sizeof(T)) / 8 + 4 : width;
-  Share(stream, planes * bands, RowGrain(kTile * cost), [&](int64_t begin, int64_t end) {
+  Share(stream, planes * bands, RowGrain(tall * cost), [&](int64_t begin, int64_t end) {
     const std::byte* source = nullptr;
     std::byte* target = nullptr;
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t plane = b / bands, first = b % bands * kTile;
+      const int64_t plane = b / bands, first = b % bands * tall;
       if (b == begin || first == 0) {
         source = loops.source + OffsetOf(loops, loops.from, plane);
         target = loops.target + OffsetOf(loops, loops.to, plane);
       }
-      const int64_t last = std::min(first + kTile, height);
+      const int64_t last = std::min(first + tall, height);
+      if (down) {
+        CopyColumns<T>(loops, source, target, first, last);
+        continue;
+      }
       if (tiles) {
         CopyTiles<T>(loops, source, target, first, last);
         continue;

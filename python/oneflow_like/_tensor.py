@@ -364,6 +364,9 @@ def __setitem__(self, index, value):
         box._rebind(value)
 
 
+_C.index_by(Tensor.__getitem__, Tensor.__setitem__, Tensor)
+
+
 # --- dtypes and layouts ----------------------------------------------------------------------
 
 @_method

@@ -14,6 +14,7 @@ NB_MODULE(_C, m) {
   BindRaw(m);
   BindGradients(m);
   BindOps(m);
+  BindIndexing(m);
   BindSchema(m);
   BindSamples(m);
   BindRuntime(m);

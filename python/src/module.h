@@ -32,6 +32,7 @@ void BindTensor(nb::module_& m);
 void BindRaw(nb::module_& m);
 void BindGradients(nb::module_& m);
 void BindOps(nb::module_& m);
+void BindIndexing(nb::module_& m);
 void BindSchema(nb::module_& m);
 void BindSamples(nb::module_& m);
 void BindWorld(nb::module_& m);

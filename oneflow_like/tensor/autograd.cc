@@ -291,6 +291,7 @@ class Walk {
 
   Status Step(Pending& pending) {
     Node& node = *pending.node;
+    OFL_TRY(node.RunHooks(pending.grads));
     for (int k = 0; k < node.num_outputs(); ++k) {
       const auto at = wanted_outputs_.find({node.number(), k});
       if (at == wanted_outputs_.end()) continue;
@@ -356,6 +357,11 @@ class Walk {
       TensorRef done(AsTensor(grad));
       if (leaf->is_global()) {
         OFL_ASSIGN(done, GradToLayout(done, leaf->layout_ref(), false, "backward"));
+      }
+      if (leaf->hooks() != nullptr) {
+        op::Value hooked(done);
+        OFL_TRY(leaf->hooks()->Run(hooked));
+        done = TensorRef(AsTensor(hooked));
       }
       if (leaf->grad() != nullptr && AccumulatesInPlace(*leaf->grad())) {
         const op::Value parts[] = {op::Value(leaf->grad()), op::Value(done)};
@@ -426,6 +432,46 @@ Result<op::Value> Seed(const TensorRef& root, const TensorRef& grad, const char*
 Node::Node(std::string name, uint64_t number) : name_(std::move(name)), number_(number) {}
 uint64_t Node::NextNumber() { return next_node_number.fetch_add(1, std::memory_order_relaxed); }
 Node::~Node() { FreeEdges(edges); }
+
+Hooks& Node::HooksOf(int output) {
+  hooks_.resize(static_cast<size_t>(num_outputs_));
+  HooksRef& hooks = hooks_[static_cast<size_t>(output)];
+  if (hooks == nullptr) hooks = std::make_shared<Hooks>();
+  return *hooks;
+}
+
+Status Node::RunHooks(op::Values& grads) const {
+  for (size_t k = 0; k < hooks_.size(); ++k)
+    if (hooks_[k] != nullptr && grads[k] != nullptr) OFL_TRY(hooks_[k]->Run(grads[k]));
+  return Status::Ok();
+}
+
+std::pair<HooksRef, int64_t> AddHook(const TensorRef& x, Hook hook) {
+  if (const NodeRef& node = x->grad_fn(); node != nullptr) {
+    HooksRef hooks = node->hooks_ref(x->output_index());
+    const int64_t id = hooks->Add(std::move(hook));
+    return {std::move(hooks), id};
+  }
+  if (x->hooks() == nullptr) x->hooks() = std::make_shared<Hooks>();
+  const int64_t id = x->hooks()->Add(std::move(hook));
+  return {x->hooks(), id};
+}
+
+void RetainGrad(const TensorRef& x) {
+  // The node that keeps the hook may belong to the tensor: it must not own it.
+  AddHook(x, [self = x->Self()](const op::Value& grad) -> Result<op::Value> {
+    if (TensorImpl* tensor = *self; tensor != nullptr) {
+      const GradModeGuard mode(Context::grad_enabled());
+      if (tensor->grad() != nullptr) {
+        OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(tensor->grad()), grad}));
+        tensor->set_grad(TensorRef(AsTensor(sum)));
+      } else {
+        tensor->set_grad(TensorRef(AsTensor(grad)));
+      }
+    }
+    return op::Value();
+  });
+}
 
 void intrusive_ptr_add_ref(const Node* node) {
   node->refs_.fetch_add(1, std::memory_order_relaxed);

@@ -48,6 +48,10 @@ class Node {
   bool released() const { return released_; }
   int num_outputs() const { return num_outputs_; }
   std::vector<Edge> edges;  // one for each input
+  // What the gradient of an output goes through before Apply.
+  Hooks& HooksOf(int output);
+  HooksRef hooks_ref(int output) { return HooksOf(output), hooks_[static_cast<size_t>(output)]; }
+  Status RunHooks(op::Values& grads) const;
 
  protected:
   int num_outputs_ = 1;
@@ -58,6 +62,7 @@ class Node {
   friend void intrusive_ptr_release(const Node* node);
   std::string name_;
   uint64_t number_;
+  std::vector<HooksRef> hooks_;  // by output; empty without any
   mutable std::atomic<int> refs_{0};
 };
 
@@ -107,6 +112,12 @@ bool HasHistory(const TensorImpl& target);
 // `create_graph` the walk is recorded itself, so that its results can be differentiated again.
 Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
                 bool create_graph = false);
+
+// Adds a hook to the gradient of `x`, which requires grad: what flows into its maker, or, of a
+// leaf, what its grad receives. The hooks that it stands among, and its number there.
+std::pair<HooksRef, int64_t> AddHook(const TensorRef& x, Hook hook);
+// The grad of `x`, a result, is kept from now on.
+void RetainGrad(const TensorRef& x);
 
 // d(sum over roots)/d(input) for each input, leaf or not; null where none of the roots depends on
 // it. No tensor's grad changes, and nodes that lead to no input are not run. `grads` as in

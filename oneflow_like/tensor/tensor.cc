@@ -55,6 +55,7 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
 }
 
 TensorImpl::~TensorImpl() {
+  if (self_ != nullptr) *self_ = nullptr;
   if (origin_ != nullptr) FreeParent(std::move(origin_->parent));
 }
 

@@ -14,6 +14,7 @@
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/op/def/builder.h"
 #include "oneflow_like/op/kernel/kernel.h"
+#include "oneflow_like/tensor/hooks.h"
 
 namespace ofl::tensor {
 
@@ -140,6 +141,15 @@ class TensorImpl final : public op::ValueBase {
   uint64_t history() const { return history_; }
   const TensorRef& grad() const { return grad_; }
   void set_grad(TensorRef grad) { grad_ = std::move(grad); }
+  // Of a leaf: what its gradient goes through before it is accumulated. Null without any.
+  HooksRef& hooks() { return hooks_; }
+  bool retains_grad() const { return retains_grad_; }
+  void set_retains_grad() { retains_grad_ = true; }
+  // A place that holds this tensor's address as long as it lives.
+  const std::shared_ptr<TensorImpl*>& Self() {
+    if (self_ == nullptr) self_ = std::make_shared<TensorImpl*>(this);
+    return self_;
+  }
 
  private:
   TensorMeta meta_;
@@ -157,11 +167,14 @@ class TensorImpl final : public op::ValueBase {
   mutable int output_index_ = 0;
   bool dense_ = true;
   bool requires_grad_ = false;
+  bool retains_grad_ = false;
   bool copied_ = false;
   bool behind_copy_ = false;
   uint64_t copied_version_ = 0;
   mutable NodeRef grad_fn_;
   TensorRef grad_;
+  HooksRef hooks_;
+  std::shared_ptr<TensorImpl*> self_;
 
   void FollowRoot() const {
     if (followed_ != origin_->root->history_ + 1) Follow();

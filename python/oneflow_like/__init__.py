@@ -29,9 +29,9 @@ from ._shapes import broadcast_shapes
 from ._values import *  # noqa: F403
 from ._values import __all__ as _value_names
 from .env import show_config
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from . import distributed  # noqa: E402  (after comm and env)
-from . import _lifecycle  # noqa: E402
+from . import _lifecycle, utils  # noqa: E402
 
 _lifecycle.install()
 
@@ -55,9 +55,10 @@ __version__ = getattr(_C, "__version__", "0.1.0")
 __all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes", "comm",
            "complex128", "complex64", "distributed", "dtype", "enable_grad", "env", "float16",
            "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy", "get_rng_state",
-           "int16", "int32", "int64", "int8", "is_grad_enabled", "linalg", "load", "manual_seed",
+           "inference_mode", "int16", "int32", "int64", "int8", "is_grad_enabled", "linalg", "load", "manual_seed",
            "nn", "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled",
-           "set_rng_state", "show_config", "special", "tensor", "uint8"]
+           "set_rng_state", "show_config", "special", "tensor", "uint8",
+           "utils"]
 __all__.extend(_function_names)
 __all__.extend([*_kind_names, *_value_names])
 

@@ -257,3 +257,22 @@ def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
 
     return gradcheck(chosen, inputs, eps=eps, atol=atol, rtol=rtol,
                      raise_exception=raise_exception)
+
+
+class inference_mode(_GradMode):
+    """As no_grad: no gradient is recorded. Tensors made inside may be used anywhere."""
+
+    def __new__(cls, mode=True):
+        if callable(mode):
+            return cls()(mode)  # a bare decorator
+        return super().__new__(cls)
+
+    def __init__(self, mode=True):
+        super().__init__(not mode)
+
+
+from . import _autograd_functional as functional  # noqa: E402  (they use what is above)
+from ._autograd_function import Function  # noqa: E402
+
+__all__ = ["Function", "backward", "enable_grad", "functional", "grad", "gradcheck",
+           "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]

@@ -155,7 +155,8 @@ PyObject* SetItem(PyObject*, PyObject* const* args, Py_ssize_t n) {
     PyTensor* x = n == 3 ? TensorOf(args[0]) : nullptr;
     BasicIndex index;
     const bool plain = x != nullptr && !x->value->is_symbolic() && x->value->layout() == nullptr &&
-                       tensor::CurrentTracer() == nullptr && Parse(args[1], x->value->meta().shape, index);
+                       tensor::CurrentTracer() == nullptr &&
+                       Parse(args[1], x->value->meta().shape, index);
     if (!plain) return Others(other_set, args, n);
     PyTensor* given = TensorOf(args[2]);
     const DType dtype = x->value->meta().dtype;
@@ -171,13 +172,12 @@ PyObject* SetItem(PyObject*, PyObject* const* args, Py_ssize_t n) {
     } else {
       AttrValue number;
       if (!NumberFrom(args[2], &number)) return Others(other_set, args, n);
-      value = Unwrap(tensor::CallOp("full", {},
-                                    {{"shape", std::vector<int64_t>{}},
-                                     {"value", Scalar::Of(number)},
-                                     {"dtype", dtype}}));
-      const Shape& shape = target->meta().shape;
       value = Unwrap(tensor::CallOp(
-          "broadcast_to", {value}, {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}}));
+          "full", {},
+          {{"shape", std::vector<int64_t>{}}, {"value", Scalar::Of(number)}, {"dtype", dtype}}));
+      const Shape& shape = target->meta().shape;
+      value = Unwrap(tensor::CallOp("broadcast_to", {value},
+                                    {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}}));
     }
     tensor::TensorRef made(tensor::AsTensor(value));
     const bool before = tensor::AsTensor(x->value)->requires_grad();

@@ -13,6 +13,7 @@ NB_MODULE(_C, m) {
   BindTensor(m);
   BindRaw(m);
   BindGradients(m);
+  BindAutograd(m);
   BindOps(m);
   BindIndexing(m);
   BindSchema(m);

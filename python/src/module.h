@@ -31,6 +31,7 @@ void BindTypes(nb::module_& m);
 void BindTensor(nb::module_& m);
 void BindRaw(nb::module_& m);
 void BindGradients(nb::module_& m);
+void BindAutograd(nb::module_& m);
 void BindOps(nb::module_& m);
 void BindIndexing(nb::module_& m);
 void BindSchema(nb::module_& m);

@@ -1,0 +1,5 @@
+"""Tools beside the operators."""
+
+from . import checkpoint
+
+__all__ = ["checkpoint"]

@@ -55,8 +55,8 @@ __version__ = getattr(_C, "__version__", "0.1.0")
 __all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes", "comm",
            "complex128", "complex64", "distributed", "dtype", "enable_grad", "env", "float16",
            "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy", "get_rng_state",
-           "inference_mode", "int16", "int32", "int64", "int8", "is_grad_enabled",
-           "linalg", "load", "manual_seed", "nn", "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled",
+           "inference_mode", "int16", "int32", "int64", "int8", "is_grad_enabled", "linalg", "load",
+           "manual_seed", "nn", "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled",
            "set_rng_state", "show_config", "special", "tensor", "uint8", "utils"]
 __all__.extend(_function_names)
 __all__.extend([*_kind_names, *_value_names])

@@ -112,6 +112,13 @@ def test_shapes_broadcast_without_tensors():
         flow.broadcast_shapes((-1,))
 
 
+def test_scalar_tensors_are_of_the_default_dtype():
+    same(flow.scalar_tensor(3), 3, flow.float32)
+    same(flow.scalar_tensor(3, dtype=flow.int64, device="cpu"), 3, flow.int64)
+    with pytest.raises(ValueError, match="float32 cannot hold"):
+        flow.scalar_tensor(1j)
+
+
 # --- views --------------------------------------------------------------------------------------
 
 VIEWS = [lambda x: x.select(1, -1), lambda x: x.narrow(0, 1, 2), lambda x: x.diagonal(1),

@@ -256,6 +256,8 @@ OFL_OP(full) {
       .Py("empty(*size: shape, dtype=None)", Floats(0))
       .Py("empty_like(input, *, dtype=None)", Value(0))
       .Py("fill(input, value)")
+      .Py("scalar_tensor(s: value, *, dtype=None)",
+          {{"shape", std::vector<int64_t>{}}, {"dtype", DType::kFloat32}})
       .Public()
       .PyMethod("new_full(input, size: shape, fill_value: value, *, dtype=None)")
       .PyMethod("new_zeros(input, *size: shape, dtype=None)", Value(0))

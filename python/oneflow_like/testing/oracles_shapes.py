@@ -333,10 +333,9 @@ HELPERS["along"] = along
 # Equal to the last bit.
 EXACT = {
     "eye", "tril_indices", "triu_indices", "combination_indices", "combinations", "fill_tensor",
-    "fill_diagonal",
-    "select", "select_embed", "select_put", "select_scatter", "diagonal", "diagonal_embed",
-    "diagonal_put", "diagonal_scatter", "diag_embed", "diag", "diagflat", "unfold",
-    "unfold_embed", "unfold_put", "unfold_scatter", "as_strided", "as_strided_put",
+    "fill_diagonal", "select", "select_embed", "select_put", "select_scatter", "diagonal",
+    "diagonal_embed", "diagonal_put", "diagonal_scatter", "diag_embed", "diag", "diagflat",
+    "unfold", "unfold_embed", "unfold_put", "unfold_scatter", "as_strided", "as_strided_put",
     "as_strided_scatter", "unflatten", "ravel", "movedim", "matrix_transpose", "adjoint",
     "hermitian", "unbind", "tensor_split", "tensor_split_indices", "hsplit", "hsplit_indices",
     "vsplit", "vsplit_indices", "dsplit", "dsplit_indices", "slice_scatter_dim", "triu", "flip",
@@ -344,5 +343,5 @@ EXACT = {
     "broadcast_tensors", "atleast_1d", "atleast_1d_list", "atleast_2d", "atleast_2d_list",
     "atleast_3d", "atleast_3d_list", "hstack", "vstack", "dstack", "column_stack", "block_diag",
     "cartesian_prod", "constant_pad_nd", "pad", "pixel_shuffle", "pixel_unshuffle",
-    "channel_shuffle", "im2col",
+    "channel_shuffle", "im2col", "unfold_copy",
 }

@@ -7,17 +7,10 @@
 namespace ofl::ops {
 namespace {
 
-// A product that no sum fuses with.
-template <class T>
-OFL_FN T Product(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>)
-    return math::Rounded(a * b);
-  else
-    return math::Mul(a, b);
-}
-
+// Sums with products may be fused or not, but everywhere alike: these rows run in pieces.
 // From the nearer end, so that a weight of 1 gives the end exactly, as torch.
 struct Lerp {
+  static constexpr bool kInPieces = true;
   template <class T>
   OFL_FN T operator()(T start, T end, T weight) const {
     const T way = end - start;
@@ -26,20 +19,22 @@ struct Lerp {
       near = std::norm(weight) < 0.25;
     else
       near = (weight < T(0) ? -weight : weight) < T(0.5);
-    return near ? start + Product(weight, way) : end - Product(way, T(1) - weight);
+    return near ? start + math::Mul(weight, way) : end - math::Mul(way, T(1) - weight);
   }
 };
 template <class V>
 struct AddProduct {
+  static constexpr bool kInPieces = true;
   V value;
   OFL_FN V operator()(V x, V a, V b) const {
-    return static_cast<V>(x + Product(Product(value, a), b));
+    return static_cast<V>(x + math::Mul(math::Mul(value, a), b));
   }
 };
 template <class V>
 struct AddQuotient {
+  static constexpr bool kInPieces = true;
   V value;
-  OFL_FN V operator()(V x, V a, V b) const { return x + Product(value, a) / b; }
+  OFL_FN V operator()(V x, V a, V b) const { return x + math::Mul(value, a) / b; }
 };
 
 template <template <class> class F, class T>

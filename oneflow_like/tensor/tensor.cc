@@ -75,6 +75,7 @@ void TensorImpl::AddClaim(uint64_t claim) {
 
 void TensorImpl::SetOrigin(std::unique_ptr<Origin> origin) {
   behind_copy_ |= origin->parent->behind_copy_;
+  is_view_ = true;
   origin_ = std::move(origin);
 }
 
@@ -110,6 +111,7 @@ TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t o
 TensorRef TensorImpl::Detach() const {
   TensorRef same = View(local_shape_, strides_, offset_bytes_);
   same->behind_copy_ = behind_copy_;
+  same->is_view_ = is_view_;
   return same;
 }
 

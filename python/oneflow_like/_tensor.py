@@ -401,8 +401,13 @@ def cpu(self):
 
 @_method
 def contiguous(self):
-    """The tensor itself where its memory is row-major without gaps, else a copy that is."""
-    return self if self.is_contiguous() else self.clone()
+    """The tensor itself where its memory is row-major without gaps, else a copy that is.
+
+    A view of a global tensor is always copied: its parts lie so on some ranks only, and all ranks
+    do the same.
+    """
+    apart = self._is_view if not self.is_symbolic and self.is_global else not self.is_contiguous()
+    return self.clone() if apart else self
 
 
 # --- history and in-place --------------------------------------------------------------------

@@ -457,6 +457,9 @@ void BindProperties(nb::class_<PyTensor>& c) {
       .def_prop_ro("_version", [](Self t) { return Eager(*t)->version(); })
       .def_prop_ro("_contents", [](Self t) { return Eager(*t)->contents(); })
       .def_prop_ro(
+          "_is_view",
+          [](Self t) { return !t->value->is_symbolic() && tensor::AsTensor(t->value)->is_view(); })
+      .def_prop_ro(
           "_copied",
           [](Self t) { return !t->value->is_symbolic() && tensor::AsTensor(t->value)->copied(); })
       .def_prop_ro("_has_data", [](Self t) {

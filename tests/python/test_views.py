@@ -303,6 +303,20 @@ def test_contiguous_and_reshape_copy_only_where_they_must():
 
 # --- global tensors -------------------------------------------------------------------------------
 
+def test_contiguous_is_one_program_on_all_ranks(tmp_path):
+    """Parts of one row or none are dense whatever their strides."""
+    run_text(tmp_path, 2, """
+import oneflow_like as flow
+P = flow.placement("cpu", ranks=[0, 1])
+for shape in ((3, 3), (3, 1), (1, 3)):
+    for split in (0, 1):
+        x = flow.ones(*shape).to_global(placement=P, sbp=flow.sbp.broadcast)
+        x = x.to_global(sbp=flow.sbp.split(split))
+        for y in (x.T, x.T.detach()):
+            y.contiguous().to_global(sbp=flow.sbp.broadcast).numpy()
+""")
+
+
 GLOBAL = """
 import numpy as np
 import oneflow_like as flow

@@ -69,8 +69,8 @@ struct LogAddExp {
   template <class T>
   OFL_FN T operator()(T a, T b) const {
     const T high = a > b ? a : b;
-    const T gap = a > b ? b - a : a - b;
-    return a == b ? a + T(math::kLn2) : high + math::Log1p(math::ExpNegative(gap));
+    const T gap = a == b ? T(0) : a > b ? b - a : a - b;
+    return high + math::Log1p(math::ExpNegative(gap));
   }
 };
 struct LogAddExp2 {

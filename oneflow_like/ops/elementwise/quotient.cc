@@ -18,6 +18,19 @@ struct Divides {
   }
 };
 
+// std::fmod, which takes a step for each bit of the quotient. A small quotient is known at once:
+// the division rounds it up to the next whole number at most, and the fused difference is exact.
+template <class T>
+OFL_FN T Rest(T a, T b) {
+  const T quotient = a / b;
+  constexpr T kSmall = 4194304;  // 2^22
+  if (!(quotient < kSmall && quotient > -kSmall) || b - b != T(0)) return std::fmod(a, b);
+  const T rest = std::fma(-std::trunc(quotient), b, a);
+  const T size = b < 0 ? -b : b;
+  if (rest == 0) return std::copysign(T(0), a);
+  return (rest < 0) == (a < 0) ? rest : a < 0 ? rest - size : rest + size;
+}
+
 // As Python's % and //: the remainder has the sign of the divisor.
 struct Remainder : Divides {
   template <class T>
@@ -27,7 +40,7 @@ struct Remainder : Divides {
       const T rest = static_cast<T>(a % b);
       return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
     } else {
-      const T rest = std::fmod(a, b);
+      const T rest = Rest(a, b);
       return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
     }
   }
@@ -42,7 +55,7 @@ struct FloorDivide : Divides {
       return a % b != 0 && (a < 0) != (b < 0) ? static_cast<T>(quotient - 1) : quotient;
     } else {
       if (b == 0) return a / b;
-      const T rest = std::fmod(a, b);
+      const T rest = Rest(a, b);
       T quotient = (a - rest) / b;
       if (rest != 0 && (b < 0) != (rest < 0)) quotient -= T(1);
       if (quotient == 0) return std::copysign(T(0), a / b);
@@ -58,7 +71,7 @@ struct Fmod : Divides {
     if constexpr (std::is_integral_v<T>)
       return Bad(b) || b == -1 ? T(0) : static_cast<T>(a % b);
     else
-      return std::fmod(a, b);
+      return Rest(a, b);
   }
 };
 struct TruncDivide : Divides {

@@ -66,7 +66,6 @@ OFL_OP(one_hot) {
       .Cpu(DType::kInt64, RunOneHot)
       .Oracle("one_hot(input, num_classes)")
       .Py("one_hot(tensor: input, num_classes=-1)")
-      .Functional()
       .Samples([]() -> std::vector<op::Sample> {
         const auto sample = [](Shape s, int64_t classes) {
           return op::Sample{

@@ -1,8 +1,9 @@
 // embedding: rows of a table by index, and the scatter-add that is its gradient.
 #include <algorithm>
 
-#include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/nn/row_math.h"
+#include "oneflow_like/ops/nn/rows.h"
 
 namespace ofl::ops {
 namespace {
@@ -136,10 +137,31 @@ Status RunEmbeddingGrad(op::KernelContext& c) {
   return Status::Ok();
 }
 
+// One number beside each index, to broadcast over a row.
+op::Value Column(op::Builder& b, const op::Value& x) {
+  return b.Call("unsqueeze", {x}, {{"dim", int64_t{-1}}});
+}
+
+// By how often each row is asked for.
+op::Value ByFrequency(op::Builder& b, const op::Value& grad, const op::Value& index, int64_t rows) {
+  const DType dtype = grad->meta().dtype, wide = StatisticOf(dtype);
+  const op::Value ones = Column(b, CastTo(b, OnesLike(b, index), RealOf(wide)));
+  const op::Value counts = b.Call("embedding_grad", {ones, index}, {{"num_embeddings", rows}});
+  const op::Value each = b.Call("embedding", {counts, index});
+  return CastTo(b, Div(b, CastTo(b, grad, wide), each), dtype);
+}
+
 void GradEmbedding(op::GradContext& c) {
   if (!c.grads[0] || !c.Needs(0)) return;
-  c.Set(0, c.b.Call("embedding_grad", {c.grads[0], c.inputs[1]},
-                    {{"num_embeddings", c.inputs[0]->meta().shape[0]}}));
+  const int64_t rows = c.inputs[0]->meta().shape[0];
+  op::Value grad = c.grads[0];
+  if (const int64_t* padding = c.attrs.Maybe<int64_t>("padding_idx")) {
+    const op::Value row = c.b.Call("full_like", {c.inputs[1]}, {{"value", Scalar(*padding)}});
+    const op::Value counts = Column(c.b, c.b.Call("ne", {c.inputs[1], row}));
+    grad = Where(c.b, counts, grad, ZerosLike(c.b, grad));
+  }
+  if (c.attrs.Get<bool>("scale_grad_by_freq")) grad = ByFrequency(c.b, grad, c.inputs[1], rows);
+  c.Set(0, c.b.Call("embedding_grad", {grad, c.inputs[1]}, {{"num_embeddings", rows}}));
 }
 
 void GradEmbeddingGrad(op::GradContext& c) {
@@ -175,12 +197,13 @@ OFL_OP(embedding) {
       .In("weight")
       .In("input")
       .Out("output")
+      .OptionalAttr("padding_idx", op::AttrType::kInt)  // of the gradient, from the front
+      .Attr("scale_grad_by_freq", op::AttrType::kBool, false)
       .Infer(InferEmbedding)
       .Sbp(EmbeddingRule)
       .Grad(GradEmbedding)
       .Oracle("weight[input]")
-      .Py("embedding(input, weight, padding_idx=None, max_norm=None)")
-      .Functional()
+      .Py("native_embedding(weight, input, *, padding_idx=None, scale_grad_by_freq=False)")
       .Samples([] {
         std::vector<op::Sample> samples{EmbeddingSample({4, 2}, {2, 3}),
                                         EmbeddingSample({5, 1}, {0, 3}),

@@ -352,6 +352,17 @@ int64_t FlopsLayerNorm(std::span<const TensorMeta> in, std::span<const TensorMet
   return 8 * in[0].shape.numel();
 }
 
+// A bias without a weight is added afterwards.
+op::Values ComposeOutput(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+  const auto* counts = attrs.Maybe<std::vector<int64_t>>(op::kArity);
+  const bool bias_alone = in.size() == 2 && counts != nullptr && (*counts)[1] == 0;
+  op::Values operands(in.begin(), bias_alone ? in.begin() + 1 : in.end());
+  const op::Value y = b.CallAll("layer_norm", std::move(operands),
+                                {{"normalized_shape", *attrs.Find("normalized_shape")},
+                                 {"eps", attrs.Get<double>("eps")}})[0];
+  return {bias_alone ? b.Call("add", {y, in[1]}) : y};
+}
+
 op::Sample NormSample(std::vector<Shape> shapes, std::vector<int64_t> normalized,
                       DType dtype = DType::kFloat32) {
   op::Sample s;
@@ -412,20 +423,28 @@ OFL_OP(layer_norm_output) {
       .In("input")
       .InOptional("weight")
       .InOptional("bias")
+      .AnyMissing()
       .Out("output")
       .Attr("normalized_shape", op::AttrType::kInts)
       .Attr("eps", op::AttrType::kFloat, 1e-5)
-      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-        return op::Values{b.CallAll("layer_norm", {in.begin(), in.end()}, attrs)[0]};
-      })
+      .Attr("cudnn_enable", op::AttrType::kBool, true)  // torch's; says nothing here
+      .Compose(ComposeOutput)
       .Oracle("layer_norm(normalized_shape, eps, input, weight, bias)[0]")
-      .Py("layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)")
-      .Functional()
+      .Py("nn.functional.layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)")
+      .Py("layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05, "
+          "cudnn_enable=True)")
+      .Public()
       .Samples([]() -> std::vector<op::Sample> {
-        return {NormSample({{5, 8}, {8}, {8}}, {8}), NormSample({{2, 3, 6}}, {6})};
+        std::vector<op::Sample> samples = {NormSample({{5, 8}, {8}, {8}}, {8}),
+                                           NormSample({{2, 3, 6}}, {6}),
+                                           NormSample({{5, 8}, {8}}, {8})};
+        const std::vector<int64_t> counts[] = {{1, 1, 1}, {1, 0, 0}, {1, 0, 1}};
+        for (size_t i = 0; i < samples.size(); ++i) samples[i].attrs.Set(op::kArity, counts[i]);
+        return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
-                      {{"normalized_shape", std::vector<int64_t>{4}}},
+                      {{"normalized_shape", std::vector<int64_t>{4}},
+                       {std::string(op::kArity), std::vector<int64_t>{1, 0, 0}}},
                       Code::kInvalidArgument,
                       "trailing sizes"}});
 }

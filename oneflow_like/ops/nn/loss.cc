@@ -1,233 +1,312 @@
-// Losses, composed.
-#include "oneflow_like/ops/elementwise/family.h"
-#include "oneflow_like/ops/nn/rows.h"
+// Losses of class indices and class probabilities: nll_loss, cross_entropy.
+#include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
 namespace {
 
-bool IsReduction(const std::string& name) {
-  return name == "mean" || name == "sum" || name == "none";
+// Class `axis` of an input: 1, or 0 where it has no batch.
+int ClassAxis(const Shape& input) { return input.rank() > 1 ? 1 : 0; }
+
+Shape WithoutClasses(Shape input) {
+  input.erase(ClassAxis(input));
+  return input;
 }
 
-Status CheckReduction(const char* op, const std::string& name) {
-  OFL_ENSURE(IsReduction(name), Code::kInvalidArgument)
-      << "[" << op << "] got reduction='" << name << "'; expected 'mean', 'sum' or 'none'";
-  return Status::Ok();
-}
-
-// --- cross_entropy ------------------------------------------------------------------------------
-
-Status CheckCrossEntropy(std::span<const op::Value> in, const Attrs& attrs) {
-  const TensorMeta& x = in[0]->meta();
-  OFL_TRY(CheckReduction("cross_entropy", attrs.Get<std::string>("reduction")));
-  OFL_ENSURE(x.shape.rank() == 1 || x.shape.rank() == 2, Code::kInvalidArgument)
-      << "[cross_entropy] got input: " << x.shape << "; expected (N, C) or (C,); use "
-      << "logits.reshape(-1, C) and target.reshape(-1)";
-  const double smoothing = attrs.Get<double>("label_smoothing");
-  OFL_ENSURE(smoothing >= 0 && smoothing <= 1, Code::kInvalidArgument)
-      << "[cross_entropy] got label_smoothing=" << smoothing << "; expected 0 to 1";
+Status CheckClassWeight(Operands in) {
   if (in.size() < 3) return Status::Ok();
-  const TensorMeta expected{x.dtype, {x.shape[x.shape.rank() - 1]}};
+  const TensorMeta& x = in[0]->meta();
+  const TensorMeta expected{x.dtype, {x.shape[ClassAxis(x.shape)]}};
   OFL_ENSURE(in[2]->meta() == expected, Code::kInvalidArgument)
-      << "[cross_entropy] weight must have one number for each class, of input's dtype: got "
+      << "weight must have one number for each class, of input's dtype: got "
       << in[2]->meta().ToString() << "; expected " << expected.ToString();
   return Status::Ok();
 }
 
+// Class indices: one for each element of the input without its class axis.
+Status CheckTarget(Operands in) {
+  const TensorMeta &x = in[0]->meta(), &t = in[1]->meta();
+  const bool index = t.dtype == DType::kInt64 || t.dtype == DType::kUInt8;
+  OFL_ENSURE(index, Code::kTypeMismatch)
+      << "target must hold class indices: got target: " << t.ToString() << "; expected int64"
+      << (IsFloating(t.dtype) ? " or, as class probabilities, input's shape " : "")
+      << (IsFloating(t.dtype) ? x.shape.ToString() : "");
+  OFL_ENSURE(t.shape == WithoutClasses(x.shape), Code::kInvalidArgument)
+      << "target fits no rows: got input: " << x.ToString() << ", target: " << t.ToString()
+      << "; expected target.shape == " << WithoutClasses(x.shape) << ": the input (N, C), (C,) or "
+      << "(N, C, d1, ...) without its classes; of other orders logits.reshape(-1, C) and "
+      << "target.reshape(-1) are rows";
+  return Status::Ok();
+}
+
+Status CheckInput(Operands in) {
+  const TensorMeta& x = in[0]->meta();
+  OFL_ENSURE(x.shape.rank() > 0, Code::kInvalidArgument)
+      << "input has no classes: got input: " << x.ToString() << "; expected (N, C) or (C,)";
+  OFL_ENSURE(IsFloating(x.dtype), Code::kTypeMismatch)
+      << "the logits are not floating: got input: " << x.ToString() << "; expected float32";
+  return CheckClassWeight(in);
+}
+
+// Which rows count, as bool, and targets that are classes in any case.
+struct Classes {
+  op::Value counts, safe;
+};
+Classes ClassesOf(op::Builder& b, const op::Value& target, int64_t ignored) {
+  const op::Value none = b.Call("full_like", {target}, {{"value", Scalar(ignored)}});
+  const op::Value counts = b.Call("ne", {target, none});
+  return {counts, Mul(b, target, CastTo(b, counts, DType::kInt64))};
+}
+
+// Of each row the weight of its class, 0 where it does not count.
+op::Value RowWeights(op::Builder& b, const Classes& classes, const op::Value& weight,
+                     const Shape& rows) {
+  const op::Value flat = ShapedAs(b, classes.safe, Shape{rows.numel()});
+  const op::Value picked = b.Call("index_select", {weight, flat}, {{"dim", int64_t{0}}});
+  const op::Value shaped = ShapedAs(b, picked, rows);
+  return Mul(b, shaped, CastTo(b, classes.counts, weight->meta().dtype));
+}
+
+op::Value CountOf(op::Builder& b, const op::Value& target, int64_t ignored, DType dtype) {
+  return b.Call("count_targets", {target}, {{"ignore_index", ignored}, {"dtype", dtype}});
+}
+
+// --- nll_loss -----------------------------------------------------------------------------------
+
+op::Values ComposeNll(op::Builder& b, Operands in, const Attrs& attrs) {
+  const auto how = ReductionOf(attrs);
+  if (!how.ok()) return Refused(b, how.status());
+  Status wrong = CheckInput(in);
+  if (wrong.ok()) wrong = CheckTarget(in);
+  if (!wrong.ok()) return Refused(b, wrong);
+  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
+  const int64_t ignored = attrs.Get<int64_t>("ignore_index");
+  const op::Value target = CastTo(b, in[1], DType::kInt64);
+  const Shape rows = target->meta().shape;
+  const Classes classes = ClassesOf(b, target, ignored);
+  Shape column = rows;
+  const int axis = ClassAxis(in[0]->meta().shape);
+  column.insert(axis, 1);
+  const op::Value picked =
+      ShapedAs(b,
+               b.Call("gather", {Wide(b, in[0]), ShapedAs(b, classes.safe, column)},
+                      {{"dim", int64_t{axis}}}),
+               rows);
+  if (picked == nullptr) return {nullptr};
+  op::Value losses = Where(b, classes.counts, Of(b, "neg", picked), ZerosLike(b, picked));
+  op::Value weights;
+  if (in.size() > 2) {
+    weights = RowWeights(b, classes, CastTo(b, in[2], wide), rows);
+    losses = Mul(b, losses, weights);
+  }
+  if (*how != "mean") return {CastTo(b, Reduced(b, losses, *how), dtype)};
+  const op::Value count =
+      weights != nullptr ? Of(b, "sum", weights) : CountOf(b, target, ignored, wide);
+  return {CastTo(b, Div(b, Of(b, "sum", losses), count), dtype)};
+}
+
+// --- cross_entropy ------------------------------------------------------------------------------
+
 class CrossEntropy {
  public:
-  CrossEntropy(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs)
+  // The classes of `x` stand last.
+  CrossEntropy(op::Builder& b, op::Value x, op::Value target, op::Value weight, DType dtype,
+               const Attrs& attrs, std::string how)
       : b_(b),
-        target_(in[1]),
-        dtype_(in[0]->meta().dtype),
-        rows_(in[1]->meta().shape),
-        x_(CastTo(b, in[0], StatisticOf(dtype_))),
-        weight_(in.size() > 2 ? CastTo(b, in[2], StatisticOf(dtype_)) : nullptr),
+        target_(std::move(target)),
+        dtype_(dtype),
+        x_(std::move(x)),
+        weight_(std::move(weight)),
         ignore_(attrs.Get<int64_t>("ignore_index")),
         smoothing_(attrs.Get<double>("label_smoothing")),
-        reduction_(attrs.Get<std::string>("reduction")) {}
+        how_(std::move(how)) {}
 
-  op::Value Run() {
+  op::Value OfIndices() {
+    const Shape rows = target_->meta().shape;
     const op::Values made =
         b_.CallAll("cross_entropy_rows", {x_, target_}, {{"ignore_index", ignore_}});
     op::Value losses = made[0], row_weights;
+    Classes classes;
+    if (weight_ != nullptr || smoothing_ > 0) classes = ClassesOf(b_, target_, ignore_);
     if (weight_ != nullptr) {
-      row_weights = RowWeights();
+      row_weights = RowWeights(b_, classes, weight_, rows);
       losses = Mul(b_, losses, row_weights);
     }
     if (smoothing_ > 0) {
-      losses = b_.Call("add", {MulScalar(b_, losses, 1 - smoothing_),
-                               MulScalar(b_, Smooth(made[1]), smoothing_ / Classes())});
+      losses = Add(b_, MulScalar(b_, losses, 1 - smoothing_),
+                   MulScalar(b_, Smooth(made[1], classes.counts), smoothing_ / Count()));
     }
-    if (reduction_ == "none") return CastTo(b_, losses, dtype_);
-    const op::Value total = b_.Call("sum", {losses});
-    if (reduction_ == "sum") return CastTo(b_, total, dtype_);
+    if (how_ != "mean") return Reduced(b_, losses, how_);
     const op::Value count =
-        row_weights != nullptr
-            ? b_.Call("sum", {row_weights})
-            : b_.Call("count_targets", {target_},
-                      {{"ignore_index", ignore_}, {"dtype", StatisticOf(dtype_)}});
-    return CastTo(b_, b_.Call("div", {total, count}), dtype_);
+        row_weights != nullptr ? Of(b_, "sum", row_weights) : CountOf(b_, target_, ignore_, dtype_);
+    return Div(b_, Of(b_, "sum", losses), count);
+  }
+
+  // The mean is by the number of rows, whatever the weights.
+  op::Value OfProbabilities() {
+    op::Value t = target_;
+    if (smoothing_ > 0) t = AddScalar(b_, MulScalar(b_, t, 1 - smoothing_), smoothing_ / Count());
+    const op::Value logs = b_.Call("log_softmax", {x_}, {{"dim", int64_t{-1}}});
+    op::Value parts = Mul(b_, logs, t);
+    if (weight_ != nullptr) parts = Mul(b_, parts, weight_);
+    const op::Value losses = Of(b_, "neg", SumOver(b_, parts, -1));
+    return Reduced(b_, losses, how_);
   }
 
  private:
-  double Classes() const {
+  double Count() const {
     const Shape& shape = x_->meta().shape;
     return static_cast<double>(shape[shape.rank() - 1]);
   }
-  // 1 where a row counts, else 0.
-  op::Value Counts(DType dtype) {
-    const op::Value none = b_.Call("full_like", {target_}, {{"value", Scalar(ignore_)}});
-    return CastTo(b_, b_.Call("ne", {target_, none}), dtype);
-  }
-  op::Value RowWeights() {
-    const op::Value safe = Mul(b_, target_, Counts(DType::kInt64));
-    Shape flat{rows_.numel()};
-    const op::Value picked =
-        b_.Call("index_select", {weight_, b_.Call("reshape", {safe}, {{"shape", DimsOf(flat)}})},
-                {{"dim", int64_t{0}}});
-    const op::Value shaped = b_.Call("reshape", {picked}, {{"shape", DimsOf(rows_)}});
-    return Mul(b_, shaped, Counts(StatisticOf(dtype_)));
-  }
   // The sum over the classes of the weighted negative log-probabilities, where a row counts.
-  op::Value Smooth(const op::Value& logsumexp) {
-    const Attrs over = {{"dim", std::vector<int64_t>{-1}}, {"keepdim", false}};
-    op::Value logits = x_, all = MulScalar(b_, logsumexp, Classes());
+  op::Value Smooth(const op::Value& logsumexp, const op::Value& counts) {
+    op::Value logits = x_, all = MulScalar(b_, logsumexp, Count());
     if (weight_ != nullptr) {
       logits = Mul(b_, x_, weight_);
-      all = Mul(b_, logsumexp, b_.Call("sum", {weight_}));
+      all = Mul(b_, logsumexp, Of(b_, "sum", weight_));
     }
-    const op::Value smooth = b_.Call("sub", {all, b_.Call("sum", {logits}, over)});
-    return Mul(b_, smooth, Counts(StatisticOf(dtype_)));
+    return Mul(b_, Sub(b_, all, SumOver(b_, logits, -1)), CastTo(b_, counts, dtype_));
   }
 
   op::Builder& b_;
   op::Value target_;
-  DType dtype_;
-  Shape rows_;
+  DType dtype_;  // that it is computed in
   op::Value x_, weight_;
   int64_t ignore_;
   double smoothing_;
-  std::string reduction_;
+  std::string how_;
 };
 
-op::Values ComposeCrossEntropy(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  if (Status wrong = CheckCrossEntropy(in, attrs); !wrong.ok()) {
-    b.Fail(wrong);
-    return {nullptr};
-  }
-  return {CrossEntropy(b, in, attrs).Run()};
+op::Value ClassesLast(op::Builder& b, const op::Value& x) {
+  if (x == nullptr || x->meta().shape.rank() < 3) return x;
+  return b.Call("movedim", {x},
+                {{"source", std::vector<int64_t>{1}}, {"destination", std::vector<int64_t>{-1}}});
+}
+
+Status CheckCrossEntropy(Operands in, const Attrs& attrs, bool probabilities) {
+  const double smoothing = attrs.Get<double>("label_smoothing");
+  OFL_TRY(CheckInput(in));
+  OFL_ENSURE(smoothing >= 0 && smoothing <= 1, Code::kInvalidArgument)
+      << "got label_smoothing=" << smoothing << "; expected 0 to 1";
+  if (!probabilities) return CheckTarget(in);
+  OFL_ENSURE(IsFloating(in[1]->meta().dtype), Code::kTypeMismatch)
+      << "class probabilities must be floating: got target: " << in[1]->meta().ToString()
+      << "; expected " << DTypeName(in[0]->meta().dtype);
+  OFL_ENSURE(attrs.Get<int64_t>("ignore_index") < 0, Code::kInvalidArgument)
+      << "class probabilities have no index to ignore: got ignore_index="
+      << attrs.Get<int64_t>("ignore_index") << "; leave it out";
+  return Status::Ok();
+}
+
+op::Values ComposeCrossEntropy(op::Builder& b, Operands in, const Attrs& attrs) {
+  const auto how = ReductionOf(attrs);
+  if (!how.ok()) return Refused(b, how.status());
+  const bool probabilities = in[0]->meta().shape == in[1]->meta().shape;
+  if (Status wrong = CheckCrossEntropy(in, attrs, probabilities); !wrong.ok())
+    return Refused(b, wrong);
+  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
+  const op::Value x = ClassesLast(b, CastTo(b, in[0], wide));
+  const op::Value weight = in.size() > 2 ? CastTo(b, in[2], wide) : nullptr;
+  op::Value target = CastTo(b, in[1], probabilities ? wide : DType::kInt64);
+  if (probabilities) target = ClassesLast(b, target);
+  if (x == nullptr || target == nullptr || !b.status().ok()) return {nullptr};
+  CrossEntropy loss(b, x, target, weight, wide, attrs, *how);
+  return {CastTo(b, probabilities ? loss.OfProbabilities() : loss.OfIndices(), dtype)};
+}
+
+// --- samples ------------------------------------------------------------------------------------
+
+op::Sample ClassSample(DType dtype, Shape x, Attrs attrs, bool weighted = false) {
+  const int axis = x.rank() > 1 ? 1 : 0;
+  const auto classes = static_cast<double>(x[axis]);
+  op::Sample s{{{dtype, x}, {DType::kInt64, WithoutClasses(x)}}, std::move(attrs), 0, classes};
+  if (!weighted) return s;
+  s.inputs.push_back({dtype, {x[axis]}});
+  s.ranges = {{-2, 2}, {0, classes}, {0.5, 2}};
+  return s;
+}
+
+std::vector<op::Sample> ClassSamples() {
+  constexpr DType kF = DType::kFloat32;
+  const Attrs sum = {{"reduction", std::string("sum")}},
+              none = {{"reduction", std::string("none")}};
+  std::vector<op::Sample> samples = {ClassSample(kF, {5, 4}, {}, true),
+                                     ClassSample(kF, {5, 4}, {{"ignore_index", int64_t{1}}}),
+                                     ClassSample(kF, {5, 4}, sum, true),
+                                     ClassSample(kF, {2, 4, 3}, none),
+                                     ClassSample(kF, {2, 3, 2, 2}, {}, true),
+                                     ClassSample(kF, {4}, {})};
+  for (DType dtype : ListOf(kFloats)) samples.push_back(ClassSample(dtype, {5, 4}, {}));
+  return samples;
 }
 
 std::vector<op::Sample> CrossEntropySamples() {
-  std::vector<op::Sample> samples;
-  const auto add = [&](DType dtype, Attrs attrs, bool weighted) {
-    samples.push_back({{{dtype, {5, 4}}, {DType::kInt64, {5}}}, std::move(attrs), 0, 4});
-    if (!weighted) return;
-    samples.back().inputs.push_back({dtype, {4}});
-    samples.back().ranges = {{0, 4}, {0, 4}, {0.5, 2}};
-  };
   constexpr DType kF = DType::kFloat32;
-  add(kF, {}, true);
-  add(kF, {{"ignore_index", int64_t{1}}}, false);
-  add(kF, {{"ignore_index", int64_t{2}}, {"label_smoothing", 0.25}}, true);
-  add(kF, {{"label_smoothing", 0.1}, {"reduction", std::string("none")}}, false);
-  add(kF, {{"reduction", std::string("sum")}}, true);
-  for (DType dtype : ListOf(kFloats)) add(dtype, {}, false);
-  samples.push_back({{{kF, {4}}, {DType::kInt64, {}}}, {}, 0, 4});
+  auto samples = ClassSamples();
+  samples.push_back(
+      ClassSample(kF, {5, 4}, {{"ignore_index", int64_t{2}}, {"label_smoothing", 0.25}}, true));
+  samples.push_back(
+      ClassSample(kF, {5, 4}, {{"label_smoothing", 0.1}, {"reduction", std::string("none")}}));
+  for (const Shape& shape : {Shape{5, 4}, Shape{2, 4, 3}, Shape{4}}) {
+    op::Sample s{{{kF, shape}, {kF, shape}}, {{"label_smoothing", 0.2}}, -2, 2, ""};
+    s.ranges = {{-2, 2}, {0, 1}, {0.5, 2}};
+    if (shape.rank() == 2) s.inputs.push_back({kF, {4}});
+    samples.push_back(std::move(s));
+  }
   return samples;
 }
 
-// --- mse_loss -----------------------------------------------------------------------------------
-
-op::Values ComposeMseLoss(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  const Shape &x = in[0]->meta().shape, &y = in[1]->meta().shape;
-  const std::string& reduction = attrs.Get<std::string>("reduction");
-  Status wrong = CheckReduction("mse_loss", reduction);
-  if (wrong.ok() && !(x == y)) {
-    wrong = Error(Code::kInvalidArgument)
-            << "[mse_loss] shapes differ: got input: " << x << ", target: " << y
-            << "; expected the same shape; use expand or reshape";
-  }
-  if (!wrong.ok()) {
-    b.Fail(wrong);
-    return {nullptr};
-  }
-  const op::Value squares = b.Call("square", {b.Call("sub", {in[0], in[1]})});
-  return {reduction == "none" ? squares : b.Call(reduction, {squares})};
-}
-
-std::vector<op::Sample> MseSamples() {
-  std::vector<op::Sample> samples;
-  const auto add = [&](DType dtype, const char* reduction) {
-    samples.push_back(
-        {{{dtype, {5, 3}}, {dtype, {5, 3}}}, {{"reduction", std::string(reduction)}}});
-  };
-  add(DType::kFloat32, "sum");
-  add(DType::kFloat32, "none");
-  for (DType dtype : ListOf(kFloats | kComplexes)) add(dtype, "mean");
-  return samples;
-}
-
-}  // namespace
-
-OFL_OP(cross_entropy) {
-  op.Doc(
-        "The negative log-probability of the class indices `target` (N,) under logits `input`\n"
-        "(N, C), weighted by class; the mean leaves out rows whose target is ignore_index.")
+op::OpDefBuilder& ClassLoss(op::OpDefBuilder& op, const char* doc) {
+  constexpr DType kF = DType::kFloat32, kI = DType::kInt64;
+  return op.Doc(doc)
       .In("input")
       .In("target")
       .InOptional("weight")
       .Out("loss")
       .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
       .Attr("reduction", op::AttrType::kString, std::string("mean"))
-      .Attr("label_smoothing", op::AttrType::kFloat, 0.0)
       .Autocast(op::Autocast::kFloat32)
+      .ErrorSamples(
+          {{{{kF, {5, 4}}, {kI, {5}}},
+            {{"reduction", std::string("max")}},
+            Code::kInvalidArgument,
+            "got reduction='max'"},
+           {{{kF, {2, 5, 4}}, {kI, {2, 5}}},
+            {},
+            Code::kInvalidArgument,
+            "expected target.shape == (2, 4)"},
+           {{{kF, {5, 4}}, {DType::kInt32, {5}}}, {}, Code::kTypeMismatch, "expected int64"},
+           {{{kF, {5, 4}}, {kI, {5}}, {kF, {5}}},
+            {},
+            Code::kInvalidArgument,
+            "one number for each class"}});
+}
+
+}  // namespace
+
+OFL_OP(nll_loss) {
+  ClassLoss(
+      op,
+      "The negative of input (N, C, ...) at the class indices `target` (N, ...), weighted by\n"
+      "class; the mean is by the weights, and leaves out targets that are ignore_index.")
+      .Compose(ComposeNll)
+      .Oracle("nll(input, target, weight, ignore_index, reduction)")
+      .Py("nn.functional.nll_loss(input, target, weight=None, size_average=None, "
+          "ignore_index=-100, reduce=None, reduction='mean')")
+      .Samples(ClassSamples);
+}
+
+OFL_OP(cross_entropy) {
+  ClassLoss(op,
+            "The negative log-probability of the class indices `target` (N, ...) under logits\n"
+            "`input` (N, C, ...), weighted by class; the mean is by the weights, and leaves out\n"
+            "targets that are ignore_index. A target of input's shape holds class probabilities.")
+      .Attr("label_smoothing", op::AttrType::kFloat, 0.0)
       .Compose(ComposeCrossEntropy)
       .Oracle("cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)")
       .Py("cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, "
           "reduce=None, reduction='mean', label_smoothing=0.0)")
       .Functional()
-      .Samples(CrossEntropySamples)
-      .ErrorSamples({{{{DType::kFloat32, {5, 4}}, {DType::kInt64, {5}}},
-                      {{"reduction", std::string("max")}},
-                      Code::kInvalidArgument,
-                      "got reduction='max'"},
-                     {{{DType::kFloat32, {2, 5, 4}}, {DType::kInt64, {2, 5}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "expected (N, C) or (C,)"},
-                     {{{DType::kFloat32, {5, 4}}, {DType::kInt64, {5}}, {DType::kFloat32, {5}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "one number for each class"},
-                     {{{DType::kFloat32, {5, 4}}, {DType::kInt64, {5}}},
-                      {{"label_smoothing", 2.0}},
-                      Code::kInvalidArgument,
-                      "label_smoothing=2"}});
-}
-
-OFL_OP(mse_loss) {
-  op.Doc("The squared differences of input and target: their mean, their sum or themselves.")
-      .In("input")
-      .In("target")
-      .Out("loss")
-      .Attr("reduction", op::AttrType::kString, std::string("mean"))
-      .Promote(op::Promotion::kCommon)
-      .Autocast(op::Autocast::kFloat32)
-      .Compose(ComposeMseLoss)
-      .Oracle("reduced((input - target) ** 2, reduction)")
-      .Py("mse_loss(input, target, size_average=None, reduce=None, reduction='mean', weight=None)")
-      .Functional()
-      .Samples(MseSamples)
-      .ErrorSamples({{{{DType::kFloat32, {5}}, {DType::kFloat32, {4}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "shapes differ"},
-                     {{{DType::kFloat32, {5}}, {DType::kFloat32, {5}}},
-                      {{"reduction", std::string("max")}},
-                      Code::kInvalidArgument,
-                      "got reduction='max'"}});
+      .Samples(CrossEntropySamples);
 }
 
 }  // namespace ofl::ops

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .. import _C
-from . import oracles_pointwise, oracles_reductions, oracles_shapes
+from . import oracles_losses, oracles_pointwise, oracles_reductions, oracles_shapes
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -289,26 +289,12 @@ def _cross_entropy_grad(ignore_index, dy, x, target, lse, lse_grad):
     return np.exp(x - lse[..., None]) * both[..., None] - hot * dy[..., None]
 
 
-def _reduced(losses, reduction):
-    return losses if reduction == "none" else getattr(np, reduction)(losses)
-
-
-def _cross_entropy(x, target, weight, ignore_index, reduction, label_smoothing):
-    weight = np.ones(x.shape[-1]) if weight is None else weight
-    counts = target != ignore_index
-    row_weight = np.where(counts, weight[np.where(counts, target, 0)], 0)
-    losses = _cross_entropy_rows(x, target, ignore_index)[0] * row_weight
-    smooth = np.where(counts, -(_log_softmax(x, -1) * weight).sum(axis=-1), 0)
-    losses = (1 - label_smoothing) * losses + label_smoothing / x.shape[-1] * smooth
-    return losses.sum() / row_weight.sum() if reduction == "mean" else _reduced(losses, reduction)
-
-
 HELPERS |= {
     "search": _search, "sum_to": _sum_to, "log_softmax": _log_softmax,
     "softmax": lambda x, dim: np.exp(_log_softmax(x, dim)), "embedding_grad": _embedding_grad,
-    "layer_norm": _layer_norm, "layer_norm_grad": _layer_norm_grad, "reduced": _reduced,
-    "cross_entropy": _cross_entropy, "cross_entropy_rows": _cross_entropy_rows,
-    "cross_entropy_grad": _cross_entropy_grad} | oracles_reductions.HELPERS
+    "layer_norm": _layer_norm, "layer_norm_grad": _layer_norm_grad,
+    "cross_entropy_rows": _cross_entropy_rows,
+    "cross_entropy_grad": _cross_entropy_grad} | oracles_reductions.HELPERS | oracles_losses.HELPERS
 
 
 # --- attention --------------------------------------------------------------------------------

@@ -98,6 +98,13 @@ def definition(schema: dict, given: list[str], name: str, method: bool, in_place
             parameters.append("*")
     if method:
         parameters[0] = "self"
+    # What a definition may leave out has no default where torch's signature asks for what follows.
+    for at, parameter in enumerate(parameters):
+        later = parameters[at + 1:]
+        later = later[:next((i for i, p in enumerate(later) if p.startswith("*")), len(later))]
+        if "=" not in given[min(at, len(given) - 1)] and any(
+                "=" not in p and p != "/" for p in later):
+            parameters[at] = parameter.removesuffix(" = None")
     many = ["Tensor"] * len(schema["outputs"])
     if any(entry["variadic"] for entry in schema["outputs"]):
         many = ["Tensor", "..."]

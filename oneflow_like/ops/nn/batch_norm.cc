@@ -252,6 +252,7 @@ op::Values ComposeLocalResponse(op::Builder& b, Operands in, const Attrs& attrs)
 // `counts`: which of the five operands are given.
 op::Sample NormSample(DType dtype, Shape x, Dims counts, Attrs attrs) {
   op::Sample s{{}, std::move(attrs), -2, 2, ""};
+  if (counts.size() == 5 && counts[2] != 0) s.low = 0.5;  // a variance is among them
   for (size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] == 0) continue;
     s.inputs.push_back({dtype, i == 0 ? x : Shape{x[1]}});

@@ -1,5 +1,8 @@
 #include "oneflow_like/ops/nn/losses.h"
 
+#include <algorithm>
+#include <tuple>
+
 namespace ofl::ops {
 
 op::OpDefBuilder& Loss(op::OpDefBuilder& op, const char* doc) {
@@ -90,6 +93,7 @@ std::vector<op::Sample> LossSamples(const std::vector<Shape>& shapes,
       s.low = i == 0 ? ranges[i].first : std::max(s.low, ranges[i].first);
       s.high = i == 0 ? ranges[i].second : std::min(s.high, ranges[i].second);
     }
+    if (s.low > s.high) std::tie(s.low, s.high) = ranges[0];
     for (const Shape& shape : shapes) s.inputs.push_back({dtype, shape});
     s.attrs.Set("reduction", std::string(reduction));
     samples.push_back(std::move(s));

@@ -5,7 +5,11 @@ namespace ofl::ops {
 namespace {
 
 Status CheckPair(Operands in) {
-  OFL_TRY(BroadcastShapes(in[0]->meta().shape, in[1]->meta().shape).status());
+  const Shape &x = in[0]->meta().shape, &t = in[1]->meta().shape;
+  const auto together = BroadcastShapes(x, t);
+  OFL_ENSURE(together.ok(), Code::kInvalidArgument)
+      << "shapes differ: got input: " << x << ", target: " << t
+      << "; expected the same shape, or such as broadcast; " << together.status().message();
   if (in.size() < 3) return Status::Ok();
   OFL_ENSURE(in[2]->meta().shape == in[0]->meta().shape, Code::kInvalidArgument)
       << "weight must have one number for each of input's: got weight: " << in[2]->meta().ToString()
@@ -98,7 +102,7 @@ op::OpDefBuilder& Distance(op::OpDefBuilder& op, const char* doc) {
       .ErrorSamples({{{{DType::kFloat32, {5}}, {DType::kFloat32, {4}}},
                       {},
                       Code::kInvalidArgument,
-                      "has sizes 5 and 4"},
+                      "shapes differ"},
                      ReductionError({{5}, {5}})});
 }
 

@@ -271,7 +271,7 @@ OFL_OP(kl_div) {
       .Py("kl_div(input, target, reduction: code=0, *, log_target=False)")
       .Public()
       .Samples([] {
-        auto samples = LossSamples({{5, 3}, {5, 3}}, {{-3, 0}, {0.1, 1}});
+        auto samples = LossSamples({{5, 3}, {5, 3}}, {{0.1, 1}, {0.1, 1}});
         const auto logs = LossSamples({{5, 3}, {5, 3}}, {{-3, 0}, {-3, 0}}, {{"log_target", true}});
         samples.insert(samples.end(), logs.begin(), logs.begin() + 2);
         samples.push_back(samples[0]);

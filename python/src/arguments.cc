@@ -310,7 +310,12 @@ Status TakeDType(const Call& call, const op::Value& target, Attrs& attrs) {
 
 // The number of a call of a binary operator on a tensor and a number, or null.
 const PyObject* LoneNumber(const Call& call) {
-  if (call.binding.params.size() != 2 || call.binding.operands.size() != 2) return nullptr;
+  if (call.binding.operands.size() != 2) return nullptr;
+  for (size_t i = 0; i < call.binding.params.size(); ++i) {
+    const Param& p = call.binding.params[i];
+    const bool left_out = call.given[i] == nullptr || call.given[i] == Py_None;
+    if (p.operand < 0 && !(p.OnlyNone() && left_out)) return nullptr;
+  }
   PyObject* a = call.given[call.binding.operands[0]];
   PyObject* b = call.given[call.binding.operands[1]];
   if (a == nullptr || b == nullptr) return nullptr;

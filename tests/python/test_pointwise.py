@@ -125,6 +125,7 @@ def test_divisors_in_common():
 def test_small_numbers_beside_unsigned_integers():
     x = flow.tensor([5, 1], dtype=flow.uint8)
     assert (x - 2).tolist() == [3, 255] and (x + -1).tolist() == [4, 0]
+    np.testing.assert_allclose(x.div(-2, rounding_mode=None).numpy(), [-2.5, -0.5])
     assert (x * -1).tolist() == [251, 255] and (2 - x).tolist() == [253, 1]
     with pytest.raises(ValueError, match="uint8 cannot hold the number"):
         x + 256

@@ -174,9 +174,9 @@ OFL_OP(div) {
   op.Numbers({"div_scalar", "rdiv_scalar"})
       .Grad(GradDiv)
       .Oracle("input / other")
-      .PyBoth("div(input, other)")
+      .PyBoth("div(input, other, *, rounding_mode=None)")
       .Dunder("__truediv__");
-  Named(op, "divide(input, other)");
+  Named(op, "divide(input, other, *, rounding_mode=None)");
   Named(op, "true_divide(input, other)");
 }
 

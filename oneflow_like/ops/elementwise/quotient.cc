@@ -181,9 +181,9 @@ OFL_OP(div_rounded) {
       .Promote(op::Promotion::kCommon)
       .Compose(ComposeDiv)
       .Oracle("div_rounded(input, other, rounding_mode)")
-      .PyBoth("div(input, other, *, rounding_mode=None)")
+      .PyBoth("div(input, other, *, rounding_mode)")
       .Method("div_")
-      .PyBoth("divide(input, other, *, rounding_mode=None)")
+      .PyBoth("divide(input, other, *, rounding_mode)")
       .Method("divide_")
       .Samples([] {
         std::vector<op::Sample> samples;

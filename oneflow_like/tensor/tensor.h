@@ -123,7 +123,8 @@ class TensorImpl final : public op::ValueBase {
     copied_ = behind_copy_ = true;
     copied_version_ = version;
   }
-  // It was taken as a view: strides may differ from dense ones, of a global tensor on some ranks only.
+  // It was taken as a view: strides may differ from dense ones, of a global tensor on some ranks
+  // only.
   bool is_view() const { return is_view_; }
   // It is such a view, or one of such a view.
   bool behind_copy() const { return behind_copy_; }

@@ -121,3 +121,15 @@ def test_an_ignored_row_may_hold_infinities():
     loss.backward()
     assert loss.item() == 2
     np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0, -1]])
+
+
+def test_losses_of_the_package_itself_reduce_nothing_unless_asked():
+    """torch.kl_div and its kin, unlike those of nn.functional: reduction is 0 where it is left out."""
+    x, y, z = (flow.tensor(np.float32(np.random.RandomState(i).rand(3, 4) + 0.1)) for i in range(3))
+    for loss, shape in ((flow.kl_div(x, y), (3, 4)), (flow.hinge_embedding_loss(x, y), (3, 4)),
+                        (flow.binary_cross_entropy_with_logits(x, y), (3, 4)),
+                        (flow.margin_ranking_loss(x, y, z.sign()), (3, 4)),
+                        (flow.cosine_embedding_loss(x, y, flow.ones(3)), (3,)),
+                        (flow.triplet_margin_loss(x, y, z), (3,))):
+        assert tuple(loss.shape) == shape
+    assert tuple(flow.kl_div(x, y, 1).shape) == ()

@@ -238,7 +238,8 @@ OFL_OP(binary_cross_entropy_with_logits) {
       .Py("nn.functional.binary_cross_entropy_with_logits(input, target, weight=None, "
           "" OFL_REDUCTION ", pos_weight=None)")
       .Py("binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, "
-          "reduction: code=0)")
+          "reduction: code=0)",
+          {{"code", int64_t{0}}})
       .Public()
       .Samples([] {
         const auto add = [](std::vector<op::Sample>& to, std::vector<Shape> shapes,
@@ -268,7 +269,7 @@ OFL_OP(kl_div) {
       .Compose(ComposeKlDiv)
       .Oracle("kl_div(input, target, reduction, log_target)")
       .Py("nn.functional.kl_div(input, target, " OFL_REDUCTION ", log_target=False)")
-      .Py("kl_div(input, target, reduction: code=0, *, log_target=False)")
+      .Py("kl_div(input, target, reduction: code=0, *, log_target=False)", {{"code", int64_t{0}}})
       .Public()
       .Samples([] {
         auto samples = LossSamples({{5, 3}, {5, 3}}, {{0.1, 1}, {0.1, 1}});

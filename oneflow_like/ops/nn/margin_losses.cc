@@ -100,7 +100,8 @@ OFL_OP(hinge_embedding_loss) {
       .Compose(ComposeLoss<HingeLosses, Whole::kKept>)
       .Oracle("reduced(hinge(input, target, margin), reduction)")
       .Py("nn.functional.hinge_embedding_loss(input, target, margin=1.0, " OFL_REDUCTION ")")
-      .Py("hinge_embedding_loss(input, target, margin=1.0, reduction: code=0)")
+      .Py("hinge_embedding_loss(input, target, margin=1.0, reduction: code=0)",
+          {{"code", int64_t{0}}})
       .Public()
       .Samples([] { return LossSamples({{5, 3}, {5, 3}}, {{-2, 2}, {1, 1}}, {{"margin", 0.7}}); })
       .ErrorSamples({ReductionError({{5}, {5}})});
@@ -112,7 +113,8 @@ OFL_OP(margin_ranking_loss) {
       .Compose(ComposeLoss<RankingLosses, Whole::kToFloat>)
       .Oracle("reduced(np.maximum(0, -target * (input1 - input2) + margin), reduction)")
       .Py("nn.functional.margin_ranking_loss(input1, input2, target, margin=0, " OFL_REDUCTION ")")
-      .Py("margin_ranking_loss(input1, input2, target, margin=0.0, reduction: code=0)")
+      .Py("margin_ranking_loss(input1, input2, target, margin=0.0, reduction: code=0)",
+          {{"code", int64_t{0}}})
       .Public()
       .Samples([] { return LossSamples({{5, 3}, {5, 3}, {5, 1}}, {}, {{"margin", 0.7}}); })
       .ErrorSamples({ReductionError({{5}, {5}, {5}}),
@@ -139,7 +141,8 @@ OFL_OP(cosine_embedding_loss) {
       .Oracle("reduced(cosine_rows(input1, input2, target, margin), reduction)")
       .Py("nn.functional.cosine_embedding_loss(input1, input2, target, margin=0, " OFL_REDUCTION
           ")")
-      .Py("cosine_embedding_loss(input1, input2, target, margin=0.0, reduction: code=0)")
+      .Py("cosine_embedding_loss(input1, input2, target, margin=0.0, reduction: code=0)",
+          {{"code", int64_t{0}}})
       .Public()
       .Samples([] {
         auto samples = LossSamples({{5, 3}, {5, 3}, {5}}, {{-2, 2}, {-2, 2}, {1, 1}});
@@ -176,7 +179,8 @@ OFL_OP(triplet_margin_loss) {
       .Py("nn.functional.triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, "
           "eps=1e-06, swap=False, " OFL_REDUCTION ")")
       .Py("triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-06, "
-          "swap=False, reduction: code=0)")
+          "swap=False, reduction: code=0)",
+          {{"code", int64_t{0}}})
       .Public()
       .Samples([] {
         auto samples = LossSamples({{5, 3}, {5, 3}, {5, 3}}, {}, {{"margin", 2.0}});

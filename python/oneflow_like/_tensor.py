@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from . import _C
+from . import _C, _indexing
 from ._C import Size, Tensor
 
 _PRINT_THRESHOLD = 1000
@@ -252,30 +252,19 @@ def _is_flag(item):
             or (isinstance(item, Tensor) and item.dtype is _C.bool and item.ndim == 0))
 
 
-def _flag_of(index, user):
+def _flag_of(index):
     """What an index that is one truth value says, or None: it makes an axis of size 1 or 0."""
-    items = index if isinstance(index, tuple) else (index,)
-    if not any(_is_flag(item) for item in items):
-        return None
-    if len(items) > 1:
-        raise TypeError(f"[{user}] a bool stands beside other indices: got a tuple of "
-                        f"{len(items)}; expected a bool alone, which makes an axis of size 1 or "
-                        "0, or integers; use int(flag) for the index 0 or 1")
-    return builtins.bool(items[0])
+    item = index[0] if isinstance(index, tuple) and len(index) == 1 else index
+    return builtins.bool(item) if _is_flag(item) else None
 
 
 def _integer(item, user):
     try:
-        if isinstance(item, Tensor) and item.ndim > 0:
-            raise TypeError(f"[{user}] an index must be an integer, a slice, None or '...': got "
-                            f"a tensor with axes, {item.dtype.name}{list(item.shape)}; use "
-                            "x.index_select(dim, index) or flow.where(mask, value, x)")
         return operator.index(item)
-    except TypeError as error:
-        if builtins.str(error).startswith("["):
-            raise
-        raise TypeError(f"[{user}] an index must be an integer, a slice, None or '...': "
-                        f"got {type(item).__name__}") from None
+    except TypeError:
+        kind = IndexError if isinstance(item, (builtins.float, Tensor)) else TypeError
+        raise kind(f"[{user}] an index must be an integer, a slice, None, '...', or integers or "
+                   f"a mask: got {type(item).__name__}") from None
 
 
 def _plan_index(index, shape, user):
@@ -321,10 +310,14 @@ def _box_of(self, plan):
 
 @_method
 def __getitem__(self, index):
-    """Integers, slices with a positive step, None, '...' or one bool: a view."""
-    flag = _flag_of(index, "getitem")
+    """Integers, slices with a positive step, None, '...' or one bool: a view. With tensors, lists,
+    arrays or masks among them: a copy, as torch picks it."""
+    index = _indexing.as_tuple(index)
+    flag = _flag_of(index)
     if flag is not None:
         return self[None] if flag else self[None][0:0]
+    if _indexing.is_advanced(index):
+        return _indexing.get(self, index)
     plan = _plan_index(index, self.shape, "getitem")
     result = _box_of(self, plan)
     if tuple(result.shape) != tuple(plan[3]):
@@ -340,11 +333,14 @@ def __setitem__(self, index, value):
     if not isinstance(value, (Tensor, numbers.Number)):
         raise TypeError(f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
                         "Tensor or a number; use flow.tensor(value)")
-    flag = _flag_of(index, "setitem")
+    index = _indexing.as_tuple(index)
+    flag = _flag_of(index)
     if flag is not None:
         if flag:
             self[...] = value
         return
+    if _indexing.is_advanced(index):
+        return _indexing.put(self, index, value)
     plan = _plan_index(index, self.shape, "setitem")
     box = _box_of(self, plan)
     if isinstance(value, Tensor):

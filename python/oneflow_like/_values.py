@@ -6,7 +6,7 @@ Of global tensors they are collective; inside build() of a graph they are refuse
 from . import _C
 from ._C import Tensor
 
-__all__ = ["allclose", "bincount", "equal", "numel"]
+__all__ = ["allclose", "bincount", "equal", "nonzero", "numel"]
 
 
 def _method(function):
@@ -89,3 +89,18 @@ def bincount(input, weights=None, minlength=0):
         if weights.dtype is not _C.float32:
             weights = weights.to(_C.float64)
     return _C.bincount_sized(input.detach(), weights, size=size)
+
+
+@_method
+def nonzero(input, *, as_tuple=False, out=None):
+    """The indices of the elements that are not zero: int64 of shape (count, axes), in the order of
+    the elements; with as_tuple one vector for each axis."""
+    _tensors("nonzero", input=input)
+    if not isinstance(as_tuple, bool):
+        raise TypeError(f"nonzero(): argument 'as_tuple' must be bool, not "
+                        f"{type(as_tuple).__name__}")
+    if not as_tuple:
+        return _C.nonzero(input, out=out)
+    if out is not None:
+        raise TypeError("[nonzero] out= takes one tensor: got as_tuple=True; expected one of them")
+    return _C.where(input)

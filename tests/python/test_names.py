@@ -33,7 +33,7 @@ SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled
 OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "enable_grad", "equal",
           "from_numpy", "get_rng_state", "is_complex", "is_conj", "is_floating_point",
           "is_grad_enabled", "is_neg", "is_nonzero", "is_signed", "is_tensor", "load",
-          "manual_seed", "no_grad", "numel", "save", "set_grad_enabled", "set_rng_state",
+          "manual_seed", "no_grad", "nonzero", "numel", "save", "set_grad_enabled", "set_rng_state",
           "show_config", "tensor"}
 
 

@@ -303,19 +303,12 @@ def test_a_bool_as_index_makes_an_axis():
     assert y.tolist() == [5.0, 5.0, 5.0]
 
 
-@pytest.mark.parametrize("index, text", [
-    ((True, 0), "a bool stands beside other indices"),
-    ((0, flow.tensor(False)), "a bool stands beside other indices"),
-    (flow.tensor([True]), "got a tensor with axes"),
-    (flow.tensor([1]), "got a tensor with axes"),
-    (flow.tensor(1.0), "must be an integer"),
-    ([0, 1], "must be an integer"),
-])
-def test_indices_with_another_meaning_are_refused(index, text):
+@pytest.mark.parametrize("index", [flow.tensor(1.0), 1.0, [flow.tensor([1.0])]])
+def test_indices_that_are_no_integers_are_refused(index):
     x = flow.zeros(1, 3)
-    with pytest.raises(TypeError, match=text):
+    with pytest.raises(IndexError, match="integer"):
         x[index]
-    with pytest.raises(TypeError, match=text):
+    with pytest.raises(IndexError, match="integer"):
         x[index] = 1.0
     assert x.sum().item() == 0.0
 

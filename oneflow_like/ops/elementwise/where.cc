@@ -94,6 +94,7 @@ OFL_OP(where) {
       .Oracle("np.where(condition, input, other)")
       .Py("where(condition, input, other)")
       .Public()
+      .PyMethod("where(input, condition, other)")
       .Samples(WhereSamples)
       .ErrorSamples({{{{DType::kInt64, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
                       {},

@@ -306,7 +306,7 @@ OFL_OP(index_select) {
       .Grad(GradIndexSelect)
       .Strided()
       .Oracle("np.take(input, index, axis=dim)")
-      .PyBoth("index_select(input, dim, index)")
+      .Py("_index_select(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4}, 0, 5), IndexSample({2, 4, 3}, {3}, 1, 4),
                 IndexSample({3, 4}, {0}, -1, 4),
@@ -358,7 +358,7 @@ OFL_OP(gather) {
       .Grad(GradGather)
       .Strided()
       .Oracle("np.take_along_axis(input, index, axis=dim)")
-      .PyBoth("gather(input, dim, index)")
+      .Py("_gather(input, dim, index)")
       .Samples([]() -> std::vector<op::Sample> {
         return {IndexSample({5, 3}, {4, 3}, 0, 5), IndexSample({2, 4, 3}, {2, 2, 3}, 1, 4),
                 IndexSample({3, 4}, {3, 1}, -1, 4),

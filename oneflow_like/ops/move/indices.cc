@@ -31,6 +31,65 @@ Status CheckIndices(const char* op, const op::TensorView& index, int64_t size) {
   return Status::Ok();
 }
 
+Status Locate(const char* op, std::span<const op::TensorView> indices, int dim,
+              const Shape& logical, const Shape& first, const op::TensorView& x,
+              const Strides& strides, int64_t* places) {
+  const int64_t count = indices[0].numel();
+  std::fill(places, places + count, int64_t{0});
+  for (size_t k = 0; k < indices.size(); ++k) {
+    const op::TensorView& index = indices[k];
+    const int axis = dim + static_cast<int>(k), last = index.meta.shape.rank() - 1;
+    const int64_t size = logical[axis], begin = first[axis], extent = x.meta.shape[axis];
+    int64_t at = 0, bad = -1, value = 0;
+    ForRows<1>(index.meta.shape, {index.strides}, 0, count, [&](const auto& offset, int64_t n) {
+      const int64_t* row = index.as<int64_t>() + offset[0];
+      for (int64_t j = 0; j < n; ++j, ++at) {
+        const int64_t given = row[last < 0 ? 0 : j * index.strides[last]];
+        const int64_t entry = given < 0 ? given + size : given;
+        if (entry < 0 || entry >= size) {
+          if (bad < 0) value = given;
+          bad = bad < 0 ? at : bad;
+          continue;
+        }
+        const bool here = entry >= begin && entry < begin + extent && places[at] != kElsewhere;
+        places[at] = here ? places[at] + (entry - begin) * strides[axis] : kElsewhere;
+      }
+    });
+    OFL_ENSURE(bad < 0, Code::kOutOfRange)
+        << "[" << op << "] index " << value << " is out of bounds for dimension " << axis
+        << " with size " << size << ": got it at position " << bad << "; expected -" << size
+        << " <= index < " << size;
+  }
+  return Status::Ok();
+}
+
+Result<op::TensorView> Widened(device::Stream* stream, const op::TensorView& view,
+                               std::byte*& scratch) {
+  const DType sums = SumsIn(view.meta.dtype);
+  if (sums == view.meta.dtype) return view;
+  const op::TensorView wide(scratch, {sums, view.meta.shape});
+  scratch += WidenedBytes(view.meta);
+  if (view.numel() > 0) OFL_TRY(CastElements(stream, view, wide));
+  return wide;
+}
+
+std::vector<DType> WithoutFloat8() {
+  std::vector<DType> dtypes(AllDTypes().begin(), AllDTypes().end());
+  std::erase_if(dtypes, IsFloat8);
+  return dtypes;
+}
+
+std::vector<op::Sample> WithDTypes(std::vector<op::Sample> samples, std::span<const DType> dtypes,
+                                   std::initializer_list<size_t> data) {
+  const op::Sample first = samples.front();
+  for (DType dtype : dtypes) {
+    if (dtype == first.inputs[0].dtype) continue;
+    samples.push_back(first);
+    for (size_t i : data) samples.back().inputs[i].dtype = dtype;
+  }
+  return samples;
+}
+
 void AccumulatesIn(op::OpDefBuilder& op, op::KernelFn fn) {
   for (DType d : AllDTypes())
     if (IsDifferentiable(d) && !IsFloat8(d)) op.Cpu(d, fn, IsHalf(d) ? SumsBound : nullptr);

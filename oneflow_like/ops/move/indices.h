@@ -2,6 +2,7 @@
 #pragma once
 
 #include <complex>
+#include <limits>
 
 #include "oneflow_like/core/half.h"
 #include "oneflow_like/ops/elementwise/family.h"
@@ -62,6 +63,56 @@ Status Accumulate(op::KernelContext& c, const Fn& fn) {
   }
   return IsHalf(out.meta.dtype) ? CastElements(c.stream, sums, out) : Status::Ok();
 }
+
+// --- indices that count from either end, and sums in any dtype
+// -------------------------------------
+
+// Where places that int64 `indices` of one shape name together, one for each axis from `dim` on,
+// lie in the shard `x` of a tensor of shape `logical`, whose first element stands at `first` there:
+// in elements from the shard's first, or kElsewhere. An index below 0 counts from the end.
+inline constexpr int64_t kElsewhere = std::numeric_limits<int64_t>::min();
+Status Locate(const char* op, std::span<const op::TensorView> indices, int dim,
+              const Shape& logical, const Shape& first, const op::TensorView& x,
+              const Strides& strides, int64_t* places);
+
+// What elements of a dtype are added and compared in: half types in float, whole numbers in int64.
+inline DType SumsIn(DType d) {
+  if (IsHalf(d)) return DType::kFloat32;
+  return IsInteger(d) || d == DType::kBool ? DType::kInt64 : d;
+}
+// Bytes of a copy in that dtype; 0 where none is made.
+inline int64_t WidenedBytes(const TensorMeta& meta) {
+  return SumsIn(meta.dtype) == meta.dtype ? 0 : SaturatingMul(meta.shape.numel(), 8);
+}
+// `view` in SumsIn(its dtype): itself, or a copy at `scratch`, which moves on.
+Result<op::TensorView> Widened(device::Stream* stream, const op::TensorView& view,
+                               std::byte*& scratch);
+// Calls fn with a value of the type that SumsIn gave.
+template <class Fn>
+void WithSums(DType sums, const Fn& fn) {
+  switch (sums) {
+    case DType::kFloat64: return fn(double{});
+    case DType::kInt64: return fn(int64_t{});
+    case DType::kComplex64: return fn(std::complex<float>{});
+    case DType::kComplex128: return fn(std::complex<double>{});
+    default: return fn(float{});
+  }
+}
+// Whole numbers wrap.
+template <class T>
+T Plus(T a, T b) {
+  if constexpr (std::is_same_v<T, int64_t>)
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  else
+    return a + b;
+}
+
+// Float8 is moved, but nothing is said of it in place.
+std::vector<DType> WithoutFloat8();
+// The same call in every dtype of its data: inputs `data` take it, the others keep theirs.
+std::vector<op::Sample> WithDTypes(std::vector<op::Sample> samples, std::span<const DType> dtypes,
+                                   std::initializer_list<size_t> data);
+
 // Registers such a kernel for the dtypes that gradients have.
 void AccumulatesIn(op::OpDefBuilder& op, op::KernelFn fn);
 

@@ -72,7 +72,8 @@ OFL_OP(nonzero) {
       .Cpu(DType::kComplex64, RunNonzero<std::complex<float>>)
       .Cpu(DType::kComplex128, RunNonzero<std::complex<double>>)
       .Oracle("np.argwhere(input)")
-      .PyBoth("nonzero(input)")
+      .Py("nonzero(input)")
+      .PyBoth("argwhere(input)")
       .Samples([] {
         return std::vector<op::Sample>{{{{DType::kInt64, {4, 3}}}, {}, -1, 2, ""},
                                        {{{DType::kBool, {7}}}},

@@ -1,0 +1,230 @@
+"""x[index] read and written where tensors, lists, arrays or masks stand among the indices.
+
+The rest of the index is a view first, in which every such index has one axis for each of its own;
+then the operators index and index_put do what is left. As in torch an integer is no index tensor:
+it takes its axis away before.
+"""
+
+import builtins
+import math
+
+import numpy as np
+
+from . import _C
+from ._C import Tensor
+
+_MASKS = (_C.bool, _C.uint8)
+_INTEGERS = (_C.int64, _C.int32, _C.int16, _C.int8)
+_MANY = 32  # a longer list is never a tuple
+
+
+def as_tuple(index):
+    """The index; a short list with slices, lists, tensors or None in it stands for a tuple."""
+    if type(index) is list and len(index) < _MANY and any(
+            item is None or item is Ellipsis
+            or isinstance(item, (slice, list, tuple, Tensor, np.ndarray)) for item in index):
+        return tuple(index)
+    return index
+
+
+def _advanced(item):
+    if isinstance(item, Tensor):
+        return item.ndim > 0 or item.dtype in _MASKS or item.is_symbolic
+    if isinstance(item, np.ndarray):
+        return item.ndim > 0 or item.dtype == np.bool_
+    return isinstance(item, (list, tuple, range, builtins.bool, np.bool_))
+
+
+def is_advanced(index):
+    if isinstance(index, tuple):
+        return any(_advanced(item) for item in index)
+    return _advanced(index)
+
+
+def _beside(x, index):
+    """An index for a tensor that may be global: what is local counts as the same on every rank."""
+    if x.is_global and not index.is_global and not index.is_symbolic and not _C.is_tracing():
+        sbp = [_C.sbp.broadcast] * len(x.sbp)
+        return index.to_global(placement=x.placement, sbp=sbp)
+    return index
+
+
+def _constant(array):
+    return _C.from_numpy(np.array(array, order="C"))
+
+
+def _plain(item):
+    """Nested lists with numbers of tensors in them, as numbers."""
+    if isinstance(item, (list, tuple, range)):
+        return [_plain(x) for x in item]
+    return item.item() if isinstance(item, Tensor) and item.ndim == 0 else item
+
+
+def _index_of(x, item, user):
+    """The tensor that an index stands for."""
+    if isinstance(item, Tensor):
+        tensor = item
+    else:
+        array = item if isinstance(item, np.ndarray) else np.array(_plain(item))
+        if array.size == 0 or array.dtype.kind == "f" and not isinstance(item, np.ndarray):
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "biu":
+            raise TypeError(f"[{user}] an index holds no integers: got {array.dtype}; expected "
+                            "integers or truth values")
+        if array.dtype.kind in "iu" and array.dtype != np.uint8:
+            array = array.astype(np.int64)
+        tensor = _constant(array)
+    if tensor.dtype not in _MASKS and tensor.dtype not in _INTEGERS:
+        raise IndexError(f"[{user}] tensors used as indices must be of integers or bool: got "
+                         f"{tensor.dtype.name}{list(tensor.shape)}; expected int64, int32, or a "
+                         "mask of uint8 or bool")
+    return _beside(x, tensor)
+
+
+def _is_mask(index):
+    return index.dtype in _MASKS
+
+
+def _check_mask(mask, shape, axis, user):
+    for i, size in enumerate(mask.shape):
+        if axis + i >= len(shape) or shape[axis + i] != size:
+            raise IndexError(f"[{user}] the shape of the mask does not match the indexed tensor: "
+                             f"got {tuple(mask.shape)} at dimension {axis} of {tuple(shape)}; "
+                             "expected equal sizes")
+
+
+class _Plan:
+    """The index without its tensors, and these with the axis of the view that each stands at."""
+
+    def __init__(self, x, index, user):
+        items = index if isinstance(index, tuple) else (index,)
+        items = [_index_of(x, item, user) if _advanced(item) else item for item in items]
+        self.basic, self.at, axis, out = [], [], 0, 0
+        for item in self._whole(items, len(x.shape), user):
+            advanced = isinstance(item, Tensor) and _advanced(item)
+            if advanced and _is_mask(item) and item.ndim == 0:
+                self.basic.append(None)
+                self.at.append((out, item))
+                out += 1
+            elif advanced:
+                axes = item.ndim if _is_mask(item) else 1
+                if _is_mask(item):
+                    _check_mask(item, x.shape, axis, user)
+                self.basic += [slice(None)] * axes
+                self.at.append((out, item))
+                axis, out = axis + axes, out + axes
+            else:
+                self.basic.append(item)
+                axis += item is not None
+                out += item is None or isinstance(item, slice)
+
+    @staticmethod
+    def _whole(items, rank, user):
+        """With the ellipsis written out."""
+        used = 0
+        for item in items:
+            if isinstance(item, Tensor) and _is_mask(item):
+                used += item.ndim
+            elif item is not None and item is not Ellipsis:
+                used += 1
+        dots = [i for i, item in enumerate(items) if item is Ellipsis]
+        if len(dots) > 1:
+            raise IndexError("an index can only have a single ellipsis ('...')")
+        if used > rank:
+            raise IndexError(f"[{user}] too many indices for tensor of dimension {rank}: got {used}"
+                             f"; expected at most {rank}")
+        rest = [slice(None)] * (rank - used)
+        if not dots:
+            return items + rest
+        return items[:dots[0]] + rest + items[dots[0] + 1:]
+
+    def view(self, x):
+        if all(type(item) is slice and item == slice(None) for item in self.basic):
+            return x
+        return x[tuple(self.basic)]
+
+
+def _places(mask, user):
+    """The places where a mask is true: one index for each of its axes."""
+    if mask.is_symbolic or _C.is_tracing():
+        raise RuntimeError(f"[{user}] how many elements a mask picks depends on values, which a "
+                           f"graph does not know when it is compiled: got {mask._describe()}; "
+                           "expected integers; use flow.where(mask, x, 0), which keeps the shape, "
+                           "or x[mask] = number")
+    if mask.ndim == 0:
+        return [_beside(mask, _constant(np.zeros(int(builtins.bool(mask)), np.int64)))]
+    return _C.unbind(_C.nonzero(mask), 1)
+
+
+def _prepared(x, plan, user):
+    """The view, the indices of its axes from `dim` on, and `dim`."""
+    view = plan.view(x)
+    axes, indices = [], []
+    for axis, item in plan.at:
+        found = _places(item, user) if _is_mask(item) else [
+            item if item.dtype is _C.int64 else item.to(_C.int64)]
+        axes += range(axis, axis + len(found))
+        indices += found
+    shapes = [tuple(index.shape) for index in indices]
+    if any(shape != shapes[0] for shape in shapes):
+        try:
+            common = np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise IndexError(f"[{user}] shape mismatch: indexing tensors could not be broadcast "
+                             f"together: got shapes {', '.join(map(builtins.str, shapes))}; "
+                             "expected equal sizes or 1") from None
+        indices = [i if s == common else i.expand(*common)
+                   for i, s in zip(indices, shapes, strict=True)]
+    if axes != list(range(axes[0], axes[0] + len(axes))):  # apart: the result's axes come first
+        view = view.permute(*axes, *(i for i in range(view.ndim) if i not in axes))
+        axes = [0]
+    return view, list(indices), axes[0]
+
+
+def get(x, index):
+    view, indices, dim = _prepared(x, _Plan(x, index, "getitem"), "getitem")
+    return _C._index(view, indices, dim)
+
+
+def _put_masked(x, plan, value):
+    """Where one mask alone says which elements take one value: their number need not be known."""
+    axis, mask = plan.at[0]
+    view = plan.view(x)
+    after = view.ndim - axis - mask.ndim
+    if mask.dtype is not _C.bool:
+        mask = mask != 0
+    if after:
+        mask = mask.reshape(*mask.shape, *[1] * after)
+    if isinstance(value, Tensor) and value.ndim > 0:
+        value = value.reshape(())
+    view.masked_fill_(mask, value)
+
+
+def put(x, index, value):
+    plan = _Plan(x, index, "setitem")
+    single = not isinstance(value, Tensor) or value.numel() == 1
+    if single and len(plan.at) == 1 and _is_mask(plan.at[0][1]) and plan.at[0][1].ndim > 0:
+        return _put_masked(x, plan, value)
+    view, indices, dim = _prepared(x, plan, "setitem")
+    shape = (*view.shape[:dim], *indices[0].shape, *view.shape[dim + len(indices):])
+    if not isinstance(value, Tensor):
+        value = _C._full_like(_C._index(view.detach(), indices, dim), value)
+    else:
+        while value.ndim > len(shape) and value.shape[0] == 1:
+            value = value.reshape(*value.shape[1:])
+        value = _beside(x, value)
+        if tuple(value.shape) != shape:
+            if math.prod(shape) == 0 and value.numel() == 1:
+                return None
+            try:
+                np.broadcast_shapes(tuple(value.shape), shape)
+                fits = value.ndim <= len(shape)
+            except ValueError:
+                fits = False
+            if not fits:
+                raise RuntimeError(
+                    f"[setitem] shape mismatch: got a value of shape {tuple(value.shape)} for "
+                    f"places of shape {shape}; expected sizes that broadcast to them")
+            value = value.expand(*shape)
+    view._index_put_(value, indices, dim)
+    return None

@@ -124,7 +124,7 @@ def test_an_ignored_row_may_hold_infinities():
 
 
 def test_losses_of_the_package_itself_reduce_nothing_unless_asked():
-    """torch.kl_div and its kin, unlike those of nn.functional: reduction is 0 where it is left out."""
+    """Unlike those of nn.functional: torch.kl_div and its kin take reduction 0 unless given one."""
     x, y, z = (flow.tensor(np.float32(np.random.RandomState(i).rand(3, 4) + 0.1)) for i in range(3))
     for loss, shape in ((flow.kl_div(x, y), (3, 4)), (flow.hinge_embedding_loss(x, y), (3, 4)),
                         (flow.binary_cross_entropy_with_logits(x, y), (3, 4)),

@@ -1,5 +1,6 @@
 // In-place changes while build() runs: names get new values, buffers are stored at the end, and
 // what would differ from eager is refused.
+#include "oneflow_like/op/def/compose.h"
 #include "oneflow_like/runtime/graph_tracer.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/target.h"
@@ -231,15 +232,8 @@ Result<int> GraphTracer::PutBack(int view, int content) {
     if (alias.link != TracedMemory::Link::kView) continue;
     const ir::Node node = graph_.producer(v);
     OFL_ASSIGN(const int base, Content(alias.parent));
-    const Shape& shape = graph_.values[base].meta.shape;
-    op::Value whole;
-    if (!node.op->write_back.empty()) {
-      whole = recorder_.Call(node.op->write_back,
-                             {recorder_.Handle(base), recorder_.Handle(content)}, node.attrs);
-    } else {  // a view that may repeat elements, and does not
-      whole = recorder_.Call("reshape", {recorder_.Handle(content)},
-                             {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
-    }
+    const op::Value whole = op::WrittenBack(recorder_, *node.op, node.attrs, recorder_.Handle(base),
+                                            recorder_.Handle(content));
     OFL_TRY(recorder_.status());
     OFL_ASSIGN(content, LaidAs(alias.parent, recorder_.IdOf(whole)));
   }

@@ -30,7 +30,6 @@ class TracedMemory {
   int Root(int value) const;
 
   bool AnyChanged() const { return !versions_.empty(); }
-  bool Changed(int value) const { return versions_.contains(Root(value)); }
   // The value that a tensor holds now; -1 where that has to be worked out from its parent's.
   int Content(int value) const;
   // That it is this one, until the next change.

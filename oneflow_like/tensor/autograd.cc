@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "oneflow_like/op/def/compose.h"
 #include "oneflow_like/tensor/boxing.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
@@ -200,25 +201,14 @@ class WriteThroughNode final : public Node {
     op::Value rest;
     if (edges[0].needed()) {
       rest = builder.Call("zeros_like", {parts.back()});
-      for (size_t i = steps_.size(); i-- > 0;) rest = PutBack(builder, steps_[i], parts[i], rest);
+      for (size_t i = steps_.size(); i-- > 0;)
+        rest = op::WrittenBack(builder, *steps_[i].first, *steps_[i].second, parts[i], rest);
     }
     return {rest, edges[1].needed() ? parts.back() : nullptr};
   }
 
  private:
-  using Step = std::pair<const op::OpDef*, AttrsRef>;
-
-  static op::Value PutBack(EagerBuilder& builder, const Step& step, const op::Value& base,
-                           const op::Value& value) {
-    const auto& [def, attrs] = step;
-    if (!def->write_back.empty()) return builder.Call(def->write_back, {base, value}, *attrs);
-    // A view that may repeat elements, and does not: nobody writes through one that does.
-    const Shape& shape = base->meta().shape;
-    return builder.Call("reshape", {value},
-                        {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
-  }
-
-  std::vector<Step> steps_;  // from the base on
+  std::vector<std::pair<const op::OpDef*, AttrsRef>> steps_;  // from the base on
 };
 
 // The walk of one backward call, or of one call of grad(): then only what leads to `wanted` is
@@ -433,11 +423,11 @@ Node::Node(std::string name, uint64_t number) : name_(std::move(name)), number_(
 uint64_t Node::NextNumber() { return next_node_number.fetch_add(1, std::memory_order_relaxed); }
 Node::~Node() { FreeEdges(edges); }
 
-Hooks& Node::HooksOf(int output) {
+HooksRef Node::HooksOf(int output) {
   hooks_.resize(static_cast<size_t>(num_outputs_));
   HooksRef& hooks = hooks_[static_cast<size_t>(output)];
   if (hooks == nullptr) hooks = std::make_shared<Hooks>();
-  return *hooks;
+  return hooks;
 }
 
 Status Node::RunHooks(op::Values& grads) const {
@@ -448,7 +438,7 @@ Status Node::RunHooks(op::Values& grads) const {
 
 std::pair<HooksRef, int64_t> AddHook(const TensorRef& x, Hook hook) {
   if (const NodeRef& node = x->grad_fn(); node != nullptr) {
-    HooksRef hooks = node->hooks_ref(x->output_index());
+    HooksRef hooks = node->HooksOf(x->output_index());
     const int64_t id = hooks->Add(std::move(hook));
     return {std::move(hooks), id};
   }
@@ -461,7 +451,6 @@ void RetainGrad(const TensorRef& x) {
   // The node that keeps the hook may belong to the tensor: it must not own it.
   AddHook(x, [self = x->Self()](const op::Value& grad) -> Result<op::Value> {
     if (TensorImpl* tensor = *self; tensor != nullptr) {
-      const GradModeGuard mode(Context::grad_enabled());
       if (tensor->grad() != nullptr) {
         OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(tensor->grad()), grad}));
         tensor->set_grad(TensorRef(AsTensor(sum)));

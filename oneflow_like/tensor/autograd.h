@@ -49,8 +49,7 @@ class Node {
   int num_outputs() const { return num_outputs_; }
   std::vector<Edge> edges;  // one for each input
   // What the gradient of an output goes through before Apply.
-  Hooks& HooksOf(int output);
-  HooksRef hooks_ref(int output) { return HooksOf(output), hooks_[static_cast<size_t>(output)]; }
+  HooksRef HooksOf(int output);
   Status RunHooks(op::Values& grads) const;
 
  protected:

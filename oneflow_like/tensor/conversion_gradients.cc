@@ -121,14 +121,7 @@ class ToLocalNode final : public ConversionNode {
       OFL_ASSIGN(op::Value made, ToGlobal(op::Value(local), grad_->placement, grad_->nd_sbp));
       return TensorRef(AsTensor(made));
     }
-    TensorRef global = dense->As(meta_, grad_);
-    if (Context::grad_enabled() && local->requires_grad()) {  // a backward that is recorded
-      OFL_ASSIGN(LayoutRef dual, GradLayout("to_local", meta_, grad_, {}));
-      NodeRef node = FromLocalGradient(std::move(dual), local->meta());
-      node->edges.push_back(EdgeOf(op::Value(local)));
-      RecordNode(std::move(node), global);
-    }
-    return global;
+    return dense->As(meta_, grad_);
   }
 
   // Collective over the placement, so that all of it hears of a difference.

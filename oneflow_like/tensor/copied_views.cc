@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "oneflow_like/op/def/compose.h"
+#include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/dispatch.h"
 #include "oneflow_like/tensor/target.h"
@@ -32,15 +34,10 @@ Status PutBackCopies(TensorImpl& changed) {
   const Origin& origin = *copy->origin();
   const TensorRef& parent = origin.parent;
   GradModeGuard off(false);
-  op::Value whole;
-  if (origin.def->write_back.empty()) {  // a view that may repeat elements, and does not
-    const Shape& shape = parent->meta().shape;
-    OFL_ASSIGN(whole, CallOp("reshape", {op::Value(copy)},
-                             {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}}));
-  } else {
-    OFL_ASSIGN(whole,
-               CallOp(origin.def->write_back, {op::Value(parent), op::Value(copy)}, *origin.attrs));
-  }
+  EagerBuilder builder;
+  const op::Value whole =
+      op::WrittenBack(builder, *origin.def, *origin.attrs, op::Value(parent), op::Value(copy));
+  OFL_TRY(builder.status());
   OFL_ASSIGN(TensorRef value, RequireTensor(whole));
   OFL_TRY(WriteInto(value, parent, origin.def->name));
   copy->set_copied(parent->version());

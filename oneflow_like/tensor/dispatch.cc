@@ -160,19 +160,9 @@ Status RefuseMutation(const op::OpDef& def, const Attrs& attrs, std::span<const 
   return Status::Ok();
 }
 
-// What a recorded call has to keep. A random operator's plan is made for one call alone: finding
-// out would cost more than keeping all of it.
+// What a recorded call has to keep.
 const GradientReads& ReadsOfCall(const op::OpDef& def, const CallPlan& plan) {
-  if (plan.reads == nullptr) {
-    if (def.Draws()) {
-      auto all = std::make_shared<GradientReads>();
-      all->inputs.resize(plan.inputs.size());
-      all->outputs.resize(plan.outputs.size());
-      plan.reads = std::move(all);
-    } else {
-      plan.reads = ReadsOf(def, *plan.attrs, plan.inputs, plan.outputs);
-    }
-  }
+  if (plan.reads == nullptr) plan.reads = ReadsOf(def, *plan.attrs, plan.inputs, plan.outputs);
   return *plan.reads;
 }
 

@@ -4,49 +4,27 @@
 #include <set>
 #include <vector>
 
+#include "oneflow_like/op/def/compose.h"
+
 namespace ofl::tensor {
 namespace {
 
-class Nothing final : public op::ValueBase {
- public:
-  explicit Nothing(const TensorMeta& meta) : meta_(meta) {}
-  const TensorMeta& meta() const override { return meta_; }
-  const sbp::Layout* layout() const override { return nullptr; }
-  bool is_symbolic() const override { return true; }
-
- private:
-  TensorMeta meta_;
-};
-
-// Infers, and notes operands.
-class Noting final : public op::Builder {
+// Notes operands.
+class Noting final : public op::MetaBuilder {
  public:
   op::Values Apply(const op::OpDef& op, op::Values inputs, const Attrs& attrs) override {
-    std::vector<TensorMeta> metas;
-    for (const op::Value& x : inputs) {
-      read_.insert(x.get());
-      metas.push_back(x->meta());
-      held_.push_back(x);
-    }
-    auto made = op.Infer(metas, attrs);
-    if (!made.ok()) {
-      Fail(made.status());
-      return op::Values(op.outputs.size());
-    }
-    op::Values outputs;
-    for (const TensorMeta& meta : *made) outputs.push_back(StandIn(meta));
-    return outputs;
+    for (const op::Value& x : inputs) Note(x);
+    return MetaBuilder::Apply(op, std::move(inputs), attrs);
   }
   op::Value ToLayout(const op::Value& x, const sbp::Layout&) override {
-    read_.insert(x.get());
-    held_.push_back(x);
+    Note(x);
     return StandIn(x->meta());
   }
-  bool Read(const op::Value& x) const { return read_.contains(x.get()); }
+  bool Read(const op::Value& x) const { return read_.contains(x); }
 
  private:
-  std::set<const op::ValueBase*> read_;
-  op::Values held_;  // so that no other value comes to the address of one
+  void Note(const op::Value& x) { read_.insert(x); }
+  std::set<op::Value> read_;  // held, so that no other value comes to the address of one
 };
 
 op::Values StandIns(std::span<const TensorMeta> metas) {
@@ -57,14 +35,14 @@ op::Values StandIns(std::span<const TensorMeta> metas) {
 
 }  // namespace
 
-op::Value StandIn(const TensorMeta& meta) { return op::Value(new Nothing(meta)); }
+op::Value StandIn(const TensorMeta& meta) { return op::Value(new op::MetaValue(meta)); }
 
 GradientReadsRef ReadsOf(const op::OpDef& def, const Attrs& attrs,
                          std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs) {
   auto reads = std::make_shared<GradientReads>();
   reads->inputs.resize(inputs.size());
   reads->outputs.resize(outputs.size());
-  if (def.grad == nullptr || def.decompose != nullptr) return reads;
+  if (def.grad == nullptr || def.decompose != nullptr || def.Draws()) return reads;
   op::Values in = StandIns(inputs), out = StandIns(outputs);
   const op::Values grads = StandIns(outputs);
   const auto needs = std::make_unique<bool[]>(inputs.size());

@@ -20,8 +20,9 @@ using GradientReadsRef = std::shared_ptr<const GradientReads>;  // shared by pla
 op::Value StandIn(const TensorMeta& meta);
 
 // Runs the operator's rule on values that only note who touches them. Everything is read where
-// that does not tell: operators that are differentiated by way of their composition, and rules
-// that fail without values.
+// that does not tell: operators that are differentiated by way of their composition, rules that
+// fail without values, and random operators, whose plan is made for one call alone, so that finding
+// out would cost more than keeping.
 GradientReadsRef ReadsOf(const op::OpDef& def, const Attrs& attrs,
                          std::span<const TensorMeta> inputs, std::span<const TensorMeta> outputs);
 

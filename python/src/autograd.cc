@@ -39,12 +39,6 @@ TensorRef EagerOf(nb::handle object, const char* user) {
   return Unwrap(tensor::RequireTensor(tensor->value));
 }
 
-nb::object Wrapped(const TensorRef& x) {
-  PyObject* object = WrapTensor(op::Value(x));
-  if (object == nullptr) throw nb::python_error();
-  return nb::steal(object);
-}
-
 // The error of a Python function that was called while gradients flow: it stays set.
 Status Raised(nb::python_error& error) {
   const std::string what = error.what();
@@ -93,7 +87,7 @@ HookHandle RegisterHook(nb::handle self, nb::handle function) {
   auto [hooks, id] = tensor::AddHook(x, [held = Held(function)](const op::Value& grad) {
     const nb::gil_scoped_acquire lock;
     try {
-      const nb::object seen = Wrapped(TensorRef(tensor::AsTensor(grad)));
+      const nb::object seen = Wrapped(grad);
       return Given((*held)(seen), grad->meta(), "hook");
     } catch (nb::python_error& error) {
       return Result<op::Value>(Raised(error));
@@ -152,10 +146,10 @@ class FunctionNode final : public tensor::Node {
       for (const auto& [output, value] : saved_) {
         const TensorRef alias = value->Detach();
         if (tensor::Context::grad_enabled()) alias->SetGradFn(tensor::NodeRef(this), output);
-        saved.append(Wrapped(alias));
+        saved.append(Wrapped(op::Value(alias)));
       }
       for (const op::Value& grad : grads) {
-        given.append(grad == nullptr ? nb::none() : Wrapped(TensorRef(tensor::AsTensor(grad))));
+        given.append(grad == nullptr ? nb::none() : Wrapped(grad));
       }
       const nb::object made = (*backward_)(saved, given);
       const nb::tuple results = nb::cast<nb::tuple>(made);
@@ -190,7 +184,7 @@ nb::list RecordFunction(std::string name, nb::handle backward, nb::list inputs, 
   for (size_t i = 0; i < outputs.size(); ++i) {
     TensorRef y = EagerOf(outputs[i], "Function");
     if (!differentiable[i]) {
-      results.append(y->requires_grad() ? Wrapped(y->Detach()) : nb::borrow(outputs[i]));
+      results.append(y->requires_grad() ? Wrapped(op::Value(y->Detach())) : nb::borrow(outputs[i]));
       continue;
     }
     if (dirty[i]) {
@@ -200,7 +194,7 @@ nb::list RecordFunction(std::string name, nb::handle backward, nb::list inputs, 
     }
     y = y->Detach();  // a handle of its own: an input given back, or a view of one
     y->SetGradFn(held, static_cast<int>(i));
-    results.append(Wrapped(y));
+    results.append(Wrapped(op::Value(y)));
   }
   for (int output : saved)
     node->Save(output, EagerOf(outputs[static_cast<size_t>(output)], "Function"));
@@ -214,7 +208,7 @@ nb::object HistoryAlias(nb::handle self) {
   if (edge.leaf != nullptr) return nb::borrow(self);
   const TensorRef alias = x->Detach();
   if (edge.needed()) tensor::PutAt(edge, alias);
-  return Wrapped(alias);
+  return Wrapped(op::Value(alias));
 }
 
 }  // namespace

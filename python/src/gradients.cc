@@ -50,7 +50,7 @@ nb::tuple Gradients(const nb::tuple& outputs, const nb::tuple& inputs,
     if (value == nullptr) {
       results.append(nb::none());
     } else {
-      results.append(nb::steal(WrapTensor(std::move(value))));
+      results.append(Wrapped(std::move(value)));
     }
   }
   return nb::tuple(results);

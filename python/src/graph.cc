@@ -33,12 +33,6 @@ tensor::TensorRef EagerOf(nb::handle object) {
   return Unwrap(tensor::RequireTensor(tensor->value));
 }
 
-nb::object Wrap(op::Value value) {
-  PyObject* object = WrapTensor(std::move(value));
-  if (object == nullptr) throw nb::python_error();
-  return nb::steal(object);
-}
-
 // A Python number or string as the attribute the operator declares.
 AttrValue AttrFrom(const op::AttrDef& def, nb::handle value) {
   switch (def.type) {
@@ -121,7 +115,7 @@ nb::object Launch(Made<GraphSession> made, nb::list given) {
     outputs = session.Launch({inputs.data(), inputs.size()});
   }
   nb::list list;
-  for (tensor::TensorRef& output : Unwrap(std::move(outputs))) list.append(Wrap(output));
+  for (tensor::TensorRef& output : Unwrap(std::move(outputs))) list.append(Wrapped(output));
   return list;
 }
 
@@ -152,7 +146,7 @@ nb::object Numbers(std::vector<double> values, nb::object placement) {
     made->set_claim(tensor::ClaimOf(values));
   }
   if (made->data() != nullptr) std::copy(values.begin(), values.end(), made->view().as<double>());
-  return Wrap(op::Value(made));
+  return Wrapped(op::Value(made));
 }
 
 void BindSession(nb::module_& m) {
@@ -167,7 +161,7 @@ void BindSession(nb::module_& m) {
       .def("add_input",
            [](Made<GraphSession> s, nb::handle example, const std::string& name) {
              const auto turn = Unwrap(s->EnterTracing());
-             return Wrap(Unwrap(s->tracer().AddInput(EagerOf(example), name)));
+             return Wrapped(Unwrap(s->tracer().AddInput(EagerOf(example), name)));
            })
       .def("name_variable",
            [](Made<GraphSession> s, nb::handle tensor, const std::string& name) {
@@ -200,7 +194,7 @@ void BindSession(nb::module_& m) {
                      << "[nn.Graph] expected a Tensor, got " << TypeNameOf(tensor.ptr()));
              op::Value moved = s->tracer().ToPlacement(x->value, *placement);
              Unwrap(s->tracer().status());
-             return Wrap(std::move(moved));
+             return Wrapped(std::move(moved));
            })
       .def("compile",
            [](Made<GraphSession> s, nb::list updates, const std::string& dump_dir) {
@@ -213,7 +207,7 @@ void BindSession(nb::module_& m) {
            [](Made<GraphSession> s) {
              nb::dict named;
              for (const auto& [name, tensor] : s->tracer().variables())
-               named[name.c_str()] = Wrap(tensor);
+               named[name.c_str()] = Wrapped(tensor);
              return named;
            })
       .def("generators",  // name, seed, offset of the next draw

@@ -60,8 +60,6 @@ void AddWhole(int64_t extent, BasicIndex& index) {
   index.shape.push_back(extent);
 }
 
-bool IsPlainInteger(PyObject* item) { return PyLong_CheckExact(item); }
-
 // False: no basic index of this shape, or one that is refused.
 bool Parse(PyObject* given, const Shape& shape, BasicIndex& index) {
   PyObject* const* items = &given;
@@ -72,7 +70,7 @@ bool Parse(PyObject* given, const Shape& shape, BasicIndex& index) {
   }
   int used = 0, dots = 0;
   for (Py_ssize_t i = 0; i < count; ++i) {
-    const bool axis = IsPlainInteger(items[i]) || PySlice_Check(items[i]);
+    const bool axis = PyLong_CheckExact(items[i]) || PySlice_Check(items[i]);
     if (!axis && items[i] != Py_None && items[i] != Py_Ellipsis) return false;
     used += axis;
     dots += items[i] == Py_Ellipsis;
@@ -86,7 +84,7 @@ bool Parse(PyObject* given, const Shape& shape, BasicIndex& index) {
       index.reshapes = true;
     } else if (items[i] == Py_Ellipsis) {
       for (int k = 0; k < rest; ++k) AddWhole(extent(), index);
-    } else if (IsPlainInteger(items[i])) {
+    } else if (PyLong_CheckExact(items[i])) {
       if (!AddInteger(items[i], extent(), index)) return false;
     } else if (!AddSlice(items[i], extent(), index)) {
       return false;
@@ -118,18 +116,6 @@ op::Value Take(const op::Value& x, BasicIndex index) {
 // What the package's own function makes of it.
 PyObject* Others(PyObject* function, PyObject* const* args, Py_ssize_t n) {
   return PyObject_Vectorcall(function, args, static_cast<size_t>(n), nullptr);
-}
-
-template <class F>
-PyObject* Caught(F&& body) {
-  try {
-    return body();
-  } catch (nb::python_error& error) {
-    error.restore();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
 }
 
 PyObject* GetItem(PyObject*, PyObject* const* args, Py_ssize_t n) {

@@ -60,11 +60,28 @@ struct UserLine {
 };
 UserLine FindUserLine();
 
+// Raw entry points stand outside nanobind's own catching.
+template <class F>
+PyObject* Caught(F&& body) {
+  try {
+    return body();
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (const nb::cast_error&) {
+    PyErr_SetString(PyExc_TypeError, "an argument has the wrong type");
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
 // --- values ---------------------------------------------------------------------------------
 // The tensor in `object`, or null when it is none; throws for a half-made one.
 PyTensor* TensorOf(PyObject* object);
 // A new Python Tensor; null with an exception set when memory ran out.
 PyObject* WrapTensor(op::Value value);
+// The same; throws.
+nb::object Wrapped(op::Value value);
 // Puts another value's memory (and history) into this handle: what x.add_(1) does where a tape
 // records it or a graph traces it.
 void Rebind(PyTensor& self, const PyTensor& other);

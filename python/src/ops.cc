@@ -180,21 +180,6 @@ PyObject* WrapResults(Result<op::Values> results, PyObject* result_type, bool li
   return PyObject_CallObject(result_type, tuple.ptr());
 }
 
-// Raw entry points stand outside nanobind's own catching.
-template <class F>
-PyObject* Caught(F&& body) {
-  try {
-    return body();
-  } catch (nb::python_error& error) {
-    error.restore();
-  } catch (const nb::cast_error&) {
-    PyErr_SetString(PyExc_TypeError, "an argument has the wrong type");
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
-}
-
 // requires_grad=True of what was just made.
 Status MakeLeaf(const Function& function, const op::Values& results) {
   OFL_ENSURE(!results[0]->is_symbolic(), Code::kFailedPrecondition)

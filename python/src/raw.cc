@@ -41,7 +41,7 @@ nb::object FromRawBytes(nb::bytes bytes, Made<PyDType> dtype, const std::vector<
   TensorRef made(new tensor::TensorImpl(
       meta, meta.shape, nullptr, Unwrap(tensor::AllocateStorage(DeviceKind::kCpu, meta.bytes()))));
   if (bytes.size() > 0) std::memcpy(made->data(), bytes.data(), bytes.size());
-  return nb::steal(WrapTensor(op::Value(made)));
+  return Wrapped(op::Value(made));
 }
 
 nb::dict SafetensorsCodes() {

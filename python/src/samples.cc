@@ -191,7 +191,7 @@ nb::list CallOpByName(const std::string& name, const nb::list& inputs, const nb:
   TellTracer();
   nb::list results;
   for (op::Value& value : Unwrap(tensor::Dispatch(Require(name), values, AttrsFromObject(attrs))))
-    results.append(nb::steal(WrapTensor(std::move(value))));
+    results.append(Wrapped(std::move(value)));
   return results;
 }
 

@@ -28,12 +28,6 @@ PyTypeObject* tensor_type = nullptr;
 
 TensorRef Eager(const PyTensor& self) { return Unwrap(tensor::RequireTensor(self.value)); }
 
-nb::object Wrapped(op::Value value) {
-  PyObject* object = WrapTensor(std::move(value));
-  if (object == nullptr) throw nb::python_error();
-  return nb::steal(object);
-}
-
 // Inside build() Python runs once, while tracing: what would have to happen in every call of the
 // graph must not pass without a word.
 void RefuseInBuild(const char* op, const char* what, const op::ValueBase& got, const char* fix) {
@@ -495,6 +489,12 @@ PyTensor* TensorOf(PyObject* object) {
   if (!PyObject_TypeCheck(object, tensor_type)) return nullptr;
   if (!nb::inst_ready(nb::handle(object))) ThrowHalfMade(object);
   return nb::inst_ptr<PyTensor>(nb::handle(object));
+}
+
+nb::object Wrapped(op::Value value) {
+  PyObject* object = WrapTensor(std::move(value));
+  if (object == nullptr) throw nb::python_error();
+  return nb::steal(object);
 }
 
 PyObject* WrapTensor(op::Value value) {

@@ -5,30 +5,32 @@
 namespace ofl::op {
 namespace {
 
-class MetaBuilder final : public Builder {
- public:
-  Values Apply(const OpDef& op, Values inputs, const Attrs& attrs) override {
-    auto outputs = Infer(op, inputs, attrs);
-    if (outputs.ok()) return std::move(outputs).value();
-    Fail(outputs.status());
-    return Values(op.outputs.size());
-  }
-  Value ToLayout(const Value& x, const sbp::Layout&) override { return x; }
-
- private:
-  Result<Values> Infer(const OpDef& op, const Values& inputs, const Attrs& attrs) {
-    OFL_TRY(status_);
-    std::vector<TensorMeta> metas;
-    for (const Value& input : inputs) metas.push_back(input->meta());
-    OFL_ASSIGN(Attrs complete, op.CompleteAttrs(attrs));
-    OFL_ASSIGN(std::vector<TensorMeta> inferred, op.Infer(metas, complete));
-    Values outputs;
-    for (const TensorMeta& meta : inferred) outputs.emplace_back(new MetaValue(meta));
-    return outputs;
-  }
-};
+Result<Values> InferValues(const OpDef& op, const Values& inputs, const Attrs& attrs) {
+  std::vector<TensorMeta> metas;
+  for (const Value& input : inputs) metas.push_back(input->meta());
+  OFL_ASSIGN(Attrs complete, op.CompleteAttrs(attrs));
+  OFL_ASSIGN(std::vector<TensorMeta> inferred, op.Infer(metas, complete));
+  Values outputs;
+  for (const TensorMeta& meta : inferred) outputs.emplace_back(new MetaValue(meta));
+  return outputs;
+}
 
 }  // namespace
+
+Values MetaBuilder::Apply(const OpDef& op, Values inputs, const Attrs& attrs) {
+  if (!status_.ok()) return Values(op.outputs.size());
+  auto outputs = InferValues(op, inputs, attrs);
+  if (outputs.ok()) return std::move(outputs).value();
+  Fail(outputs.status());
+  return Values(op.outputs.size());
+}
+
+Value WrittenBack(Builder& b, const OpDef& view, const Attrs& attrs, const Value& base,
+                  const Value& value) {
+  if (!view.write_back.empty()) return b.Call(view.write_back, {base, value}, attrs);
+  const Shape& shape = base->meta().shape;
+  return b.Call("reshape", {value}, {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
+}
 
 bool NeedsPromotion(const OpDef& def, std::span<const Value> inputs, const Attrs& attrs) {
   if (def.promotion == Promotion::kNone || inputs.empty()) return false;

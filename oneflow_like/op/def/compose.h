@@ -21,6 +21,18 @@ class MetaValue final : public ValueBase {
   TensorMeta meta_;
 };
 
+// Infers, and computes nothing.
+class MetaBuilder : public Builder {
+ public:
+  Values Apply(const OpDef& op, Values inputs, const Attrs& attrs) override;
+  Value ToLayout(const Value& x, const sbp::Layout&) override { return x; }
+};
+
+// `base` once the elements that `view` shows of it are `value`. A view without a write-back may
+// repeat elements: this one does not, since nobody writes through one that does.
+Value WrittenBack(Builder& b, const OpDef& view, const Attrs& attrs, const Value& base,
+                  const Value& value);
+
 // The outputs of a composite, part by part, with the promotion each part makes.
 Result<std::vector<TensorMeta>> InferComposite(const OpDef& def, std::span<const TensorMeta> inputs,
                                                const Attrs& attrs);

@@ -101,10 +101,9 @@ int64_t NoFlops(std::span<const TensorMeta>, std::span<const TensorMeta>, const 
   return 0;
 }
 
-}  // namespace
-
-OFL_OP(reshape) {
-  op.Doc("The same elements, in row-major order, under another shape; one size may be -1.")
+op::OpDefBuilder& DescribeReshape(op::OpDefBuilder& op, const char* doc) {
+  for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
+  return op.Doc(doc)
       .In("input")
       .Out("output")
       .Attr("shape", op::AttrType::kInts)
@@ -115,8 +114,15 @@ OFL_OP(reshape) {
       .Flops(NoFlops)
       .InPlace(0, 0)
       .Strided("input")
+      .Oracle("input.reshape(shape)");
+}
+
+}  // namespace
+
+OFL_OP(reshape) {
+  DescribeReshape(op,
+                  "The same elements, in row-major order, under another shape; one size may be -1.")
       .ViewOrCopy(ViewReshape, "reshape_scatter")
-      .Oracle("input.reshape(shape)")
       .PyBoth("reshape(input, *shape)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ReshapeSample({4, 6}, {24}),
@@ -140,25 +146,14 @@ OFL_OP(reshape) {
                       {{"shape", std::vector<int64_t>{4, -1}}},
                       Code::kInvalidArgument,
                       "size -1"}});
-  for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
 }
 
 OFL_OP(view) {
-  op.Doc(
-        "The same memory under another shape; one size may be -1. Strides must express it: else\n"
-        "use reshape, which copies.")
-      .In("input")
-      .Out("output")
-      .Attr("shape", op::AttrType::kInts)
-      .Infer(InferReshape)
-      .Sbp(ReshapeOpRule)
-      .LocalAttrs(LocalReshape)
-      .Grad(GradReshape)
-      .Flops(NoFlops)
-      .InPlace(0, 0)
-      .Strided("input")
+  DescribeReshape(
+      op,
+      "The same memory under another shape; one size may be -1. Strides must express it: else\n"
+      "use reshape, which copies.")
       .View(ViewReshape, "reshape_scatter")
-      .Oracle("input.reshape(shape)")
       .PyMethod("view(input, *size: shape)")
       .Samples([]() -> std::vector<op::Sample> {
         return {ReshapeSample({4, 6}, {2, 2, -1}), ReshapeSample({3}, {1, 3, 1}),
@@ -168,7 +163,6 @@ OFL_OP(view) {
                       {{"shape", std::vector<int64_t>{7}}},
                       Code::kInvalidArgument,
                       "a shape of 6 elements"}});
-  for (DType dtype : AllDTypes()) op.Cpu(dtype, RunReshape);
 }
 
 OFL_OP(reshape_scatter) {

@@ -30,15 +30,16 @@ SHOWN = _C.namespaces
 PUBLIC = sorted({function for names in SHOWN.values() for function in names.values()})
 SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled in C
 # What flow has that is callable and no operator.
-OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "enable_grad", "equal",
-          "from_numpy", "get_rng_state", "is_complex", "is_conj", "is_floating_point",
+OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "einsum", "enable_grad",
+          "equal", "from_numpy", "get_rng_state", "is_complex", "is_conj", "is_floating_point",
           "is_grad_enabled", "is_neg", "is_nonzero", "is_signed", "is_tensor", "load",
           "manual_seed", "no_grad", "nonzero", "numel", "save", "set_grad_enabled", "set_rng_state",
-          "show_config", "tensor"}
+          "show_config", "tensor", "tensordot"}
 
 
 # Those that need values on the host, or call a function of the caller's.
-PLAIN_OF = {"nn.functional": {"one_hot", "triplet_margin_with_distance_loss"}}
+PLAIN_OF = {"linalg": {"LinAlgError"},
+            "nn.functional": {"one_hot", "triplet_margin_with_distance_loss"}}
 
 
 # --- where names come from ---------------------------------------------------------------------

@@ -264,7 +264,8 @@ OFL_OP(matmul) {
       .Matrix("other")
       .Autocast(op::Autocast::kLower)
       .Oracle("matmul(input, other, transpose_a, transpose_b)")
-      .PyBoth("matmul(input, other, *, transpose_a=False, transpose_b=False)")
+      .PyBoth("matmul(input, other)")
+      .Py("linalg.matmul(input, other)")
       .Dunder("__matmul__")
       .Samples(MatmulSamples)
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {4, 5}}},

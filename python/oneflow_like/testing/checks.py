@@ -25,7 +25,7 @@ def _sample(name, index, salt=""):
     sample = _C.op_samples(name)[index]
     seed = zlib.crc32(f"{salt}{name} {index}".encode())
     return sample, [d for d, _ in sample["inputs"]], draw(
-        sample["inputs"], sample["low"], sample["high"], seed)
+        sample["inputs"], sample["low"], sample["high"], seed, sample["note"])
 
 
 def _compare_all(name, got, want, arrays, **tolerance):
@@ -49,7 +49,7 @@ def double_precision(name, index):
     sample = _C.op_samples(name)[index]
     dtypes, attrs = widened(sample)
     inputs = [(d, shape) for d, (_, shape) in zip(dtypes, sample["inputs"], strict=True)]
-    arrays = draw(inputs, sample["low"], sample["high"], index)
+    arrays = draw(inputs, sample["low"], sample["high"], index, sample["note"])
     got = call_tensors(name, arrays, attrs, dtypes)
     inferred = _C.infer_op(name, inputs, attrs)
     outputs = oracles.SCHEMAS[name]["outputs"]
@@ -92,9 +92,9 @@ def _refusal_of(error, call):
 
 # --- gradients --------------------------------------------------------------------------------
 
-def _float_leaves(arrays):
+def _float_leaves(arrays, hermitian=False):
     """(leaves in float64, a function from leaves to the operator's inputs). A complex operand has
-    two: its real and its imaginary part."""
+    two: its real and its imaginary part. Of Hermitian matrices differences go along such."""
     parts, fixed = [], []
     for a in arrays:
         fixed.append(None if a.dtype.kind in "fc" else tensor(a))
@@ -106,7 +106,9 @@ def _float_leaves(arrays):
         for a, kept in zip(arrays, fixed, strict=True):
             if kept is None and a.dtype.kind == "c":
                 kept = given.pop(0) + given.pop(0) * 1j
-            made.append(given.pop(0) if kept is None else kept)
+            x = given.pop(0) if kept is None else kept
+            square = hermitian and x.ndim >= 2 and x.shape[-1] == x.shape[-2]
+            made.append((x + x.mH) * 0.5 if square else x)
         return made
 
     return parts, inputs
@@ -121,7 +123,9 @@ def _differentiable(name, index):
     _, attrs = widened({**sample, "inputs": []})
     if attrs.get("dtype") in {*HALVES, _C.float8_e4m3fn, _C.float8_e5m2}:
         return None
-    parts, inputs = _float_leaves(arrays)
+    if "phase" in sample["note"]:  # vectors up to a factor: which one the library takes is its own
+        return None
+    parts, inputs = _float_leaves(arrays, "hermitian" in sample["note"])
     if sum(x.numel() for x in parts) > MOST_DIFFERENCES:
         return None  # smaller samples tell the same
 
@@ -145,8 +149,8 @@ def _has_gradient(check, name, index):
         return 0
     try:
         return int(check(*found, atol=1e-4, rtol=1e-4))
-    except NotImplementedError as refused:  # by one operand: no wrong number, an error
-        assert "has no derivative by" in str(refused)
+    except NotImplementedError as refused:  # by one operand or by all: no wrong number, an error
+        assert re.search("has no (derivative by|gradient: )", str(refused))
         return 0
 
 
@@ -178,6 +182,12 @@ def _repeated(a):
     return from_numpy(np.ascontiguousarray(a[:1])).expand(a.shape)
 
 
+def _has_regular_matrix(sample, arrays):
+    note = sample["note"]
+    return "regular" in note or (re.search("dominant|hermitian|phase", note) and any(
+        a.ndim == 2 for a in arrays))
+
+
 def strides(name, index):
     """Operands that lie transposed, with steps or over one another give what dense ones give."""
     sample, dtypes, arrays = _sample(name, index)
@@ -185,6 +195,8 @@ def strides(name, index):
     for lay, shapes in ((_transposed, 2), (_stepped, 1), (_repeated, 1)):
         if not any(a.ndim >= shapes and a.size for a in arrays):
             continue
+        if lay is _repeated and _has_regular_matrix(sample, arrays):
+            continue  # equal rows make no such matrix
         if lay is _repeated:
             arrays = [np.ascontiguousarray(np.broadcast_to(a[:1], a.shape))
                       if a.ndim and a.size else a for a in arrays]

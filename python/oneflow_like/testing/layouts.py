@@ -136,7 +136,7 @@ def samples_of(name):
 
 def _whole_numbers(sample, seed):
     """Arrays of whole numbers where the range holds some, so that sums are exact."""
-    arrays = draw(sample["inputs"], sample["low"], sample["high"], seed)
+    arrays = draw(sample["inputs"], sample["low"], sample["high"], seed, sample["note"])
     if np.ceil(sample["high"]) - np.ceil(sample["low"]) < 2:
         return arrays
     return [np.asarray(np.ceil(a.real), a.dtype) if a.dtype.kind in "fc" else a for a in arrays]

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from .. import _C
-from . import (oracles_indexing, oracles_losses, oracles_pointwise, oracles_reductions,
-               oracles_shapes)
+from . import (oracles_indexing, oracles_linalg, oracles_losses, oracles_pointwise,
+               oracles_reductions, oracles_shapes)
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -433,3 +433,4 @@ for area in (oracles_indexing, oracles_pointwise, oracles_shapes):
     HELPERS |= area.HELPERS
     EXACT |= area.EXACT
 EXACT |= oracles_reductions.EXACT
+HELPERS |= oracles_linalg.HELPERS

@@ -15,8 +15,12 @@ HALVES = {_C.float16, _C.bfloat16}
 _WIDE = {"float32": _C.float64, "complex64": _C.complex128}
 
 
-def draw(inputs, low, high, seed):
-    """NumPy arrays of the sample's dtypes and shapes with values in [low, high)."""
+def draw(inputs, low, high, seed, note=""):
+    """NumPy arrays of the sample's dtypes and shapes with values in [low, high).
+
+    The word `dominant` or `hermitian` in the sample's note raises the diagonals of matrices, so
+    that they are well conditioned; `hermitian` makes them Hermitian too.
+    """
     rng = np.random.default_rng(seed)
     arrays = []
     for dtype, shape in inputs:
@@ -31,7 +35,20 @@ def draw(inputs, low, high, seed):
         else:
             first = 0 if dtype.name == "uint8" else int(np.ceil(low))
             arrays.append(np.asarray(rng.integers(first, int(np.ceil(high)), shape), dtype.name))
+    if "dominant" in note or "hermitian" in note:
+        arrays = [_dominant(a, 2 * max(abs(low), abs(high)), "hermitian" in note) for a in arrays]
     return arrays
+
+
+def _dominant(a, bound, hermitian):
+    if a.ndim < 2 or a.dtype.kind not in "fc":
+        return a
+    a = a + np.asarray(bound * max(a.shape[-2:]) * np.eye(*a.shape[-2:]), a.dtype)
+    if not hermitian or a.shape[-2] != a.shape[-1]:
+        return a
+    upper = np.conj(np.swapaxes(np.tril(a, -1), -1, -2))
+    diagonal = np.einsum("...ii->...i", a).real[..., None] * np.eye(a.shape[-1])
+    return np.tril(a, -1) + upper + diagonal.astype(a.dtype)
 
 
 def dtypes_of(arrays, dtypes=None):

@@ -296,6 +296,39 @@ std::vector<TensorMeta> MetasOf(std::span<const Host> tensors) {
   return metas;
 }
 
+namespace {
+
+// See Draw: the diagonals of square matrices become larger than the rest of their rows and columns.
+void MakeDominant(const Host& x, const Sample& sample) {
+  const Shape& shape = x->meta().shape;
+  const int rank = shape.rank(), parts = IsComplex(x->meta().dtype) ? 2 : 1;
+  if (rank < 2 || !IsDifferentiable(x->meta().dtype)) return;
+  const int64_t rows = shape[rank - 2], n = shape[rank - 1];
+  const double more = 2.0 * static_cast<double>(std::max(rows, n)) *
+                      std::max(std::fabs(sample.low), std::fabs(sample.high));
+  for (int64_t i = 0; i < shape.numel(); ++i) {
+    const int64_t column = i % n, row = i / n % rows;
+    if (row == column) x->Set(i * parts, x->Get(i * parts) + more);
+  }
+  if (sample.note.find("hermitian") == std::string::npos || rows != n) return;
+  for (int64_t i = 0; i < shape.numel(); ++i) {
+    const int64_t mirrored = MirrorOf(shape, i);
+    if (mirrored < i) {
+      x->Set(i * parts, x->Get(mirrored * parts));
+      if (parts == 2) x->Set(i * 2 + 1, -x->Get(mirrored * 2 + 1));
+    } else if (mirrored == i && parts == 2) {
+      x->Set(i * 2 + 1, 0);
+    }
+  }
+}
+
+}  // namespace
+
+int64_t MirrorOf(const Shape& shape, int64_t i) {
+  const int64_t n = shape[shape.rank() - 1], column = i % n, row = i / n % n;
+  return i + (column - row) * (n - 1);
+}
+
 Host Draw(const TensorMeta& meta, const Sample& sample, bool whole, std::mt19937& random) {
   Host x = Make(meta);
   const double low = meta.dtype == DType::kUInt8 ? std::max(sample.low, 0.0) : sample.low;
@@ -311,6 +344,10 @@ Host Draw(const TensorMeta& meta, const Sample& sample, bool whole, std::mt19937
     } else {
       x->Set(i, std::uniform_real_distribution<double>(sample.low, sample.high)(random));
     }
+  }
+  if (sample.note.find("dominant") != std::string::npos ||
+      sample.note.find("hermitian") != std::string::npos) {
+    MakeDominant(x, sample);
   }
   return x;
 }

@@ -44,8 +44,12 @@ bool SameBits(const Host& a, const Host& b);
 
 std::vector<TensorMeta> MetasOf(std::span<const Host> tensors);
 
-// Values for an operator's input: whole numbers where the range holds two of them and `whole`.
+// Values for an operator's input: whole numbers where the range holds two of them and `whole`. The
+// word `dominant` or `hermitian` in the sample's note raises the diagonals of matrices, so that
+// they are well conditioned; `hermitian` makes them Hermitian too.
 Host Draw(const TensorMeta& meta, const Sample& sample, bool whole, std::mt19937& random);
+// The place of element `i` in the transposed (square) matrix.
+int64_t MirrorOf(const Shape& shape, int64_t i);
 Hosts DrawInputs(const Sample& sample, bool whole, std::mt19937& random);
 
 // A call on one rank's shards. The inputs that the operator mutates are copied first; the results

@@ -41,3 +41,20 @@ add_library(ofl::blas SHARED IMPORTED GLOBAL)
 set_target_properties(ofl::blas PROPERTIES
   IMPORTED_LOCATION ${OFL_BLAS_LIB}/libscipy_openblas.so
   INTERFACE_INCLUDE_DIRECTORIES ${OFL_BLAS_INCLUDE})
+
+# oneDNN serves convolutions where it is found; without it they are slower (ops/conv).
+option(OFL_ONEDNN "Use oneDNN where it is installed" ON)
+add_library(ofl_onednn INTERFACE)
+if(OFL_ONEDNN)
+  find_library(OFL_ONEDNN_LIBRARY dnnl)
+  find_path(OFL_ONEDNN_INCLUDE oneapi/dnnl/dnnl.hpp)
+  find_package(OpenMP COMPONENTS CXX)  # the library's loops: we set its threads to one
+  if(OFL_ONEDNN_LIBRARY AND OFL_ONEDNN_INCLUDE AND OpenMP_CXX_FOUND)
+    target_link_libraries(ofl_onednn INTERFACE ${OFL_ONEDNN_LIBRARY} ${OpenMP_CXX_LIBRARIES})
+    target_include_directories(ofl_onednn INTERFACE ${OFL_ONEDNN_INCLUDE})
+    set_source_files_properties(oneflow_like/ops/conv/onednn.cc PROPERTIES
+      COMPILE_DEFINITIONS OFL_WITH_ONEDNN=1)
+  else()
+    message(STATUS "oneDNN not found: convolutions by plain products")
+  endif()
+endif()

@@ -67,6 +67,7 @@ BORROWED = {
     r"openssl/": [BASE],
     r"(nanobind/|Python\.h)": ["python"],
     r"cblas\.h|f77blas\.h|lapacke?\.h": [OPS],
+    r"oneapi/|dnnl|omp\.h": ["oneflow_like/ops/conv"],
     r"(gtest|gmock|rapidcheck)(/|\.h)": ["tests"],
     r"cuda|cublas|nccl|cudnn": ["device/cuda"],
 }

@@ -60,7 +60,8 @@ Result<transport::WorldConfig> WorldFromEnvironment() {
 }
 
 std::string Arithmetic() {
-  return std::string("CPU level ") + device::CpuLevel() + ", BLAS core " + op::BlasCore();
+  return std::string("CPU level ") + device::CpuLevel() + ", BLAS core " + op::BlasCore() +
+         ", convolutions by " + op::ConvolutionCore();
 }
 
 Result<std::unique_ptr<tensor::Context>> MakeContext() {

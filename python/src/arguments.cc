@@ -3,6 +3,7 @@
 #include <boost/container/small_vector.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "python/src/convert.h"
@@ -237,6 +238,16 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
   return Status::Ok();
 }
 
+// Sizes that may be left out may be left out one by one: the smallest integer, which no size is.
+bool ValueOf(const op::AttrDef& attr, PyObject* o, AttrValue* out) {
+  if (!attr.optional || attr.type != op::AttrType::kInts) return AttrFrom(attr.type, o, out);
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::min();
+  std::vector<int64_t> sizes;
+  if (!IntsFrom(o, &sizes, &kNone)) return false;
+  *out = std::move(sizes);
+  return true;
+}
+
 Status CollectAttrs(const Call& call, Attrs& attrs) {
   static const nb::handle nothing = PyTuple_New(0);
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
@@ -260,7 +271,7 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
       continue;
     }
     AttrValue value = NoValue{};
-    if (!(o == Py_None && p.attr->optional) && !AttrFrom(p.attr->type, o, &value)) {
+    if (!(o == Py_None && p.attr->optional) && !ValueOf(*p.attr, o, &value)) {
       return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
                              GotOf(o));
     }

@@ -50,7 +50,7 @@ nb::object ItemsOf(PyObject* tuple_or_list) {
   return items;
 }
 
-bool IntsFrom(PyObject* o, std::vector<int64_t>* out) {
+bool IntsFrom(PyObject* o, std::vector<int64_t>* out, const int64_t* none) {
   int64_t one = 0;
   if (!PyTuple_Check(o) && !PyList_Check(o)) {
     if (!IntFrom(o, &one)) return false;
@@ -59,7 +59,12 @@ bool IntsFrom(PyObject* o, std::vector<int64_t>* out) {
   }
   const nb::object items = ItemsOf(o);
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.ptr()); ++i) {
-    if (!IntFrom(PyTuple_GET_ITEM(items.ptr(), i), &one)) return false;
+    PyObject* const item = PyTuple_GET_ITEM(items.ptr(), i);
+    if (item == Py_None && none != nullptr) {
+      one = *none;
+    } else if (!IntFrom(item, &one)) {
+      return false;
+    }
     out->push_back(one);
   }
   return true;

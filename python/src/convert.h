@@ -15,8 +15,8 @@ namespace nb = nanobind;
 // An integer of 64 bits, by __index__. False for other objects and for integers that are larger;
 // throws nb::python_error where __index__ raises.
 bool IntFrom(PyObject* o, int64_t* out);
-// One integer or a tuple or list of them.
-bool IntsFrom(PyObject* o, std::vector<int64_t>* out);
+// One integer or a tuple or list of them, in which None stands for `none`, where there is one.
+bool IntsFrom(PyObject* o, std::vector<int64_t>* out, const int64_t* none = nullptr);
 // A number by __float__ or __index__, but no Tensor. False for integers beyond a double's range.
 bool FloatFrom(PyObject* o, double* out);
 // Whether the object has the attribute; throws what a property of it raises.

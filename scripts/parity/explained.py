@@ -28,6 +28,8 @@ REASONS = {
     "limits": "`gelu` and Bessel functions have their limits at infinity, where PyTorch gives NaN.",
     "ldexp": "The gradient of `ldexp` for its first operand is 2 to the power of the second; "
              "PyTorch rounds that to an integer, so that it is 0 for negative ones.",
+    "sampled-halves": "`grid_sample` of half types is computed in float32 and rounded once, where "
+                      "PyTorch rounds coordinates and weights too.",
     "as-strided-scatter": "The gradient of `as_strided_scatter` for its input is zero where `src` "
                           "was written; PyTorch's is zero everywhere else.",
 }
@@ -43,6 +45,7 @@ EXPLAINED = [
     ("*.ldexp*", "*gradient*", "gradient: operand 0: * instead of 0.0 *", "ldexp"),
     ("Tensor.byte", "*", "*0 instead of 25[45]*", "casts"),
     ("*.cl[ai][mp]*", "*uint8]", "*", "number-range"),
+    ("F.grid_sample", "*float16]", "*values:*", "sampled-halves"),
     ("*.as_strided_scatter", "*gradient*", "gradient: operand 0:*", "as-strided-scatter"),
 ]
 

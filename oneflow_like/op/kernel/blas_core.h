@@ -1,11 +1,15 @@
-// Which kernels the linked BLAS library chose for this processor, or was told to by
-// OPENBLAS_CORETYPE: bits of a product depend on them.
+// Which kernels the linked libraries chose for this processor. Defined beside the operators, which
+// link them.
 #pragma once
 
 #include <string>
 
 namespace ofl::op {
 
-std::string BlasCore();  // "SkylakeX"; defined beside the operators, which link the library
+// "SkylakeX": BLAS's, or what OPENBLAS_CORETYPE told it. Bits of a product depend on them.
+std::string BlasCore();
+// The library of convolutions, its version and the instructions it may use, on which their bits
+// depend: "oneDNN 2.6.3/231", or "none".
+std::string ConvolutionCore();
 
 }  // namespace ofl::op

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from .. import _C
-from . import (oracles_indexing, oracles_linalg, oracles_losses, oracles_pointwise,
-               oracles_reductions, oracles_shapes)
+from . import (oracles_convolution, oracles_indexing, oracles_linalg, oracles_losses,
+               oracles_pointwise, oracles_reductions, oracles_shapes)
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -429,7 +429,7 @@ EXACT = {
     "stack", "clamp_tensor", "to_dtype", "type_as", "dropout_in_training",
 }
 
-for area in (oracles_indexing, oracles_pointwise, oracles_shapes):
+for area in (oracles_convolution, oracles_indexing, oracles_pointwise, oracles_shapes):
     HELPERS |= area.HELPERS
     EXACT |= area.EXACT
 EXACT |= oracles_reductions.EXACT

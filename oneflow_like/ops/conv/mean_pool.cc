@@ -1,0 +1,296 @@
+// The mean of each window, and its adjoint: of average pooling, adaptive or not.
+#include "oneflow_like/ops/conv/pool.h"
+
+namespace ofl::ops {
+namespace {
+
+// What a mean divides by.
+struct Divisor {
+  bool borders = true;  // whether elements of the borders count
+  int64_t fixed = 0;
+  explicit Divisor(const Attrs& attrs) : borders(attrs.Get<bool>("count_include_pad")) {
+    if (const int64_t* given = attrs.Maybe<int64_t>("divisor")) fixed = *given;
+  }
+  // Of the window o of an axis; those of the axes are multiplied.
+  int64_t Of(const AxisWindows& a, int64_t o) const {
+    const int64_t begin = a.Begin(o), end = a.End(o);
+    if (a.adaptive) return end - begin;
+    if (borders) return std::min(end, a.in + a.before) - begin;
+    return std::max<int64_t>(std::min(end, a.in) - std::max<int64_t>(begin, 0), 0);
+  }
+};
+
+template <class T>
+T Share(const Pool& p, const Divisor& d, int64_t i, int64_t j, int64_t o) {
+  if (d.fixed != 0) return static_cast<T>(d.fixed);
+  return static_cast<T>(d.Of(p.axes[0], i) * d.Of(p.axes[1], j) * d.Of(p.axes[2], o));
+}
+// Windows that are out of elements hold 0, whatever they would be divided by.
+template <class T>
+T Quotient(T sum, T by) {
+  return by == T(0) ? T(0) : static_cast<T>(sum / by);
+}
+
+template <class T>
+OFL_SIMD void AddFromApart(const T* x, int64_t step, T* sums, int64_t n) {
+  if (step == 1) {
+    for (int64_t i = 0; i < n; ++i) sums[i] += x[i];
+  } else if (step == 2) {
+    for (int64_t i = 0; i < n; ++i) sums[i] += x[2 * i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) sums[i] += x[i * step];
+  }
+}
+template <class T>
+OFL_SIMD void AddToApart(const T* from, T* x, int64_t step, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) x[i * step] += from[i];
+}
+
+// The elements that windows of row (i, j) see: touch(the first element, how far apart, the first of
+// the windows that see one of them each, how many).
+template <class Touch>
+void ForSeen(const Pool& p, int64_t i, int64_t j, const Touch& touch) {
+  const AxisWindows& last = p.axes[2];
+  ForElements(p.axes[0], i, [&](int64_t a) {
+    ForElements(p.axes[1], j, [&](int64_t b) {
+      const int64_t line = (a * p.axes[1].in + b) * last.in;
+      for (int64_t o = 0; last.adaptive && o < last.out; ++o)
+        for (int64_t k = last.Begin(o); k < last.End(o); ++k) touch(line + k, 1, o, 1);
+      for (int64_t k = 0; !last.adaptive && k < last.kernel; ++k) {
+        const int64_t shift = k - last.before;
+        const auto [low, high] = Seeing(last, shift);
+        if (low < high) touch(line + low * last.stride + shift, last.stride, low, high - low);
+      }
+    });
+  });
+}
+
+template <class T>
+void Means(op::KernelContext& c, const Pool& p, const Divisor& d, const T* x, T* y) {
+  const int64_t width = p.axes[2].out;
+  ForPlanes(c, p, [&](int64_t plane) {
+    const T* from = x + plane * p.in();
+    ForRowsOf(p, [&](int64_t i, int64_t j) {
+      T* row = y + plane * p.out() + (i * p.axes[1].out + j) * width;
+      std::fill_n(row, width, T{});
+      ForSeen(p, i, j, [&](int64_t at, int64_t step, int64_t o, int64_t n) {
+        if (n == 1) {
+          row[o] += from[at];
+        } else {
+          AddFromApart(from + at, step, row + o, n);
+        }
+      });
+      for (int64_t o = 0; o < width; ++o) row[o] = Quotient(row[o], Share<T>(p, d, i, j, o));
+    });
+  });
+}
+
+constexpr int64_t kPieceOfRow = 256;
+
+template <class T>
+void SpreadMeans(op::KernelContext& c, const Pool& p, const Divisor& d, const T* y, T* x) {
+  const int64_t width = p.axes[2].out;
+  ForPlanes(c, p, [&](int64_t plane) {
+    T* to = x + plane * p.in();
+    std::fill_n(to, p.in(), T{});
+    ForRowsOf(p, [&](int64_t i, int64_t j) {
+      const T* row = y + plane * p.out() + (i * p.axes[1].out + j) * width;
+      T shares[kPieceOfRow];
+      for (int64_t first = 0; first < width; first += kPieceOfRow) {
+        const int64_t count = std::min(kPieceOfRow, width - first);
+        for (int64_t o = 0; o < count; ++o)
+          shares[o] = Quotient(row[first + o], Share<T>(p, d, i, j, first + o));
+        ForSeen(p, i, j, [&](int64_t at, int64_t step, int64_t o, int64_t n) {
+          const int64_t low = std::max(o, first), high = std::min(o + n, first + count);
+          if (low >= high) return;
+          T* const place = to + at + (low - o) * step;
+          if (high - low == 1) {
+            *place += shares[low - first];
+          } else {
+            AddToApart(shares + (low - first), place, step, high - low);
+          }
+        });
+      }
+    });
+  });
+}
+
+// --- operators
+// ------------------------------------------------------------------------------------
+
+Status CheckMean(op::InferContext& c, const Shape& x, const Shape& y) {
+  OFL_TRY(CheckPool(c, x));
+  const int64_t* divisor = c.maybe<int64_t>("divisor");
+  // Quotients of integers would not be linear.
+  const bool whole = c.input(0).dtype == DType::kInt64;
+  OFL_ENSURE(whole ? divisor != nullptr && *divisor == 1 : divisor == nullptr || *divisor != 0,
+             Code::kInvalidArgument)
+      << "got " << (divisor == nullptr ? "no divisor" : "divisor=" + std::to_string(*divisor))
+      << "; expected " << (whole ? "1 for integers" : "another number than 0");
+  const Pool p = PoolOf(x, y, c.attrs());
+  for (const AxisWindows& a : p.axes) {
+    OFL_ENSURE(a.adaptive || a.out == 0 || (a.before < a.kernel && a.Begin(a.out - 1) < a.in),
+               Code::kInvalidArgument)
+        << "a window has no element: got " << a.out << " windows of " << a.kernel << ", "
+        << a.stride << " apart, over " << a.in << " elements and a border of " << a.before
+        << "; expected windows that reach into it";
+  }
+  return Status::Ok();
+}
+Status InferMean(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kFloats | SetOf(DType::kInt64)));
+  const Shape& x = c.input(0).shape;
+  OFL_ENSURE(x.rank() >= SpatialOf(c.attrs()), Code::kInvalidArgument)
+      << "got input: " << x << "; expected at least " << SpatialOf(c.attrs()) << " axes";
+  const Shape y = Pooled(x, c.attr<Ints>("size"));
+  OFL_TRY(CheckMean(c, x, y));
+  c.AddOutput({c.input(0).dtype, y});
+  return Status::Ok();
+}
+// `size` are the windows, as in the forward operator; `shape` the spatial sizes of its input.
+Status InferMeanGrad(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kFloats | SetOf(DType::kInt64)));
+  const Shape& y = c.input(0).shape;
+  const Ints &size = c.attr<Ints>("size"), &shape = c.attr<Ints>("shape");
+  OFL_ENSURE(shape.size() == size.size() && y.rank() >= std::ssize(size) && y == Pooled(y, size),
+             Code::kInvalidArgument)
+      << "got " << y << "; expected the windows' numbers as its last axes";
+  OFL_TRY(SizesOf(shape, SpatialOf(c.attrs()), "shape", 1).status());
+  const Shape x = Pooled(y, shape);
+  OFL_TRY(CheckMean(c, x, y));
+  c.AddOutput({c.input(0).dtype, x});
+  return Status::Ok();
+}
+
+template <bool kAdjoint>
+Status RunMean(op::KernelContext& c) {
+  const Shape &in = c.inputs[0].meta.shape, &out = c.outputs[0].meta.shape;
+  const Pool p = kAdjoint ? PoolOf(out, in, *c.attrs) : PoolOf(in, out, *c.attrs);
+  MutableBytes scratch = c.workspace;
+  OFL_ASSIGN(const op::TensorView from, WideCopy(c, c.inputs[0], scratch));
+  const op::TensorView to = WideRoom(c.outputs[0], scratch);
+  if (to.numel() == 0) return Status::Ok();
+  WithWide(from.meta.dtype, [&]<class T>(T) {
+    if constexpr (kAdjoint) {
+      SpreadMeans(c, p, Divisor(*c.attrs), from.as<T>(), to.as<T>());
+    } else {
+      Means(c, p, Divisor(*c.attrs), from.as<T>(), to.as<T>());
+    }
+  });
+  return StoreWide(c, to, c.outputs[0]);
+}
+
+std::string MeanRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
+  return Lead(in[0], attrs) + "->" + Lead(in[0], attrs) + "; linear 0; never partial max min";
+}
+
+void GradMean(op::GradContext& c) {
+  if (!c.grads[0] || !c.Needs(0)) return;
+  Attrs attrs = c.attrs;
+  const Shape& x = c.inputs[0]->meta().shape;
+  attrs.Set("shape", Ints(x.end() - SpatialOf(attrs), x.end()));
+  c.Set(0, c.b.Call("window_mean_grad", {c.grads[0]}, attrs));
+}
+void GradMeanGrad(op::GradContext& c) {
+  if (!c.grads[0] || !c.Needs(0)) return;
+  Attrs attrs;
+  for (const auto& [name, value] : c.attrs)
+    if (name != "shape") attrs.Set(name, value);
+  c.Set(0, c.b.Call("window_mean", {c.grads[0]}, attrs));
+}
+
+op::Sample Of(Shape x, Ints kernel, Ints stride, Ints padding, Ints size,
+              DType dtype = DType::kFloat32) {
+  return {{{dtype, x}},
+          {{"kernel", kernel}, {"stride", stride}, {"padding", padding}, {"size", size}}};
+}
+op::Sample Adaptive(Shape x, Ints size) {
+  return {{{DType::kFloat32, x}}, {{"size", size}, {"adaptive", true}}};
+}
+std::vector<op::Sample> MeanSamples() {
+  std::vector<op::Sample> samples = {Of({5, 3, 7}, {3}, {2}, {1}, {4}),
+                                     Of({2, 3, 5, 6}, {2, 3}, {1, 2}, {1, 0}, {6, 3}),
+                                     Of({2, 5, 4, 6}, {2, 2, 3}, {2, 1, 3}, {1, 0, 1}, {3, 3, 2}),
+                                     Of({7, 5}, {2}, {2}, {0}, {3}),
+                                     Of({0, 3, 5}, {2}, {2}, {0}, {2}),
+                                     Adaptive({5, 3, 7}, {3}),
+                                     Adaptive({2, 3, 5, 7}, {3, 2}),
+                                     Adaptive({2, 3, 4, 5}, {2, 3, 4})};
+  samples.push_back(samples[1]);
+  samples.back().attrs.Set("count_include_pad", false);
+  samples.push_back(samples[1]);
+  samples.back().attrs.Set("divisor", int64_t{3});
+  for (DType dtype : {DType::kFloat64, DType::kFloat16, DType::kBFloat16, DType::kInt64}) {
+    samples.push_back(Of({2, 3, 5, 5}, {3, 3}, {2, 2}, {1, 1}, {3, 3}, dtype));
+    if (dtype == DType::kInt64) samples.back().attrs.Set("divisor", int64_t{1});
+  }
+  return samples;
+}
+std::vector<op::Sample> MeanGradSamples() {
+  std::vector<op::Sample> samples = MeanSamples();
+  for (op::Sample& s : samples) {
+    Shape& x = s.inputs[0].shape;
+    s.attrs.Set("shape", Ints(x.end() - SpatialOf(s.attrs), x.end()));
+    x = Pooled(x, s.attrs.Get<Ints>("size"));
+  }
+  return samples;
+}
+
+op::OpDefBuilder& Mean(op::OpDefBuilder& op, const char* doc) {
+  return WithWindows(op.Doc(doc))
+      .Out("output")
+      .Attr("count_include_pad", op::AttrType::kBool, true)
+      .OptionalAttr("divisor", op::AttrType::kInt)
+      .Sbp(MeanRule);
+}
+
+}  // namespace
+
+OFL_OP(window_mean) {
+  op.In("input");
+  Mean(op,
+       "The sum of each window of the last axes, one for each number of `size`, by the number of "
+       "its\nelements, those of the borders counted or not, or by `divisor`.")
+      .Infer(InferMean)
+      .Grad(GradMean)
+      .Oracle(
+          "window_mean(input, kernel, stride, padding, size, adaptive, count_include_pad, "
+          "divisor)")
+      .Py("_window_mean(input, *, kernel=(), stride=(), padding=(), size, adaptive=False, "
+          "count_include_pad=True, divisor=None)")
+      .Samples(MeanSamples)
+      .ErrorSamples(
+          {{{{DType::kComplex64, {2, 4}}},
+            {{"size", Ints{2}}, {"adaptive", true}},
+            Code::kTypeMismatch,
+            "input"},
+           {{{DType::kFloat32, {2, 4}}},
+            {{"kernel", Ints{2}}, {"stride", Ints{2}}, {"padding", Ints{0}}, {"size", Ints{5}}},
+            Code::kInvalidArgument,
+            "windows that reach into it"}});
+  for (DType dtype : ListOf(kFloats | SetOf(DType::kInt64)))
+    op.Cpu(dtype, RunMean<false>, WideScratch);
+}
+
+OFL_OP(window_mean_grad) {
+  op.In("grad");
+  Mean(op, "The adjoint of window_mean over an input of spatial sizes `shape`.")
+      .Attr("shape", op::AttrType::kInts)
+      .Infer(InferMeanGrad)
+      .Grad(GradMeanGrad)
+      .Oracle(
+          "window_mean_grad(grad, shape, kernel, stride, padding, size, adaptive, "
+          "count_include_pad, divisor)")
+      .Py("_window_mean_grad(grad, *, shape, kernel=(), stride=(), padding=(), size, "
+          "adaptive=False, count_include_pad=True, divisor=None)")
+      .Samples(MeanGradSamples)
+      .ErrorSamples({{{{DType::kFloat32, {2, 4}}},
+                      {{"size", Ints{3}}, {"adaptive", true}, {"shape", Ints{5}}},
+                      Code::kInvalidArgument,
+                      "windows' numbers"}});
+  for (DType dtype : ListOf(kFloats | SetOf(DType::kInt64)))
+    op.Cpu(dtype, RunMean<true>, WideScratch);
+}
+
+}  // namespace ofl::ops

@@ -20,10 +20,12 @@ struct Smaller {
     return (a < b) | (a != a) ? a : b;
   }
 };
+// The bounds are no NaN; that of an element stays.
 struct Clamp {
   template <class T>
   OFL_FN T operator()(T x, T low, T high) const {
-    return Smaller{}(Larger{}(x, low), high);
+    const T raised = x < low ? low : x;
+    return raised > high ? high : raised;
   }
 };
 
@@ -102,6 +104,10 @@ Status ClampInto(op::KernelContext& c) {
   T high = L::has_infinity ? L::infinity() : L::max();
   if (const auto bound = Bound(*c.attrs, "min")) low = BoundAs<T>(*bound, out.meta.dtype);
   if (const auto bound = Bound(*c.attrs, "max")) high = BoundAs<T>(*bound, out.meta.dtype);
+  if (low != low || high != high) {
+    FillElements(c.stream, Scalar(std::numeric_limits<double>::quiet_NaN()), out);
+    return Status::Ok();
+  }
   const Clamp clamp;
   const RowInput inputs[] = {{from}, {nullptr, &low}, {nullptr, &high}};
   RunRow(c.stream, kRowOf<Clamp, T, T, T>, &clamp, inputs, out);

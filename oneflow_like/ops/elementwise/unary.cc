@@ -139,37 +139,26 @@ void GradOfSlope(op::GradContext& c, const char* name, const op::Value& slope) {
 
 OFL_OP(neg) {
   Unary<Neg, kNumbers>(op, "The negative -input.", "; linear 0; never partial max min");
-  op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); })
-      .Oracle("-input")
-      .PyBoth("neg(input)")
-      .Dunder("__neg__")
-      .Py("neg_(input)")
-      .PyBoth("negative(input)")
-      .Method("negative_")
-      .Py("negative_(input)")
-      .Public();
+  op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("neg", {c.grads[0]})); }).Oracle("-input");
+  Named(op, "neg(input)", Writes::kBoth).Dunder("__neg__");
+  Named(op, "negative(input)", Writes::kBoth);
 }
 
 OFL_OP(exp) {
   Unary<Exp, kFloats | kComplexes>(op, "e to the power of input.", "; monotone 0");
   op.Grad([](op::GradContext& c) { c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, c.outputs[0]))); })
       .Autocast(op::Autocast::kFloat32)
-      .Oracle("np.exp(input)")
-      .PyBoth("exp(input)")
-      .Py("exp_(input)")
-      .Public();
+      .Oracle("np.exp(input)");
+  Named(op, "exp(input)", Writes::kBoth);
 }
 
 OFL_OP(log) {
   Unary<Log, kFloats | kComplexes>(op, "The natural logarithm; -inf at 0, NaN below.",
                                    "; never partial max min", {1, 4});
-  op.Grad(
-        [](op::GradContext& c) { c.Set(0, c.b.Call("div", {c.grads[0], Conj(c.b, c.inputs[0])})); })
+  op.Grad([](op::GradContext& c) { c.Set(0, Div(c.b, c.grads[0], Conj(c.b, c.inputs[0]))); })
       .Autocast(op::Autocast::kFloat32)
-      .Oracle("np.log(input)")
-      .PyBoth("log(input)")
-      .Py("log_(input)")
-      .Public();
+      .Oracle("np.log(input)");
+  Named(op, "log(input)", Writes::kBoth);
 }
 
 OFL_OP(sqrt) {
@@ -177,11 +166,8 @@ OFL_OP(sqrt) {
                                     {1, 4});
   op.Grad([](op::GradContext& c) {
       c.Set(0, c.b.Call("div", {MulScalar(c.b, c.grads[0], 0.5), Conj(c.b, c.outputs[0])}));
-    })
-      .Oracle("np.sqrt(input)")
-      .PyBoth("sqrt(input)")
-      .Py("sqrt_(input)")
-      .Public();
+    }).Oracle("np.sqrt(input)");
+  Named(op, "sqrt(input)", Writes::kBoth);
 }
 
 OFL_OP(rsqrt) {
@@ -192,21 +178,16 @@ OFL_OP(rsqrt) {
       c.Set(0, MulScalar(c.b, Mul(c.b, c.grads[0], Conj(c.b, cube)), -0.5));
     })
       .Autocast(op::Autocast::kFloat32)
-      .Oracle("1 / np.sqrt(input)")
-      .PyBoth("rsqrt(input)")
-      .Py("rsqrt_(input)")
-      .Public();
+      .Oracle("1 / np.sqrt(input)");
+  Named(op, "rsqrt(input)", Writes::kBoth);
 }
 
 OFL_OP(square) {
   Unary<Square, kNumbers>(op, "input times itself.");
   op.Grad([](op::GradContext& c) {
       c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, Conj(c.b, c.inputs[0]), 2.0)));
-    })
-      .Oracle("input * input")
-      .PyBoth("square(input)")
-      .Py("square_(input)")
-      .Public();
+    }).Oracle("input * input");
+  Named(op, "square(input)", Writes::kBoth);
 }
 
 OFL_OP(abs) {
@@ -214,14 +195,9 @@ OFL_OP(abs) {
   op.Grad([](op::GradContext& c) {
       const op::Value grad = CastTo(c.b, c.grads[0], c.inputs[0]->meta().dtype);
       c.Set(0, Mul(c.b, grad, Direction(c)));
-    })
-      .Oracle("np.abs(input)")
-      .PyBoth("abs(input)")
-      .Dunder("__abs__")
-      .Py("abs_(input)")
-      .PyBoth("absolute(input)")
-      .Method("absolute_")
-      .Public();
+    }).Oracle("np.abs(input)");
+  Named(op, "abs(input)", Writes::kBoth).Dunder("__abs__");
+  Named(op, "absolute(input)");
 }
 
 OFL_OP(sign) {

@@ -10,11 +10,38 @@ int64_t SumsBound(std::span<const TensorMeta>, std::span<const TensorMeta> outpu
 
 }  // namespace
 
+namespace {
+
+OFL_SIMD bool RowOutside(const int64_t* row, int64_t n, uint64_t size) {
+  bool any = false;
+  for (int64_t j = 0; j < n; ++j) any |= static_cast<uint64_t>(row[j]) >= size;
+  return any;
+}
+
+bool AnyOutside(const op::TensorView& index, int64_t step, int64_t size) {
+  const auto limit = static_cast<uint64_t>(size);
+  bool any = false;
+  ForRows<1>(index.meta.shape, {index.strides}, 0, index.numel(),
+             [&](const std::array<int64_t, 1>& offset, int64_t n) {
+               const int64_t* row = index.as<int64_t>() + offset[0];
+               if (step == 1) {
+                 any |= RowOutside(row, n, limit);
+                 return;
+               }
+               for (int64_t j = 0; j < n; ++j) any |= static_cast<uint64_t>(row[j * step]) >= limit;
+             });
+  return any;
+}
+
+}  // namespace
+
+// Which one is outside is looked for only if one is.
 Status CheckIndices(const char* op, const op::TensorView& index, int64_t size) {
   if (index.numel() == 0) return Status::Ok();
   const int rank = index.meta.shape.rank();
   const int64_t step = rank > 0 ? index.strides[rank - 1] : 0;
   int64_t at = 0, bad = -1, value = 0;
+  if (!AnyOutside(index, step, size)) return Status::Ok();
   ForRows<1>(index.meta.shape, {index.strides}, 0, index.numel(),
              [&](const std::array<int64_t, 1>& offset, int64_t n) {
                const int64_t* row = index.as<int64_t>() + offset[0];

@@ -81,11 +81,14 @@ void ForPlaces(op::KernelContext& c, const op::TensorView& out, const Strides& s
   Parallel(
       c.stream, ProductOf(shape, 0, axis), RowGrain(block * 4), [&](int64_t begin, int64_t end) {
         ForRows<3>(shape, strides, begin * block, end * block, [&](const auto& offset, int64_t n) {
+          // Copies of its own: what body() writes might be any of them, to the compiler.
+          const int64_t* at = index.as<int64_t>() + offset[0];
+          const int64_t steps[] = {strides[0][last], strides[1][last], strides[2][last]};
+          const int64_t begins = first, size = extent, stride = along;
           for (int64_t j = 0; j < n; ++j) {
-            const int64_t place = index.as<int64_t>()[offset[0] + j * strides[0][last]] - first;
-            if (place < 0 || place >= extent) continue;
-            body(offset[2] + j * strides[2][last] + place * along,
-                 offset[1] + j * strides[1][last]);
+            const int64_t place = at[j * steps[0]] - begins;
+            if (place < 0 || place >= size) continue;
+            body(offset[2] + j * steps[2] + place * stride, offset[1] + j * steps[1]);
           }
         });
       });

@@ -78,6 +78,13 @@ OFL_INLINE void RunningRow(const T* x, T* y, int64_t n, typename SumOf<T>::Acc& 
   state = s;
 }
 
+// The same from the last element on.
+template <class T, bool kProduct>
+OFL_INLINE void RunningRowBack(const T* x, T* y, int64_t n) {
+  typename SumOf<T>::Acc state(kProduct ? 1 : 0);
+  for (int64_t i = n - 1; i >= 0; --i) RunningRow<T, kProduct>(x + i, y + i, 1, state);
+}
+
 // One step of many rows side by side.
 template <class T, bool kProduct>
 OFL_SIMD void RunningStep(const T* x, T* y, int64_t n, typename SumOf<T>::Acc* state) {
@@ -127,10 +134,13 @@ void RunningResult(op::KernelContext& c, const op::TensorView& x, const op::Tens
   const TileRows from(x, rows.stride(0), compute, reverse);
   const TileRows to(y, rows.stride(1), compute, reverse);
   const int64_t n = rows.length();
-  const bool direct = !reverse && x.meta.dtype == compute && y.meta.dtype == compute &&
-                      rows.stride(0) == 1 && rows.stride(1) == 1;
+  const bool direct = x.meta.dtype == compute && y.meta.dtype == compute && rows.stride(0) == 1 &&
+                      rows.stride(1) == 1;
   ForScanRows(c.stream, rows, 2, reverse, [&](const std::array<int64_t, 3>& at) {
     typename SumOf<T>::Acc state(kProduct ? 1 : 0);
+    if (direct && reverse)
+      return RunningRowBack<T, kProduct>(x.as<T>() + at[0] - (n - 1), y.as<T>() + at[1] - (n - 1),
+                                         n);
     if (direct) return RunningRow<T, kProduct>(x.as<T>() + at[0], y.as<T>() + at[1], n, state);
     T tile[kScanTile];
     for (int64_t i = 0; i < n; i += kScanTile) {

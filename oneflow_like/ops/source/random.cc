@@ -4,106 +4,10 @@
 #include <limits>
 
 #include "oneflow_like/core/half.h"
-#include "oneflow_like/ops/kernel_util.h"
-#include "oneflow_like/ops/source/philox.h"
+#include "oneflow_like/ops/source/draws.h"
 
 namespace ofl::ops {
 namespace {
-
-constexpr int64_t kStepsPerElement = 16;
-
-// The logical tensor of all micro-batches, and where this one's shard starts in it: micro-batch k
-// is the k-th slice along axis 0 of each rank's shard of the whole. A scalar becomes a vector.
-struct Whole {
-  Shape logical, first, local;
-};
-
-Whole WholeOf(const op::KernelContext& c) {
-  Whole whole{c.logical_outputs[0].shape, c.output_offsets[0], c.outputs[0].meta.shape};
-  if (c.pieces == 1) return whole;
-  if (whole.local.rank() == 0) return {Shape{c.pieces}, Shape{c.piece}, Shape{1}};
-  whole.logical[0] *= c.pieces;
-  whole.first[0] = whole.first[0] * c.pieces + c.piece * whole.local[0];
-  return whole;
-}
-
-// Calls body(local begin, local end, logical index of local begin) for every run of the output's
-// shard that is contiguous in the logical tensor.
-template <class Body>
-void ForEachRun(op::KernelContext& c, const Body& body) {
-  const Whole whole = WholeOf(c);
-  const Shape &logical = whole.logical, &first = whole.first, &local = whole.local;
-  if (local.numel() == 0) return;
-  const Strides strides = ContiguousStrides(logical);
-  // Trailing axes that the shard holds whole, and the axis before them, run on.
-  int axis = local.rank();
-  int64_t run = 1, start = 0;
-  while (axis > 0) {
-    --axis;
-    run *= local[axis];
-    if (local[axis] != logical[axis]) break;
-  }
-  for (int i = axis; i < local.rank(); ++i) start += first[i] * strides[i];
-  const auto logical_start = [&](int64_t index) {
-    int64_t at = start;
-    for (int i = axis - 1; i >= 0; --i) {
-      at += (first[i] + index % local[i]) * strides[i];
-      index /= local[i];
-    }
-    return at;
-  };
-  const int64_t runs = local.numel() / run;
-  if (runs == 1) {
-    // A single run is shared out itself.
-    const int64_t begin_at = logical_start(0);
-    Parallel(c.stream, run, RowGrain(kStepsPerElement),
-             [&](int64_t begin, int64_t end) { body(begin, end, begin_at + begin); });
-    return;
-  }
-  Parallel(c.stream, runs, RowGrain(run * kStepsPerElement), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) body(r * run, (r + 1) * run, logical_start(r));
-  });
-}
-
-// Calls put(local index, value) for every element, where make(block) gives the four values of
-// four logical neighbours.
-template <class Make, class Put>
-void ForEachDraw(op::KernelContext& c, const Make& make, const Put& put) {
-  const uint64_t seed = c.random.seed, offset = static_cast<uint64_t>(c.random.offset);
-  ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
-    decltype(make(PhiloxBlock{})) values{};
-    int64_t current = -1;
-    for (int64_t i = begin; i < end; ++i, ++logical) {
-      if (logical / 4 != current) {
-        current = logical / 4;
-        values = make(Philox(seed, offset, static_cast<uint64_t>(current)));
-      }
-      put(i, values[logical % 4]);
-    }
-  });
-}
-
-PhiloxBlock Bits(const PhiloxBlock& block) { return block; }
-
-std::array<double, 4> Normals(const PhiloxBlock& block) {
-  std::array<double, 4> values;
-  NormalPair(block[0], block[1], &values[0], &values[1]);
-  NormalPair(block[2], block[3], &values[2], &values[3]);
-  return values;
-}
-
-// The same for 64-bit draws: two neighbours share one block.
-template <class Put>
-void ForEachWideDraw(op::KernelContext& c, const Put& put) {
-  const uint64_t seed = c.random.seed, offset = static_cast<uint64_t>(c.random.offset);
-  ForEachRun(c, [&](int64_t begin, int64_t end, int64_t logical) {
-    for (int64_t i = begin; i < end; ++i, ++logical) {
-      const PhiloxBlock b = Philox(seed, offset, static_cast<uint64_t>(logical / 2));
-      const int lane = logical % 2 == 0 ? 0 : 2;
-      put(i, static_cast<uint64_t>(b[lane + 1]) << 32 | b[lane]);
-    }
-  });
-}
 
 // --- sources ------------------------------------------------------------------------------------
 
@@ -183,11 +87,18 @@ struct Stored<BFloat16> {
 };
 
 template <class T>
+OFL_SIMD void NormalRow(const double* values, double mean, double deviation, T* out, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) out[i] = Stored<T>::From(mean + deviation * values[i]);
+}
+
+template <class T>
 Status RunNormal(op::KernelContext& c) {
   const double mean = c.attr<double>("mean"), deviation = c.attr<double>("std");
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, Normals,
-              [&](int64_t i, double value) { out[i] = Stored<T>::From(mean + deviation * value); });
+  ForEachNormals(c, [&](int64_t begin, const double* values, int64_t n) {
+    NormalRow(values, mean, deviation, out + begin, n);
+  });
   return Status::Ok();
 }
 
@@ -212,11 +123,20 @@ Status RunHalfUniform(op::KernelContext& c) {
   const float width = high - low;
   const Half last = LastBelow<Half>(low, high);
   Half* out = c.outputs[0].as<Half>();
-  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
+  ForEachWord(c, [&](int64_t i, uint32_t bits) {
     const Half drawn = Half::Round(low + width * UnitFloat(bits));
     out[i] = Half::Widen(drawn) < high ? drawn : last;
   });
   return Status::Ok();
+}
+
+OFL_SIMD void UniformRow(const uint32_t* words, float low, float width, float last, float* out,
+                         int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const float drawn = low + width * UnitFloat(words[i]);
+    out[i] = drawn < last ? drawn : last;
+  }
 }
 
 template <class T>
@@ -228,12 +148,12 @@ Status RunUniform(op::KernelContext& c) {
   const T last = std::max(low, std::nextafter(high, low));
   T* out = c.outputs[0].as<T>();
   if constexpr (std::is_same_v<T, double>) {
-    ForEachWideDraw(c, [&](int64_t i, uint64_t bits) {
+    ForEachWideWord(c, [&](int64_t i, uint64_t bits) {
       out[i] = std::min(low + width * UnitDouble(bits), last);
     });
   } else {
-    ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-      out[i] = std::min(low + width * UnitFloat(bits), last);
+    ForEachWords(c, [&](int64_t begin, const uint32_t* words, int64_t n) {
+      UniformRow(words, low, width, last, out + begin, n);
     });
   }
   return Status::Ok();
@@ -247,20 +167,29 @@ Status RunInteger(op::KernelContext& c) {
   T* out = c.outputs[0].as<T>();
   // The high word of a 128-bit product maps 64 bits onto the range with a bias below 2^-32 for
   // ranges below 2^32.
-  ForEachWideDraw(c, [&](int64_t i, uint64_t bits) {
+  ForEachWideWord(c, [&](int64_t i, uint64_t bits) {
     const auto product = static_cast<unsigned __int128>(bits) * width;
     out[i] = static_cast<T>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
   });
   return Status::Ok();
 }
 
+// Of words below p * 2^32, as an integer comparison: those up to `last`, if any.
+struct Below {
+  explicit Below(double p)
+      : any(p > 0),
+        last(static_cast<uint32_t>(static_cast<uint64_t>(std::ceil(p * 0x1.0p32)) - 1)) {}
+  OFL_INLINE bool operator()(uint32_t word) const { return any & (word <= last); }
+  bool any;
+  uint32_t last;
+};
+
 template <class T>
 Status RunBernoulli(op::KernelContext& c) {
   const double p = c.attr<double>("p");
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    out[i] = Stored<T>::From(static_cast<double>(bits) * 0x1.0p-32 < p ? 1 : 0);
-  });
+  const Below one(p);
+  ForEachWord(c, [&](int64_t i, uint32_t word) { out[i] = Stored<T>::From(one(word) ? 1 : 0); });
   return Status::Ok();
 }
 
@@ -314,14 +243,24 @@ std::string DropoutRule(std::span<const Shape> in, std::span<const Shape>, const
 }
 
 template <class T>
+OFL_SIMD void DropoutRow(const uint32_t* words, Below dropped, T scale, const T* x, T* y,
+                         int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const T scaled = x[i] * scale;
+    y[i] = dropped(words[i]) ? T(0) : scaled;
+  }
+}
+
+template <class T>
 Status RunDropout(op::KernelContext& c) {
   const double p = c.attr<double>("p");
+  const Below dropped(p);
   const T scale = p < 1 ? static_cast<T>(1.0 / (1.0 - p)) : T(0);
   const T* x = c.inputs[0].as<T>();
   T* y = c.outputs[0].as<T>();
-  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    const bool keep = static_cast<double>(bits) * 0x1.0p-32 >= p;
-    y[i] = keep ? x[i] * scale : T(0);
+  ForEachWords(c, [&](int64_t begin, const uint32_t* words, int64_t n) {
+    DropoutRow(words, dropped, scale, x + begin, y + begin, n);
   });
   return Status::Ok();
 }
@@ -329,12 +268,12 @@ Status RunDropout(op::KernelContext& c) {
 template <class Half>
 Status RunHalfDropout(op::KernelContext& c) {
   const double p = c.attr<double>("p");
+  const Below dropped(p);
   const float scale = p < 1 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0f;
   const Half* x = c.inputs[0].as<Half>();
   Half* y = c.outputs[0].as<Half>();
-  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    const bool keep = static_cast<double>(bits) * 0x1.0p-32 >= p;
-    y[i] = keep ? Half::Round(Half::Widen(x[i]) * scale) : Half{0};
+  ForEachWord(c, [&](int64_t i, uint32_t word) {
+    y[i] = dropped(word) ? Half{0} : Half::Round(Half::Widen(x[i]) * scale);
   });
   return Status::Ok();
 }
@@ -345,9 +284,8 @@ Status RunBeside(op::KernelContext& c) {
   const T low = static_cast<T>(c.attr<double>("low"));
   const T width = static_cast<T>(c.attr<double>("high")) - low;
   T* out = c.outputs[0].as<T>();
-  ForEachDraw(c, Bits, [&](int64_t i, uint32_t bits) {
-    out[i] = low + width * static_cast<T>(UnitFloat(bits));
-  });
+  ForEachWord(
+      c, [&](int64_t i, uint32_t bits) { out[i] = low + width * static_cast<T>(UnitFloat(bits)); });
   return Status::Ok();
 }
 

@@ -3,6 +3,7 @@
 #include "oneflow_like/op/def/compose.h"
 #include "oneflow_like/runtime/graph_tracer.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/mixed_operands.h"
 #include "oneflow_like/tensor/target.h"
 
 namespace ofl::runtime {
@@ -244,6 +245,15 @@ Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
   const op::Value target = given->is_symbolic() ? given : Lift(given);
   OFL_TRY(status());
   op::Value now = value;
+  OFL_ASSIGN(const bool global, IsGlobal(target));
+  if (global && !value->is_symbolic() && value->layout() == nullptr) {
+    OFL_ASSIGN(
+        tensor::TensorRef same,
+        tensor::LocalAsBroadcast("[in-place] value", tensor::TensorRef(tensor::AsTensor(value)),
+                                 PlacementOf(target)));
+    now = Lift(op::Value(same));
+    OFL_TRY(status());
+  }
   OFL_TRY(Resolve(now));
   OFL_ASSIGN(const op::Value result, Fitted(target, now));
   OFL_ASSIGN(const int id, Own(target));

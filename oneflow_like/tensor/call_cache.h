@@ -38,7 +38,7 @@ uint64_t JoinClaims(uint64_t claim, uint64_t operand);
 
 struct CallPlan {
   AttrsRef attrs;      // completed
-  uint64_t claim = 0;  // of the call without its operands; of global calls
+  uint64_t claim = 0;  // of the call without its operands
   std::vector<TensorMeta> inputs;
   std::vector<TensorMeta> outputs;
   bool decompose = false;  // the operator is run as its decomposition; nothing below is set

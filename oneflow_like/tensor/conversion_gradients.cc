@@ -1,11 +1,10 @@
 #include "oneflow_like/tensor/conversion_gradients.h"
 
-#include <cstring>
 #include <utility>
 
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/dispatch.h"
-#include "oneflow_like/tensor/exchange.h"
+#include "oneflow_like/tensor/equal_values.h"
 
 namespace ofl::tensor {
 namespace {
@@ -65,44 +64,6 @@ std::string CallSite() {
   return hooks.call_site != nullptr ? hooks.call_site() : std::string();
 }
 
-// Two rounds over the bytes with different seeds: a match by chance is out of the question.
-std::string DigestOf(const TensorImpl& dense) {
-  const auto* at = dense.data();
-  const size_t bytes = static_cast<size_t>(dense.local_meta().bytes());
-  uint64_t lanes[2] = {0x243F6A8885A308D3ull, 0x13198A2E03707344ull};
-  for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
-    uint64_t word = 0;
-    std::memcpy(&word, at + i, std::min(sizeof word, bytes - i));
-    lanes[0] = (lanes[0] ^ word) * 0x9E3779B97F4A7C15ull;
-    lanes[0] ^= lanes[0] >> 32;
-    lanes[1] = (lanes[1] + word) * 0xD6E8FEB86659FD93ull;
-    lanes[1] ^= lanes[1] >> 29;
-  }
-  return dense.local_meta().ToString() + " " + std::to_string(lanes[0]) + " " +
-         std::to_string(lanes[1]);
-}
-
-// The first two members that should hold the same part and do not, or -1 twice.
-std::pair<int, int> FirstDifference(const sbp::Layout& layout,
-                                    const std::vector<std::string>& digests) {
-  const Placement& placement = layout.placement;
-  std::vector<std::vector<int>> parts;  // coordinates on the axes that are not B
-  for (int i = 0; i < placement.size(); ++i) {
-    std::vector<int> part;
-    const std::vector<int> at = placement.Coordinates(i);
-    for (int k = 0; k < layout.nd_sbp.rank(); ++k) {
-      if (!layout.nd_sbp[k].is_broadcast()) part.push_back(at[static_cast<size_t>(k)]);
-    }
-    for (size_t j = 0; j < parts.size(); ++j) {
-      if (parts[j] == part && digests[j] != digests[static_cast<size_t>(i)]) {
-        return {placement.ranks()[j], placement.ranks()[static_cast<size_t>(i)]};
-      }
-    }
-    parts.push_back(std::move(part));
-  }
-  return {-1, -1};
-}
-
 class ToLocalNode final : public ConversionNode {
  public:
   ToLocalNode(const TensorMeta& meta, LayoutRef grad)
@@ -113,10 +74,10 @@ class ToLocalNode final : public ConversionNode {
  private:
   Result<TensorRef> Try(const TensorRef& local) override {
     const Context& world = Context::Get();
-    const int index = grad_->placement.IndexOf(world.rank());
-    if (index < 0 || world.imaginary()) return EmptyGlobal(meta_, grad_);
+    if (!grad_->placement.Contains(world.rank()) || world.imaginary())
+      return EmptyGlobal(meta_, grad_);
     OFL_ASSIGN(TensorRef dense, Contiguous(local));
-    if (HasBroadcastOver(*grad_)) OFL_TRY(Compare(*dense, index));
+    if (HasBroadcastOver(*grad_)) OFL_TRY(Compare(*dense));
     if (Context::grad_enabled() && local->requires_grad()) {
       OFL_ASSIGN(op::Value made, ToGlobal(op::Value(local), grad_->placement, grad_->nd_sbp));
       return TensorRef(AsTensor(made));
@@ -125,21 +86,12 @@ class ToLocalNode final : public ConversionNode {
   }
 
   // Collective over the placement, so that all of it hears of a difference.
-  Status Compare(const TensorImpl& dense, int index) const {
+  Status Compare(const TensorImpl& dense) const {
     if (!Context::Get().equal_bits()) return Status::Ok();  // the job gave them up
-    const Placement& placement = grad_->placement;
     std::string made = "to_local of " + meta_.ToString() + " with gradient in " + grad_->ToString();
     if (!call_site_.empty()) made += " at " + call_site_;
-    const std::string what = "[backward] " + made;
-    std::vector<int> peers;
-    for (int rank : placement.ranks()) {
-      if (rank != Context::Get().rank()) peers.push_back(rank);
-    }
-    const std::string mine = DigestOf(dense);
-    const Stamp stamp = CollectiveStamp();
-    OFL_ASSIGN(auto texts, ExchangeTexts(peers, mine, HashText(what), what, &stamp));
-    texts.insert(texts.begin() + index, mine);
-    const auto [a, b] = FirstDifference(*grad_, texts);
+    OFL_ASSIGN(const auto differ, FirstDifference(*grad_, DigestOf(dense), "[backward] " + made));
+    const auto [a, b] = differ;
     OFL_ENSURE(a < 0, Code::kFailedPrecondition)
         << "[to_local] the local gradients of a broadcast tensor differ between ranks: got other "
            "values on rank "

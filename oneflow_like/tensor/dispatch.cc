@@ -11,6 +11,7 @@
 #include "oneflow_like/tensor/call_plan.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/copied_views.h"
+#include "oneflow_like/tensor/mixed_operands.h"
 #include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 
@@ -195,6 +196,8 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   // An update has no results, yet changes a tensor.
   if (!inputs.empty() && AsTensor(inputs[0])->is_global()) {
     SetClaims(def, plan, inputs, {ready.data(), ready.size()}, outputs);
+  } else {
+    NoteCommon(def, plan, {ready.data(), ready.size()}, outputs);
   }
   if (record) RecordOp(def, plan.attrs, inputs, outputs, ReadsOfCall(def, plan));
   return outputs;
@@ -273,15 +276,24 @@ Result<op::Values> Trace(Tracer& tracer, const op::OpDef& def, std::span<const o
   return outputs;
 }
 
-Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inputs,
-                           const Attrs& given) {
+// Null: local and global operands are mixed, which no plan serves.
+Result<CallPlanRef> PlanUnlessMixed(const op::OpDef& def, std::span<const op::Value> inputs,
+                                    const Attrs& given) {
   CallCache& cache = Context::Get().cache();
   const CallCache::Query query{&def, inputs, given, nullptr};
   const uint64_t hash = CallCache::HashOf(query);
   if (const CallPlanRef* found = cache.Find(query, hash)) return *found;
+  if (MixesLocal(inputs)) return CallPlanRef();
   OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, given));
   cache.Insert(query, hash, plan);
   return plan;
+}
+
+Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inputs,
+                           const Attrs& given) {
+  OFL_ASSIGN(CallPlanRef plan, PlanUnlessMixed(def, inputs, given));
+  if (plan != nullptr) return plan;
+  return MakePlan(def, inputs, given);  // with its error
 }
 
 // A view that this call makes, without a history of its own.
@@ -380,6 +392,7 @@ Result<TensorRef> ViewCopy(const op::OpDef& def, const TensorRef& x, const Attrs
 Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
                         size_t i) {
   if (def.composite || def.Draws() || op::NeedsPromotion(def, inputs, attrs)) return true;
+  if (MixesLocal(inputs)) return true;
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, attrs));
   return plan->decompose || ReadsOfCall(def, *plan).inputs[i] == nullptr;
 }
@@ -387,6 +400,10 @@ Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& given, Generator* generator) {
   if (generator != nullptr) OFL_TRY(CheckDraws(def));
+  if ((def.composite || def.Draws() || CurrentTracer() != nullptr) && MixesLocal(inputs)) {
+    OFL_ASSIGN(const op::Values all, LocalsAsBroadcast(def, inputs, given));
+    return Dispatch(def, all, given, generator);
+  }
   if (op::NeedsPromotion(def, inputs, given)) {
     EagerBuilder casts;
     OFL_ASSIGN(op::Values promoted, op::PromotedInputs(casts, def, inputs, given));
@@ -410,8 +427,10 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     return RunPlan(def, *plan, inputs);
   }
   if (def.view != nullptr && inputs.size() == 1) return DispatchView(def, inputs[0], given);
-  OFL_ASSIGN(CallPlanRef plan, PlanOf(def, inputs, given));
-  return RunPlan(def, *plan, inputs);
+  OFL_ASSIGN(CallPlanRef plan, PlanUnlessMixed(def, inputs, given));
+  if (plan != nullptr) return RunPlan(def, *plan, inputs);
+  OFL_ASSIGN(const op::Values all, LocalsAsBroadcast(def, inputs, given));
+  return Dispatch(def, all, given);
 }
 
 Result<bool> RunInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& given,

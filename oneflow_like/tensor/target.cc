@@ -9,6 +9,7 @@
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/mixed_operands.h"
 
 namespace ofl::tensor {
 namespace {
@@ -63,6 +64,13 @@ Status CheckRecorded(const TensorImpl& target, std::string_view op) {
   return Status::Ok();
 }
 
+// A local value that a global target takes counts as B, if it may.
+Result<TensorRef> BesideTarget(const TensorRef& value, const TensorImpl& target,
+                               std::string_view op) {
+  if (!target.is_global() || value->is_global()) return value;
+  return LocalAsBroadcast("[" + std::string(op) + "] value", value, target.layout()->placement);
+}
+
 // The target as it is now, under a handle whose memory stays as it is.
 Result<TensorRef> KeptCopy(const TensorRef& target) {
   OFL_ASSIGN(TensorRef copy, CopyOf(target));
@@ -101,7 +109,8 @@ bool OverlapsItself(const Shape& shape, const Strides& strides) {
   return false;
 }
 
-Status Assign(const TensorRef& value, const TensorRef& target, std::string_view op) {
+Status Assign(const TensorRef& given, const TensorRef& target, std::string_view op) {
+  OFL_ASSIGN(const TensorRef value, BesideTarget(given, *target, op));
   const bool records = Context::grad_enabled() && (HasHistory(*target) || value->requires_grad());
   if (!records || value == target) return WriteInto(value, target, op);
   OFL_TRY(CheckRecorded(*target, op));
@@ -154,7 +163,7 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
 Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_view op) {
   OFL_TRY(CheckTarget(*target, op));
   OFL_TRY(BringUp(*target));
-  TensorRef value = given;
+  OFL_ASSIGN(TensorRef value, BesideTarget(given, *target, op));
   OFL_ENSURE(
       value->meta().shape == target->meta().shape && value->is_global() == target->is_global(),
       Code::kInvalidArgument)

@@ -64,6 +64,17 @@ uint64_t TensorImpl::claim() const {
   return JoinClaims(claim_, storage_->changes);
 }
 
+uint64_t TensorImpl::CommonNow() const {
+  if (storage_->exposed || storage_->common_at != storage_->version) return 0;
+  uint64_t digest = JoinClaims(storage_->common, static_cast<uint64_t>(meta_.dtype));
+  digest = JoinClaims(digest, static_cast<uint64_t>(offset_bytes_));
+  for (int i = 0; i < local_shape_.rank(); ++i) {
+    digest = JoinClaims(digest, static_cast<uint64_t>(local_shape_[i]));
+    digest = JoinClaims(digest, static_cast<uint64_t>(strides_[i]));
+  }
+  return digest;
+}
+
 void TensorImpl::AddClaim(uint64_t claim) {
   if (storage_ == nullptr) {
     claim_ = claim;

@@ -32,10 +32,12 @@ using AttrsRef = std::shared_ptr<const Attrs>;         // shared by call plans, 
 struct Storage {
   device::BufferRef buffer;
   uint64_t version = 0;
-  uint64_t contents = 0;  // see TensorImpl::contents; 0: not numbered since the last change
-  uint64_t changes = 0;   // digest of the changes in place of a global tensor's memory, or 0
-  bool global = false;    // a global tensor lies in it
-  bool exposed = false;   // others may write to the memory, uncounted: NumPy, an address given out
+  uint64_t contents = 0;   // see TensorImpl::contents; 0: not numbered since the last change
+  uint64_t changes = 0;    // digest of the changes in place of a global tensor's memory, or 0
+  uint64_t common = 0;     // digest of contents that are the same on other ranks; 0: nobody knows
+  uint64_t common_at = 0;  // the version that `common` speaks of
+  bool global = false;     // a global tensor lies in it
+  bool exposed = false;    // others may write to the memory, uncounted: NumPy, an address given out
 };
 using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
 
@@ -97,6 +99,15 @@ class TensorImpl final : public op::ValueBase {
   }
   // Of a tensor that was changed in place.
   void AddClaim(uint64_t claim);
+  // Of a local tensor: digest of its elements where every rank that runs the same program has the
+  // same ones, since they follow from attributes alone or were compared. 0: nobody knows.
+  uint64_t common() const { return storage_ == nullptr || storage_->common == 0 ? 0 : CommonNow(); }
+  // Of a tensor that alone lies in its memory, the whole of it.
+  void set_common(uint64_t digest) {
+    if (storage_ == nullptr) return;
+    storage_->common = digest;
+    storage_->common_at = storage_->version;
+  }
   // What kernels take.
   op::TensorView view() const {
     return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}, strides_};
@@ -180,6 +191,7 @@ class TensorImpl final : public op::ValueBase {
   HooksRef hooks_;
   std::shared_ptr<TensorImpl*> self_;
 
+  uint64_t CommonNow() const;
   void FollowRoot() const {
     if (followed_ != origin_->root->history_ + 1) Follow();
   }

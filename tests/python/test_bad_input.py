@@ -70,10 +70,6 @@ LAYOUTS = {
     "names that do not fit the mesh": (
         lambda: flow.placement("cpu", ranks=[0], axis_names=["a", "b"]), ValueError,
         ["2 axis names", "1 axes"]),
-    "local with global": (lambda: local() + spread(), ValueError,
-                          ["[add]", "mixed", "to_global"]),
-    "global with local": (lambda: flow.matmul(spread(), local()), ValueError,
-                          ["[matmul]", "mixed", "to_global"]),
     "placement without sbp": (lambda: flow.ones(2, placement=here()), ValueError,
                               ["placement", "sbp=None", "expected both"]),
     "text for a placement": (lambda: local().to_global(placement="cpu", sbp=B), TypeError,

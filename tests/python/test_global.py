@@ -150,7 +150,8 @@ def expect(kind, text, call):
     raise SystemExit(f"no error: {text}")
 
 
-expect(ValueError, "[add] local and global tensors are mixed", lambda: x + flow.ones(4, 4))
+expect(ValueError, "local and global tensors are mixed, and the local one differs between ranks",
+       lambda: x + flow.tensor([float(flow.env.get_rank())] * 4))
 expect(ValueError, "expected all tensors to be on the same placement",
        lambda: x + flow.ones(4, 4, placement=Q, sbp=B))
 expect(ValueError, "cannot be split on axis 5", lambda: x.to_global(sbp=S(5)))

@@ -200,7 +200,7 @@ def test_to_global_in_build_asks_what_eager_asks():
 CONSTANTS = TRACED + """
 everyone = flow.placement.all("cpu")
 x = flow.ones(4, placement=everyone, sbp=WHOLE)
-outside = flow.arange(4) * 1.0 + flow.env.get_rank()
+outside = flow.tensor([0.0, 1.0, 2.0, 3.0]) + flow.env.get_rank()
 
 def constants(x, sbp):
     numbers = flow.tensor([1.0, 2.0, 3.0, 4.0], placement=everyone, sbp=sbp)
@@ -229,12 +229,15 @@ refused(lambda x: outside.to_global(placement=everyone, sbp=WHOLE), "from outsid
 refused(lambda x: x + parts.to_global(placement=everyone, sbp=SPLIT(0)), "from outside build()")
 refused(lambda x: x + outside.to_global(sbp=WHOLE), "needs both placement and sbp")
 for use in (lambda x: outside.detach(), lambda x: x + outside.to_local(),
-            lambda x: x + outside, lambda x: flow.cat([x, outside]), lambda x: x.copy_(outside),
-            lambda x: flow.stack([x, outside]), lambda x: (x * 1.0).copy_(outside),
             lambda x: flow.add(x, x, out=outside), lambda x: outside.add_(x),
-            lambda x: nn.functional.linear(x, outside), lambda x: flow.where(x > 0.0, x, outside),
-            lambda x: x + flow.tensor([1.0, 2.0, 3.0, 4.0])):
-    refused(use, "mixes local and global tensors", "to_global(placement=..., sbp=...)")
+            lambda x: x + outside * 2.0):
+    refused(use, "local and global tensors", "to_global(placement=..., sbp=...)")
+for use in (lambda x: x + outside, lambda x: flow.cat([x, outside]), lambda x: x.copy_(outside),
+            lambda x: flow.stack([x, outside]), lambda x: (x * 1.0).copy_(outside),
+            lambda x: flow.where(x > 0.0, x, outside)):
+    if flow.env.get_world_size() > 1:
+        refused(use, "differs between ranks", "to_global(placement=..., sbp=...)")
+assert Of(lambda x: x + flow.tensor([1.0, 2.0, 3.0, 4.0]))(x).numpy().tolist() == [2, 3, 4, 5]
 
 kept = flow.ones(4, placement=everyone, sbp=SPLIT(0))
 graph = Of(lambda x: x + kept.to_global(sbp=WHOLE))

@@ -1,0 +1,20 @@
+// Whether values that ranks take to be equal are: digests of bytes, compared over a placement.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "oneflow_like/tensor/tensor.h"
+
+namespace ofl::tensor {
+
+// Of a dense tensor's dtype, local shape and bytes. A match by chance is out of the question.
+std::string DigestOf(const TensorImpl& dense);
+
+// The first two ranks that should hold the same part under `layout` and whose digests differ, or -1
+// twice; all ranks of the placement hear of it. Collective over the placement: n - 1 small messages
+// each. `what` names the exchange in errors.
+Result<std::pair<int, int>> FirstDifference(const sbp::Layout& layout, const std::string& digest,
+                                            const std::string& what);
+
+}  // namespace ofl::tensor

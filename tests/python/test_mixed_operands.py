@@ -1,0 +1,152 @@
+"""Local tensors beside global ones: equal on all ranks they count as B, others are refused."""
+
+import pytest
+from jobs import run_text
+
+COMMON = """
+import numpy as np
+import oneflow_like as flow
+from oneflow_like import nn
+rank, world = flow.env.get_rank(), flow.env.get_world_size()
+everyone = flow.placement.all("cpu")
+S, B = flow.sbp.split, flow.sbp.broadcast
+
+def refused(call, *words):
+    try:
+        call()
+    except (ValueError, RuntimeError) as error:
+        assert all(word in str(error) for word in words), error
+    else:
+        raise AssertionError(words)
+"""
+
+EAGER = COMMON + """
+values = np.arange(24, dtype=np.float32).reshape(6, 4)
+for sbp in (S(0), S(1), B, flow.sbp.partial_sum):
+    x = flow.tensor(values).to_global(placement=everyone, sbp=B).to_global(sbp=sbp)
+    row = flow.arange(4)
+    mask = flow.tril(flow.ones(6, 6))[:, :4] == 0
+    cases = {
+        "constant": (lambda a, l: a + l, row),
+        "on the left": (lambda a, l: l - a, row),
+        "promoted": (lambda a, l: a * l, flow.full((4,), 2, dtype=flow.float64)),
+        "computed": (lambda a, l: a.masked_fill(l, 0.0), mask),
+        "given": (lambda a, l: a + l, flow.tensor([1.0, 2.0, 3.0, 4.0])),
+        "a view": (lambda a, l: a + l, flow.tensor(values)[2]),
+        "strided": (lambda a, l: a + l, flow.tensor(values.T.copy()).t()),
+        "joined": (lambda a, l: flow.cat([a, l]), flow.tensor(values)),
+        "where": (lambda a, l: flow.where(l, a, -a), mask),
+        "product": (lambda a, l: a @ l, flow.tensor(values.T.copy())),
+        "layer": (lambda a, l: nn.functional.linear(a, l), flow.tensor(values)),
+        "0-d": (lambda a, l: a + l, flow.tensor(3)),
+    }
+    for name, (call, local) in cases.items():
+        got = call(x, local)
+        assert got.is_global and got.placement == everyone, name
+        want = call(flow.tensor(values), local)
+        assert got.dtype == want.dtype, (name, got.dtype, want.dtype)
+        assert np.allclose(got.numpy(), want.numpy()), name
+    y = x.clone()
+    y += flow.arange(4)
+    y[0] = flow.tensor([9.0, 9.0, 9.0, 9.0])
+    want = values + np.arange(4)
+    want[0] = 9
+    assert np.allclose(y.numpy(), want)
+
+# Gradients reach both.
+x = flow.tensor(values, placement=everyone, sbp=S(0)).requires_grad_()
+w = flow.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+(x * w).sum().backward()
+assert np.allclose(x.grad.numpy(), np.broadcast_to([1, 2, 3, 4], (6, 4)))
+assert not w.grad.is_global and np.allclose(w.grad.numpy(), values.sum(0))
+
+# A target keeps what it is.
+refused(lambda: flow.ones(6, 4).add_(x.detach()), "both local or both global")
+refused(lambda: flow.add(x.detach(), x.detach(), out=flow.ones(6, 4)), "both local or both global")
+"""
+
+DIFFERENT = COMMON + """
+x = flow.ones(4, placement=everyone, sbp=S(0))
+own = flow.tensor([float(rank), 1.0, 2.0, 3.0])
+refused(lambda: x + own, "[add]", "mixed", "differs between ranks", "rank 0", "rank 1", "to_global")
+refused(lambda: flow.cat([x, own]), "differs between ranks")
+refused(lambda: x + flow.rand(4 + 0 * rank).mul_(rank + 1.0), "differs between ranks")
+shape = flow.tensor(np.ones(4 - 3 * rank, np.float32))
+refused(lambda: x + shape, "differs between ranks")
+
+# A constant that was changed is one no more; one that was compared is not compared again.
+c = flow.zeros(4)
+assert (x + c).numpy().tolist() == [1.0] * 4
+c[0] = float(rank)
+refused(lambda: x + c, "differs between ranks")
+t = flow.zeros(4)
+shared = t.numpy()
+assert (x + t).numpy().tolist() == [1.0] * 4
+shared[0] = rank
+refused(lambda: x + t, "differs between ranks")
+part = flow.tensor([0.0, 0.0, float(rank), 0.0])
+assert (x[:2] + part[:2]).numpy().tolist() == [1.0] * 2
+refused(lambda: x[2:] + part[2:], "differs between ranks")
+
+# Attributes that differ by rank are noticed where ranks next meet.
+y = x + flow.full((4,), float(rank))
+refused(lambda: y.to_global(sbp=B), "claim to be equal are not")
+"""
+
+PARTLY = COMMON + """
+first = flow.placement("cpu", ranks=[0])
+x = flow.ones(4, placement=first, sbp=B)
+own = flow.tensor([float(rank), 1.0, 2.0, 3.0])  # compared on the placement alone
+got = x + own + flow.arange(4)
+assert got.placement == first
+if rank == 0:
+    assert got.to_local().numpy().tolist() == [1.0, 3.0, 5.0, 7.0]
+"""
+
+GRAPHS = COMMON + """
+class Of(nn.Graph):
+    def __init__(self, build):
+        super().__init__()
+        self.body = build
+    def build(self, *args):
+        return self.body(*args)
+
+x = flow.tensor([1.0, 2.0, 3.0, 4.0]).to_global(placement=everyone, sbp=B).to_global(sbp=S(0))
+outside = flow.tensor([4.0, 3.0, 2.0, 1.0])
+matrix = flow.tensor([[4.0, 3.0, 2.0, 1.0]] * 3)
+for body in (lambda x: x + flow.arange(4), lambda x: x + outside,
+             lambda x: flow.cat([x, outside]), lambda x: flow.stack([x, outside]),
+             lambda x: flow.where(x > 2.0, x, outside), lambda x: nn.functional.linear(x, matrix),
+             lambda x: x + flow.tensor([1.0, 2.0, 3.0, 4.0]),
+             lambda x: (x * 1.0).copy_(outside), lambda x: (x * 1.0).add_(outside)):
+    eager, traced = body(x), Of(body)(x)
+    assert np.allclose(eager.numpy(), traced.numpy())
+graph = Of(lambda x: x + outside)
+assert graph(x).numpy().tolist() == [5.0] * 4
+outside.add_(1.0)
+assert graph(x).numpy().tolist() == [6.0] * 4
+own = flow.tensor([float(rank), 1.0, 2.0, 3.0])
+if world > 1:
+    refused(lambda: Of(lambda x: x + own)(x), "differs between ranks", "rank 0", "rank 1")
+leaf = flow.ones(4, requires_grad=True)
+refused(lambda: Of(lambda x: x + leaf)(x), "requires grad", "to_global")
+refused(lambda: Of(lambda x: outside * 2.0 + x)(x), "mixes local and global", "to_global")
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_equal_local_tensors_count_as_broadcast(tmp_path, processes):
+    run_text(tmp_path, processes, EAGER)
+
+
+def test_local_tensors_that_differ_are_refused_by_rank(tmp_path):
+    run_text(tmp_path, 2, DIFFERENT)
+
+
+def test_only_the_placement_compares(tmp_path):
+    run_text(tmp_path, 2, PARTLY)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_graphs_take_equal_local_tensors(tmp_path, processes):
+    run_text(tmp_path, processes, GRAPHS)

@@ -49,7 +49,8 @@ class Contestant:
                 raise SystemExit(f"{self.name} ended with code {self._job.returncode}")
             time.sleep(0.02)
 
-    def _ask(self, steps):
+    def ask(self, steps):
+        """What each rank answers."""
         answers = [os.open(self._pipe("answer", rank), os.O_RDONLY | os.O_NONBLOCK)
                    for rank in range(self._processes)]
         for rank in range(self._processes):
@@ -72,10 +73,10 @@ class Contestant:
 
     def measure(self, steps):
         """Runs one round; the slowest rank counts."""
-        self.results.append(max(statistics.median(times) for times in self._ask(steps)))
+        self.results.append(max(statistics.median(times) for times in self.ask(steps)))
 
     def warm_up(self, steps):
-        self._ask(steps)
+        self.ask(steps)
 
     def close(self):
         if self._job.poll() is None:
@@ -92,7 +93,10 @@ def serve(run):
     rank, folder = os.environ["RANK"], os.environ["ROUNDS_FOLDER"]
     while True:
         with open(os.path.join(folder, f"ask.{rank}")) as pipe:
-            steps = int(pipe.readline() or 0)
+            line = pipe.readline()
+        if not line:  # the last question's writer has not closed yet
+            continue
+        steps = int(line)
         if steps == 0:
             return
         times = run(steps)

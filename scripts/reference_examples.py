@@ -1,0 +1,55 @@
+"""Arguments of examples that no sample of the registry gives as they stand, by function name.
+
+In them, X is a float matrix, V a float vector, I a vector of row numbers.
+"""
+
+NAMES = {
+    "X": "flow.tensor([[1.0, -2.0], [3.0, 4.0]])",
+    "V": "flow.tensor([1.0, -2.0, 3.0])",
+    "I": "flow.tensor([1, 0, 1])",
+    "IMAGE": "flow.arange(8.0).reshape(1, 2, 4)",
+}
+
+EXAMPLES = {
+    "add": "V, V, alpha=2", "sub": "V, V, alpha=2", "subtract": "V, 1.0", "pow": "V, 2",
+    "pow_": "V, 2", "float_power": "V, 2", "float_power_": "V.double(), 2",
+    "atleast_1d": "flow.tensor(3.0)", "atleast_2d": "V", "atleast_3d": "V",
+    "as_strided_scatter": "X, flow.zeros(2), (2,), (1,)",
+    "broadcast_to": "V, (2, 3)", "expand": "V, (2, 3)", "sum_to_size": "X, 1, 2",
+    "clamp": "V, min=-1.0, max=2.0", "clamp_": "V, max=2.0", "clip": "V, -1.0, 2.0",
+    "clip_": "V, -1.0, 2.0", "clamp_min": "V, 0.0", "clamp_min_": "V, 0.0", "clamp_max": "V, 2.0",
+    "clamp_max_": "V, 2.0", "clip_min": "V, 0.0",
+    "complex": "V, V", "cov": "X", "corrcoef": "X", "diff": "V", "heaviside": "V, flow.tensor(0.5)",
+    "heaviside_": "V, flow.tensor(0.5)",
+    "diagonal_scatter": "X, flow.zeros(2)", "select_scatter": "X, flow.zeros(2), 0, 1",
+    "slice_scatter": "X, flow.zeros(1, 2), 0, 0, 1", "fill_diagonal_": "X, 0.0",
+    "split": "V, 2", "split_with_sizes": "V, [1, 2]", "hsplit": "X, 2", "vsplit": "X, 2",
+    "dsplit": "flow.ones(1, 1, 4), 2", "tensor_split": "V, 2", "swapaxes": "X, 0, 1",
+    "unfold": "V, 0, 2, 1",
+    "flow.nn.functional.unfold": "IMAGE.reshape(1, 1, 2, 4), (2, 2)", "unfold_copy": "V, 0, 2, 1", "view": "X, 4",
+    "where": "V > 0, V, 0.0", "fill": "V, 7.0", "fill_": "V, 7.0",
+    "max": "X, 1", "min": "X, 1", "median": "X, 1", "nanmedian": "X, 1",
+    "scatter": "X, 0, flow.tensor([[0, 1]]), 9.0", "scatter_": "X, 0, flow.tensor([[0, 1]]), 9.0",
+    "embedding": "I, X", "flow.embedding": "X, I", "flow.embedding_bag": "X, I, flow.tensor([0])",
+    "embedding_bag": "I.reshape(1, 3), X",
+    "zeros": "2, 3", "ones": "2, 3", "empty": "2, 3", "full": "(2,), 7.0", "rand": "3",
+    "randn": "3",
+    "randint": "10, (3,)", "zeros_like": "V", "ones_like": "V", "empty_like": "V",
+    "full_like": "V, 7.0", "rand_like": "V", "randn_like": "V", "randint_like": "I, 10",
+    "scalar_tensor": "3.0", "new_zeros": "V, (2,)", "new_ones": "V, (2,)", "new_empty": "V, (2,)",
+    "new_full": "V, (2,), 7.0", "normal_": "V", "uniform_": "V",
+    "bool": "V", "byte": "V.abs()", "char": "V", "short": "V", "int": "V", "long": "V", "half": "V",
+    "float": "V", "double": "V", "bfloat16": "V", "cfloat": "V", "cdouble": "V",
+    "batch_norm": "IMAGE, None, None, training=True", "instance_norm": "IMAGE",
+    "group_norm": "IMAGE, 2", "layer_norm": "X, (2,)",
+    "binary_cross_entropy_with_logits": "V, flow.tensor([1.0, 0.0, 1.0])",
+    "hinge_embedding_loss": "V, flow.tensor([1.0, -1.0, 1.0])",
+    "kl_div": "V, flow.tensor([0.2, 0.3, 0.5])", "margin_ranking_loss": "V, -V, flow.ones(3)",
+    "poisson_nll_loss": "V, V.abs()", "triplet_margin_loss": "X, X + 1, X - 1",
+    "elu": "V", "elu_": "V", "relu6": "V", "selu": "V", "selu_": "V", "diagonal": "X",
+}
+for _name in ("chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v",
+              "chebyshev_polynomial_w", "hermite_polynomial_h", "hermite_polynomial_he",
+              "laguerre_polynomial_l", "legendre_polynomial_p"):
+    EXAMPLES[_name] = "V, 2"
+    EXAMPLES[f"shifted_{_name}"] = "V, 2"

@@ -26,7 +26,8 @@ EXAMPLES = {
     "split": "V, 2", "split_with_sizes": "V, [1, 2]", "hsplit": "X, 2", "vsplit": "X, 2",
     "dsplit": "flow.ones(1, 1, 4), 2", "tensor_split": "V, 2", "swapaxes": "X, 0, 1",
     "unfold": "V, 0, 2, 1",
-    "flow.nn.functional.unfold": "IMAGE.reshape(1, 1, 2, 4), (2, 2)", "unfold_copy": "V, 0, 2, 1", "view": "X, 4",
+    "flow.nn.functional.unfold": "IMAGE.reshape(1, 1, 2, 4), (2, 2)", "unfold_copy": "V, 0, 2, 1",
+    "view": "X, 4",
     "where": "V > 0, V, 0.0", "fill": "V, 7.0", "fill_": "V, 7.0",
     "max": "X, 1", "min": "X, 1", "median": "X, 1", "nanmedian": "X, 1",
     "scatter": "X, 0, flow.tensor([[0, 1]]), 9.0", "scatter_": "X, 0, flow.tensor([[0, 1]]), 9.0",
@@ -46,6 +47,8 @@ EXAMPLES = {
     "hinge_embedding_loss": "V, flow.tensor([1.0, -1.0, 1.0])",
     "kl_div": "V, flow.tensor([0.2, 0.3, 0.5])", "margin_ranking_loss": "V, -V, flow.ones(3)",
     "poisson_nll_loss": "V, V.abs()", "triplet_margin_loss": "X, X + 1, X - 1",
+    "matmul": "X, X", "flow.linalg.norm": "X", "flow.linalg.pinv": "X",
+    "flow.linalg.matrix_rank": "X", "flow.linalg.matrix_power": "X, 2",
     "elu": "V", "elu_": "V", "relu6": "V", "selu": "V", "selu_": "V", "diagonal": "X",
 }
 for _name in ("chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v",

@@ -61,7 +61,16 @@ def text_of(tensor):
     return f"flow.tensor({array.tolist()}{dtype})"
 
 
-def arguments(schema, sample, operands, parameters):
+def parameters_of(schema, page, name):
+    """{operand or attribute: parameter} of a function that calls some otherwise."""
+    for binding in schema["bindings"]:
+        if binding["name"] in (name, f"{page}_{name}"):
+            pairs = re.findall(r"(\w+): (\w+)", binding["signature"])
+            return {target: parameter for parameter, target in pairs}
+    return {}
+
+
+def arguments(schema, sample, operands, parameters, renamed):
     """Names to texts, as the function calls them; None where the sample says what it cannot."""
     given = dict(sample["attrs"])
     counts = given.pop("_arity", None)
@@ -75,6 +84,7 @@ def arguments(schema, sample, operands, parameters):
             names[operand["name"]] = text_of(rest[0])
         rest = rest[count:]
     names |= {name: literal(value) for name, value in given.items() if not name.startswith("_")}
+    names = {renamed.get(name, name): text for name, text in names.items()}
     known = {p.name for p in parameters}
     return names if set(names) <= known else None
 
@@ -101,9 +111,10 @@ def example_of(prefix, name, function, schema):
             continue
         if any(dtype.name.startswith("float8") for dtype, _ in sample["inputs"]):
             continue
-        arrays = draw(sample["inputs"], sample["low"], sample["high"], 0)
+        arrays = draw(sample["inputs"], sample["low"], sample["high"], 0, sample["note"])
         operands = tensors(arrays, [dtype for dtype, _ in sample["inputs"]])
-        names = arguments(schema, sample, operands, parameters)
+        names = arguments(schema, sample, operands, parameters,
+                          parameters_of(schema, prefix.removeprefix("flow."), name))
         if names is None:
             continue
         positional = []

@@ -23,6 +23,8 @@ from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
 from ._kinds import *  # noqa: F403
 from ._kinds import __all__ as _kind_names
+from ._lowrank import *  # noqa: F403
+from ._lowrank import __all__ as _lowrank_names
 from ._products import *  # noqa: F403
 from ._products import __all__ as _product_names
 from ._random import get_rng_state, set_rng_state
@@ -61,7 +63,7 @@ __all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes",
            "manual_seed", "nn", "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled",
            "set_rng_state", "show_config", "special", "tensor", "uint8", "utils"]
 __all__.extend(_function_names)
-__all__.extend([*_kind_names, *_product_names, *_value_names])
+__all__.extend([*_kind_names, *_lowrank_names, *_product_names, *_value_names])
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):
     compile_world = nn.graph.compile_world

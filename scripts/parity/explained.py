@@ -25,6 +25,10 @@ REASONS = {
              "holds, and NaN 0; PyTorch leaves it undefined.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
                     "PyTorch wraps it into the dtype first.",
+    "exp-of-halves": "`matrix_exp` of half types is computed in float32, where PyTorch's "
+                     "overflows.",
+    "singular": "What `inv_ex` and `solve_ex` make of a singular matrix is infinite or NaN; which "
+                "is not defined.",
     "limits": "`gelu` and Bessel functions have their limits at infinity, where PyTorch gives NaN.",
     "ldexp": "The gradient of `ldexp` for its first operand is 2 to the power of the second; "
              "PyTorch rounds that to an integer, so that it is 0 for negative ones.",
@@ -46,6 +50,9 @@ EXPLAINED = [
     ("Tensor.byte", "*", "*0 instead of 25[45]*", "casts"),
     ("*.cl[ai][mp]*", "*uint8]", "*", "number-range"),
     ("F.grid_sample", "*float16]", "*values:*", "sampled-halves"),
+    ("*.matrix_exp", "*float16]", "*instead of *", "exp-of-halves"),
+    ("linalg.inv_ex", "*v(*", "*nan instead of inf*", "singular"),
+    ("linalg.vander", "*float16]", "accepted*", "more-dtypes"),
     ("*.as_strided_scatter", "*gradient*", "gradient: operand 0:*", "as-strided-scatter"),
 ]
 

@@ -32,9 +32,9 @@ SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled
 # What flow has that is callable and no operator.
 OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "einsum", "enable_grad",
           "equal", "from_numpy", "get_rng_state", "is_complex", "is_conj", "is_floating_point",
-          "is_grad_enabled", "is_neg", "is_nonzero", "is_signed", "is_tensor", "load",
-          "manual_seed", "no_grad", "nonzero", "numel", "save", "set_grad_enabled", "set_rng_state",
-          "show_config", "tensor", "tensordot"}
+          "is_grad_enabled", "is_neg", "is_nonzero", "is_signed", "is_tensor", "load", "lobpcg",
+          "manual_seed", "no_grad", "nonzero", "numel", "pca_lowrank", "save", "set_grad_enabled",
+          "set_rng_state", "show_config", "svd_lowrank", "tensor", "tensordot"}
 
 
 # Those that need values on the host, or call a function of the caller's.

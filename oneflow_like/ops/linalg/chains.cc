@@ -106,7 +106,10 @@ op::Values ComposePower(op::Builder& b, Operands in, const Attrs& attrs) {
     wrong = CheckMatrices(in[0], true);
   }
   if (!wrong.ok()) return Refused(b, wrong);
-  if (n == 0) return {IdentityLike(b, in[0])};
+  if (n == 0) {  // which depends on the operand, with slope 0
+    const op::Value zero = ZerosLike(b, in[0]);
+    return {Where(b, b.Call("eq", {zero, zero}), IdentityLike(b, in[0]), in[0])};
+  }
   op::Value square = n < 0 ? Of(b, "linalg_inv", in[0]) : in[0];
   op::Value power;
   for (uint64_t rest = n < 0 ? -static_cast<uint64_t>(n) : static_cast<uint64_t>(n);;) {

@@ -17,19 +17,22 @@ Status InferLinear(op::InferContext& c) {
   OFL_TRY(RequireSameDType(c, 0, 1, "input and weight"));
   const Shape& x = c.input(0).shape;
   const Shape& w = c.input(1).shape;
-  OFL_ENSURE(x.rank() >= 1 && w.rank() == 2, Code::kInvalidArgument)
-      << "weight must be a matrix (out_features, in_features) and input have at least one axis";
-  OFL_ENSURE(x[x.rank() - 1] == w[1], Code::kInvalidArgument)
-      << "the feature sizes differ; expected input.shape[-1] == weight.shape[1] but "
-      << x[x.rank() - 1] << " != " << w[1];
+  const bool vector = w.rank() == 1 && c.num_inputs() == 2;
+  OFL_ENSURE(x.rank() >= 1 && (w.rank() == 2 || vector), Code::kInvalidArgument)
+      << "weight must be a matrix (out_features, in_features), or without bias a vector, and input "
+         "have at least one axis";
+  OFL_ENSURE(x[x.rank() - 1] == w[w.rank() - 1], Code::kInvalidArgument)
+      << "the feature sizes differ; expected input.shape[-1] == weight.shape[" << w.rank() - 1
+      << "] but " << x[x.rank() - 1] << " != " << w[w.rank() - 1];
   if (c.num_inputs() > 2) {
     OFL_TRY(RequireSameDType(c, 0, 2, "input and bias"));
     OFL_ENSURE(c.input(2).shape == Shape({w[0]}), Code::kInvalidArgument)
         << "bias must be a vector of out_features; expected bias.shape == (" << w[0] << ",)";
   }
-  OFL_TRY(CheckGemmSizes(ProductOf(x, 0, x.rank() - 1), w[0], w[1]));
+  OFL_TRY(CheckGemmSizes(ProductOf(x, 0, x.rank() - 1), vector ? 1 : w[0], w[w.rank() - 1]));
   Shape y = x;
-  y[y.rank() - 1] = w[0];
+  y.erase(y.rank() - 1);
+  if (!vector) y.push_back(w[0]);
   c.AddOutput({c.input(0).dtype, y});
   return Status::Ok();
 }
@@ -37,6 +40,7 @@ Status InferLinear(op::InferContext& c) {
 // With a bias the inner axis stays whole: each part of a split sum would add the bias once.
 std::string LinearRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string rows = Labels("b", in[0].rank() - 1);
+  if (in[1].rank() == 1) return "(" + rows + " k),(k)->(" + rows + "); reduce k by sum; linear 0 1";
   if (in.size() < 3) return "(" + rows + " k),(n k)->(" + rows + " n); reduce k by sum; linear 0 1";
   return "(" + rows + " !),(n !),(n)->(" + rows +
          " n); linear jointly 0 2; linear jointly 1 2; never partial max min";
@@ -54,7 +58,8 @@ Status RunLinear(op::KernelContext& c) {
     bias.strides[bias.strides.rank() - 1] = step;
     CopyBox(c.stream, bias, y);
   }
-  return Multiply(c.stream, c.inputs[0], c.inputs[1], y, false, true, biased, c.workspace);
+  const bool vector = c.inputs[1].meta.shape.rank() == 1;
+  return Multiply(c.stream, c.inputs[0], c.inputs[1], y, false, !vector, biased, c.workspace);
 }
 
 int64_t LinearBound(std::span<const TensorMeta> in, std::span<const TensorMeta> out, const Attrs&,
@@ -62,9 +67,19 @@ int64_t LinearBound(std::span<const TensorMeta> in, std::span<const TensorMeta> 
   return ProductScratch(in[0], in[1], out[0]);
 }
 
+// Of a vector as weight: each input is summed with it to a number.
+void GradVector(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const op::Value column = b.Call("unsqueeze", {c.grads[0]}, {{"dim", int64_t{-1}}});
+  if (c.Needs(0)) c.Set(0, Mul(b, column, Conj(b, c.inputs[1])));
+  if (c.Needs(1))
+    c.Set(1, ReduceTo(b, Mul(b, column, Conj(b, c.inputs[0])), c.inputs[1]->meta().shape));
+}
+
 void GradLinear(op::GradContext& c) {
   const op::Value& dy = c.grads[0];
   if (!dy) return;
+  if (c.inputs[1]->meta().shape.rank() == 1) return GradVector(c);
   if (c.Needs(0)) c.Set(0, c.b.Call("matmul", {dy, Conj(c.b, c.inputs[1])}));
   if (c.Needs(1)) {
     // A vector is one row.
@@ -85,13 +100,15 @@ void GradLinear(op::GradContext& c) {
 }
 
 op::Values DecomposeLinear(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
-  op::Value y = b.Call("matmul", {in[0], in[1]}, {{"transpose_b", true}});
+  const bool vector = in[1] != nullptr && in[1]->meta().shape.rank() == 1;
+  op::Value y = b.Call("matmul", {in[0], in[1]}, {{"transpose_b", !vector}});
   if (in.size() < 3) return {y};
   return {b.Call("add", {y, in[2]})};
 }
 
 int64_t FlopsLinear(std::span<const TensorMeta> in, std::span<const TensorMeta> out, const Attrs&) {
-  return SaturatingMul(out[0].shape.numel(), 2 * in[1].shape[1] + (in.size() > 2 ? 1 : 0));
+  return SaturatingMul(out[0].shape.numel(),
+                       2 * in[1].shape[in[1].shape.rank() - 1] + (in.size() > 2 ? 1 : 0));
 }
 
 std::vector<op::Sample> LinearSamples() {
@@ -105,6 +122,8 @@ std::vector<op::Sample> LinearSamples() {
           sample({2, 3, 4}, {5, 4}, true),
           sample({2, 3, 4}, {5, 4}, false),
           sample({4}, {3, 4}, true),
+          sample({2, 3, 4}, {4}, false),
+          sample({4}, {4}, false),
           sample({3, 0}, {2, 0}, true),
           sample({1, 4}, {1, 4}, true),
           sample({3, 4}, {2, 4}, true, DType::kFloat16),

@@ -30,6 +30,18 @@ Tolerance ToleranceOf(const TensorMeta& a, const double* atol, const double* rto
   return {absolute, rtol ? *rtol : absolute > 0 ? 0 : usual};
 }
 
+// The upper triangle of a column-major matrix from the lower one, whose diagonal is real.
+template <class T>
+void Mirror(int64_t n, T* a) {
+  for (int64_t c = 0; c < n; ++c) {
+    a[c * n + c] = std::real(a[c * n + c]);
+    for (int64_t r = 0; r < c; ++r) {
+      a[c * n + r] = a[r * n + c];
+      if constexpr (math::kIsComplex<T>) a[c * n + r] = std::conj(a[c * n + r]);
+    }
+  }
+}
+
 struct PseudoInverse {
   // V diag(1 / s) U^H, where s counts.
   template <class T>
@@ -55,6 +67,7 @@ struct PseudoInverse {
         << "[linalg.pinv] " << BatchText(m, i)
         << "the algorithm cannot converge: got infinite elements or NaN; expected finite ones";
     ToColumns(from, rows, columns, a);
+    if (m.attrs.Get<bool>("hermitian")) Mirror(rows, a);
     const int info = lapack::Gesdd('S', rows, columns, a, s, u, ldu, vt, ldvt, w);
     OFL_ENSURE(info == 0, Code::kInvalidArgument)
         << "[linalg.pinv] " << BatchText(m, i) << "the algorithm did not converge: got an "
@@ -90,6 +103,9 @@ struct PseudoInverse {
 Status InferPseudoInverse(op::InferContext& c) {
   OFL_TRY(RequireMatrices(c, 0, false));
   const TensorMeta& a = c.input(0);
+  OFL_ENSURE(!c.attr<bool>("hermitian") || RowsOf(a.shape) == ColumnsOf(a.shape),
+             Code::kInvalidArgument)
+      << "the matrices are not square; expected equal last sizes of Hermitian ones";
   if (c.num_inputs() > 1) {
     OFL_ENSURE(c.input(1).dtype == RealOf(a.dtype) && c.input(1).shape == BatchOf(a.shape),
                Code::kInvalidArgument)
@@ -108,18 +124,13 @@ void GradPseudoInverse(op::GradContext& c) {
   c.Set(0, GradOfPinv(c.b, c.grads[0], c.outputs[0], c.inputs[0]));
 }
 
-// Of a Hermitian matrix, whose one triangle is read: as of the whole one.
-op::Value Mirrored(op::Builder& b, const op::Value& a) {
-  return Add(b, Tril(b, a), Adjoint(b, Tril(b, a, -1)));
-}
-
 op::Values ComposePinv(op::Builder& b, Operands in, const Attrs& attrs) {
   const bool hermitian = attrs.Get<bool>("hermitian");
   if (Status wrong = CheckMatrices(in[0], hermitian); !wrong.ok()) return Refused(b, wrong);
   const Tolerance t =
       ToleranceOf(in[0]->meta(), attrs.Maybe<double>("atol"), attrs.Maybe<double>("rtol"));
-  return {b.Call("pseudo_inverse", {hermitian ? Mirrored(b, in[0]) : in[0]},
-                 {{"atol", t.absolute}, {"rtol", t.relative}})};
+  return {b.Call("pseudo_inverse", {in[0]},
+                 {{"atol", t.absolute}, {"rtol", t.relative}, {"hermitian", hermitian}})};
 }
 
 // --- singular values against a bound ------------------------------------------------------------
@@ -199,12 +210,10 @@ op::Values ComposeRankWithin(op::Builder& b, Operands in, const Attrs& attrs) {
 op::Values ComposePinvWithin(op::Builder& b, Operands in, const Attrs& attrs) {
   const bool hermitian = attrs.Get<bool>("hermitian");
   if (Status wrong = CheckMatrices(in[0], hermitian); !wrong.ok()) return Refused(b, wrong);
-  const op::Value a = hermitian ? Mirrored(b, in[0]) : in[0];
-  if (a == nullptr) return {nullptr};
+  const op::Value& a = in[0];
   const Shape& shape = a->meta().shape;
-  if (RowsOf(shape) == 0 || ColumnsOf(shape) == 0)
-    return {b.Call("pseudo_inverse", {a}, {{"atol", 0.0}, {"rtol", 0.0}})};
-  const op::Value s = b.Call("without_gradient", {Of(b, "linalg_svdvals", a)});
+  if (RowsOf(shape) == 0 || ColumnsOf(shape) == 0) return {b.Call("pseudo_inverse", {a})};
+  const op::Value s = b.Call("without_gradient", {SingularValues(b, a, hermitian)});
   const Bounds bounds = BoundsOf(b, in, attrs, s);
   const op::Value bound =
       b.Call("squeeze", {BoundOf(b, s, bounds.absolute, bounds.relative)}, {{"dim", Dims{-1}}});
@@ -214,7 +223,7 @@ op::Values ComposePinvWithin(op::Builder& b, Operands in, const Attrs& attrs) {
   const op::Value each = bound->meta().shape == *batch
                              ? bound
                              : b.Call("broadcast_to", {bound}, {{"shape", DimsOf(*batch)}});
-  return {b.Call("pseudo_inverse", {Batched(b, a, *batch), each}, {{"atol", 0.0}, {"rtol", 0.0}})};
+  return {b.Call("pseudo_inverse", {Batched(b, a, *batch), each}, {{"hermitian", hermitian}})};
 }
 
 // --- the exponential ----------------------------------------------------------------------------
@@ -331,7 +340,7 @@ void GradExp(op::GradContext& c) {
   };
   const op::Value blocks = b.Call("concat", {beside(ah, c.grads[0]), beside(ZerosLike(b, ah), ah)},
                                   {{"dim", int64_t{-2}}});
-  const op::Value exp = Of(b, "linalg_matrix_exp", blocks);
+  const op::Value exp = Of(b, "exponential_of_matrix", blocks);
   c.Set(0, LastPart(b, RowPart(b, exp, 0, n), n, 2 * n));
 }
 
@@ -395,19 +404,24 @@ OFL_OP(pseudo_inverse) {
   op.Doc(
         "The pseudo-inverses of matrices; singular values count above max(atol, rtol * the "
         "largest),\n"
-        "or above `bound`.")
+        "or above `bound`. `hermitian`: the matrices are, and their lower triangle is read.")
       .In("A")
       .InOptional("bound")
       .Out("output")
       .Attr("atol", op::AttrType::kFloat, 0.0)
       .Attr("rtol", op::AttrType::kFloat, 0.0)
+      .Attr("hermitian", op::AttrType::kBool, false)
       .Infer(InferPseudoInverse)
       .Sbp(PseudoInverseRule)
       .Grad(GradPseudoInverse)
       .Oracle("pinv(A, atol, rtol, bound)")
-      .Py("_pseudo_inverse(A, bound=None, *, atol=0.0, rtol=0.0)")
+      .Py("_pseudo_inverse(A, bound=None, *, atol=0.0, rtol=0.0, hermitian=False)")
       .Samples([] {
         auto samples = AnySamples({{"rtol", 1e-6}}, kDominant);
+        samples.push_back(
+            {{{DType::kFloat32, {2, 3, 3}}}, {{"hermitian", true}}, -1, 1, kHermitian});
+        samples.push_back(
+            {{{DType::kComplex64, {2, 2}}}, {{"hermitian", true}}, -1, 1, kHermitian});
         samples.push_back(
             {{{DType::kFloat32, {2, 3, 3}}, {DType::kFloat32, {2}}}, {}, 0.1, 0.4, kDominant});
         return samples;
@@ -482,6 +496,28 @@ OFL_OP(matrix_rank_within) {
 }
 
 OFL_OP(linalg_matrix_exp) {
+  op.Doc("The exponentials of square matrices; of half types computed in float32.")
+      .In("A")
+      .Out("output")
+      .Compose([](op::Builder& b, Operands in, const Attrs&) -> op::Values {
+        const op::Value a = Wide(b, in[0]);
+        if (a == nullptr) return {nullptr};
+        if (Status wrong = CheckMatrices(a, true); !wrong.ok()) return Refused(b, wrong);
+        return {CastTo(b, Of(b, "exponential_of_matrix", a), in[0]->meta().dtype)};
+      })
+      .Oracle("matrix_exp(A)")
+      .Py("linalg.matrix_exp(A)")
+      .PyBoth("matrix_exp(input: A)")
+      .Samples([] {
+        auto samples = MatrixSamples({{{2, 3, 3}}, {{3, 3}}, {{0, 0}}}, {}, "");
+        samples.push_back({{{DType::kFloat16, {2, 2}}}, {}, -1, 1, ""});
+        samples.push_back({{{DType::kBFloat16, {2, 2}}}, {}, -1, 1, ""});
+        return samples;
+      })
+      .ErrorSamples(MatrixErrors(true));
+}
+
+OFL_OP(exponential_of_matrix) {
   op.Doc("The exponentials of square matrices.")
       .In("A")
       .Out("output")
@@ -489,8 +525,7 @@ OFL_OP(linalg_matrix_exp) {
       .Sbp("(... ! !)->(... ! !); never partial")
       .Grad(GradExp)
       .Oracle("matrix_exp(A)")
-      .Py("linalg.matrix_exp(A)")
-      .PyBoth("matrix_exp(input: A)")
+      .Py("_exponential_of_matrix(A)")
       .Samples([] {
         auto samples = MatrixSamples(
             {{{2, 3, 3}}, {{3, 3}}, {{3, 2, 2, 2}}, {{1, 1}}, {{0, 0}}, {{0, 2, 2}}}, {}, "");

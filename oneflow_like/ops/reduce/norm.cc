@@ -153,8 +153,25 @@ op::Values ComposeNormOfOrder(op::Builder& b, Span in, const Attrs& attrs) {
   return NormOf(b, in[0], attrs.Number("p").As<double>(), attrs);
 }
 
+// Of a matrix, or of those in two axes.
+op::Values NuclearNorm(op::Builder& b, const op::Value& x, const Attrs& attrs) {
+  Dims dims = attrs.Get<Dims>("dim");
+  const int rank = x->meta().shape.rank();
+  if (dims.empty() && rank == 2) dims = {0, 1};
+  if (dims.size() != 2) {
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "the nuclear norm is of matrices: got " << x->meta().ToString()
+                          << " and " << dims.size() << " axes; expected two");
+  }
+  Attrs named = {{"ord", std::string("nuc")}, {"dim", dims}};
+  for (const char* name : {"keepdim", "dtype"})
+    if (const AttrValue* value = attrs.Find(name)) named.Set(name, *value);
+  return {b.Call("matrix_norm_named", {x}, named)};
+}
+
 op::Values ComposeNormByName(op::Builder& b, Span in, const Attrs& attrs) {
   const std::string* p = attrs.Maybe<std::string>("p");
+  if (p != nullptr && *p == "nuc") return NuclearNorm(b, in[0], attrs);
   if (p != nullptr && *p != "fro") {
     return Refused(b, Error(Code::kUnimplemented)
                           << "no such norm: got p='" << *p << "'; expected 'fro' or a number");
@@ -207,7 +224,12 @@ op::Values ComposeNormalize(op::Builder& b, Span in, const Attrs& attrs) {
 }
 
 op::Values ComposeCosine(op::Builder& b, Span in, const Attrs& attrs) {
-  if (Status wrong = CheckFloating(in[0], "a cosine"); !wrong.ok()) return Refused(b, wrong);
+  if (!IsFloating(in[0]->meta().dtype) || IsFloat8(in[0]->meta().dtype)) {
+    return Refused(b, Error(Code::kTypeMismatch)
+                          << "a cosine of " << DTypeName(in[0]->meta().dtype) << ": got "
+                          << in[0]->meta().ToString()
+                          << "; expected a floating dtype; use x.to(flow.float32)");
+  }
   const DType dtype = in[0]->meta().dtype;
   const Dims dim{attrs.Get<int64_t>("dim")};
   auto shape = BroadcastShapes(in[0]->meta().shape, in[1]->meta().shape);
@@ -224,16 +246,22 @@ op::Values ComposeCosine(op::Builder& b, Span in, const Attrs& attrs) {
   return {CastTo(b, b.Call("sum", {Mul(b, unit[0], unit[1])}, {{"dim", dim}}), dtype)};
 }
 
+// The difference of integers is one of integers, which may wrap.
 op::Values ComposePairwise(op::Builder& b, Span in, const Attrs& attrs) {
-  if (Status wrong = CheckFloating(in[0], "a distance"); !wrong.ok()) return Refused(b, wrong);
   const DType dtype = in[0]->meta().dtype;
-  const op::Value apart =
-      b.Call("sub", {CastTo(b, in[0], StatisticOf(dtype)), CastTo(b, in[1], StatisticOf(dtype))});
+  const bool whole = IsInteger(dtype) || dtype == DType::kBool;
+  const auto wide = [&](const op::Value& x) {
+    return whole ? x : CastTo(b, x, StatisticOf(dtype));
+  };
+  op::Value apart = b.Call("sub", {wide(in[0]), wide(in[1])});
+  if (whole) apart = CastTo(b, apart, DType::kFloat32);
+  if (apart == nullptr) return {nullptr};
+  if (Status wrong = CheckFloating(apart, "a distance"); !wrong.ok()) return Refused(b, wrong);
   const op::Value away = AddScalar(b, apart, attrs.Get<double>("eps"));
   if (away == nullptr) return {nullptr};
   const op::Value norm = VectorNorm(b, away, attrs.Number("p").As<double>(),
                                     {{"dim", Dims{-1}}, {"keepdim", attrs.Get<bool>("keepdim")}});
-  return {CastTo(b, norm, dtype)};
+  return {CastTo(b, norm, whole ? DType::kFloat32 : RealOf(dtype))};
 }
 
 std::vector<op::Sample> PairSamples(std::vector<Attrs> forms, DTypeSet set) {
@@ -350,7 +378,9 @@ OFL_OP(norm) {
   Norm(op, "The Euclidean (Frobenius) norm over the axes `dim` (none given: all).")
       .OptionalAttr("p", op::AttrType::kString)
       .Compose(ComposeNormByName)
-      .Oracle("norm(input, 2, dim, keepdim)")
+      .Oracle(
+          "norm(input, 2, dim, keepdim) if p != 'nuc' else "
+          "matrix_norm(input, 'nuc', dim or (0, 1), keepdim)")
       .Py("norm(input, p='fro', dim=None, keepdim=False, *, dtype=None)")
       .Public()
       .PyMethod("norm(input, p='fro', dim=None, keepdim=False, dtype=None)")
@@ -358,13 +388,14 @@ OFL_OP(norm) {
         std::vector<op::Sample> samples;
         for (DType d : ListOf(kFloats | kComplexes)) samples.push_back({{{d, {5, 3}}}, {}});
         samples.push_back({{{DType::kFloat32, {5, 3}}}, {{"dim", Dims{0}}, {"keepdim", true}}});
+        samples.push_back({{{DType::kFloat32, {5, 3}}}, {{"p", std::string("nuc")}}});
         return samples;
       })
       .ErrorSamples({WholeError(1, {}),
                      {{{DType::kFloat32, {2, 3}}},
-                      {{"p", std::string("nuc")}},
+                      {{"p", std::string("x")}},
                       Code::kUnimplemented,
-                      "got p='nuc'"}});
+                      "got p='x'"}});
 }
 
 OFL_OP(dist) {
@@ -443,7 +474,7 @@ OFL_OP(cosine_similarity) {
       .Out("output")
       .Attr("dim", op::AttrType::kInt, int64_t{1})
       .Attr("eps", op::AttrType::kFloat, 1e-8)
-      .Promote(op::Promotion::kFloat)
+      .Promote(op::Promotion::kCommon)
       .Compose(ComposeCosine)
       .Oracle("cosine_similarity(x1, x2, dim, eps)")
       .Py("cosine_similarity(x1, x2, dim=1, eps=1e-08)")
@@ -464,7 +495,7 @@ OFL_OP(pairwise_distance) {
       .Attr("p", op::AttrType::kScalar, 2.0)
       .Attr("eps", op::AttrType::kFloat, 1e-6)
       .Attr("keepdim", op::AttrType::kBool, false)
-      .Promote(op::Promotion::kFloat)
+      .Promote(op::Promotion::kCommon)
       .Compose(ComposePairwise)
       .Oracle("norm(x1 - x2 + eps, p, [-1], keepdim)")
       .Py("pairwise_distance(x1, x2, p=2.0, eps=1e-06, keepdim=False)")

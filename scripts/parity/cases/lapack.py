@@ -64,12 +64,18 @@ spd(3)
 v([[1., 2.], [2., 1.]]) # nograd
 """,
     "cholesky_solve": """
-f(3, 2), spd(3)
-f(3, 2), spd(3), True
-f(2, 3, 1), spd(2, 3)
+f(3, 2), spd(3).tril()
+f(3, 2), spd(3).triu(), True
+f(2, 3, 1), spd(2, 3).tril()
+f(3, 2), spd(3) # nograd
 ! f(2, 2), spd(3)
 """,
-    "cholesky_inverse": "spd(3)\nspd(3), True\nspd(2, 3)",
+    "cholesky_inverse": """
+spd(3).tril()
+spd(3).triu(), True
+spd(2, 3).tril()
+spd(3) # nograd
+""",
     "linalg.qr": "?f(3, 3)\n?f(4, 2)\n?f(2, 4)\n?f(2, 3, 2), 'complete'\n?f(3, 2), mode='r'",
     "qr": "?f(4, 2)\n?f(4, 2), False",
     "(qr)": "\n".join(f"= (lambda q, r: (q @ r, {g}))(*linalg.qr({x}))" for x, g in (

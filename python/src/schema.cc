@@ -120,6 +120,8 @@ nb::dict Schema(const op::OpDef& def) {
   schema["composite"] = def.composite;
   schema["gradient"] = def.grad != nullptr;
   schema["random"] = def.Draws();
+  // Its gradient is not that of differences, and is not meant to be.
+  schema["gradient_apart"] = def.Has(op::Trait::kInexactGrad);
   schema["generator"] = def.generator;
   schema["oracle"] = def.oracle;
   schema["promotion"] = PromotionName(def.promotion);

@@ -3,49 +3,38 @@
 #include <cmath>
 #include <limits>
 
-#include "oneflow_like/core/half.h"
-#include "oneflow_like/ops/source/draws.h"
+#include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/source/sources.h"
 
 namespace ofl::ops {
 namespace {
 
 // --- sources ------------------------------------------------------------------------------------
 
-Status InferSource(op::InferContext& c) {
-  OFL_ASSIGN(const Shape shape, Shape::Checked(c.attr<std::vector<int64_t>>("shape")));
-  c.AddOutput({c.attr<DType>("dtype"), shape});
-  return Status::Ok();
-}
-
-Status InferFloatSource(op::InferContext& c) {
-  const DType dtype = c.attr<DType>("dtype");
-  OFL_ENSURE(IsFloating(dtype) && !IsFloat8(dtype), Code::kTypeMismatch)
-      << "values are real numbers; expected dtype float32, float64, float16 or bfloat16";
-  return InferSource(c);
+// Of a complex number both parts are drawn.
+Status InferNumbers(op::InferContext& c) {
+  return IsComplex(c.attr<DType>("dtype")) ? InferSource(c) : InferFloatSource(c);
 }
 
 Status InferUniform(op::InferContext& c) {
   OFL_ENSURE(c.attr<double>("low") <= c.attr<double>("high"), Code::kInvalidArgument)
       << "the range is empty; expected low <= high";
-  return InferFloatSource(c);
+  return InferNumbers(c);
 }
 
 Status InferNormal(op::InferContext& c) {
   OFL_ENSURE(c.attr<double>("std") >= 0, Code::kInvalidArgument) << "std must not be negative";
-  return InferFloatSource(c);
+  return InferNumbers(c);
 }
 
 Status InferInteger(op::InferContext& c) {
-  OFL_ENSURE(c.attr<int64_t>("low") < c.attr<int64_t>("high"), Code::kInvalidArgument)
-      << "the range is empty; expected low < high";
+  const int64_t low = c.attr<int64_t>("low"), high = c.attr<int64_t>("high");
+  OFL_ENSURE(low < high, Code::kInvalidArgument) << "the range is empty; expected low < high";
   const DType dtype = c.attr<DType>("dtype");
-  OFL_ENSURE(IsInteger(dtype), Code::kTypeMismatch)
-      << "values are integers; expected dtype int64, int32, int16, int8 or uint8";
-  const int bits = static_cast<int>(DTypeSize(dtype)) * 8 - (dtype == DType::kUInt8 ? 0 : 1);
-  const int64_t most = bits == 63 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << bits) - 1;
-  const int64_t least = dtype == DType::kUInt8 ? 0 : -most - 1;
-  OFL_ENSURE(c.attr<int64_t>("low") >= least && c.attr<int64_t>("high") - 1 <= most,
-             Code::kInvalidArgument)
+  OFL_ENSURE(!IsComplex(dtype) && !IsFloat8(dtype), Code::kTypeMismatch)
+      << "values are whole numbers; expected an integer or floating dtype, or bool";
+  const auto [least, most] = WholeRange(dtype);
+  OFL_ENSURE(IsFloating(dtype) || (low >= least && high - 1 <= most), Code::kInvalidArgument)
       << DTypeName(dtype) << " cannot hold the range; expected " << least
       << " <= low and high <= " << most << " + 1";
   return InferSource(c);
@@ -57,34 +46,6 @@ Status InferBernoulli(op::InferContext& c) {
       << "p is a probability; expected 0 <= p <= 1";
   return InferSource(c);
 }
-
-std::string SourceRule(std::span<const Shape>, std::span<const Shape> out, const Attrs&) {
-  const std::string axes = Labels("a", out[0].rank());
-  return "->(" + axes + ")" + (axes.empty() ? "" : "; offset " + axes);
-}
-
-Attrs LocalSource(const Attrs& attrs, std::span<const Shape>, std::span<const Shape> outputs) {
-  Attrs local = attrs;
-  local.Set("shape", DimsOf(outputs[0]));
-  return local;
-}
-
-// How a number becomes an element: as C++ converts, or of a half type the float's rounding.
-template <class T>
-struct Stored {
-  template <class V>
-  static T From(V value) {
-    return static_cast<T>(value);
-  }
-};
-template <>
-struct Stored<Float16> {
-  static Float16 From(double value) { return Float16::Round(static_cast<float>(value)); }
-};
-template <>
-struct Stored<BFloat16> {
-  static BFloat16 From(double value) { return BFloat16::Round(static_cast<float>(value)); }
-};
 
 template <class T>
 OFL_SIMD void NormalRow(const double* values, double mean, double deviation, T* out, int64_t n) {
@@ -98,6 +59,20 @@ Status RunNormal(op::KernelContext& c) {
   T* out = c.outputs[0].as<T>();
   ForEachNormals(c, [&](int64_t begin, const double* values, int64_t n) {
     NormalRow(values, mean, deviation, out + begin, n);
+  });
+  return Status::Ok();
+}
+
+template <class T>
+Status RunComplexNormal(op::KernelContext& c) {
+  const double mean = c.attr<double>("mean"), deviation = c.attr<double>("std") / std::sqrt(2.0);
+  auto* out = c.outputs[0].as<std::complex<T>>();
+  ForEachWords<2>(c, [&](int64_t begin, const uint32_t* words, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      const uint32_t a = words[2 * i], b = words[2 * i + 1];
+      out[begin + i] = {static_cast<T>(mean + deviation * NormalOf(a, b)),
+                        static_cast<T>(deviation * NormalOf(a, b, true))};
+    }
   });
   return Status::Ok();
 }
@@ -159,18 +134,31 @@ Status RunUniform(op::KernelContext& c) {
   return Status::Ok();
 }
 
+// Two parts a number.
 template <class T>
+Status RunComplexUniform(op::KernelContext& c) {
+  constexpr int kWords = std::is_same_v<T, double> ? 4 : 2;
+  const T low = static_cast<T>(c.attr<double>("low"));
+  const T high = static_cast<T>(c.attr<double>("high"));
+  const T width = high - low, last = std::max(low, std::nextafter(high, low));
+  T* parts = c.outputs[0].as<T>();
+  ForEachWords<kWords>(c, [&](int64_t begin, const uint32_t* words, int64_t n) {
+    for (int64_t i = 0; i < 2 * n; ++i) {
+      T unit;
+      if constexpr (kWords == 2) {
+        unit = UnitFloat(words[i]);
+      } else {
+        unit = UnitDouble(static_cast<uint64_t>(words[2 * i + 1]) << 32 | words[2 * i]);
+      }
+      parts[2 * begin + i] = std::min(low + width * unit, last);
+    }
+  });
+  return Status::Ok();
+}
+
 Status RunInteger(op::KernelContext& c) {
   const int64_t low = c.attr<int64_t>("low");
-  const uint64_t width =
-      static_cast<uint64_t>(c.attr<int64_t>("high")) - static_cast<uint64_t>(low);
-  T* out = c.outputs[0].as<T>();
-  // The high word of a 128-bit product maps 64 bits onto the range with a bias below 2^-32 for
-  // ranges below 2^32.
-  ForEachWideWord(c, [&](int64_t i, uint64_t bits) {
-    const auto product = static_cast<unsigned __int128>(bits) * width;
-    out[i] = static_cast<T>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
-  });
+  FillIntegers(c, low, static_cast<uint64_t>(c.attr<int64_t>("high")) - static_cast<uint64_t>(low));
   return Status::Ok();
 }
 
@@ -193,36 +181,6 @@ Status RunBernoulli(op::KernelContext& c) {
   return Status::Ok();
 }
 
-void DefineSource(op::OpDefBuilder& op, DType dtype) {
-  op.Out("output")
-      .Attr("shape", op::AttrType::kInts)
-      .Attr("dtype", op::AttrType::kDType, dtype)
-      .Generator("generator")
-      .Version(2)
-      .Sbp(SourceRule)
-      .LocalAttrs(LocalSource)
-      .NotDifferentiable("a random source has no tensor inputs")
-      .Traits({op::Trait::kSource});
-}
-
-constexpr DType kHalves[] = {DType::kFloat16, DType::kBFloat16};
-
-std::vector<op::Sample> SourceSamples(Attrs extra, std::span<const DType> dtypes) {
-  std::vector<op::Sample> samples;
-  for (std::vector<int64_t> shape : {std::vector<int64_t>{5, 3}, {7}, {2, 3, 2}, {0, 4}, {}}) {
-    Attrs attrs = extra;
-    attrs.Set("shape", shape);
-    attrs.Set(op::kDraw, op::Draw{{42, 3}}.ToAttr());
-    samples.push_back({{}, attrs});
-  }
-  for (DType dtype : dtypes) {
-    Attrs attrs = samples[0].attrs;
-    attrs.Set("dtype", dtype);
-    samples.push_back({{}, attrs});
-  }
-  return samples;
-}
-
 // --- dropout ------------------------------------------------------------------------------------
 
 Status InferDropout(op::InferContext& c) {
@@ -235,6 +193,9 @@ Status InferDropout(op::InferContext& c) {
   c.AddOutput(c.input(0));
   return Status::Ok();
 }
+
+constexpr DType kDrawnDTypes[] = {DType::kFloat16, DType::kBFloat16, DType::kFloat64,
+                                  DType::kComplex64, DType::kComplex128};
 
 std::string DropoutRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
   const std::string axes = Labels("a", in[0].rank());
@@ -299,11 +260,6 @@ Status InferBeside(op::InferContext& c) {
   return Status::Ok();
 }
 
-std::string BesideRule(std::span<const Shape> in, std::span<const Shape>, const Attrs&) {
-  const std::string axes = Labels("a", in[0].rank());
-  return "(" + axes + ")->(" + axes + "); never partial" + (axes.empty() ? "" : "; offset " + axes);
-}
-
 // The mask is drawn again from the same counters: dropout is linear and its own transpose.
 void GradDropout(op::GradContext& c) {
   if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("dropout", {c.grads[0]}, c.attrs));
@@ -325,13 +281,16 @@ OFL_OP(random_normal) {
       .Cpu(DType::kFloat64, RunNormal<double>)
       .Cpu(DType::kFloat16, RunNormal<Float16>)
       .Cpu(DType::kBFloat16, RunNormal<BFloat16>)
-      .Oracle("mean + std * random_normal(shape, draw)")
+      .Cpu(DType::kComplex64, RunComplexNormal<float>)
+      .Cpu(DType::kComplex128, RunComplexNormal<double>)
+      .Oracle("mean + std * random_normal(shape, draw, dtype)")
       .Py("randn(*size: shape, dtype=None)")
       .Py("randn_like(input, *, dtype=None)")
+      .Py("normal(mean, std, size: shape, *, generator=None, dtype=None)")
       .Public()
       .PyMethod("normal_(input, mean=0.0, std=1.0)")
       .Py("normal(shape, *, mean=0.0, std=1.0, dtype=float32)")
-      .Samples([] { return SourceSamples({{"std", 2.0}}, kHalves); })
+      .Samples([] { return SourceSamples({{"std", 2.0}}, kDrawnDTypes); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"std", -1.0}},
                       Code::kInvalidArgument,
@@ -378,15 +337,15 @@ OFL_OP(random_uniform) {
       .Cpu(DType::kFloat64, RunUniform<double>)
       .Cpu(DType::kFloat16, RunHalfUniform<Float16>)
       .Cpu(DType::kBFloat16, RunHalfUniform<BFloat16>)
-      .Oracle(
-          "low + (high - low) * random_unit(shape, draw, bits=53 if dtype.name == 'float64' else "
-          "24)")
+      .Cpu(DType::kComplex64, RunComplexUniform<float>)
+      .Cpu(DType::kComplex128, RunComplexUniform<double>)
+      .Oracle("random_uniform(low, high, shape, draw, dtype)")
       .Py("rand(*size: shape, dtype=None)")
       .Py("rand_like(input, *, dtype=None)")
       .Public()
       .PyMethod("uniform_(input, a: low=0.0, b: high=1.0)")
       .Py("uniform(shape, *, low=0.0, high=1.0, dtype=float32)")
-      .Samples([] { return SourceSamples({{"low", -1.0}}, kHalves); })
+      .Samples([] { return SourceSamples({{"low", -1.0}}, kDrawnDTypes); })
       .ErrorSamples({{{},
                       {{"shape", std::vector<int64_t>{2}}, {"dtype", DType::kInt64}},
                       Code::kTypeMismatch,
@@ -399,15 +358,11 @@ OFL_OP(random_uniform) {
 
 OFL_OP(random_int) {
   DefineSource(op, DType::kInt64);
+  for (DType dtype : ListOf(kReals | kBools)) op.Cpu(dtype, RunInteger);
   op.Doc("Integers uniform in [low, high).")
       .Attr("low", op::AttrType::kInt, int64_t{0})
       .Attr("high", op::AttrType::kInt)
       .Infer(InferInteger)
-      .Cpu(DType::kInt64, RunInteger<int64_t>)
-      .Cpu(DType::kInt32, RunInteger<int32_t>)
-      .Cpu(DType::kInt16, RunInteger<int16_t>)
-      .Cpu(DType::kInt8, RunInteger<int8_t>)
-      .Cpu(DType::kUInt8, RunInteger<uint8_t>)
       .Oracle("random_int(shape, low, high, draw)")
       .Py("randint(high, size: shape, *, dtype=None)")
       .Py("randint(low, high, size: shape, *, dtype=None)")
@@ -416,8 +371,12 @@ OFL_OP(random_int) {
       .Public()
       .Py("random_int(shape, *, low=0, high, dtype=int64)")
       .Samples([] {
-        constexpr DType kNarrow[] = {DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8};
-        return SourceSamples({{"high", int64_t{10}}}, kNarrow);
+        std::vector<op::Sample> samples = SourceSamples({{"high", int64_t{10}}}, ListOf(kReals));
+        samples.push_back({{},
+                           Drawn({{"shape", std::vector<int64_t>{4, 3}},
+                                  {"high", int64_t{2}},
+                                  {"dtype", DType::kBool}})});
+        return samples;
       })
       .ErrorSamples(
           {{{},
@@ -446,6 +405,7 @@ OFL_OP(random_bernoulli) {
       .Cpu(DType::kFloat16, RunBernoulli<Float16>)
       .Cpu(DType::kBFloat16, RunBernoulli<BFloat16>)
       .Oracle("(random_unit(shape, draw) < p).astype(np.float64)")
+      .PyMethod("bernoulli_(input, p=0.5, *, generator=None)")
       .Py("random_bernoulli(shape, *, p=0.5, dtype=float32)")
       .Samples([] { return SourceSamples({{"p", 0.3}}, kHalves); })
       .ErrorSamples({{{},

@@ -23,6 +23,7 @@ find_package(Boost 1.81 CONFIG REQUIRED)
 find_package(Protobuf 3.21 MODULE REQUIRED)
 find_package(glog CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED)
+find_package(Eigen3 3.4 CONFIG REQUIRED)
 find_package(Python 3.9 COMPONENTS Interpreter Development.Module REQUIRED)
 
 # OpenBLAS comes as a pinned wheel (symbols prefixed scipy_), found through the interpreter.

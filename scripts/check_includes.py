@@ -59,7 +59,8 @@ NEVER_REACHES = {"compiler": ["device", "actor", "transport", OP_KERNEL, OPS, TE
 # or the system's and is free. Pattern of the header -> folders.
 BORROWED = {
     r"boost/asio(/|\.hpp)": ["transport/tcp"],
-    r"boost/math/": [OPS],
+    r"boost/(math|random)/": [OPS],
+    r"(unsupported/)?Eigen/": [OPS],
     r"boost/(smart_ptr|container)/": [BASE, "device", OP, TENSOR, "python"],
     r"boost/": [BASE, "transport/tcp"],
     r"google/protobuf/": [PROTO, "compiler", "transport", RUNTIME, CLI, "python", "tests"],

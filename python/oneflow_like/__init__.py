@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "outside the source tree") from None
 
 from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
-               autograd, comm, env, linalg, nn, optim, special)
+               autograd, comm, env, fft, linalg, nn, optim, special)
 from ._creation import from_numpy, tensor
 from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
@@ -57,11 +57,12 @@ bool = _C.bool
 __version__ = getattr(_C, "__version__", "0.1.0")
 
 __all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes", "comm",
-           "complex128", "complex64", "distributed", "dtype", "enable_grad", "env", "float16",
-           "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy", "get_rng_state",
-           "inference_mode", "int16", "int32", "int64", "int8", "is_grad_enabled", "linalg", "load",
-           "manual_seed", "nn", "no_grad", "optim", "placement", "save", "sbp", "set_grad_enabled",
-           "set_rng_state", "show_config", "special", "tensor", "uint8", "utils"]
+           "complex128", "complex64", "distributed", "dtype", "enable_grad", "env", "fft",
+           "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy",
+           "get_rng_state", "inference_mode", "int16", "int32", "int64", "int8", "is_grad_enabled",
+           "linalg", "load", "manual_seed", "nn", "no_grad", "optim", "placement", "save", "sbp",
+           "set_grad_enabled", "set_rng_state", "show_config", "special", "tensor", "uint8",
+           "utils"]
 __all__.extend(_function_names)
 __all__.extend([*_kind_names, *_lowrank_names, *_product_names, *_value_names])
 

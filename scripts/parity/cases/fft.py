@@ -71,7 +71,7 @@ f(2, 3), dim=-1
     "stft": """
 = torch.stft(f(32), 8, return_complex=True)
 = torch.stft(f(2, 32), n_fft=8, hop_length=4, win_length=6, \
-window=torch.hann_window(6).to(f(1).dtype), return_complex=True)
+window=torch.hann_window(6, dtype=torch.float64).to(f(1).dtype), return_complex=True)
 = torch.stft(f(32), 8, center=False, return_complex=True)
 = torch.stft(f(32), 8, normalized=True, onesided=False, return_complex=True)
 = torch.stft(f(32), 8, pad_mode='constant', return_complex=True)
@@ -79,8 +79,9 @@ window=torch.hann_window(6).to(f(1).dtype), return_complex=True)
 = torch.stft(f(32), 8, 4, return_complex=False)
 """,
     "istft": """
-= torch.istft(torch.stft(f(32), 8, 4, window=torch.hann_window(8).to(f(1).dtype), \
-return_complex=True), 8, 4, window=torch.hann_window(8).to(f(1).dtype))
+= torch.istft(torch.stft(f(32), 8, 4, window=torch.hann_window(8, dtype=torch.float64).to( \
+f(1).dtype), return_complex=True), 8, 4, window=torch.hann_window(8, dtype=torch.float64).to( \
+f(1).dtype))
 = torch.istft(torch.stft(f(2, 32), 8, 2, window=torch.ones(8).to(f(1).dtype), \
 return_complex=True), 8, 2, window=torch.ones(8).to(f(1).dtype), length=30)
 """,

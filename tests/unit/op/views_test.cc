@@ -46,11 +46,12 @@ TEST_P(EveryView, LiesWhereTheKernelReads) {
       std::vector<std::byte> buffer((2 * base->meta().shape.numel() + 8) * size);
       for (size_t n = 0; n < from.size(); ++n)
         std::memcpy(buffer.data() + from[n] * size, base->data() + n * size, size);
+      // A view may have another dtype than its base: its elements begin where the base's do.
+      const std::byte* start = buffer.data() + memory.offset * size;
+      const size_t each = DTypeSize((*want)[0]->meta().dtype);
       const std::vector<int64_t> places = PlacesOf(*view);
       for (size_t n = 0; n < places.size(); ++n)
-        EXPECT_EQ(std::memcmp(buffer.data() + (memory.offset + places[n]) * size,
-                              (*want)[0]->data() + n * size, size),
-                  0)
+        EXPECT_EQ(std::memcmp(start + places[n] * each, (*want)[0]->data() + n * each, each), 0)
             << what << ", element " << n;
     }
   }
@@ -65,9 +66,11 @@ TEST_P(EveryView, IsWrittenBackAsAssignment) {
     const auto view = def().view(base->meta().shape, ContiguousStrides(base->meta().shape), *attrs);
     ASSERT_TRUE(view.ok()) << view.status().ToString();
     if (def().write_back.empty()) continue;  // its elements lie in one place
-    const Host value = Draw({base->meta().dtype, view->shape}, sample, false, random);
+    const auto seen = def().Infer(std::vector<TensorMeta>{base->meta()}, *attrs);
+    ASSERT_TRUE(seen.ok()) << seen.status().ToString();
+    const Host value = Draw({(*seen)[0].dtype, view->shape}, sample, false, random);
     const Host want = Copy(base);
-    const size_t size = DTypeSize(base->meta().dtype);
+    const size_t size = DTypeSize((*seen)[0].dtype);
     const std::vector<int64_t> places = PlacesOf(*view);
     for (size_t n = 0; n < places.size(); ++n)
       std::memcpy(want->data() + places[n] * size, value->data() + n * size, size);

@@ -1,0 +1,186 @@
+#include "oneflow_like/ops/fft/transform.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <unsupported/Eigen/FFT>
+#include <vector>
+
+namespace ofl::ops {
+namespace {
+
+// Above it a prime factor p, which costs p squared, is dearer than the chirp form.
+constexpr int64_t kLargestFactor = 50;
+
+int64_t LargestFactor(int64_t n) {
+  int64_t largest = 1;
+  for (int64_t p = 2; p * p <= n; ++p) {
+    while (n % p == 0) largest = p, n /= p;
+  }
+  return std::max(largest, n);
+}
+
+// exp(sign 2 pi i k / n), of a k that is not reduced.
+std::complex<double> Turn(int64_t k, int64_t n, double sign) {
+  const double angle =
+      2 * std::numbers::pi * static_cast<double>(k % n) / static_cast<double>(n) * sign;
+  return {std::cos(angle), std::sin(angle)};
+}
+
+template <class T>
+class Direct final : public Transform<T> {
+ public:
+  using Complex = std::complex<T>;
+  Direct(int64_t n, bool forward) : n_(n), forward_(forward) {
+    fft_.SetFlag(Eigen::FFT<T>::Unscaled);
+    std::vector<Complex> in(static_cast<size_t>(n)), out(in);
+    Run(in.data(), out.data());  // makes the plan
+  }
+  void Run(const Complex* in, Complex* out) override {
+    if (forward_) {
+      fft_.fwd(out, in, n_);
+    } else {
+      fft_.inv(out, in, n_);
+    }
+  }
+
+ private:
+  int64_t n_;
+  bool forward_;
+  Eigen::FFT<T> fft_;
+};
+
+template <class T>
+class Identity final : public Transform<T> {
+ public:
+  void Run(const std::complex<T>* in, std::complex<T>* out) override { *out = *in; }
+};
+
+// A transform of any length as a convolution with a chirp, which is cyclic over a power of two. In
+// double: products of numbers of all sizes are added up.
+template <class T>
+class Chirp final : public Transform<T> {
+ public:
+  using Complex = std::complex<T>;
+  using Wide = std::complex<double>;
+  Chirp(int64_t n, bool forward) : n_(static_cast<size_t>(n)) {
+    int64_t size = 1;
+    while (size < 2 * n - 1) size *= 2;
+    there_ = std::make_unique<Direct<double>>(size, true);
+    back_ = std::make_unique<Direct<double>>(size, false);
+    chirp_.resize(n_), padded_.resize(static_cast<size_t>(size)), mixed_ = padded_;
+    kernel_ = padded_;
+    int64_t square = 0;  // k^2 modulo 2n
+    for (int64_t k = 0; k < n; ++k) {
+      chirp_[static_cast<size_t>(k)] = Turn(square, 2 * n, forward ? -1 : 1);
+      square = (square + 2 * k + 1) % (2 * n);
+    }
+    for (size_t k = 0; k < n_; ++k) {
+      padded_[k] = std::conj(chirp_[k]) / static_cast<double>(size);
+      if (k > 0) padded_[padded_.size() - k] = padded_[k];
+    }
+    there_->Run(padded_.data(), kernel_.data());
+  }
+  void Run(const Complex* in, Complex* out) override {
+    for (size_t k = 0; k < n_; ++k) padded_[k] = Wide(in[k]) * chirp_[k];
+    std::fill(padded_.begin() + static_cast<std::ptrdiff_t>(n_), padded_.end(), Wide());
+    there_->Run(padded_.data(), mixed_.data());
+    for (size_t k = 0; k < mixed_.size(); ++k) mixed_[k] *= kernel_[k];
+    back_->Run(mixed_.data(), padded_.data());
+    for (size_t k = 0; k < n_; ++k) out[k] = Complex(padded_[k] * chirp_[k]);
+  }
+
+ private:
+  size_t n_;
+  std::unique_ptr<Direct<double>> there_, back_;
+  std::vector<Wide> chirp_, padded_, mixed_, kernel_;
+};
+
+// Of odd length: the transform of complex numbers.
+template <class T>
+class OddReal final : public RealTransform<T> {
+ public:
+  using Complex = std::complex<T>;
+  OddReal(int64_t n, bool forward)
+      : n_(static_cast<size_t>(n)), whole_(MakeTransform<T>(n, forward)), in_(n_), out_(n_) {}
+  void Forward(const T* in, Complex* out) override {
+    for (size_t k = 0; k < n_; ++k) in_[k] = in[k];
+    whole_->Run(in_.data(), out_.data());
+    std::copy(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(n_ / 2 + 1), out);
+  }
+  void Back(const Complex* in, T* out) override {
+    in_[0] = in[0].real();
+    for (size_t k = 1; k <= n_ / 2; ++k) {
+      in_[k] = in[k];
+      in_[n_ - k] = std::conj(in[k]);
+    }
+    whole_->Run(in_.data(), out_.data());
+    for (size_t k = 0; k < n_; ++k) out[k] = out_[k].real();
+  }
+
+ private:
+  size_t n_;
+  std::unique_ptr<Transform<T>> whole_;
+  std::vector<Complex> in_, out_;
+};
+
+// Of even length: neighbours are the parts of a complex number, and half the length is transformed.
+template <class T>
+class EvenReal final : public RealTransform<T> {
+ public:
+  using Complex = std::complex<T>;
+  EvenReal(int64_t n, bool forward)
+      : half_(static_cast<size_t>(n / 2)),
+        transform_(MakeTransform<T>(n / 2, forward)),
+        turns_(half_ + 1),
+        mixed_(half_) {
+    for (size_t k = 0; k <= half_; ++k)
+      turns_[k] = Complex(Turn(static_cast<int64_t>(k), n, forward ? -1 : 1));
+  }
+  void Forward(const T* in, Complex* out) override {
+    transform_->Run(reinterpret_cast<const Complex*>(in), mixed_.data());
+    const T zero = mixed_[0].real() + mixed_[0].imag(), last = mixed_[0].real() - mixed_[0].imag();
+    for (size_t k = 1; k < half_; ++k) {
+      const Complex a = mixed_[k], b = std::conj(mixed_[half_ - k]);
+      const Complex odd = (a - b) * turns_[k];
+      out[k] = (a + b + Complex(odd.imag(), -odd.real())) * T(0.5);
+    }
+    out[0] = zero, out[half_] = last;
+  }
+  void Back(const Complex* in, T* out) override {
+    mixed_[0] = Complex(in[0].real() + in[half_].real(), in[0].real() - in[half_].real());
+    for (size_t k = 1; k < half_; ++k) {
+      const Complex a = in[k], b = std::conj(in[half_ - k]);
+      const Complex odd = (a - b) * turns_[k];
+      mixed_[k] = a + b + Complex(-odd.imag(), odd.real());
+    }
+    transform_->Run(mixed_.data(), reinterpret_cast<Complex*>(out));
+  }
+
+ private:
+  size_t half_;
+  std::unique_ptr<Transform<T>> transform_;
+  std::vector<Complex> turns_, mixed_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Transform<T>> MakeTransform(int64_t n, bool forward) {
+  if (n == 1) return std::make_unique<Identity<T>>();
+  if (LargestFactor(n) > kLargestFactor) return std::make_unique<Chirp<T>>(n, forward);
+  return std::make_unique<Direct<T>>(n, forward);
+}
+
+template <class T>
+std::unique_ptr<RealTransform<T>> MakeRealTransform(int64_t n, bool forward) {
+  if (n % 2 == 0) return std::make_unique<EvenReal<T>>(n, forward);
+  return std::make_unique<OddReal<T>>(n, forward);
+}
+
+template std::unique_ptr<Transform<float>> MakeTransform<float>(int64_t, bool);
+template std::unique_ptr<Transform<double>> MakeTransform<double>(int64_t, bool);
+template std::unique_ptr<RealTransform<float>> MakeRealTransform<float>(int64_t, bool);
+template std::unique_ptr<RealTransform<double>> MakeRealTransform<double>(int64_t, bool);
+
+}  // namespace ofl::ops

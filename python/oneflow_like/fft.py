@@ -1,0 +1,6 @@
+"""Fourier transforms, with torch's names: those that the registry shows here."""
+
+from ._functions import of as _of
+
+globals().update(_of("fft"))
+__all__ = list(_of("fft"))

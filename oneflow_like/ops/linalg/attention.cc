@@ -172,7 +172,8 @@ op::Value ScoresOf(op::Builder& b, const op::Value& query, const op::Value& key,
   constexpr double kMasked = -std::numeric_limits<double>::infinity();
   if (query == nullptr || key == nullptr) return nullptr;
   op::Value products = b.Call("matmul", {query, key}, {{"transpose_b", true}});
-  op::Value scores = MulScalar(b, products, ScaleOf(attrs, query->meta().shape[3]));
+  const Shape& shape = query->meta().shape;
+  op::Value scores = MulScalar(b, products, ScaleOf(attrs, shape[shape.rank() - 1]));
   if (!attrs.Get<bool>("is_causal")) return scores;
   op::Value seen =
       b.Call("cast", {b.Call("tril", {b.Call("ones_like", {scores})})}, {{"dtype", DType::kBool}});
@@ -238,27 +239,6 @@ OFL_OP(attention) {
             {},
             Code::kInvalidArgument,
             "query.shape[3] == key.shape[3]"}});
-}
-
-OFL_OP(scaled_dot_product_attention) {
-  op.Doc(
-        "softmax(scale * query key^T) value over (batch, heads, length, depth). `scale` is\n"
-        "1/sqrt(depth) unless given. With `is_causal`, position i sees keys 0..i.")
-      .In("query")
-      .In("key")
-      .In("value")
-      .Out("output")
-      .Attr("is_causal", op::AttrType::kBool, false)
-      .OptionalAttr("scale", op::AttrType::kFloat)
-      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-        op::Values made = b.CallAll("attention", {in.begin(), in.end()}, attrs);
-        return op::Values{made[0]};
-      })
-      .Oracle("attention(query, key, value, is_causal, scale)[0]")
-      .Py("scaled_dot_product_attention(query, key, value, attn_mask=None, *, is_causal=False, "
-          "scale=None)")
-      .Functional()
-      .Samples(AttentionSamples);
 }
 
 }  // namespace ofl::ops

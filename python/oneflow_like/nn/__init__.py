@@ -6,10 +6,12 @@ from .layers import (GELU, CrossEntropyLoss, Dropout, Embedding, Identity, Layer
                      MSELoss, ReLU, Sigmoid, Softmax, Tanh)
 from .module import Module
 from .parameter import Parameter
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 
 __all__ = ["functional", "init", "utils", "Module", "Parameter", "ModuleDict", "ModuleList",
            "Sequential", "GELU", "CrossEntropyLoss", "Dropout", "Embedding", "Identity",
-           "LayerNorm", "Linear", "MSELoss", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+           "LayerNorm", "Linear", "MSELoss", "ReLU", "Sigmoid", "Softmax", "Tanh", "RNNBase", "RNN",
+           "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 
 try:
     from . import graph

@@ -12,8 +12,9 @@ import math
 import numpy as np
 
 from .. import _C
-from . import (oracles_convolution, oracles_indexing, oracles_linalg, oracles_losses,
-               oracles_pointwise, oracles_reductions, oracles_shapes)
+from . import (oracles_convolution, oracles_fft, oracles_indexing, oracles_linalg, oracles_losses,
+               oracles_pointwise, oracles_random, oracles_recurrent, oracles_reductions,
+               oracles_shapes)
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -321,6 +322,19 @@ def _attention(query, key, value, is_causal, scale):
 
 
 @_helper
+def _masked_attention(query, key, value, mask, is_causal, scale, grouped):
+    if grouped:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat(times, -3), value.repeat(times, -3)
+    scores = _attention_scores(query, key, is_causal, _scale_of(query, scale))
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+    e = np.exp(scores - np.nan_to_num(scores.max(-1, keepdims=True), neginf=0))
+    total = e.sum(-1, keepdims=True)
+    return e / np.where(total == 0, 1, total) @ value
+
+
+@_helper
 def _attention_grad(operands, is_causal, scale):
     grad, query, key, value, output, lse, lse_grad = operands
     scale = _scale_of(query, scale)
@@ -363,57 +377,7 @@ def _adam(decoupled, param, m, v, grad, hyper, step, maximize):
     return param - lr * hat_m / (np.sqrt(hat_v) + eps), m, v
 
 
-# --- random -------------------------------------------------------------------------------------
-
-def philox(seed, offset, counters):
-    """Philox4x32-10: an array (len(counters), 4) of words. The counter is (counters, offset)."""
-    word, low = np.uint64(32), np.uint64(0xFFFFFFFF)
-    c0, c1 = counters & low, counters >> word
-    c2, c3 = (np.full_like(counters, offset & 0xFFFFFFFF), np.full_like(counters, offset >> 32))
-    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
-    for _ in range(10):
-        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = ((p1 >> word) ^ c1 ^ np.uint64(k0), p1 & low,
-                          (p0 >> word) ^ c3 ^ np.uint64(k1), p0 & low)
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=-1)
-
-
-def _words(draw, shape, each):
-    """`each` words for every element of `shape`, by its row-major index."""
-    count = math.prod(shape)
-    blocks = np.arange(-(-count * each // 4), dtype=np.uint64)
-    words = philox(*draw, blocks).reshape(-1, each)
-    return words[:count].reshape(*shape, each)
-
-
-@_helper
-def _random_normal(shape, draw):
-    count = math.prod(shape)
-    pairs = _words(draw, [-(-count // 2)], 2).astype(np.float64)
-    radius = np.sqrt(-2 * np.log((pairs[:, 0] + 1) / 2 ** 32))
-    angle = 2 * math.pi * pairs[:, 1] / 2 ** 32
-    values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return values.reshape(-1)[:count].reshape(shape)
-
-
-@_helper
-def _random_unit(shape, draw, bits=32):
-    """The first bits of each word, or of each pair of words, in [0, 1)."""
-    if bits > 32:
-        words = _words(draw, shape, 2)
-        wide = words[..., 1] << np.uint64(32) | words[..., 0]
-        return (wide >> np.uint64(64 - bits)) / 2.0 ** bits
-    return (_words(draw, shape, 1)[..., 0] >> np.uint64(32 - bits)) / 2.0 ** bits
-
-
-@_helper
-def _random_int(shape, low, high, draw):
-    words = _words(draw, shape, 2)
-    values = [low + (((int(b) << 32 | int(a)) * (high - low)) >> 64)
-              for a, b in words.reshape(-1, 2)]
-    return np.array(values, np.int64).reshape(shape)
-
+philox = oracles_random.philox
 
 # Values that are only moved, counted or compared: equal to the last bit.
 EXACT = {
@@ -429,7 +393,8 @@ EXACT = {
     "stack", "clamp_tensor", "to_dtype", "type_as", "dropout_in_training",
 }
 
-for area in (oracles_convolution, oracles_indexing, oracles_pointwise, oracles_shapes):
+for area in (oracles_convolution, oracles_fft, oracles_indexing, oracles_pointwise, oracles_random,
+             oracles_recurrent, oracles_shapes):
     HELPERS |= area.HELPERS
     EXACT |= area.EXACT
 EXACT |= oracles_reductions.EXACT

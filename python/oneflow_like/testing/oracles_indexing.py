@@ -122,8 +122,17 @@ def _number_dtype(*numbers):
     return {"b?": np.bool_, "i": np.int64, "l": np.float32, "z": np.complex64}[kind]
 
 
+@_helper
+def _unravel_index(indices, shape):
+    if indices.size == 0:
+        return (indices,) * len(shape)
+    places = np.unravel_index(indices % np.prod(shape), shape)
+    return tuple(np.asarray(i, indices.dtype) for i in places)
+
+
 # Equal to the last bit.
 EXACT = {
+    "isin", "unravel_index",
     "index", "index_select_along", "gather_along", "take_along_dim", "scatter_number",
     "index_copy", "index_fill", "index_fill_tensor", "take", "masked_fill",
     "masked_fill_tensor", "masked_select", "masked_scatter", "nonzero_places", "where_numbers",

@@ -195,7 +195,54 @@ def embedding_bag(index, weight, offsets, each, mode, include_last_offset, paddi
     return out
 
 
+def _ctc_tables(log_probs, targets, inputs, labels, blank):
+    """For each row: probabilities by time, the label of each state, forward and backward sums."""
+    begins = np.concatenate([[0], np.cumsum(labels)])
+    for n, (times, count) in enumerate(zip(inputs, labels, strict=True)):
+        own = targets[begins[n]:begins[n + 1]] if targets.ndim == 1 else targets[n, :count]
+        states = np.full(2 * count + 1, blank)
+        states[1::2] = own
+        p = np.exp(log_probs[:times, n])[:, states]
+        into = np.eye(len(states)) + np.eye(len(states), k=1)
+        for s in range(3, len(states), 2):
+            into[s - 2, s] = states[s] != states[s - 2]
+        ahead, back = np.zeros(p.shape), np.zeros(p.shape)
+        for t in range(times):
+            ahead[t] = p[t] * (ahead[t - 1] @ into if t else np.arange(len(states)) < 2)
+            u = times - 1 - t
+            back[u] = p[u] * (into @ back[u + 1] if t else np.arange(len(states))
+                              >= len(states) - 2)
+        yield n, times, states, ahead, back
+
+
+def ctc_rows(log_probs, targets, inputs, labels, blank):
+    losses = np.zeros(len(inputs))
+    for n, times, states, ahead, _ in _ctc_tables(log_probs, targets, inputs, labels, blank):
+        with np.errstate(divide="ignore"):
+            losses[n] = -np.log(ahead[-1, -2:].sum() if times else float(len(states) == 1))
+    return losses
+
+
+def ctc_rows_grad(grad, loss, log_probs, targets, inputs, labels, blank):
+    made = np.zeros_like(log_probs)
+    for n, times, states, ahead, back in _ctc_tables(log_probs, targets, inputs, labels, blank):
+        p = np.exp(log_probs[:times, n])
+        passed = (ahead * back) @ (states[:, None] == np.arange(p.shape[1]))
+        made[:times, n] = grad[n] * (p - passed * np.exp(loss[n]) / p)
+    return made
+
+
+def ctc_loss(log_probs, targets, inputs, labels, blank, reduction, zero_infinity):
+    losses = ctc_rows(log_probs, targets, inputs, labels, blank)
+    if zero_infinity:
+        losses = np.where(np.isinf(losses), 0, losses)
+    if reduction == "mean":
+        losses = losses / np.maximum(labels, 1)
+    return reduced(losses, reduction)
+
+
 HELPERS = {f.__name__: f for f in (
     reduced, weighted, bent, bce, bce_logits, kl_div, poisson, gaussian, hinge, cosine_rows,
     triplet, nll, cross_entropy, batch_norm, group_norm, rms_norm, local_response_norm,
-    multi_margin, multilabel_margin, embedding_bag)}
+    multi_margin, multilabel_margin, embedding_bag, ctc_rows, ctc_rows_grad,
+    ctc_loss)}

@@ -1,5 +1,6 @@
-"""Helpers on parameters: gradient clipping."""
+"""Helpers on parameters and sequences: gradient clipping, packed sequences."""
 
+from . import rnn
 from .clip_grad import clip_grad_norm_, get_total_norm
 
-__all__ = ["clip_grad_norm_", "get_total_norm"]
+__all__ = ["rnn", "clip_grad_norm_", "get_total_norm"]

@@ -18,19 +18,35 @@ struct Divisor {
     if (borders) return std::min(end, a.in + a.before) - begin;
     return std::max<int64_t>(std::min(end, a.in) - std::max<int64_t>(begin, 0), 0);
   }
+  // Of window o of the last axis; `lines` is what the other axes count.
+  template <class T>
+  T Share(const Pool& p, int64_t lines, int64_t o) const {
+    return static_cast<T>(fixed != 0 ? fixed : lines * Of(p.axes[2], o));
+  }
 };
 
-template <class T>
-T Share(const Pool& p, const Divisor& d, int64_t i, int64_t j, int64_t o) {
-  if (d.fixed != 0) return static_cast<T>(d.fixed);
-  return static_cast<T>(d.Of(p.axes[0], i) * d.Of(p.axes[1], j) * d.Of(p.axes[2], o));
-}
 // Windows that are out of elements hold 0, whatever they would be divided by.
 template <class T>
 T Quotient(T sum, T by) {
   return by == T(0) ? T(0) : static_cast<T>(sum / by);
 }
 
+// --- loops ------------------------------------------------------------------------------------
+//
+// Rows of the input that a row of windows sees are added up, element by element, in pieces on the
+// stack; of their sum each window takes its own part. The adjoint goes the other way.
+
+constexpr int64_t kPiece = 1024;   // elements of a row that are added up at a time
+constexpr int64_t kFewPlaces = 6;  // of a kernel: all windows take one place after the other
+
+template <class T>
+OFL_SIMD void AddRun(const T* x, T* sums, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) sums[i] += x[i];
+}
+template <class T>
+OFL_SIMD void AddNumber(T number, T* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += number;
+}
 template <class T>
 OFL_SIMD void AddFromApart(const T* x, int64_t step, T* sums, int64_t n) {
   if (step == 1) {
@@ -46,72 +62,127 @@ OFL_SIMD void AddToApart(const T* from, T* x, int64_t step, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) x[i * step] += from[i];
 }
+template <class T>
+T SumRun(const T* x, int64_t n) {
+  constexpr int64_t kLanes = 8;
+  T lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t k = 0; k < kLanes; ++k) lanes[k] += x[i + k];
+  for (; i < n; ++i) lanes[i % kLanes] += x[i];
+  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) +
+         ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+}
 
-// The elements that windows of row (i, j) see: touch(the first element, how far apart, the first of
-// the windows that see one of them each, how many).
-template <class Touch>
-void ForSeen(const Pool& p, int64_t i, int64_t j, const Touch& touch) {
-  const AxisWindows& last = p.axes[2];
+// Windows of the last axis over its elements [at, at + n): either one place of the kernel after the
+// other, places(the first element seen, the first window that sees one, how many), or one window
+// after the other, window(which, its first element there, how many). `first` is a window before
+// which all have ended; pieces come in their order.
+template <class Places, class Window>
+void ForWindows(const AxisWindows& a, int64_t at, int64_t n, int64_t* first, const Places& places,
+                const Window& window) {
+  if (!a.adaptive && a.kernel <= kFewPlaces) {
+    const auto from = [&](int64_t element, int64_t shift) {
+      const int64_t past = element - shift;
+      return std::clamp<int64_t>(past <= 0 ? 0 : (past + a.stride - 1) / a.stride, 0, a.out);
+    };
+    for (int64_t k = 0; k < a.kernel; ++k) {
+      const int64_t shift = k - a.before, low = from(at, shift), high = from(at + n, shift);
+      if (low < high) places(low * a.stride + shift, low, high - low);
+    }
+    return;
+  }
+  while (*first < a.out && a.End(*first) <= at) ++*first;
+  for (int64_t o = *first; o < a.out && a.Begin(o) < at + n; ++o) {
+    const int64_t begin = std::max(a.Begin(o), at), end = std::min(a.End(o), at + n);
+    if (begin < end) window(o, begin, end - begin);
+  }
+}
+
+// The rows of the input that windows (i, j) see: body(where a row begins).
+template <class Body>
+void ForLines(const Pool& p, int64_t i, int64_t j, const Body& body) {
   ForElements(p.axes[0], i, [&](int64_t a) {
-    ForElements(p.axes[1], j, [&](int64_t b) {
-      const int64_t line = (a * p.axes[1].in + b) * last.in;
-      for (int64_t o = 0; last.adaptive && o < last.out; ++o)
-        for (int64_t k = last.Begin(o); k < last.End(o); ++k) touch(line + k, 1, o, 1);
-      for (int64_t k = 0; !last.adaptive && k < last.kernel; ++k) {
-        const int64_t shift = k - last.before;
-        const auto [low, high] = Seeing(last, shift);
-        if (low < high) touch(line + low * last.stride + shift, last.stride, low, high - low);
-      }
-    });
+    ForElements(p.axes[1], j, [&](int64_t b) { body((a * p.axes[1].in + b) * p.axes[2].in); });
   });
+}
+
+template <class T>
+void SumsOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* row) {
+  const AxisWindows& last = p.axes[2];
+  T sums[kPiece];
+  int64_t first = 0;
+  std::fill_n(row, last.out, T{});
+  for (int64_t at = 0; at < last.in; at += kPiece) {
+    const int64_t n = std::min(kPiece, last.in - at);
+    int64_t lines = 0;
+    const T* seen = nullptr;
+    ForLines(p, i, j, [&](int64_t line) {
+      const T* from = x + line + at;
+      if (lines++ == 0) {
+        seen = from;
+        return;
+      }
+      if (lines == 2) std::copy_n(seen, n, sums);
+      seen = sums;
+      AddRun(from, sums, n);
+    });
+    if (lines == 0) return;
+    ForWindows(
+        last, at, n, &first,
+        [&](int64_t element, int64_t o, int64_t count) {
+          AddFromApart(seen + (element - at), last.stride, row + o, count);
+        },
+        [&](int64_t o, int64_t element, int64_t count) {
+          row[o] += SumRun(seen + (element - at), count);
+        });
+  }
 }
 
 template <class T>
 void Means(op::KernelContext& c, const Pool& p, const Divisor& d, const T* x, T* y) {
   const int64_t width = p.axes[2].out;
   ForPlanes(c, p, [&](int64_t plane) {
-    const T* from = x + plane * p.in();
     ForRowsOf(p, [&](int64_t i, int64_t j) {
       T* row = y + plane * p.out() + (i * p.axes[1].out + j) * width;
-      std::fill_n(row, width, T{});
-      ForSeen(p, i, j, [&](int64_t at, int64_t step, int64_t o, int64_t n) {
-        if (n == 1) {
-          row[o] += from[at];
-        } else {
-          AddFromApart(from + at, step, row + o, n);
-        }
-      });
-      for (int64_t o = 0; o < width; ++o) row[o] = Quotient(row[o], Share<T>(p, d, i, j, o));
+      SumsOfRow(p, x + plane * p.in(), i, j, row);
+      const int64_t lines = d.Of(p.axes[0], i) * d.Of(p.axes[1], j);
+      for (int64_t o = 0; o < width; ++o) row[o] = Quotient(row[o], d.Share<T>(p, lines, o));
     });
   });
 }
 
-constexpr int64_t kPieceOfRow = 256;
+template <class T>
+void SpreadRow(const Pool& p, const Divisor& d, const T* row, int64_t i, int64_t j, T* x) {
+  const AxisWindows& last = p.axes[2];
+  const int64_t lines = d.Of(p.axes[0], i) * d.Of(p.axes[1], j);
+  const auto share = [&](int64_t o) { return Quotient(row[o], d.Share<T>(p, lines, o)); };
+  T sums[kPiece], shares[kPiece];
+  int64_t first = 0;
+  for (int64_t at = 0; at < last.in; at += kPiece) {
+    const int64_t n = std::min(kPiece, last.in - at);
+    std::fill_n(sums, n, T{});
+    ForWindows(
+        last, at, n, &first,
+        [&](int64_t element, int64_t o, int64_t count) {
+          for (int64_t k = 0; k < count; ++k) shares[k] = share(o + k);
+          AddToApart(shares, sums + (element - at), last.stride, count);
+        },
+        [&](int64_t o, int64_t element, int64_t count) {
+          AddNumber(share(o), sums + (element - at), count);
+        });
+    ForLines(p, i, j, [&](int64_t line) { AddRun(sums, x + line + at, n); });
+  }
+}
 
 template <class T>
 void SpreadMeans(op::KernelContext& c, const Pool& p, const Divisor& d, const T* y, T* x) {
-  const int64_t width = p.axes[2].out;
   ForPlanes(c, p, [&](int64_t plane) {
     T* to = x + plane * p.in();
     std::fill_n(to, p.in(), T{});
     ForRowsOf(p, [&](int64_t i, int64_t j) {
-      const T* row = y + plane * p.out() + (i * p.axes[1].out + j) * width;
-      T shares[kPieceOfRow];
-      for (int64_t first = 0; first < width; first += kPieceOfRow) {
-        const int64_t count = std::min(kPieceOfRow, width - first);
-        for (int64_t o = 0; o < count; ++o)
-          shares[o] = Quotient(row[first + o], Share<T>(p, d, i, j, first + o));
-        ForSeen(p, i, j, [&](int64_t at, int64_t step, int64_t o, int64_t n) {
-          const int64_t low = std::max(o, first), high = std::min(o + n, first + count);
-          if (low >= high) return;
-          T* const place = to + at + (low - o) * step;
-          if (high - low == 1) {
-            *place += shares[low - first];
-          } else {
-            AddToApart(shares + (low - first), place, step, high - low);
-          }
-        });
-      }
+      const int64_t row = plane * p.out() + (i * p.axes[1].out + j) * p.axes[2].out;
+      SpreadRow(p, d, y + row, i, j, to);
     });
   });
 }

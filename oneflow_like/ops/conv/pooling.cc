@@ -153,6 +153,11 @@ op::Values ComposeAdaptive(op::Builder& b, Operands in, const Attrs& attrs) {
     return Refused(b, Error(Code::kTypeMismatch) << "got input: " << x.ToString()
                                                  << "; expected a floating dtype, as float32");
   }
+  if (!kMax && std::ranges::all_of(*sizes, [](int64_t size) { return size == 1; })) {
+    Ints axes;
+    for (int64_t i = -kAxes; i < 0; ++i) axes.push_back(i);
+    return {b.Call("mean", {in[0]}, {{"dim", axes}, {"keepdim", true}})};
+  }
   const Attrs windows = WindowsOfSizes(x.shape, *sizes, kMax);
   if (!kMax) return {b.Call("window_mean", {in[0]}, windows)};
   op::Values made = b.CallAll("window_max", {in[0]}, windows);

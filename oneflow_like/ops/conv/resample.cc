@@ -153,7 +153,18 @@ template <class T>
 OFL_SIMD void AddRow(const T* y, T weight, int64_t inner, T* x) {
   for (int64_t i = 0; i < inner; ++i) x[i] += weight * y[i];
 }
-// A row whose neighbours are the elements themselves.
+// A row whose neighbours are the elements themselves, and its adjoint.
+template <class T>
+void AddLine(const T* y, const Taps<T>& taps, int64_t count, int64_t out, T* x) {
+  const int64_t* place = taps.places;
+  const T* weight = taps.weights;
+  if (count == 1) {
+    for (int64_t o = 0; o < out; ++o) x[place[o]] += y[o];
+    return;
+  }
+  for (int64_t o = 0; o < out; ++o)
+    for (int64_t k = 0; k < count; ++k) x[*place++] += *weight++ * y[o];
+}
 template <class T>
 OFL_SIMD void SumLine(const T* x, const Taps<T>& taps, int64_t count, int64_t out, T* y) {
   if (count == 1) {
@@ -201,13 +212,13 @@ void Adjoint(op::KernelContext& c, const Resampling& r, const AxisView& v, const
       const T* from = y + n * r.out * v.inner;
       T* to = x + n * r.in * v.inner;
       std::fill_n(to, r.in * v.inner, T(0));
-      for (int64_t t = 0; t < r.out * count; ++t) {
-        const int64_t o = t / count;
-        if (v.inner == 1) {
-          to[taps.places[t]] += taps.weights[t] * from[o];
-        } else {
-          AddRow(from + o * v.inner, taps.weights[t], v.inner, to + taps.places[t] * v.inner);
-        }
+      if (v.inner == 1) {
+        AddLine(from, taps, count, r.out, to);
+        continue;
+      }
+      for (int64_t o = 0; o < r.out; ++o) {
+        for (int64_t k = o * count; k < (o + 1) * count; ++k)
+          AddRow(from + o * v.inner, taps.weights[k], v.inner, to + taps.places[k] * v.inner);
       }
     }
   });

@@ -231,16 +231,24 @@ op::Values ComposeLocalResponse(op::Builder& b, Operands in, const Attrs& attrs)
                           << "got input: " << meta.ToString() << ", size=" << size
                           << "; expected (N, C, L, ...) and a size of at least 1");
   }
+  if (IsComplex(meta.dtype)) {
+    return Refused(b, Error(Code::kTypeMismatch)
+                          << "got input: " << meta.ToString() << "; expected real numbers");
+  }
   if (meta.shape.numel() == 0) return {in[0]};
   const bool whole = !IsFloating(meta.dtype);
-  const op::Value x = whole ? CastTo(b, in[0], DType::kFloat32) : Wide(b, in[0]);
+  const op::Value x = whole ? CastTo(b, in[0], DType::kInt64) : Wide(b, in[0]);
   Dims around(static_cast<size_t>(2 * (meta.shape.rank() - 1)), 0);
   around[around.size() - 2] = size / 2;
   around[around.size() - 1] = (size - 1) / 2;
-  const op::Value padded = b.Call("constant_pad_nd", {Of(b, "square", x)}, {{"pad", around}});
+  const op::Value padded = b.Call("constant_pad_nd", {Mul(b, x, x)}, {{"pad", around}});
   const op::Value windows =
       b.Call("unfold", {padded}, {{"dimension", int64_t{1}}, {"size", size}, {"step", int64_t{1}}});
-  const op::Value mean = b.Call("mean", {windows}, {{"dim", Dims{-1}}});
+  op::Value mean = b.Call(whole ? "sum" : "mean", {windows}, {{"dim", Dims{-1}}});
+  if (whole && mean != nullptr) {  // of whole numbers a whole one, as torch's pooling has it
+    const op::Value count = b.Call("full_like", {mean}, {{"value", size}});
+    mean = CastTo(b, b.Call("trunc_divide", {mean, count}), DType::kFloat32);
+  }
   const op::Value base =
       AddScalar(b, MulScalar(b, mean, attrs.Get<double>("alpha")), attrs.Get<double>("k"));
   const op::Value by = b.Call("pow_scalar", {base}, {{"scalar", attrs.Get<double>("beta")}});
@@ -415,6 +423,7 @@ OFL_OP(local_response_norm) {
         std::vector<op::Sample> samples = {
             {{{DType::kFloat32, {2, 5, 2, 2}}}, {{"size", int64_t{2}}, {"alpha", 0.5}}}};
         for (DType dtype : ListOf(kFloats)) samples.push_back({{{dtype, {4, 5, 3}}}, attrs});
+        samples.push_back({{{DType::kInt64, {4, 5, 3}}}, attrs, -9, 9, ""});
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},

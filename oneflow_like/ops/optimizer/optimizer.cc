@@ -308,6 +308,11 @@ void DefineAdam(op::OpDefBuilder& op) {
       .ErrorSamples(UpdateErrors(4, kAdamNumbers, true));
 }
 
+// A part of a partial target takes the part of a partial value.
+std::string ReplaceRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs& attrs) {
+  return AssignRule(in, out, attrs) + "; linear jointly 0 1";
+}
+
 op::OpDefBuilder& DefineAssign(op::OpDefBuilder& op, const char* doc) {
   return op.Doc(doc)
       .InMutated("target")
@@ -391,7 +396,10 @@ OFL_OP(adam_update) {
 }
 
 OFL_OP(assign) {
-  DefineAssign(op, "Copies `value` into `target`.").Oracle("value").Py("assign(target, value)");
+  DefineAssign(op, "Copies `value` into `target`.")
+      .Sbp(ReplaceRule)
+      .Oracle("value")
+      .Py("assign(target, value)");
   CpuForAllTypes(op, RunAssign);
 }
 

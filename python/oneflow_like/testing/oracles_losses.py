@@ -153,7 +153,9 @@ def local_response_norm(x, size, alpha, beta, k):
     around[1] = (size // 2, (size - 1) // 2)
     squares = np.pad(x * x, around)
     mean = sum(squares[:, i:i + x.shape[1]] for i in range(size)) / size
-    return x / (k + alpha * mean) ** beta
+    if x.dtype.kind in "iu":
+        mean = np.trunc(mean).astype(np.float32)
+    return (x / (k + alpha * mean) ** beta).astype(mean.dtype)
 
 
 def multi_margin(x, target, p, margin, weight):

@@ -51,6 +51,27 @@ EXAMPLES = {
     "flow.linalg.matrix_rank": "X", "flow.linalg.matrix_power": "X, 2",
     "elu": "V", "elu_": "V", "relu6": "V", "selu": "V", "selu_": "V", "diagonal": "X",
 }
+_SQUARE, _CUBE = "flow.ones(1, 1, 4, 4)", "flow.ones(1, 1, 2, 2, 2)"
+EXAMPLES |= {
+    "conv2d": f"{_SQUARE}, flow.ones(2, 1, 3, 3)", "conv3d": f"{_CUBE}, flow.ones(2, 1, 2, 2, 2)",
+    "conv_transpose2d": "flow.ones(1, 1, 2, 2), flow.ones(1, 1, 2, 2), stride=2",
+    "conv_transpose3d": f"{_CUBE}, flow.ones(1, 1, 1, 1, 1)",
+    "grid_sampler": f"{_SQUARE}, flow.zeros(1, 1, 1, 2), 0, 0, False",
+    "grid_sampler_2d": f"{_SQUARE}, flow.zeros(1, 1, 1, 2), 0, 0, False",
+    "grid_sampler_3d": f"{_CUBE}, flow.zeros(1, 1, 1, 1, 3), 0, 0, False",
+    "fold": "flow.ones(1, 4, 1), (2, 2), (2, 2)",
+    "upsample_nearest": "IMAGE, 2", "upsample_bilinear": f"{_SQUARE}, (2, 2)",
+    "lp_pool2d": f"{_SQUARE}, 2, 2", "lp_pool3d": f"{_CUBE}, 2, 2",
+    "avg_pool3d": f"{_CUBE}, 2", "adaptive_avg_pool3d": f"{_CUBE}, 1",
+}
+for _name in ("max_pool3d", "max_pool3d_with_indices"):
+    EXAMPLES[_name] = f"{_CUBE}, 2"
+for _name in ("adaptive_max_pool3d", "adaptive_max_pool3d_with_indices"):
+    EXAMPLES[_name] = f"{_CUBE}, 1"
+for _name in ("fractional_max_pool2d", "fractional_max_pool2d_with_indices"):
+    EXAMPLES[_name] = f"{_SQUARE}, 2, output_size=1"
+for _name in ("fractional_max_pool3d", "fractional_max_pool3d_with_indices"):
+    EXAMPLES[_name] = f"{_CUBE}, 2, output_size=1"
 for _name in ("chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v",
               "chebyshev_polynomial_w", "hermite_polynomial_h", "hermite_polynomial_he",
               "laguerre_polynomial_l", "legendre_polynomial_p"):

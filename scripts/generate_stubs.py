@@ -58,6 +58,8 @@ def kind_of(name: str, schema: dict) -> tuple[str, str]:
         return "int", ""
     if name == "inplace":
         return "bool", ""
+    if name == "generator":
+        return "Generator", ""
     # Of an operator that makes tensors: the one that the result is like. Else a parameter of torch
     # that takes None alone.
     return ("Tensor" if not schema["inputs"] and name == "input" else "None"), ""

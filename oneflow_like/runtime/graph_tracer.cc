@@ -93,6 +93,7 @@ Result<op::Draw> GraphTracer::NextDraw(tensor::Generator* generator) {
       << op::kMaxGenerators << "; expected fewer";
   if (at == generators_.end()) {
     generators_.push_back(generator);
+    if (generator != nullptr) held_generators_.push_back(generator->weak_from_this().lock());
     graph_.generators.push_back({generator == nullptr ? std::string(ir::kDefaultGenerator)
                                                       : "generator_" + std::to_string(index),
                                  0});
@@ -114,6 +115,9 @@ void GraphTracer::NameVariable(const tensor::TensorRef& eager, const std::string
 }
 
 Result<int> GraphTracer::AddVariable(const tensor::TensorRef& eager) {
+  OFL_ENSURE(!eager->read_only(), Code::kFailedPrecondition)
+      << "[nn.Graph] a tensor of somebody else's memory, who lets nobody write there: got "
+      << tensor::Describe(*eager) << "; expected memory of its own; use x.clone() before the call";
   OFL_ASSIGN(sbp::Layout layout, LayoutOf(*eager));
   auto named = names_.find(eager.get());
   std::string name =

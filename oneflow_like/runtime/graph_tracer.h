@@ -135,6 +135,7 @@ class GraphTracer final : public tensor::Tracer {
   bool global_ = false;
   int loss_ = -1;
   std::vector<tensor::Generator*> generators_;  // as the graph's; null: the default one
+  std::vector<std::shared_ptr<tensor::Generator>> held_generators_;  // those that somebody made
   int num_inputs_ = 0;
   int num_outputs_ = 0;
   std::vector<bool> local_outputs_;

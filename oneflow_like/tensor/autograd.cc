@@ -245,6 +245,13 @@ class Walk {
 
   op::Values& captured() { return captured_; }
 
+  // After Run: the gradients of the wanted tensors go into their grad.
+  Status AccumulateCaptured(std::span<const TensorRef> wanted) {
+    for (size_t i = 0; i < wanted.size(); ++i)
+      if (captured_[i] != nullptr) leaves_.push_back({wanted[i], captured_[i]});
+    return FinishLeaves();
+  }
+
  private:
   struct Pending {
     NodeRef node;
@@ -335,9 +342,10 @@ class Walk {
     return Accumulate(pending.grads[static_cast<size_t>(edge.output)], std::move(grad));
   }
 
-  // Whoever holds a leaf's grad sees it grow, unless its history or overlapping elements forbid.
+  // Whoever holds a leaf's grad sees it grow, unless overlapping elements forbid, or the sum is to
+  // be differentiated.
   bool AccumulatesInPlace(const TensorImpl& grad) const {
-    return !create_graph_ && !grad.requires_grad() &&
+    return !create_graph_ && !grad.read_only() &&
            !(grad.has_data() && OverlapsItself(grad.local_shape(), grad.strides()));
   }
 
@@ -357,6 +365,7 @@ class Walk {
         const op::Value parts[] = {op::Value(leaf->grad()), op::Value(done)};
         OFL_ASSIGN(const op::OpDef* add, op::OpRegistry::Get().Require("add"));
         OFL_TRY(DispatchInto(*add, parts, {}, leaf->grad()));
+        OFL_TRY(TellAccumulated(leaf));
         continue;
       }
       if (leaf->grad() != nullptr) {
@@ -374,8 +383,15 @@ class Walk {
         }
       }
       leaf->set_grad(std::move(done));
+      OFL_TRY(TellAccumulated(leaf));
     }
     return Status::Ok();
+  }
+
+  static Status TellAccumulated(const TensorRef& leaf) {
+    if (leaf->post_hooks() == nullptr) return Status::Ok();
+    op::Value told(leaf);
+    return leaf->post_hooks()->Run(told);
   }
 
   bool retain_;
@@ -499,7 +515,7 @@ op::Values EagerBuilder::Apply(const op::OpDef& op, op::Values inputs, const Att
       }
     }
   }
-  auto outputs = Dispatch(op, inputs, attrs);
+  auto outputs = Dispatch(op, inputs, attrs, op.Draws() || op.composite ? generator_ : nullptr);
   if (outputs.ok()) return std::move(outputs).value();
   Fail(outputs.status());
   return none;
@@ -622,13 +638,15 @@ void TensorImpl::Follow() const {
   }
 }
 
-Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
-                bool create_graph) {
+Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph, bool create_graph,
+                std::span<const TensorRef> inputs) {
   GradModeGuard mode(create_graph);
   OFL_ASSIGN(op::Value seed, Seed(root, grad, "backward"));
   Walk walk(retain_graph, create_graph);
+  if (!inputs.empty()) walk.Want(inputs, {&root, 1});
   OFL_TRY(walk.AddRoot(root, std::move(seed)));
-  return walk.Run();
+  OFL_TRY(walk.Run());
+  return inputs.empty() ? Status::Ok() : walk.AccumulateCaptured(inputs);
 }
 
 Result<op::Values> Gradients(std::span<const TensorRef> roots, std::span<const TensorRef> grads,

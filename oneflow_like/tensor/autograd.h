@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/generator.h"
 #include "oneflow_like/tensor/gradient_reads.h"
 #include "oneflow_like/tensor/tensor.h"
 
@@ -71,6 +72,8 @@ class EagerBuilder final : public op::Builder {
   op::Values Apply(const op::OpDef& op, op::Values inputs, const Attrs& attrs) override;
   op::Value ToLayout(const op::Value& x, const sbp::Layout& layout) override;
 
+  // Random operators draw from it from now on; null: from the default ones.
+  void DrawFrom(Generator* generator) { generator_ = generator; }
   // Refuses saved tensors that were changed in place, from now on.
   struct Saved {
     const op::ValueBase* value;
@@ -86,6 +89,7 @@ class EagerBuilder final : public op::Builder {
 
  private:
   Status CheckSaved(const Saved& saved) const;
+  Generator* generator_ = nullptr;
   std::string guarded_op_;
   std::vector<Saved> saved_;
 };
@@ -108,9 +112,10 @@ bool HasHistory(const TensorImpl& target);
 
 // Accumulates d(root)/d(leaf) into every leaf's grad. `grad` null: root has one element, 1.
 // Gradients of global leaves are boxed to their leaf's layout (P becomes B) at the end. With
-// `create_graph` the walk is recorded itself, so that its results can be differentiated again.
+// `create_graph` the walk is recorded itself, so that its results can be differentiated again. With
+// `inputs` into the grad of these alone, leaves or not, and what leads to none of them is not run.
 Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
-                bool create_graph = false);
+                bool create_graph = false, std::span<const TensorRef> inputs = {});
 
 // Adds a hook to the gradient of `x`, which requires grad: what flows into its maker, or, of a
 // leaf, what its grad receives. The hooks that it stands among, and its number there.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "oneflow_like/op/def/compose.h"
+#include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/op/kernel/kernel.h"
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/boxing.h"
@@ -181,6 +182,9 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     if (mutates) OFL_TRY(RefuseMutation(def, *plan.attrs, inputs));
     for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
   }
+  for (size_t i = 0; mutates && i < inputs.size(); ++i)
+    if (def.InputMutated(static_cast<int>(i), *plan.attrs))
+      OFL_TRY(CheckWritable(*AsTensor(inputs[i]), def.name));
   Small<TensorRef> ready;
   OFL_TRY(PrepareInputs(def, plan, inputs, ready));
   auto allocated = AllocateOutputs(plan);
@@ -205,7 +209,8 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
 
 // Whether a composite's own kernel serves this call: no tape to fill, no layouts to choose.
 bool RunsFused(const op::OpDef& def, std::span<const op::Value> inputs) {
-  if (def.kernels.empty() || CurrentTracer() != nullptr || inputs.empty()) return false;
+  if (def.kernels.empty() || def.Draws() || CurrentTracer() != nullptr || inputs.empty())
+    return false;
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic() || v->layout() != nullptr) return false;
     if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;
@@ -215,7 +220,7 @@ bool RunsFused(const op::OpDef& def, std::span<const op::Value> inputs) {
 
 // The parts dispatch, promote, record or trace themselves.
 Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value> inputs,
-                                const Attrs& given) {
+                                const Attrs& given, Generator* generator) {
   for (const op::Value& v : inputs) {
     if (v == nullptr) [[unlikely]]
       OFL_TRY(RequireTensor(v).status());
@@ -223,6 +228,7 @@ Result<op::Values> RunComposite(const op::OpDef& def, std::span<const op::Value>
   OFL_ASSIGN(Attrs attrs, def.CompleteAttrs(given));
   OFL_TRY(def.CheckArity(static_cast<int>(inputs.size()), attrs));
   EagerBuilder builder;
+  builder.DrawFrom(generator);
   op::Values outputs = def.decompose(builder, inputs, attrs);
   if (const Status& cause = builder.status(); !cause.ok()) {
     if (cause.message().starts_with('[')) return cause.WithNote("in [" + def.name + "]");
@@ -253,8 +259,31 @@ Result<Attrs> WithDraw(const op::OpDef& def, const Attrs& attrs, bool global,
   return drawn;
 }
 
+// Integers of which an operator makes float32, where that is not the default dtype: the floating
+// numbers that it makes of them are of that one. Null: nothing to do.
+Result<op::Values> WidenedByDefault(const op::OpDef& def, std::span<const op::Value> inputs,
+                                    const Attrs& given) {
+  if (def.composite || def.outputs.empty() || AnyMutated(def)) return op::Values();
+  for (const op::AttrDef& attr : def.attrs)
+    if (attr.name == "dtype") return op::Values();
+  std::vector<TensorMeta> metas;
+  for (const op::Value& v : inputs) {
+    if (v == nullptr || CategoryOf(v->meta().dtype) > DTypeCategory::kInteger) return op::Values();
+    metas.push_back(v->meta());
+  }
+  OFL_ASSIGN(const Attrs attrs, def.CompleteAttrs(given));
+  OFL_ASSIGN(const std::vector<TensorMeta> out, def.Infer(metas, attrs));
+  if (out.empty() || out[0].dtype != DType::kFloat32) return op::Values();
+  op::Values widened(inputs.begin(), inputs.end());
+  for (size_t i = 0; i < widened.size(); ++i) {
+    if (!def.InputAt(static_cast<int>(i), attrs).promotes) continue;
+    OFL_ASSIGN(widened[i], CallOp("cast", {inputs[i]}, {{"dtype", op::DefaultFloat()}}));
+  }
+  return widened;
+}
+
 Status CheckDraws(const op::OpDef& def) {
-  OFL_ENSURE(def.Draws(), Code::kInvalidArgument)
+  OFL_ENSURE(def.Draws() || def.composite, Code::kInvalidArgument)
       << "[" << def.name << "] draws no random numbers: got a generator; expected none";
   return Status::Ok();
 }
@@ -409,7 +438,12 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     OFL_ASSIGN(op::Values promoted, op::PromotedInputs(casts, def, inputs, given));
     return Dispatch(def, promoted, given, generator);
   }
-  if (def.composite && !RunsFused(def, inputs)) return RunComposite(def, inputs, given);
+  if (op::DefaultFloat() != DType::kFloat32 && !inputs.empty()) [[unlikely]] {
+    OFL_ASSIGN(const op::Values widened, WidenedByDefault(def, inputs, given));
+    if (!widened.empty()) return Dispatch(def, widened, given, generator);
+  }
+  if (def.composite && (generator != nullptr || !RunsFused(def, inputs)))
+    return RunComposite(def, inputs, given, generator);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {
     if (!def.Draws()) return Trace(*tracer, def, inputs, given);
     OFL_ASSIGN(const Attrs drawn, WithDraw(def, given, false, generator));

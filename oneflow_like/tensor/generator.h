@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@
 
 namespace ofl::tensor {
 
-class Generator {
+class Generator : public std::enable_shared_from_this<Generator> {
  public:
   RandomState state() const;
   void Restore(const RandomState& state);

@@ -26,6 +26,7 @@ std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
 }
 
 Status CheckMemory(const TensorImpl& target, std::string_view op) {
+  OFL_TRY(CheckWritable(target, op));
   OFL_ENSURE(!target.behind_copy() || target.origin() != nullptr, Code::kFailedPrecondition)
       << "[" << op << "] the target is detached from a view that has memory of its own, since its "
       << "base is laid out across it: got " << Describe(target) << ", of which a change would not "
@@ -109,6 +110,14 @@ bool OverlapsItself(const Shape& shape, const Strides& strides) {
   return false;
 }
 
+Status CheckWritable(const TensorImpl& target, std::string_view op) {
+  OFL_ENSURE(!target.read_only(), Code::kFailedPrecondition)
+      << "[" << op << "] the target is somebody else's memory, who lets nobody write there: got "
+      << Describe(target) << " of a read-only array or buffer; expected another tensor; use "
+      << "x.clone()";
+  return Status::Ok();
+}
+
 Status Assign(const TensorRef& given, const TensorRef& target, std::string_view op) {
   OFL_ASSIGN(const TensorRef value, BesideTarget(given, *target, op));
   const bool records = Context::grad_enabled() && (HasHistory(*target) || value->requires_grad());
@@ -133,12 +142,12 @@ Status Assign(const TensorRef& given, const TensorRef& target, std::string_view 
 }
 
 Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
-                       const TensorRef& target) {
+                       const TensorRef& target, Generator* generator) {
   bool records = Context::grad_enabled() && HasHistory(*target);
   for (const op::Value& x : inputs)
     records |= Context::grad_enabled() && x != nullptr && !x->is_symbolic() &&
                AsTensor(x)->requires_grad();
-  if (!records) return DispatchInto(def, inputs, attrs, target);
+  if (!records) return DispatchInto(def, inputs, attrs, target, generator);
   OFL_TRY(CheckRecorded(*target, def.name));
   OFL_TRY(CheckMemory(*target, def.name));
   op::Values operands(inputs.begin(), inputs.end());
@@ -153,7 +162,7 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
     }
     operands[i] = kept;
   }
-  OFL_ASSIGN(op::Values results, Dispatch(def, operands, attrs));
+  OFL_ASSIGN(op::Values results, Dispatch(def, operands, attrs, generator));
   OFL_ENSURE(results.size() == 1, Code::kInvalidArgument)
       << "[" << def.name << "] has " << results.size() << " results and one target";
   OFL_ASSIGN(TensorRef value, RequireTensor(results[0]));
@@ -194,7 +203,7 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
 }
 
 Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
-                    const TensorRef& target) {
+                    const TensorRef& target, Generator* generator) {
   OFL_TRY(CheckTarget(*target, def.name));
   OFL_TRY(BringUp(*target));
   OFL_ASSIGN(bool written, RunInto(def, inputs, attrs, *target));
@@ -202,7 +211,7 @@ Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, con
     target->BumpVersion();
     return PutBack(*target);
   }
-  OFL_ASSIGN(op::Values results, Dispatch(def, inputs, attrs));
+  OFL_ASSIGN(op::Values results, Dispatch(def, inputs, attrs, generator));
   OFL_ENSURE(results.size() == 1, Code::kInvalidArgument)
       << "[" << def.name << "] has " << results.size() << " results and one target";
   OFL_ASSIGN(TensorRef value, RequireTensor(results[0]));

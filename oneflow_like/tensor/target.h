@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/generator.h"
 #include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::tensor {
@@ -19,6 +20,8 @@ enum class Overlap : uint8_t {
   kPartial,  // anything else
 };
 Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b);
+// kFailedPrecondition for memory that nobody may write to.
+Status CheckWritable(const TensorImpl& target, std::string_view op);
 // Whether two indices name one element; an expanded tensor does.
 bool OverlapsItself(const Shape& shape, const Strides& strides);
 
@@ -26,13 +29,13 @@ bool OverlapsItself(const Shape& shape, const Strides& strides);
 // itself where dtype, layout and overlap allow. Nothing is recorded: kFailedPrecondition where the
 // tape would have to be. kInvalidArgument or kTypeMismatch where the result does not fit.
 Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
-                    const TensorRef& target);
+                    const TensorRef& target, Generator* generator = nullptr);
 
 // Applies an operator of one output to operands among which the target is, and gives it the result:
 // its elements and, while gradients are recorded, its history. kFailedPrecondition for a leaf that
 // requires grad and a view of one.
 Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
-                       const TensorRef& target);
+                       const TensorRef& target, Generator* generator = nullptr);
 // Likewise the elements and the history of a value that exists.
 Status Assign(const TensorRef& value, const TensorRef& target, std::string_view op);
 

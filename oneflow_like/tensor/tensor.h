@@ -38,6 +38,7 @@ struct Storage {
   uint64_t common_at = 0;  // the version that `common` speaks of
   bool global = false;     // a global tensor lies in it
   bool exposed = false;    // others may write to the memory, uncounted: NumPy, an address given out
+  bool read_only = false;  // nobody may write: it is somebody else's memory, who says so
 };
 using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
 
@@ -71,6 +72,7 @@ class TensorImpl final : public op::ValueBase {
   bool dense() const { return dense_; }
   const StorageRef& storage() const { return storage_; }
   bool has_data() const { return storage_ != nullptr; }
+  bool read_only() const { return storage_ != nullptr && storage_->read_only; }
   std::byte* data() const {
     return storage_ == nullptr || storage_->buffer == nullptr
                ? nullptr
@@ -157,6 +159,8 @@ class TensorImpl final : public op::ValueBase {
   void set_grad(TensorRef grad) { grad_ = std::move(grad); }
   // Of a leaf: what its gradient goes through before it is accumulated. Null without any.
   HooksRef& hooks() { return hooks_; }
+  // Of a leaf: what is called with it once its gradient has been accumulated. Null without any.
+  HooksRef& post_hooks() { return post_hooks_; }
   bool retains_grad() const { return retains_grad_; }
   void set_retains_grad() { retains_grad_ = true; }
   // A place that holds this tensor's address as long as it lives.
@@ -188,7 +192,7 @@ class TensorImpl final : public op::ValueBase {
   uint64_t copied_version_ = 0;
   mutable NodeRef grad_fn_;
   TensorRef grad_;
-  HooksRef hooks_;
+  HooksRef hooks_, post_hooks_;
   std::shared_ptr<TensorImpl*> self_;
 
   uint64_t CommonNow() const;

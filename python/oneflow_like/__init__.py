@@ -7,7 +7,9 @@
 from . import _cpu  # noqa: F401  (before the extension, which loads BLAS)
 
 try:
-    from ._C import Size, Tensor, dtype, manual_seed, placement, sbp
+    from ._C import (Generator, Size, Tensor, channels_last, channels_last_3d, contiguous_format,
+                     default_generator, device, dtype, initial_seed, layout, manual_seed,
+                     memory_format, placement, preserve_format, sbp, seed, strided)
 except ModuleNotFoundError as error:
     if error.name != __name__ + "._C":
         raise
@@ -17,12 +19,17 @@ except ModuleNotFoundError as error:
         "outside the source tree") from None
 
 from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
-               autograd, comm, env, fft, linalg, nn, optim, special)
-from ._creation import from_numpy, tensor
+               _conversion, autograd, comm, env, fft, linalg, nn, optim, random, special)
+from ._conversion import get_default_device, get_device_of as get_device, set_default_device
+from ._creation import (as_tensor, asarray, empty_permuted, empty_strided, from_dlpack, from_numpy,
+                        frombuffer, tensor)
+from ._dtypes import *  # noqa: F403
+from ._dtypes import __all__ as _dtype_names
 from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
 from ._kinds import *  # noqa: F403
 from ._kinds import __all__ as _kind_names
+from ._printing import set_printoptions
 from ._lowrank import *  # noqa: F403
 from ._lowrank import __all__ as _lowrank_names
 from ._products import *  # noqa: F403
@@ -56,15 +63,19 @@ bool = _C.bool
 
 __version__ = getattr(_C, "__version__", "0.1.0")
 
-__all__ = ["Size", "Tensor", "autograd", "bfloat16", "bool", "broadcast_shapes", "comm",
-           "complex128", "complex64", "distributed", "dtype", "enable_grad", "env", "fft",
-           "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_numpy",
-           "get_rng_state", "inference_mode", "int16", "int32", "int64", "int8", "is_grad_enabled",
-           "linalg", "load", "manual_seed", "nn", "no_grad", "optim", "placement", "save", "sbp",
-           "set_grad_enabled", "set_rng_state", "show_config", "special", "tensor", "uint8",
-           "utils"]
+__all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "bfloat16", "bool",
+           "broadcast_shapes", "channels_last", "channels_last_3d", "comm", "complex128",
+           "complex64", "contiguous_format", "default_generator", "device", "distributed", "dtype",
+           "empty_permuted", "empty_strided", "enable_grad", "env", "fft", "float16", "float32",
+           "float64", "float8_e4m3fn", "float8_e5m2", "from_dlpack", "from_numpy", "frombuffer",
+           "get_default_device", "get_device", "get_rng_state", "inference_mode", "initial_seed",
+           "int16", "int32", "int64", "int8", "is_grad_enabled", "layout", "linalg", "load",
+           "manual_seed", "memory_format", "nn", "no_grad", "optim", "placement",
+           "preserve_format", "random", "save", "sbp", "seed", "set_default_device",
+           "set_grad_enabled", "set_printoptions", "set_rng_state", "show_config", "special",
+           "strided", "tensor", "uint8", "utils"]
 __all__.extend(_function_names)
-__all__.extend([*_kind_names, *_lowrank_names, *_product_names, *_value_names])
+__all__.extend([*_kind_names, *_lowrank_names, *_product_names, *_value_names, *_dtype_names])
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):
     compile_world = nn.graph.compile_world

@@ -191,5 +191,13 @@ def retain_grad(self):
 
 
 Tensor.register_hook = register_hook
+
+
+def register_post_accumulate_grad_hook(self, hook):
+    """Calls hook(tensor) whenever a gradient has been accumulated into this leaf's `grad`."""
+    return _C.register_post_hook(self, hook)
+
+
+Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook
 Tensor.retain_grad = retain_grad
 Tensor.retains_grad = property(_C.retains_grad, doc="Whether retain_grad() was called on a result.")

@@ -7,10 +7,8 @@ import operator
 
 import numpy as np
 
-from . import _C, _indexing
+from . import _C, _indexing, _printing
 from ._C import Size, Tensor
-
-_PRINT_THRESHOLD = 1000
 
 
 def _method(function):
@@ -33,6 +31,8 @@ def _size_numel(self):
 
 Size.__repr__ = Size.__str__ = _size_repr
 Size.numel = _size_numel
+Size.__radd__ = lambda self, other: (
+    Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented)
 Size.__reduce__ = lambda self: (Size, (tuple(self),))
 
 
@@ -102,9 +102,12 @@ def tolist(self):
 @_method
 def __array__(self, dtype=None, copy=None):
     array = self.numpy()
-    if dtype is not None and array.dtype != dtype:
-        return array.astype(dtype)
-    return array.copy() if copy else array
+    if dtype is None or array.dtype == dtype:
+        return array.copy() if copy else array
+    if copy is False:
+        raise ValueError("[__array__] another dtype needs a copy: got copy=False, "
+                         f"{self.dtype.name} and dtype {np.dtype(dtype)}; expected copy=None")
+    return array.astype(dtype)
 
 
 # NumPy's operators give way to the tensor's, as they do to torch's: np.float32(2) * x is a tensor.
@@ -138,6 +141,21 @@ def __iter__(self):
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
     return (self[i] for i in range(self.shape[0]))
+
+
+@_method
+def __reversed__(self):
+    """The tensor with its first axis from the end; a 0-d one as it is."""
+    return self if self.ndim == 0 else self.flip(0)
+
+
+@_method
+def __contains__(self, element):
+    """Whether an element equals a number or an element of a tensor that broadcasts."""
+    if not isinstance(element, (Tensor, numbers.Number, np.generic)):
+        raise TypeError("[__contains__] only a Tensor or a number can be an element: got "
+                        f"{type(element).__name__}; expected one of them")
+    return builtins.bool(_C.any(_C.eq(self.detach(), element)).item())
 
 
 @_method
@@ -176,57 +194,18 @@ Tensor.__hash__ = object.__hash__  # by identity: == is elementwise
 
 # --- text ------------------------------------------------------------------------------------
 
-def _suffixes(self):
-    parts = []
-    if self.dtype not in (_C.float32, _C.int64, _C.bool):
-        parts.append(f"dtype={self.dtype}")
-    if self.grad_fn is not None:
-        parts.append(f"grad_fn={self.grad_fn}")
-    elif self.requires_grad:
-        parts.append("requires_grad=True")
-    return parts
-
-
-def _values_text(array):
-    with np.printoptions(threshold=_PRINT_THRESHOLD, precision=4, floatmode="maxprec_equal"):
-        return np.array2string(array, separator=", ", prefix="tensor(")
-
-
-def _symbolic_place(self):
-    """Without the sbp, which would pin it; nothing once build() has ended."""
-    try:
-        return f", placement={self.placement}" if self.is_global else ""
-    except RuntimeError:
-        return ""
-
-
-@_method
-def __repr__(self):
-    """Values only where that needs no communication: printing never waits for other ranks."""
-    if self.is_symbolic or self.is_global:
-        shape = tuple(self.shape)
-        if self.is_symbolic:
-            layout = _symbolic_place(self)
-        elif self.placement.ranks == [_C.rank()]:
-            return (f"tensor({_values_text(_host_values(self, Tensor._peek))}, "
-                    + ", ".join([f"placement={self.placement}", f"sbp={self.sbp}",
-                                 *_suffixes(self)]) + ")")
-        else:
-            layout = f", placement={self.placement}, sbp={self.sbp}"
-        kind = "symbolic" if self.is_symbolic else "global"
-        extra = "".join(f", {s}" for s in _suffixes(self) if not s.startswith("dtype"))
-        return f"tensor(<{kind} {shape} {self.dtype.name}>{layout}{extra})"
-    text = _values_text(_host_values(self, Tensor._peek))
-    if self.numel() == 0 and self.ndim != 1:
-        text += f", size={tuple(self.shape)}"
-    return f"tensor({', '.join([text, *_suffixes(self)])})"
+_printing.install(lambda x: _host_values(x, Tensor._peek))
 
 
 @_method
 def __format__(self, spec):
-    if spec and self.ndim == 0:
+    local = not self.is_symbolic and not self.is_global and not _C.is_tracing()
+    if self.ndim == 0 and (spec or local):
         return format(self.item(), spec)
-    return format(builtins.str(self), spec)
+    if spec:
+        raise TypeError(f"[__format__] a format is for one number: got {spec!r} for "
+                        f"{self._describe()}; expected none; use a number of it: x[0].item()")
+    return builtins.str(self)
 
 
 # --- indexing --------------------------------------------------------------------------------
@@ -363,49 +342,6 @@ def __setitem__(self, index, value):
 _C.index_by(Tensor.__getitem__, Tensor.__setitem__, Tensor)
 
 
-# --- dtypes and layouts ----------------------------------------------------------------------
-
-@_method
-def to(self, *args, **kwargs):
-    """to(dtype), to(device) or to(tensor); devices other than the tensor's own are refused."""
-    dtype = kwargs.pop("dtype", None)
-    device = kwargs.pop("device", None)
-    copy = kwargs.pop("copy", False)
-    kwargs.pop("non_blocking", None)
-    if kwargs:
-        raise TypeError(f"to() got unexpected keyword arguments {sorted(kwargs)}")
-    for arg in args:
-        if isinstance(arg, Tensor):
-            dtype = arg.dtype
-        elif isinstance(arg, builtins.str):
-            device = arg
-        elif arg is not None:
-            dtype = arg
-    if device is not None and builtins.str(device).partition(":")[0] != self.device:
-        raise RuntimeError(f"[to] device {device!r} is not the tensor's: got a tensor on "
-                           f"{self.device}; expected {self.device}; use x.to_global(placement=...) "
-                           "to move a global tensor")
-    if dtype is not None and dtype is not self.dtype:
-        return _C.cast(self, dtype=dtype)
-    return self.clone() if copy else self
-
-
-@_method
-def cpu(self):
-    return self.to("cpu")
-
-
-@_method
-def contiguous(self):
-    """The tensor itself where its memory is row-major without gaps, else a copy that is.
-
-    A view of a global tensor is always copied: its parts lie so on some ranks only, and all ranks
-    do the same.
-    """
-    apart = self._is_view if not self.is_symbolic and self.is_global else not self.is_contiguous()
-    return self.clone() if apart else self
-
-
 # --- history and in-place --------------------------------------------------------------------
 
 @_method
@@ -414,11 +350,6 @@ def requires_grad_(self, requires_grad=True):
     return self
 
 
-@_method
-def detach_(self):
-    if self.grad_fn is not None:
-        raise RuntimeError("[detach_] history cannot be dropped in place; use x = x.detach()")
-    return self
 
 
 class _NoGrad:

@@ -144,8 +144,15 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     return results
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False):
-    """Accumulates the gradients of the tensors' sum into the leaves' `grad`."""
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
+             grad_variables=None, inputs=None):
+    """Accumulates the gradients of the tensors' sum into the leaves' `grad`, or into that of
+    `inputs` alone. `grad_variables` is an old name of `grad_tensors`."""
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("[backward] got grad_tensors and grad_variables, its old name; "
+                               "expected grad_tensors alone")
+        grad_tensors = grad_variables
     tensors = _tuple_of(tensors)
     given = (None,) * len(tensors) if grad_tensors is None else _tuple_of(grad_tensors)
     if len(given) != len(tensors):
@@ -154,7 +161,8 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False):
     keep = create_graph if retain_graph is None else retain_graph
     for number, (tensor, gradient) in enumerate(zip(tensors, given, strict=True)):
         last = number == len(tensors) - 1  # they may share a part of the history
-        tensor.backward(gradient, retain_graph=keep or not last, create_graph=create_graph)
+        tensor.backward(gradient, retain_graph=keep or not last, create_graph=create_graph,
+                        inputs=inputs)
 
 
 def _weighted(results, weights):

@@ -6,7 +6,11 @@
 #include <limits>
 #include <string>
 
+#include "oneflow_like/op/def/promotion.h"
 #include "python/src/convert.h"
+#include "python/src/device.h"
+#include "python/src/generator.h"
+#include "python/src/host_memory.h"
 #include "python/src/scalars.h"
 
 namespace ofl::python {
@@ -127,15 +131,22 @@ Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
   return Status::Ok();
 }
 
+std::string ReprOf(PyObject* object) {
+  const nb::object text = nb::steal(PyObject_Repr(object));
+  if (!text.is_valid()) throw nb::python_error();
+  return TextOf(text.ptr()).substr(0, 60);
+}
+
 // What torch's sources take beside and of which we have the default alone.
 bool IsDefaultOnly(std::string_view name) {
   return name == "layout" || name == "pin_memory" || name == "memory_format";
 }
 Status CheckDefault(const Call& call, std::string_view name, PyObject* value) {
   const bool flag = name == "pin_memory";
-  if (value == Py_None || (flag && value == Py_False)) return Status::Ok();
-  return Wrong(call, "argument '" + std::string(name) + "' must be " + (flag ? "False" : "None") +
-                         ", not " + GotOf(value));
+  if (flag ? value == Py_None || value == Py_False : IsUsualFormat(value)) return Status::Ok();
+  const std::string expected = flag ? "False" : name == "layout" ? "flow.strided" : "row-major";
+  return Wrong(call, "argument '" + std::string(name) + "' must be " + expected + " or None, not " +
+                         ReprOf(value));
 }
 
 Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
@@ -173,6 +184,14 @@ Status AddOperand(const Call& call, size_t i, PyObject* o, op::Values& inputs,
                   boost::container::small_vector<std::pair<size_t, PyObject*>, 2>& numbers) {
   if (PyTensor* t = TensorOf(o); t != nullptr) {
     inputs.push_back(t->value);
+    return Status::Ok();
+  }
+  if (IsArray(o)) {  // beside a tensor at an operator of Python alone, as in torch
+    if (!call.binding.name.starts_with("__"))
+      return Wrong(call, "argument '" + call.binding.params[i].name + "' (position " +
+                             std::to_string(i + 1) + ") must be Tensor, not " + TypeNameOf(o) +
+                             "; flow.from_numpy(array) makes one");
+    inputs.push_back(ArrayValue(o));
     return Status::Ok();
   }
   if (IsNumber(o)) {
@@ -248,7 +267,7 @@ bool ValueOf(const op::AttrDef& attr, PyObject* o, AttrValue* out) {
   return true;
 }
 
-Status CollectAttrs(const Call& call, Attrs& attrs) {
+Status CollectAttrs(const Call& call, Attrs& attrs, tensor::Generator*& generator) {
   static const nb::handle nothing = PyTuple_New(0);
   for (size_t i = 0; i < call.binding.params.size(); ++i) {
     const Param& p = call.binding.params[i];
@@ -256,6 +275,12 @@ Status CollectAttrs(const Call& call, Attrs& attrs) {
     if (p.Unused()) {
       if (o != nullptr && !PyLong_Check(o))
         return Wrong(call, "argument '" + p.name + "' must be int, not " + TypeNameOf(o));
+      continue;
+    }
+    if (p.generator && !GeneratorFrom(o, &generator))
+      return Wrong(call, "argument 'generator' must be Generator, not " + TypeNameOf(o));
+    if (p.OnlyNone() && o != nullptr && o != Py_None && IsDefaultOnly(p.name)) {
+      OFL_TRY(CheckDefault(call, p.name, o));
       continue;
     }
     if (p.OnlyNone() && o != nullptr && o != Py_None)
@@ -301,6 +326,23 @@ Result<op::Value> TakeLike(const Call& call, Attrs& attrs) {
   return like;
 }
 
+// A source that infers a floating dtype where the call says none takes the default one.
+Status TakeDefaultDType(const Call& call, Attrs& attrs) {
+  const op::OpDef& def = *call.binding.def;
+  const DType usual = op::DefaultFloat();
+  if (usual == DType::kFloat32 || def.composite) return Status::Ok();
+  const std::vector<Param>& params = call.binding.params;
+  const auto typed = std::ranges::find(params, "dtype", &Param::name);
+  if (typed == params.end()) return Status::Ok();
+  PyObject* given = call.given[typed - params.begin()];
+  if (given != nullptr && given != Py_None) return Status::Ok();
+  OFL_ASSIGN(const Attrs completed, def.CompleteAttrs(attrs));
+  OFL_ASSIGN(const std::vector<TensorMeta> made, def.Infer({}, completed));
+  if (made[0].dtype == DType::kFloat32) attrs.Set("dtype", usual);
+  if (made[0].dtype == DType::kComplex64) attrs.Set("dtype", ComplexOf(usual));
+  return Status::Ok();
+}
+
 // A source writes into a target in the target's dtype.
 Status TakeDType(const Call& call, const op::Value& target, Attrs& attrs) {
   bool typed = false;
@@ -331,8 +373,8 @@ const PyObject* LoneNumber(const Call& call) {
   PyObject* b = call.given[call.binding.operands[1]];
   if (a == nullptr || b == nullptr) return nullptr;
   const bool left = TensorOf(a) != nullptr, right = TensorOf(b) != nullptr;
-  if (left && !right && IsNumber(b)) return b;
-  if (right && !left && IsNumber(a)) return a;
+  if (left && !right && !IsArray(b) && IsNumber(b)) return b;
+  if (right && !left && !IsArray(a) && IsNumber(a)) return a;
   return nullptr;
 }
 
@@ -343,19 +385,6 @@ Status SortAll(Call& call, PyObject* const* args, Py_ssize_t count, PyObject* ke
     OFL_TRY(SortKeyword(call, TextOf(PyTuple_GET_ITEM(keywords, i)), args[count + i]));
   }
   return Status::Ok();
-}
-
-// Tensors are made on this rank's CPU; on other devices and ranks by a placement.
-Status CheckDevice(const Call& call, PyObject* device) {
-  const nb::object text = nb::steal(PyObject_Str(device));
-  if (!text.is_valid()) throw nb::python_error();
-  const std::string name = TextOf(text.ptr());
-  const bool number = PyLong_Check(device) != 0;
-  if (!number && (name == "cpu" || name == "cpu:0")) return Status::Ok();
-  return Error(Code::kInvalidArgument)
-         << "[" << call.binding.name << "] tensors are made on the CPU: got device "
-         << (PyUnicode_Check(device) ? Quoted(name) : GotOf(device))
-         << "; expected 'cpu'; use placement= for other devices and ranks";
 }
 
 Status TakeExtras(const Call& call, Arguments& arguments) {
@@ -372,7 +401,8 @@ Status TakeExtras(const Call& call, Arguments& arguments) {
   arguments.out = given(call.out);
   if (arguments.out != nullptr && TensorOf(arguments.out) == nullptr)
     return Wrong(call, "argument 'out' must be Tensor, not " + TypeNameOf(arguments.out));
-  if (PyObject* device = given(call.device); device != nullptr) OFL_TRY(CheckDevice(call, device));
+  if (PyObject* device = given(call.device); device != nullptr)
+    OFL_TRY(CheckOnCpu(call.binding.name, device));
   if (PyObject* flag = given(call.requires_grad); flag != nullptr) {
     if (!PyBool_Check(flag)) return Wrong(call, "argument 'requires_grad' must be bool");
     arguments.requires_grad = flag == Py_True;
@@ -402,11 +432,13 @@ Result<Arguments> SortArguments(const OpBinding& binding, PyObject* const* args,
   }
   arguments.attrs = *binding.preset;
   OFL_TRY(CollectInputs(call, arguments.inputs, arguments.attrs));
-  OFL_TRY(CollectAttrs(call, arguments.attrs));
+  OFL_TRY(CollectAttrs(call, arguments.attrs, arguments.generator));
   TakeInPlace(call, arguments);
   if (binding.like >= 0) {
     OFL_ASSIGN(arguments.like, TakeLike(call, arguments.attrs));
   }
+  if (binding.def->inputs.empty() && binding.like < 0 && arguments.out == nullptr)
+    OFL_TRY(TakeDefaultDType(call, arguments.attrs));
   if (binding.def->inputs.empty() && arguments.out != nullptr)
     OFL_TRY(TakeDType(call, TensorOf(arguments.out)->value, arguments.attrs));
   return arguments;
@@ -439,6 +471,9 @@ bool KindFits(const OpBinding& binding, const Param& p, PyObject* o, bool contes
   if (o == Py_None) return true;
   const bool tensor = TensorOf(o) != nullptr;
   if (p.Unused()) return !tensor;
+  tensor::Generator* generator = nullptr;
+  if (p.generator) return GeneratorFrom(o, &generator);
+  if (p.OnlyNone() && IsDefaultOnly(p.name)) return IsUsualFormat(o) || o == Py_False;
   if (p.OnlyNone() || (p.attr != nullptr && tensor) || (p.like && !tensor)) return false;
   if (p.operand < 0 || tensor) return true;
   return !contested || binding.def->inputs[static_cast<size_t>(p.operand)].variadic;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "oneflow_like/op/def/op_def.h"
+#include "oneflow_like/tensor/generator.h"
 #include "python/src/module.h"
 #include "python/src/signature.h"
 
@@ -23,7 +24,8 @@ struct Arguments {
   Attrs attrs;
   PyObject* placement = nullptr;  // of operators that make tensors, as sbp
   PyObject* sbp = nullptr;
-  PyObject* out = nullptr;  // the target, null: a new tensor
+  PyObject* out = nullptr;                 // the target, null: a new tensor
+  tensor::Generator* generator = nullptr;  // null: a default one
   bool requires_grad = false;
   bool in_place = false;  // inplace=True: the result goes into the first operand
 };

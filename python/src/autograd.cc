@@ -96,6 +96,38 @@ HookHandle RegisterHook(nb::handle self, nb::handle function) {
   return {std::move(hooks), id};
 }
 
+// The function sees the very object on which it was registered, as long as that lives.
+HookHandle RegisterPostHook(nb::handle self, nb::handle function) {
+  const TensorRef x = EagerOf(self, "register_post_accumulate_grad_hook");
+  if (!x->requires_grad() || !x->is_leaf()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[register_post_accumulate_grad_hook] only leaves accumulate gradients: got "
+          << tensor::Describe(*x) << (x->is_leaf() ? "" : " with a history")
+          << "; expected a leaf with requires_grad=True");
+  }
+  if (PyCallable_Check(function.ptr()) == 0) {
+    Throw(Error(Code::kTypeMismatch)
+          << "[register_post_accumulate_grad_hook] expected a function of the tensor, not "
+          << TypeNameOf(function.ptr()));
+  }
+  if (x->post_hooks() == nullptr) x->post_hooks() = std::make_shared<tensor::Hooks>();
+  const nb::object weak = nb::steal(PyWeakref_NewRef(self.ptr(), nullptr));
+  if (!weak.is_valid()) throw nb::python_error();
+  const int64_t id = x->post_hooks()->Add(
+      [held = Held(function), weak = Held(weak)](const op::Value& leaf) -> Result<op::Value> {
+        const nb::gil_scoped_acquire lock;
+        try {
+          nb::object seen = (*weak)();
+          if (seen.is_none()) seen = Wrapped(leaf);
+          (*held)(seen);
+          return op::Value();
+        } catch (nb::python_error& error) {
+          return Raised(error);
+        }
+      });
+  return {x->post_hooks(), id};
+}
+
 void RetainGradOf(nb::handle self) {
   const TensorRef x = EagerOf(self, "retain_grad");
   if (!x->requires_grad()) {
@@ -219,6 +251,7 @@ void BindAutograd(nb::module_& m) {
       .def("__enter__", [](nb::object self) { return self; })
       .def("__exit__", [](HookHandle& self, nb::args) { self.Remove(); }, nb::arg("args"));
   m.def("register_hook", &RegisterHook, nb::arg("self"), nb::arg("hook"));
+  m.def("register_post_hook", &RegisterPostHook, nb::arg("self"), nb::arg("hook"));
   m.def("retain_grad", &RetainGradOf, nb::arg("self"));
   m.def("retains_grad", [](nb::handle self) {
     PyTensor* x = TensorOf(self.ptr());

@@ -9,8 +9,11 @@ NB_MODULE(_C, m) {
   ofl::InitLogging("oneflow_like");
   BindErrors(m);
   BindTypes(m);
+  BindDevice(m);
   BindWorld(m);
+  BindGenerator(m);
   BindTensor(m);
+  BindHostMemory(m);
   BindRaw(m);
   BindGradients(m);
   BindAutograd(m);

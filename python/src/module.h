@@ -19,8 +19,9 @@ namespace ofl::python {
 namespace nb = nanobind;
 
 // The Python class Tensor: a handle of an eager or symbolic value.
-struct PyTensor {
+struct [[gnu::visibility("hidden")]] PyTensor {  // as nb::object is
   op::Value value;
+  nb::object grad;  // the handle of its gradient that was given out last
 };
 struct PyDType {
   DType dtype;
@@ -28,7 +29,10 @@ struct PyDType {
 
 void BindErrors(nb::module_& m);
 void BindTypes(nb::module_& m);
+void BindDevice(nb::module_& m);
+void BindGenerator(nb::module_& m);
 void BindTensor(nb::module_& m);
+void BindHostMemory(nb::module_& m);
 void BindRaw(nb::module_& m);
 void BindGradients(nb::module_& m);
 void BindAutograd(nb::module_& m);
@@ -89,6 +93,7 @@ nb::object DTypeObject(DType dtype);
 // dtype objects of ours and of NumPy's names; false when `object` is none.
 bool DTypeFrom(PyObject* object, DType* out);
 nb::object SizeObject(const Shape& shape);
+nb::object DeviceObject(DeviceKind kind);
 nb::object SbpTuple(const sbp::NdSbp& nd_sbp);
 // One symbol or a sequence of them.
 Result<sbp::NdSbp> NdSbpFrom(PyObject* object);

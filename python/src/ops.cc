@@ -13,6 +13,7 @@
 #include "python/src/arguments.h"
 #include "python/src/arith.h"
 #include "python/src/convert.h"
+#include "python/src/host_memory.h"
 #include "python/src/module.h"
 #include "python/src/reference.h"
 #include "python/src/scalars.h"
@@ -30,6 +31,7 @@ struct Function {
   std::vector<OpBinding> overloads;
   uint32_t contested = 0;           // positions where one overload has an operand, one an attribute
   bool in_place = false;            // the result goes into the first argument
+  bool is_operator = false;         // of Python, as __eq__
   PyObject* result_type = nullptr;  // the named tuple of several results
   PyMethodDef method{};
 };
@@ -116,26 +118,28 @@ Result<op::Values> RunLike(const Arguments& call) {
   if (call.like->is_symbolic() && tracer != nullptr && call.placement == nullptr &&
       call.sbp == nullptr) {
     OFL_ASSIGN(const bool global, tracer->IsGlobal(call.like));
-    OFL_ASSIGN(op::Values made, tensor::Dispatch(*call.def, {}, call.attrs));
+    OFL_ASSIGN(op::Values made, tensor::Dispatch(*call.def, {}, call.attrs, call.generator));
     if (!global) return made;
     OFL_ASSIGN(made[0], tracer->LaidLike(made[0], call.like));  // pins nothing
     return made;
   }
   OFL_ASSIGN(const tensor::LayoutRef layout, LayoutLike(call));
-  if (layout == nullptr) return tensor::Dispatch(*call.def, {}, call.attrs);
-  OFL_ASSIGN(op::Value made, tensor::DispatchSource(*call.def, call.attrs, layout));
+  if (layout == nullptr) return tensor::Dispatch(*call.def, {}, call.attrs, call.generator);
+  OFL_ASSIGN(op::Value made, tensor::DispatchSource(*call.def, call.attrs, layout, call.generator));
   return op::Values{std::move(made)};
 }
 
 Result<op::Values> Run(const Arguments& call) {
   if (call.like != nullptr) return RunLike(call);
-  if (call.placement == nullptr) return tensor::Dispatch(*call.def, call.inputs, call.attrs);
+  if (call.placement == nullptr)
+    return tensor::Dispatch(*call.def, call.inputs, call.attrs, call.generator);
   OFL_ASSIGN(Placement placement, PlacementFrom(call.placement));
   OFL_ASSIGN(sbp::NdSbp nd_sbp, NdSbpFrom(call.sbp));
   OFL_ASSIGN(
       op::Value made,
       tensor::DispatchSource(*call.def, call.attrs,
-                             std::make_shared<const sbp::Layout>(sbp::Layout{placement, nd_sbp})));
+                             std::make_shared<const sbp::Layout>(sbp::Layout{placement, nd_sbp}),
+                             call.generator));
   return op::Values{std::move(made)};
 }
 
@@ -157,11 +161,11 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
   const tensor::TensorRef into(tensor::AsTensor(target.value));
   if (function.in_place || call.in_place) {
     const bool before = into->requires_grad();
-    OFL_TRY(tensor::DispatchInPlace(*call.def, call.inputs, call.attrs, into));
+    OFL_TRY(tensor::DispatchInPlace(*call.def, call.inputs, call.attrs, into, call.generator));
     if (into->requires_grad() != before) NoteWrite();
     return Status::Ok();
   }
-  return tensor::DispatchInto(*call.def, call.inputs, call.attrs, into);
+  return tensor::DispatchInto(*call.def, call.inputs, call.attrs, into, call.generator);
 }
 
 // `list`: the number of results is the operator's to say.
@@ -194,10 +198,16 @@ Status MakeLeaf(const Function& function, const op::Values& results) {
   return Status::Ok();
 }
 
+// What may stand beside a tensor at an operator; of others Python asks their own class.
+bool IsOperand(PyObject* object) {
+  return TensorOf(object) != nullptr || IsNumber(object) || IsArray(object);
+}
+
 PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize_t n,
                        PyObject* names) {
   auto call = FirstFit(function, args, n, names);
   if (!call.ok()) {
+    if (function.is_operator && n == 2 && !IsOperand(args[1])) Py_RETURN_NOTIMPLEMENTED;
     SetError(call.status());
     return nullptr;
   }
@@ -259,6 +269,11 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
   return Caught([&]() -> PyObject* {
     PyTensor* x = TensorOf(a);
     PyTensor* y = TensorOf(b);
+    PyTensor array;  // one of NumPy's, as a tensor
+    if ((x == nullptr && IsArray(a)) || (y == nullptr && IsArray(b))) {
+      array.value = ArrayValue(x == nullptr ? a : b);
+      (x == nullptr ? x : y) = &array;
+    }
     const bool numbers_allowed = kSlot != 4;
     if (!numbers_allowed && x != nullptr && y == nullptr && HasAttr(b, "__array_ufunc__")) {
       // NumPy's reflected operator would make an array of the tensor.
@@ -285,6 +300,7 @@ void AddOverload(Table& table, const std::string& name, OpBinding binding, bool 
   const op::OpDef& def = *binding.def;
   function.name = name;
   function.in_place = in_place;
+  function.is_operator = name.starts_with("__") && name.ends_with("__");
   binding.name = name;
   binding.in_place = in_place;
   binding.signature = SignatureText(binding);

@@ -20,6 +20,7 @@ std::string KindOf(const op::OpDef& def, const Param& param) {
   if (param.attr != nullptr) return KindOf(*param.attr) + (param.attr->optional ? " or None" : "");
   if (param.inplace) return "bool, whether the result goes into the first tensor";
   if (param.like) return "Tensor, whose shape, dtype and layout the result takes";
+  if (param.generator) return "Generator, or None for the default one";
   if (param.Unused()) return "int, of no effect";
   if (param.OnlyNone()) return "None";
   const op::Operand& operand = def.inputs[static_cast<size_t>(param.operand)];

@@ -20,7 +20,7 @@ constexpr size_t kMaxScalars = 1024;
 
 // The number's own dtype, and the weight of a number, in promotion.
 op::TypedOperand Weak(const Scalar& number) {
-  return {number.dtype(), op::TypedOperand::Weight::kNumber};
+  return {op::DTypeOfNumber(number), op::TypedOperand::Weight::kNumber};
 }
 
 Result<Scalar> NumberOf(PyObject* object, std::string_view op) {
@@ -173,6 +173,20 @@ Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObj
                                  bool left) {
   OFL_ASSIGN(NumberCall call, ResolveNumber(def, x, number, left));
   return tensor::Dispatch(*call.def, {call.inputs.data(), call.inputs.size()}, call.attrs);
+}
+
+Result<DType> MeetingDType(PyObject* a, PyObject* b) {
+  op::TypedOperand typed[2];
+  PyObject* const given[2] = {a, b};
+  for (int i = 0; i < 2; ++i) {
+    if (const PyTensor* tensor = TensorOf(given[i]); tensor != nullptr) {
+      typed[i] = op::TypedOf(tensor->value->meta());
+    } else {
+      OFL_ASSIGN(const Scalar number, NumberOf(given[i], "result_type"));
+      typed[i] = Weak(number);
+    }
+  }
+  return op::ResultType(typed);
 }
 
 void PrepareScalars() {

@@ -29,6 +29,9 @@ Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObj
 Result<op::Values> RunWithNumber(const op::OpDef& def, const op::Value& x, PyObject* number,
                                  bool left);
 
+// The dtype in which two operands meet, each a Tensor or a number.
+Result<DType> MeetingDType(PyObject* a, PyObject* b);
+
 // Called once, when the registry is bound.
 void PrepareScalars();
 

@@ -69,7 +69,11 @@ Status Resolve(const op::OpDef& def, const std::string& signature, const std::st
   }
   param.like = def.inputs.empty() && target == "input";
   param.inplace = target == "inplace" && HasInPlaceForm(def);
-  const bool known = (param.operand >= 0) + (param.attr != nullptr) + param.inplace == 1;
+  // A composite's parts draw from it.
+  param.generator = (def.Draws() && target == def.generator) ||
+                    (def.composite && target == "generator");
+  const bool known =
+      (param.operand >= 0) + (param.attr != nullptr) + param.inplace + param.generator == 1;
   OFL_ENSURE(
       known || param.like || param.Unused() || (param.OnlyNone() && param.default_text == "None"),
       Code::kInternal)

@@ -21,13 +21,16 @@ struct Param {
   bool gathers = false;               // *name: takes the rest of the positional arguments
   bool inplace = false;               // whether the result goes into the first operand
   bool like = false;                  // a tensor whose shape, dtype and layout the result takes
+  bool generator = false;             // of the random numbers that the operator draws
   int operand = -1;                   // index of the tensor input it gives, or -1
   const op::AttrDef* attr = nullptr;  // the attribute it gives, or null
   std::string default_text;           // as the signature has it
   // A number of torch's that says where its warning stands, and we warn of nothing there.
   bool Unused() const { return name == "_stacklevel"; }
   // None of them: torch has this parameter, and only None fits here.
-  bool OnlyNone() const { return operand < 0 && attr == nullptr && !like && !inplace; }
+  bool OnlyNone() const {
+    return operand < 0 && attr == nullptr && !like && !inplace && !generator;
+  }
 };
 
 // One overload: an operator under one of its Python signatures.

@@ -1,6 +1,5 @@
 #include "oneflow_like/tensor/tensor.h"
 
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
@@ -14,6 +13,8 @@
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/arith.h"
 #include "python/src/convert.h"
+#include "python/src/device.h"
+#include "python/src/host_memory.h"
 #include "python/src/module.h"
 
 namespace ofl::python {
@@ -39,52 +40,11 @@ void RefuseInBuild(const char* op, const char* what, const op::ValueBase& got, c
 
 // --- host memory ----------------------------------------------------------------------------
 
-bool NumPyHas(DType dtype) { return dtype != DType::kBFloat16 && !IsFloat8(dtype); }
-
-nb::dlpack::dtype HostDType(DType dtype) {
-  if (!NumPyHas(dtype)) {
-    Throw(Error(Code::kTypeMismatch) << "[numpy] NumPy has no dtype " << DTypeName(dtype)
-                                     << "; expected another; use x.to(flow.float32)");
-  }
-  return {InfoOf(dtype).dlpack_code, static_cast<uint8_t>(8 * DTypeSize(dtype)), 1};
-}
-
-DType DTypeOfHost(nb::dlpack::dtype d) {
-  std::string names;
-  for (DType dtype : AllDTypes()) {
-    if (!NumPyHas(dtype)) continue;
-    if (HostDType(dtype) == d) return dtype;
-    names += (names.empty() ? "" : ", ") + std::string(DTypeName(dtype));
-  }
-  Throw(Error(Code::kTypeMismatch)
-        << "[from_numpy] no dtype for these elements: got a NumPy dtype of " << int{d.bits}
-        << " bits; expected one of " << names);
-}
-
-// A NumPy array of a local tensor's memory, which it keeps alive.
-nb::object HostArray(const TensorRef& x) {
-  static std::byte nothing[64];
-  size_t shape[kMaxRank] = {};
-  int64_t strides[kMaxRank] = {};
-  const int rank = x->local_shape().rank();
-  for (int i = 0; i < rank; ++i) {
-    shape[i] = static_cast<size_t>(x->local_shape()[i]);
-    strides[i] = x->strides()[i];
-  }
-  if (x->storage()) x->storage()->exposed = true;
-  auto* keep = new tensor::StorageRef(x->storage());
-  nb::capsule owner(keep, [](void* p) noexcept { delete static_cast<tensor::StorageRef*>(p); });
-  void* data = x->data() != nullptr ? x->data() : nothing;
-  nb::ndarray<nb::numpy> array(data, static_cast<size_t>(rank), shape, owner, strides,
-                               HostDType(x->meta().dtype));
-  return nb::cast(array);
-}
-
-nb::object Numpy(Self self) {
+nb::object Numpy(Self self, bool force) {
   TensorRef x = Eager(*self);
   RefuseInBuild("numpy", "a value was read, which later calls would not read again,", *x,
                 "read it before or after the call");
-  if (x->requires_grad()) {
+  if (x->requires_grad() && !force) {
     Throw(Error(Code::kFailedPrecondition)
           << "[numpy] Can't call numpy() on Tensor that requires grad: got " << tensor::Describe(*x)
           << "; use tensor.detach().numpy() instead");
@@ -133,47 +93,6 @@ nb::object Item(Self self) {
   return nb::steal(ScalarOf(dtype, whole->data()));
 }
 
-nb::object FromNumpy(nb::ndarray<nb::device::cpu> array, nb::object as) {
-  if (array.ndim() > kMaxRank) {
-    Throw(Error(Code::kInvalidArgument) << "[from_numpy] too many axes: got " << array.ndim()
-                                        << "; expected at most " << kMaxRank);
-  }
-  const DType dtype = DTypeOfHost(array.dtype());
-  std::vector<int64_t> dims, strides;
-  for (size_t i = 0; i < array.ndim(); ++i) {
-    dims.push_back(static_cast<int64_t>(array.shape(i)));
-    strides.push_back(array.stride(i));
-  }
-  const TensorMeta meta{dtype, Unwrap(Shape::Checked(dims))};
-  // The array lives as long as its memory is used; tensors may die without the lock.
-  std::shared_ptr<void> owner(new nb::ndarray<nb::device::cpu>(array), [](void* p) {
-    nb::gil_scoped_acquire lock;
-    delete static_cast<nb::ndarray<nb::device::cpu>*>(p);
-  });
-  auto storage = std::make_shared<tensor::Storage>();
-  storage->exposed = true;
-  if (meta.bytes() > 0) {
-    storage->buffer =
-        device::WrapExternal(static_cast<std::byte*>(array.data()), meta.bytes(), std::move(owner));
-  }
-  TensorRef dense(new TensorImpl(meta, meta.shape, nullptr, std::move(storage)));
-  TensorRef made = dense->View(meta.shape, Shape(strides), 0);
-  DType wanted = dtype;
-  if (!as.is_none() && !DTypeFrom(as.ptr(), &wanted)) {
-    Throw(Error(Code::kTypeMismatch) << "[from_numpy] dtype: got " << TypeNameOf(as.ptr())
-                                     << "; expected for example flow.float32");
-  }
-  if (wanted != dtype) {
-    const tensor::TracerPause eagerly;
-    made = TensorRef(
-        tensor::AsTensor(Unwrap(tensor::CallOp("cast", {op::Value(made)}, {{"dtype", wanted}}))));
-  }
-  if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
-    tracer->NoteConstant(made);
-  }
-  return Wrapped(op::Value(made));
-}
-
 // --- properties -----------------------------------------------------------------------------
 
 // Who answers for a graph's value while its build() runs.
@@ -213,11 +132,11 @@ nb::object SbpOf(Self self) {
   return SbpTuple(Unwrap(TracerOf(*self, "sbp").PinnedLayout(self->value)).nd_sbp);
 }
 
-std::string DeviceOf(Self self) {
-  if (!IsGlobal(self)) return "cpu";
-  return DeviceKindName(self->value->is_symbolic()
-                            ? TracerOf(*self, "device").PlacementOf(self->value).kind()
-                            : self->value->layout()->placement.kind());
+nb::object DeviceOf(Self self) {
+  if (!IsGlobal(self)) return DeviceObject(DeviceKind::kCpu);
+  return DeviceObject(self->value->is_symbolic()
+                          ? TracerOf(*self, "device").PlacementOf(self->value).kind()
+                          : self->value->layout()->placement.kind());
 }
 
 // A local tensor just made in build() as a global one like `other`, which it does not pin.
@@ -254,14 +173,21 @@ nb::object GradOf(Self self) {
                 "gradients belong to the plan: use add_optimizer and clip_grad_max_norm");
   if (self->value->is_symbolic()) return nb::none();
   const TensorRef& grad = tensor::AsTensor(self->value)->grad();
-  if (grad == nullptr) return nb::none();
-  return Wrapped(op::Value(grad));
+  if (grad == nullptr) {
+    self->grad.reset();
+    return nb::none();
+  }
+  // One object as long as it is one tensor: a gradient that grows stays what somebody holds.
+  PyTensor* known = self->grad.is_valid() ? TensorOf(self->grad.ptr()) : nullptr;
+  if (known == nullptr || known->value.get() != grad.get()) self->grad = Wrapped(op::Value(grad));
+  return self->grad;
 }
 
 void SetGrad(Self self, std::optional<nb::object> grad) {
   RefuseInBuild("grad", "a gradient was set", *self->value,
                 "gradients start at zero in every call: leave it out");
   TensorRef x = Eager(*self);
+  self->grad.reset();
   if (!grad || grad->is_none()) {
     x->set_grad(nullptr);
     return;
@@ -285,7 +211,24 @@ void SetGrad(Self self, std::optional<nb::object> grad) {
           << tensor::Describe(*x)
           << "; expected both local, or both global on one placement; use to_global(...)");
   }
-  x->set_grad(g->Detach());
+  if (g->requires_grad() || g == x || g->grad() != nullptr) return x->set_grad(g->Detach());
+  self->grad = *grad;
+  x->set_grad(std::move(g));
+}
+
+// No history from now on, and no gradient.
+nb::object DetachInPlace(Self self) {
+  RefuseInBuild("detach_", "a history was dropped in place", *self->value, "use x = x.detach()");
+  const TensorRef x = Eager(*self);
+  if (x->origin() != nullptr && x->requires_grad()) {
+    Throw(Error(Code::kFailedPrecondition)
+          << "[detach_] a view has the history of its base: got " << tensor::Describe(*x)
+          << "; expected a tensor that is no view; use x = x.detach()");
+  }
+  if (x->requires_grad()) NoteWrite();
+  if (!x->is_leaf()) x->SetGradFn(nullptr, 0);
+  x->set_requires_grad(false);
+  return nb::borrow(self.object);
 }
 
 // The handle stands for another value from now on: whoever holds it, an optimizer or a list, holds
@@ -314,8 +257,36 @@ nb::object GradFnOf(Self self) {
 
 // --- methods --------------------------------------------------------------------------------
 
+// The tensors of `inputs`, one or a list, whose grad alone backward changes.
+std::vector<TensorRef> InputsOf(const std::optional<nb::object>& inputs) {
+  std::vector<TensorRef> wanted;
+  if (!inputs || inputs->is_none()) return wanted;
+  const bool one = TensorOf(inputs->ptr()) != nullptr;
+  const nb::object items =
+      one ? nb::object(nb::make_tuple(*inputs)) : nb::steal(PySequence_Tuple(inputs->ptr()));
+  if (!items.is_valid()) throw nb::python_error();
+  for (nb::handle item : nb::borrow<nb::tuple>(items)) {
+    PyTensor* tensor = TensorOf(item.ptr());
+    if (tensor == nullptr) {
+      Throw(Error(Code::kTypeMismatch) << "[backward] argument 'inputs' must be a Tensor or a list "
+                                       << "of them: got " << TypeNameOf(item.ptr()) << " in it");
+    }
+    wanted.push_back(Eager(*tensor));
+    if (!wanted.back()->requires_grad()) {
+      Throw(Error(Code::kFailedPrecondition)
+            << "[backward] a tensor of inputs does not require grad: got "
+            << tensor::Describe(*wanted.back()) << "; expected requires_grad=True");
+    }
+  }
+  if (wanted.empty()) {
+    Throw(Error(Code::kInvalidArgument)
+          << "[backward] argument 'inputs' cannot be empty: got no tensors; expected at least one");
+  }
+  return wanted;
+}
+
 void BackwardOf(Self self, std::optional<nb::object> gradient, std::optional<bool> retain_given,
-                bool create_graph) {
+                bool create_graph, std::optional<nb::object> inputs) {
   const bool retain_graph = retain_given.value_or(create_graph);
   if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
     TellTracer();
@@ -338,6 +309,13 @@ void BackwardOf(Self self, std::optional<nb::object> gradient, std::optional<boo
             << tensor::Describe(*self->value)
             << "; expected create_graph=False; differentiate twice outside graphs");
     }
+    if (inputs && !inputs->is_none()) {
+      Throw(
+          Error(Code::kUnimplemented)
+          << "[backward] inputs= inside build() of a graph, whose optimizers say what is trained: "
+          << "got them for " << tensor::Describe(*self->value)
+          << "; expected none; freeze the other parameters by requires_grad_(False)");
+    }
     Unwrap(tracer->Backward(self->value));
     return;
   }
@@ -351,7 +329,8 @@ void BackwardOf(Self self, std::optional<nb::object> gradient, std::optional<boo
     grad = Eager(*given);
     if (!create_graph) grad = grad->Detach();
   }
-  Unwrap(tensor::Backward(Eager(*self), grad, retain_graph, create_graph));
+  const std::vector<TensorRef> wanted = InputsOf(inputs);
+  Unwrap(tensor::Backward(Eager(*self), grad, retain_graph, create_graph, wanted));
 }
 
 std::optional<sbp::NdSbp> OptionalSbp(const std::optional<nb::object>& given) {
@@ -392,7 +371,8 @@ nb::object ToLocalOf(Self self, std::optional<nb::object> grad_sbp, bool copy) {
 // --- memory ---------------------------------------------------------------------------------
 
 // A value of a graph has no memory yet; plans lay it out densely.
-bool IsContiguous(Self self) {
+bool IsContiguous(Self self, nb::object format) {
+  if (!IsUsualFormat(format.ptr())) return false;  // no tensor of ours lies otherwise on purpose
   return self->value->is_symbolic() || tensor::AsTensor(self->value)->dense();
 }
 
@@ -511,7 +491,8 @@ void BindTensor(nb::module_& m) {
   BindProperties(c);
   c.def("numel", [](Self t) { return t->value->meta().shape.numel(); })
       .def("backward", &BackwardOf, nb::arg("gradient") = nb::none(),
-           nb::arg("retain_graph") = nb::none(), nb::arg("create_graph") = false)
+           nb::arg("retain_graph") = nb::none(), nb::arg("create_graph") = false,
+           nb::arg("inputs") = nb::none())
       .def("detach",
            [](Self t) {
              if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
@@ -531,7 +512,10 @@ void BindTensor(nb::module_& m) {
                            "use clone(), or it before or after the call");
              return Wrapped(op::Value(Unwrap(tensor::CopyOf(Eager(*t)))));
            })
-      .def("numpy", &Numpy, "A NumPy array; of a global tensor the whole value (collective).")
+      .def("numpy", &Numpy, nb::kw_only(), nb::arg("force") = false,
+           "A NumPy array of the memory; of a global tensor the whole value (collective). With "
+           "force "
+           "of a tensor that requires grad too.")
       .def("item", &Item, "The only element; of a global tensor collective.")
       .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),
            nb::kw_only(), nb::arg("grad_sbp") = nb::none(), nb::arg("copy") = false,
@@ -542,8 +526,10 @@ void BindTensor(nb::module_& m) {
            "This rank's part, sharing memory. The ranks' local gradients are the parts of the "
            "gradient under grad_sbp, or else under this tensor's sbp: where that is B they must be "
            "equal.")
+      .def("detach_", &DetachInPlace, "Drops the history: a leaf that requires no grad.")
       .def("_laid_like", &LaidLike, nb::arg("other"))
-      .def("is_contiguous", &IsContiguous, "Whether the memory is row-major without gaps.")
+      .def("is_contiguous", &IsContiguous, nb::arg("memory_format") = nb::none(),
+           "Whether the memory is row-major without gaps.")
       .def("stride", &StrideOf, nb::arg("dim") = nb::none(),
            "Elements from one index to the next: of every axis, or of one. A global tensor's are "
            "those of its shard here.")
@@ -553,8 +539,6 @@ void BindTensor(nb::module_& m) {
           "_rebind", [](Self self, Self other) { Rebind(*self, *other); }, nb::arg("other"))
       .def("_become", &Become, nb::arg("other"))
       .def("_describe", [](Self t) { return tensor::Describe(*t->value); });
-  m.def("from_numpy", &FromNumpy, nb::arg("array"), nb::arg("dtype") = nb::none(),
-        "A tensor that shares a NumPy array's memory, or a copy in another dtype.");
 }
 
 }  // namespace ofl::python

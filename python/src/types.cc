@@ -6,9 +6,11 @@
 #include <functional>
 #include <numeric>
 
+#include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/tensor/context.h"
 #include "python/src/convert.h"
 #include "python/src/module.h"
+#include "python/src/scalars.h"
 #include "transport/transport.h"
 
 namespace ofl::python {
@@ -118,6 +120,37 @@ std::string SbpRepr(const sbp::Sbp& s) {
   }
 }
 
+// Of a Size what a tuple gives for a slice or a sum is a Size again.
+PyObject* AsSize(PyObject* tuple) {
+  if (tuple == nullptr || !PyTuple_CheckExact(tuple)) return tuple;
+  PyObject* size = PyObject_CallOneArg(size_type, tuple);
+  Py_DECREF(tuple);
+  return size;
+}
+PyObject* SizeItem(PyObject* self, PyObject* key) {
+  return AsSize(PyTuple_Type.tp_as_mapping->mp_subscript(self, key));
+}
+PyObject* SizeSum(PyObject* self, PyObject* other) {
+  return AsSize(PyTuple_Type.tp_as_sequence->sq_concat(self, other));
+}
+PyObject* SizeRepeated(PyObject* self, Py_ssize_t count) {
+  return AsSize(PyTuple_Type.tp_as_sequence->sq_repeat(self, count));
+}
+
+void BindSize(nb::module_& m) {
+  static PyType_Slot slots[] = {
+      {Py_tp_doc, const_cast<char*>("The sizes of a tensor's axes: a tuple.")},
+      {Py_mp_subscript, reinterpret_cast<void*>(&SizeItem)},
+      {Py_sq_concat, reinterpret_cast<void*>(&SizeSum)},
+      {Py_sq_repeat, reinterpret_cast<void*>(&SizeRepeated)},
+      {0, nullptr}};
+  static PyType_Spec spec = {"oneflow_like.Size", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                             slots};
+  size_type = PyType_FromSpecWithBases(&spec, reinterpret_cast<PyObject*>(&PyTuple_Type));
+  if (size_type == nullptr) throw nb::python_error();
+  m.attr("Size") = nb::borrow(size_type);
+}
+
 void BindDTypes(nb::module_& m) {
   nb::class_<PyDType>(m, "dtype", "The element type of a tensor.")
       .def("__repr__",
@@ -125,7 +158,28 @@ void BindDTypes(nb::module_& m) {
       .def_prop_ro("name", [](Made<PyDType> d) { return std::string(DTypeName(d->dtype)); })
       .def_prop_ro("itemsize", [](Made<PyDType> d) { return DTypeSize(d->dtype); })
       .def_prop_ro("is_floating_point", [](Made<PyDType> d) { return IsFloating(d->dtype); })
+      .def_prop_ro("is_complex", [](Made<PyDType> d) { return IsComplex(d->dtype); })
+      .def_prop_ro(
+          "is_signed",
+          [](Made<PyDType> d) { return d->dtype != DType::kUInt8 && d->dtype != DType::kBool; })
+      .def("to_real", [](Made<PyDType> d) { return DTypeObject(RealOf(d->dtype)); })
+      .def("to_complex", [](Made<PyDType> d) { return DTypeObject(ComplexOf(d->dtype)); })
       .def("__reduce__", [](Made<PyDType> d) { return std::string(DTypeName(d->dtype)); });
+  m.def(
+      "promoted_dtype",
+      [](Made<PyDType> a, Made<PyDType> b) {
+        return DTypeObject(Unwrap(PromoteTypes(a->dtype, b->dtype)));
+      },
+      nb::arg("a"), nb::arg("b"));
+  m.def("dtype_category", [](Made<PyDType> d) { return static_cast<int>(CategoryOf(d->dtype)); });
+  m.def("result_dtype", [](nb::handle a, nb::handle b) {
+    return DTypeObject(Unwrap(MeetingDType(a.ptr(), b.ptr())));
+  });
+  m.def("get_default_dtype", [] { return DTypeObject(op::DefaultFloat()); });
+  m.def("set_default_dtype", [](Made<PyDType> d) {
+    if (d->dtype != op::DefaultFloat()) NoteWrite();
+    op::SetDefaultFloat(d->dtype);
+  });
   for (DType d : AllDTypes()) {
     nb::object object = nb::cast(PyDType{d});
     dtype_objects[static_cast<int>(d)] = object.inc_ref().ptr();
@@ -303,13 +357,7 @@ Result<Placement> PlacementFrom(PyObject* object) {
 std::string TypeNameOf(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
 void BindTypes(nb::module_& m) {
-  nb::dict members;
-  members["__module__"] = "oneflow_like";
-  members["__doc__"] = "The sizes of a tensor's axes: a tuple.";
-  size_type = PyObject_CallFunction(reinterpret_cast<PyObject*>(&PyType_Type), "s(O)O", "Size",
-                                    &PyTuple_Type, members.ptr());
-  if (size_type == nullptr) throw nb::python_error();
-  m.attr("Size") = nb::borrow(size_type);
+  BindSize(m);
   BindDTypes(m);
   BindSbp(m);
   BindPlacement(m);

@@ -1,21 +1,16 @@
 #include "oneflow_like/runtime/world.h"
 
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 
-#include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "device/cpu/cpu_level.h"
 #include "oneflow_like/op/kernel/blas_core.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
+#include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tensor.h"
-#include "oneflow_like/tensor/tracer.h"
 #include "python/src/convert.h"
 #include "python/src/module.h"
 #include "transport/protocol.h"
@@ -73,6 +68,7 @@ void SendTo(const PyTensor& x, int dst) {
 
 void RecvFrom(const PyTensor& x, int src) {
   tensor::TensorRef t = LocalDense(x, "recv");
+  Unwrap(tensor::CheckWritable(*t, "recv"));
   std::vector<tensor::PeerMessage> messages(1);
   messages[0].peer = src;
   messages[0].incoming_bytes = t->meta().bytes();
@@ -90,72 +86,6 @@ void CheckPeer(const char* op, int peer) {
           << "[" << op << "] got rank " << peer << " on rank " << world.rank()
           << "; expected another rank below " << world.world_size());
   }
-}
-
-// Draws up to the largest count never overflow it in the life of a job.
-RandomState RestoredState(const std::pair<uint64_t, int64_t>& given) {
-  constexpr int64_t kMost = int64_t{1} << 62;
-  if (given.second < 0 || given.second > kMost)
-    Throw(Error(Code::kInvalidArgument)
-          << "[set_rng_state] the count of draws is none of a generator: got " << given.second
-          << "; expected 0 to " << kMost << "; pass what flow.get_rng_state() returned");
-  return {given.first, given.second};
-}
-
-using States = std::tuple<uint64_t, int64_t, uint64_t, int64_t>;
-
-// The job's state and this rank's own, each as (seed, offset of the next draw).
-// 64 bits, as torch takes them: a negative number is the one 2^64 above it.
-uint64_t SeedFrom(nb::handle given) {
-  nb::object whole = nb::steal(PyNumber_Index(given.ptr()));
-  if (!whole.is_valid()) {
-    if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw nb::python_error();
-    PyErr_Clear();
-    Throw(Error(Code::kTypeMismatch) << "[manual_seed] the seed must be int: got "
-                                     << TypeNameOf(given.ptr()) << "; expected 64 bits");
-  }
-  int overflow = 0;
-  const int64_t small = PyLong_AsLongLongAndOverflow(whole.ptr(), &overflow);
-  if (overflow == 0) return static_cast<uint64_t>(small);
-  const uint64_t large = overflow > 0 ? PyLong_AsUnsignedLongLong(whole.ptr()) : 0;
-  if (overflow > 0 && PyErr_Occurred() == nullptr) return large;
-  PyErr_Clear();
-  Throw(Error(Code::kInvalidArgument)
-        << "[manual_seed] the seed is an int beyond 64 bits: got "
-        << nb::cast<std::string>(nb::str(whole)).substr(0, 40) << "; expected -2^63 to 2^64 - 1");
-}
-
-void BindRandom(nb::module_& m) {
-  m.def(
-      "manual_seed",
-      [](nb::handle given) {
-        const uint64_t seed = SeedFrom(given);
-        if (tensor::CurrentTracer() != nullptr)
-          Throw(Error(Code::kFailedPrecondition)
-                << "[manual_seed] called inside build() of a graph, where it would run once and "
-                   "not in every call: got seed "
-                << seed << "; expected it outside of build(); use it before the call");
-        Context::Get().Seed(seed);
-      },
-      nb::arg("seed"), nb::sig("def manual_seed(seed: int) -> None"),
-      "Restarts both generators. Global tensors draw from the job's: give it one seed on all "
-      "ranks. Local tensors draw from this rank's own.");
-  m.def("random_states", [] {
-    const RandomState job = Context::Get().job_generator().state();
-    const RandomState local = Context::Get().local_generator().state();
-    return States{job.seed, job.offset, local.seed, local.offset};
-  });
-  m.def(
-      "restore_random_states",
-      [](std::optional<std::pair<uint64_t, int64_t>> job,
-         std::optional<std::pair<uint64_t, int64_t>> local) {
-        RandomState of_job, of_local;  // both are looked at before either is set
-        if (job) of_job = RestoredState(*job);
-        if (local) of_local = RestoredState(*local);
-        if (job) Context::Get().job_generator().Restore(of_job);
-        if (local) Context::Get().local_generator().Restore(of_local);
-      },
-      nb::arg("job").none(), nb::arg("local").none());
 }
 
 nb::dict Config() {
@@ -199,7 +129,6 @@ void BindWorld(nb::module_& m) {
       "is_grad_enabled", [] { return Context::grad_enabled(); },
       "Whether this thread records gradients.");
   m.def("set_grad_enabled", [](bool on) { Context::set_grad_enabled(on); }, nb::arg("mode"));
-  BindRandom(m);
   m.def(
       "send",
       [](Made<PyTensor> x, int dst) {

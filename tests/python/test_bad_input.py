@@ -110,7 +110,7 @@ TENSORS = {
     "list for an array": (lambda: flow.from_numpy([1]), TypeError, ["np.ndarray", "list"]),
     "value beyond its dtype": (lambda: flow.full((2,), 300, dtype=flow.uint8), ValueError,
                                ["uint8", "300"]),
-    "array as an operand": (lambda: local() + np.ones((4, 4)), TypeError,
+    "array as an operand": (lambda: flow.add(local(), np.ones((4, 4))), TypeError,
                             ["[add]", "ndarray", "flow.from_numpy"]),
     "None as an operand": (lambda: flow.matmul(local(), None), TypeError, ["[matmul]", "'other'"]),
     "item of many": (lambda: local().item(), ValueError, ["[item]", "16 elements"]),

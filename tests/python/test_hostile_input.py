@@ -457,8 +457,9 @@ def test_arrays_of_other_kinds():
             flow.from_numpy(array)
     fixed = np.arange(3, dtype=np.float32)
     fixed.flags.writeable = False
-    flow.from_numpy(fixed).add_(1)
-    assert fixed.tolist() == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="lets nobody write there"):
+        flow.from_numpy(fixed).add_(1)
+    assert fixed.tolist() == [0, 1, 2] and flow.from_numpy(fixed).sum().item() == 3
     odd = np.frombuffer(bytearray(41), np.uint8)[1:].view(np.float32)
     assert flow.from_numpy(odd).sum().item() == 0
 

@@ -30,11 +30,15 @@ SHOWN = _C.namespaces
 PUBLIC = sorted({function for names in SHOWN.values() for function in names.values()})
 SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled in C
 # What flow has that is callable and no operator.
-OTHERS = {"allclose", "bincount", "broadcast_shapes", "compile_world", "einsum", "enable_grad",
-          "equal", "from_numpy", "get_rng_state", "is_complex", "is_conj", "is_floating_point",
-          "is_grad_enabled", "is_neg", "is_nonzero", "is_signed", "is_tensor", "load", "lobpcg",
-          "manual_seed", "no_grad", "nonzero", "numel", "pca_lowrank", "save", "set_grad_enabled",
-          "set_rng_state", "show_config", "svd_lowrank", "tensor", "tensordot"}
+OTHERS = {"allclose", "as_tensor", "asarray", "bincount", "broadcast_shapes", "can_cast",
+          "compile_world", "einsum", "empty_permuted", "empty_strided", "enable_grad", "equal",
+          "from_dlpack", "from_numpy", "frombuffer", "get_default_device", "get_default_dtype",
+          "get_device", "get_rng_state", "initial_seed", "is_complex", "is_conj",
+          "is_floating_point", "is_grad_enabled", "is_neg", "is_nonzero", "is_signed",
+          "is_tensor", "load", "lobpcg", "manual_seed", "no_grad", "nonzero", "numel",
+          "pca_lowrank", "promote_types", "result_type", "save", "seed", "set_default_device",
+          "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state",
+          "show_config", "svd_lowrank", "tensor", "tensordot"}
 
 
 # Those that need values on the host, or call a function of the caller's.

@@ -13,6 +13,7 @@ from oneflow_like import _C
 DATA = Path(__file__).parent / "data"
 SPACES = {"torch": "", "Tensor": "Tensor", "F": "nn.functional", "special": "special",
           "linalg": "linalg", "fft": "fft"}
+LEFT_OUT = {"layout", "memory_format", "pin_memory", "non_blocking"}  # of the table
 OURS_ALONE = {"placement", "sbp", "out"}  # keywords that any function of ours may have beside
 
 
@@ -24,11 +25,12 @@ class Form:
         given = [*arguments.posonlyargs, *arguments.args]
         defaults = [None] * (len(given) - len(arguments.defaults)) + arguments.defaults
         self.text = text
-        self.positions = [(a.arg, _default(d)) for a, d in zip(given, defaults, strict=True)]
+        self.positions = [(a.arg, _default(d)) for a, d in zip(given, defaults, strict=True)
+                          if a.arg not in LEFT_OUT]
         self.positions = self.positions[is_method:]
         self.rest = arguments.vararg.arg if arguments.vararg else None
         self.keywords = {a.arg: _default(d) for a, d in zip(
-            arguments.kwonlyargs, arguments.kw_defaults, strict=True)}
+            arguments.kwonlyargs, arguments.kw_defaults, strict=True) if a.arg not in LEFT_OUT}
 
     def misses(self, theirs, other_names):
         """What of PyTorch's form this one does not take in the same way; empty: nothing."""
@@ -106,8 +108,9 @@ def find(row):
 
 def _told(value):
     """The signature of a function that is no operator: Python's, or the binding's."""
-    for text, *_ in getattr(value, "__nb_signature__", ()):
-        node = ast.parse(re.sub(r"\\\d+", "None", text) + ": ...").body[0]  # \\0: a default
+    for text, _, defaults in getattr(value, "__nb_signature__", ()):
+        text = re.sub(r"\\(\d+)", lambda m, given=defaults: repr(given[int(m[1])]), text)
+        node = ast.parse(text + ": ...").body[0]
         for argument in ast.walk(node):
             if isinstance(argument, ast.arg):
                 argument.annotation = None
@@ -124,7 +127,7 @@ def forms_of(row):
     elif not is_method and getattr(value, "__name__", "") in REGISTRY:
         texts = REGISTRY[value.__name__]
     else:
-        texts = [_told(value)]
+        texts = getattr(value, "__overloads__", None) or [_told(value)]
     forms = [Form(text, is_method) for text in dict.fromkeys(texts)]
     for form in forms:
         for other in forms:

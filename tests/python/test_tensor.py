@@ -128,7 +128,7 @@ def test_one_element():
 
 
 def test_text():
-    assert repr(flow.tensor([1.0, 2.5])) == "tensor([1.0, 2.5])"
+    assert repr(flow.tensor([1.0, 2.5])) == "tensor([1.0000, 2.5000])"
     assert repr(flow.tensor([1, 2])) == "tensor([1, 2])"
     assert "requires_grad=True" in repr(flow.zeros(2, requires_grad=True))
     assert "dtype=oneflow_like.float64" in repr(flow.zeros(2).double())
@@ -276,12 +276,43 @@ def test_numpy_scalars_on_the_left_are_numbers(op, number):
 
 @pytest.mark.parametrize("op", [operator.add, operator.mul, operator.pow, operator.matmul,
                                 operator.lt, operator.eq, operator.and_, operator.floordiv,
-                                operator.mod, operator.xor, operator.lshift, divmod])
-def test_numpy_arrays_are_refused_on_either_side(op):
-    x, values = flow.ones(2), np.ones(2)
+                                operator.mod, operator.xor, operator.lshift])
+def test_numpy_arrays_on_either_side_are_tensors(op):
+    values = np.int32([1, 5, 2])
+    dtype = flow.int64 if op is operator.matmul else flow.int32  # which promotes nothing
+    values = values.astype(dtype.name)
+    x = flow.tensor([3, 1, 2], dtype=flow.int64)
     for a, b in ((x, values), (values, x)):
-        with pytest.raises(TypeError, match="ndarray"):
-            op(a, b)
+        got = op(a, b)
+        want = op(*(flow.tensor(y).to(dtype) if y is values else y for y in (a, b)))
+        assert isinstance(got, flow.Tensor) and got.dtype is want.dtype
+        assert got.tolist() == want.tolist()
+    y = flow.ones(3, requires_grad=True)
+    assert (np.ones(3, np.float32) * y).requires_grad and (y * np.ones(3)).dtype is flow.float64
+    with pytest.raises(TypeError, match="ndarray"):
+        divmod(x, values)
+    with pytest.raises(TypeError, match="no dtype"):
+        op(x, np.array(["a", "b", "c"]))
+
+
+def test_what_is_no_operand_is_asked_itself():
+    """As Python's own classes do it: == is False, < an error."""
+    class Beside:
+        def __radd__(self, other):
+            return "added"
+
+        def __eq__(self, other):
+            return "equal"
+        __hash__ = None
+
+    x = flow.ones(3)
+    assert (x == None) is False and (x != None) is True  # noqa: E711
+    assert (x == "a") is False and (x == [1]) is False and (None != x) is True  # noqa: E711
+    assert x + Beside() == "added" and (x == Beside()) == "equal"
+    for op in (operator.lt, operator.ge, operator.add, operator.pow, operator.and_):
+        with pytest.raises(TypeError):
+            op(x, "a")
+    assert x in [None, "a", x]
 
 
 def test_a_bool_as_index_makes_an_axis():
@@ -342,12 +373,11 @@ def test_types_of_python_as_dtypes():
 @pytest.mark.parametrize("data, dtype, error, text", [
     (2 ** 40, "int32", ValueError, "does not fit into dtype int32: got 1099511627776"),
     ([1, 300], "uint8", ValueError, "expected 0 to 255"),
-    (-1, "uint8", ValueError, "does not fit"),
+    (-256, "uint8", ValueError, "does not fit"),
     (2 ** 70, "int64", ValueError, "does not fit"),
     (float("nan"), "int32", ValueError, "got nan"),
     ([1.0, float("-inf")], "int64", ValueError, "got -inf"),
     (2.0 ** 63, "int64", ValueError, "does not fit"),
-    (np.array([300]), "uint8", ValueError, "does not fit"),
     (1 + 2j, "float32", TypeError, "complex numbers do not fit"),
     (np.array([1j]), "int64", TypeError, "complex numbers do not fit"),
 ])
@@ -359,6 +389,8 @@ def test_data_that_the_dtype_cannot_hold_is_refused(data, dtype, error, text):
 def test_data_that_fits_is_converted():
     assert flow.tensor([1.5, -2.5], dtype=flow.int32).tolist() == [1, -2]
     assert flow.tensor([255.9, -0.5], dtype=flow.uint8).tolist() == [255, 0]
+    assert flow.tensor([-1, -255], dtype=flow.uint8).tolist() == [255, 1]
+    assert flow.tensor(np.array([300]), dtype=flow.uint8).tolist() == [44]  # as array.astype
     assert flow.tensor([2, 0], dtype=flow.bool).tolist() == [True, False]
     assert flow.tensor([], dtype=flow.int8).shape == (0,)
     assert flow.tensor(np.uint64(2 ** 63 - 1), dtype=flow.int64).item() == 2 ** 63 - 1
@@ -395,11 +427,11 @@ def test_dtypes_that_numpy_lacks_are_shown_listed_and_pickled(dtype):
     assert again.dtype is dtype and again.shape == x.shape
     np.testing.assert_array_equal(flow._C.raw_bytes(again), flow._C.raw_bytes(x))
     y = flow.tensor([[1.5, -2.0], [0.0, 3.0]], dtype=dtype)
-    assert "1.5, -2.0" in repr(y) and f"dtype=oneflow_like.{dtype.name}" in repr(y)
+    assert "1.5000, -2.0000" in repr(y) and f"dtype=oneflow_like.{dtype.name}" in repr(y)
     assert y.T.tolist() == [[1.5, 0.0], [-2.0, 3.0]] and y[0, 0].tolist() == 1.5
     whole = flow.tensor([1.5, 2.0], dtype=dtype, placement=flow.placement.all("cpu"),
                         sbp=flow.sbp.broadcast)
-    assert "1.5, 2.0" in repr(whole) and whole.tolist() == [1.5, 2.0]
+    assert "1.5000, 2.0000" in repr(whole) and whole.tolist() == [1.5, 2.0]
     assert flow.zeros(0, dtype=dtype).tolist() == []
 
 

@@ -28,7 +28,7 @@ class Branches(nn.Module):
         self.answers.append(("global", h.is_global, h.is_local))
         if not h.is_global:
             return self.second(h) - 3.0
-        self.answers.append(("placement", h.placement.ranks, h.device))
+        self.answers.append(("placement", h.placement.ranks, str(h.device)))
         if h.placement == x.placement:
             h = h * 2.0
         self.answers.append(("sbp", h.sbp, (h @ self.second.weight).sum().sbp))
@@ -111,7 +111,7 @@ def test_is_global_and_placement_pin_nothing():
 
         def asks(x):
             y = flow.relu(x)
-            assert y.is_global and y.placement == x.placement and y.device == "cpu"
+            assert y.is_global and y.placement == x.placement and y.device == flow.device("cpu")
             assert str(y) and "placement" in repr(y)
             return y * 2.0
 

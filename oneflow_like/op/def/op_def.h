@@ -200,7 +200,7 @@ class OpDef {
   std::vector<Operand> inputs;
   std::vector<Output> outputs;
   // The operand that random numbers are drawn from, which moves on by one draw: no tensor, mutated.
-  // Nobody gives it: the default generator of the call's tensors. Empty: it draws nothing.
+  // What it and its parts draw from; by default that of its tensors. Empty: it draws nothing.
   std::string generator;
   std::vector<AttrDef> attrs;
   int version = 1;  // grows when the meaning of saved calls changes; plans keep it

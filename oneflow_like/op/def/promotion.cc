@@ -1,9 +1,12 @@
 #include "oneflow_like/op/def/promotion.h"
 
 #include <array>
+#include <atomic>
 
 namespace ofl::op {
 namespace {
+
+std::atomic<DType> default_float = DType::kFloat32;
 
 Result<std::optional<DType>> Joined(std::optional<DType> a, DType b) {
   if (!a) return std::optional(b);
@@ -15,10 +18,20 @@ Result<std::optional<DType>> Joined(std::optional<DType> a, DType b) {
 Result<std::optional<DType>> Combined(std::optional<DType> higher, std::optional<DType> lower) {
   if (!higher) return lower;
   if (!lower || CategoryOf(*lower) <= CategoryOf(*higher)) return higher;
+  if (IsFloating(*higher)) return std::optional(ComplexOf(*higher));  // as wide as it is
   return Joined(higher, *lower);
 }
 
 }  // namespace
+
+DType DefaultFloat() { return default_float.load(std::memory_order_relaxed); }
+void SetDefaultFloat(DType dtype) { default_float.store(dtype, std::memory_order_relaxed); }
+
+DType DTypeOfNumber(const Scalar& number) {
+  const DType dtype = number.dtype();
+  if (IsFloating(dtype)) return DefaultFloat();
+  return IsComplex(dtype) ? ComplexOf(DefaultFloat()) : dtype;
+}
 
 TypedOperand TypedOf(const TensorMeta& meta) {
   using enum TypedOperand::Weight;
@@ -42,7 +55,7 @@ Result<std::optional<DType>> PromotedDType(const OpDef& def,
   if (def.promotion == Promotion::kNone || operands.empty()) return std::optional<DType>();
   OFL_ASSIGN(DType dtype, ResultType(operands));
   const bool whole = CategoryOf(dtype) < DTypeCategory::kFloating;
-  return std::optional(def.promotion == Promotion::kFloat && whole ? kDefaultFloat : dtype);
+  return std::optional(def.promotion == Promotion::kFloat && whole ? DefaultFloat() : dtype);
 }
 
 }  // namespace ofl::op

@@ -10,7 +10,13 @@
 
 namespace ofl::op {
 
-inline constexpr DType kDefaultFloat = DType::kFloat32;
+// The dtype of floating numbers that no operand says: float32, or what somebody set. Of the
+// process; dispatch reads it when a call is made, and inference never: a graph that was traced says
+// all dtypes itself.
+DType DefaultFloat();
+void SetDefaultFloat(DType dtype);
+// The dtype that a plain number brings: Scalar::dtype(), with the default one in place of float32.
+DType DTypeOfNumber(const Scalar& number);
 
 // What an operand brings into promotion.
 struct TypedOperand {

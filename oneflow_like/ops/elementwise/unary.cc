@@ -327,7 +327,7 @@ OFL_OP(identity) {
   op.Infer(InferUnaryOf<kAny, Gives::kSame>)
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
       .Oracle("input")
-      .PyBoth("clone(input)");
+      .PyBoth("clone(input, *, memory_format=None)");
   for (DType dtype : AllDTypes()) {
     op.Cpu(dtype, [](op::KernelContext& c) {
       CopyElements(c.stream, c.inputs[0], c.outputs[0]);

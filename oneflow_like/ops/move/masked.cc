@@ -1,6 +1,7 @@
 // What masks choose: masked_fill, masked_select, masked_scatter, where and the places of nonzero.
 #include <algorithm>
 
+#include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/ops/move/indices.h"
 #include "oneflow_like/ops/move/places.h"
 
@@ -76,7 +77,7 @@ op::Values ComposeMaskedScatter(op::Builder& b, Span in, const Attrs&) {
 }
 
 DType TogetherOf(const Scalar& a, const Scalar& b) {
-  return std::max(a.category(), b.category()) == a.category() ? a.dtype() : b.dtype();
+  return op::DTypeOfNumber(std::max(a.category(), b.category()) == a.category() ? a : b);
 }
 op::Values ComposeWhereNumbers(op::Builder& b, Span in, const Attrs& attrs) {
   const Scalar yes = attrs.Number("input"), no = attrs.Number("other");

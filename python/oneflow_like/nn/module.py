@@ -4,6 +4,7 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Mapping
 
 from .. import _C
+from .._conversion import sorted_arguments
 from .._creation import dtype_from
 from ..autograd import no_grad
 from ._watch import Watched, note_writing, reading, refuse_in_build, touch
@@ -51,12 +52,14 @@ def _is_complex(tensor):
     return tensor.dtype in _COMPLEX
 
 
-def _converted(tensor, target, dtype):
+def _converted(tensor, device, dtype):
     if _is_complex(tensor) and isinstance(dtype, _C.dtype) and dtype not in _COMPLEX:
         raise TypeError(f"[module.to] complex parameters do not fit: got {tensor.dtype.name} for "
                         f"{dtype.name}; expected a complex dtype; float() and double() leave them "
                         "as they are")
-    return tensor.to(target) if tensor.dtype.is_floating_point or _is_complex(tensor) else tensor
+    if not (tensor.dtype.is_floating_point or _is_complex(tensor)):
+        dtype = None
+    return tensor.to(device, dtype)
 
 
 def _indent(text):
@@ -396,21 +399,25 @@ class Module:
         """Makes every parameter and buffer the local part of itself, in place."""
         return self._apply(lambda tensor: tensor.to_local())
 
-    def to(self, target):
-        """Converts floating and complex parameters, their gradients and buffers, in place.
+    def to(self, *args, **kwargs):
+        """Converts floating and complex parameters, their gradients and buffers, in place:
+        to(dtype), to(device, dtype) or to(tensor), each with non_blocking.
 
         `to(nn.graph.GraphModule)` gives the graph's view of the module (set_stage).
         """
-        if isinstance(target, type) and target.__name__ == "GraphModule":
+        if args and isinstance(args[0], type) and args[0].__name__ == "GraphModule":
             from .graph import graph_module_of
             return graph_module_of(self)
-        dtype = target.dtype if isinstance(target, _C.Tensor) else target
-        if isinstance(dtype, type):
-            dtype = dtype_from(dtype)
-        if isinstance(dtype, _C.dtype) and not (dtype.is_floating_point or dtype in _COMPLEX):
+        given = sorted_arguments(args, kwargs)
+        other = given.get("other")
+        dtype = other.dtype if other is not None else dtype_from(given.get("dtype"))
+        if dtype is not None and not (dtype.is_floating_point or dtype in _COMPLEX):
             raise TypeError("[module.to] nn.Module.to only accepts floating point or complex "
                             f"dtypes: got {dtype.name}; expected for example flow.float32")
-        return self._apply(lambda t: _converted(t, target, dtype))
+        return self._apply(lambda t: _converted(t, given.get("device"), dtype))
+
+    def cpu(self):
+        return self.to("cpu")
 
     def _to_floating(self, dtype):
         return self._apply(lambda t: t.to(dtype) if t.dtype.is_floating_point else t)

@@ -147,6 +147,7 @@ class Program:
         tensors, frame = taken_apart(args, kwargs)
         self._frame = kept(frame)
         self._grad_enabled = _C.is_grad_enabled()
+        self._default_dtype = _C.get_default_dtype()
         self._micro_batches = graph.config.gradient_accumulation_steps
         self._writes = _C.writes_noted()
         self.session = session = _C.GraphSession(name, self._micro_batches)
@@ -200,6 +201,8 @@ class Program:
                     f"{self._micro_batches}")
         if _C.is_grad_enabled() is not self._grad_enabled:
             return f"gradients are {'off' if self._grad_enabled else 'on'}"
+        if _C.get_default_dtype() is not self._default_dtype:
+            return f"the default dtype was {self._default_dtype.name}"
         for guard in self._always:
             if not guard.holds(graph):
                 return guard.text(graph)

@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
 
 from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
                _conversion, autograd, comm, env, fft, linalg, nn, optim, random, special)
+from . import _absent  # noqa: E402
 from ._conversion import get_default_device, get_device_of as get_device, set_default_device
 from ._creation import (as_tensor, asarray, empty_permuted, empty_strided, from_dlpack, from_numpy,
                         frombuffer, tensor)
@@ -80,3 +81,6 @@ __all__.extend([*_kind_names, *_lowrank_names, *_product_names, *_value_names, *
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):
     compile_world = nn.graph.compile_world
     __all__.append("compile_world")
+
+_absent.mark(Tensor)
+__getattr__ = _absent.getter("flow", globals())

@@ -1,6 +1,8 @@
 """Fourier transforms, with torch's names: those that the registry shows here."""
 
+from ._absent import getter as _getter
 from ._functions import of as _of
 
 globals().update(_of("fft"))
 __all__ = list(_of("fft"))
+__getattr__ = _getter("fft", globals())

@@ -4,6 +4,7 @@ Written here are those alone that call a function of the caller's or need values
 """
 
 from .. import _C
+from .._absent import getter as _getter
 from .._functions import of as _of
 from .._values import _answer
 
@@ -51,3 +52,6 @@ def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_fu
         apart = _C.minimum(apart, distance(positive, negative))
     losses = _C.clamp(distance(anchor, positive) - apart + margin, min=0)
     return losses if reduction == "none" else getattr(_C, reduction)(losses)
+
+
+__getattr__ = _getter("nn.functional", globals())

@@ -1,0 +1,189 @@
+"""Names of PyTorch that are absent here: what the error says of them.
+
+The names are those that scripts/parity/surface.py finds in PyTorch and leaves out, with its
+reasons.
+"""
+
+import difflib
+
+# reason -> where -> names
+OUTSIDE = {
+    "sparse tensors": {
+        "flow":
+            "ccol_indices_copy col_indices_copy crow_indices_copy dsmm hsmm hspmm indices_copy "
+            "resize_as_sparse_ row_indices_copy saddmm smm sparse_bsc_tensor sparse_bsr_tensor "
+            "sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor "
+            "spmm sspaddmm values_copy",
+        "Tensor":
+            "ccol_indices coalesce col_indices crow_indices dense_dim indices is_coalesced "
+            "resize_as_sparse_ row_indices smm sparse_dim sparse_mask sparse_resize_ "
+            "sparse_resize_and_clear_ sspaddmm to_dense to_sparse to_sparse_bsc to_sparse_bsr "
+            "to_sparse_coo to_sparse_csc to_sparse_csr values",
+    },
+    "quantised tensors": {
+        "flow":
+            "choose_qparams_optimized dequantize empty_quantized "
+            "fake_quantize_per_channel_affine fake_quantize_per_tensor_affine "
+            "fbgemm_linear_fp16_weight fbgemm_linear_fp16_weight_fp32_activation "
+            "fbgemm_linear_int8_weight fbgemm_linear_int8_weight_fp32_activation "
+            "fbgemm_linear_quantize_weight fbgemm_pack_gemm_matrix_fp16 "
+            "fbgemm_pack_quantized_matrix fused_moving_avg_obs_fake_quant int_repr "
+            "q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale "
+            "q_zero_point quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic "
+            "quantized_batch_norm quantized_gru quantized_gru_cell quantized_lstm "
+            "quantized_lstm_cell quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d "
+            "quantized_rnn_relu_cell quantized_rnn_tanh_cell",
+        "Tensor":
+            "dequantize int_repr q_per_channel_axis q_per_channel_scales "
+            "q_per_channel_zero_points q_scale q_zero_point qscheme",
+        "nn.functional":
+            "grouped_mm scaled_grouped_mm scaled_mm",
+    },
+    "one device's or one library's own calls": {
+        "flow":
+            "batch_norm_backward_elemt batch_norm_backward_reduce batch_norm_elemt "
+            "batch_norm_gather_stats batch_norm_gather_stats_with_counts batch_norm_stats "
+            "batch_norm_update_stats cudnn_affine_grid_generator cudnn_batch_norm "
+            "cudnn_convolution cudnn_convolution_add_relu cudnn_convolution_relu "
+            "cudnn_convolution_transpose cudnn_grid_sampler cudnn_is_acceptable "
+            "is_vulkan_available miopen_batch_norm miopen_convolution "
+            "miopen_convolution_add_relu miopen_convolution_relu miopen_convolution_transpose "
+            "miopen_ctc_loss miopen_depthwise_convolution miopen_rnn mkldnn_adaptive_avg_pool2d "
+            "mkldnn_convolution mkldnn_linear_backward_weights mkldnn_max_pool2d "
+            "mkldnn_max_pool3d mkldnn_rnn_layer "
+            "profiler_allow_cudagraph_cupti_lazy_reinit_cuda12",
+        "Tensor":
+            "ipu is_pinned mtia pin_memory record_stream to_mkldnn xpu",
+    },
+    "torch.distributed and shared memory": {
+        "flow":
+            "is_distributed",
+        "Tensor":
+            "is_distributed is_shared share_memory_",
+    },
+    "compilers, tracing, tools": {
+        "flow":
+            "autocast_decrement_nesting autocast_increment_nesting classproperty "
+            "clear_autocast_cache compile compiled_with_cxx11_abi cond fork "
+            "get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+            "get_autocast_ipu_dtype get_autocast_xla_dtype get_device_module get_file_path "
+            "hash_tensor import_ir_module import_ir_module_from_buffer init_num_threads "
+            "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+            "is_autocast_ipu_enabled is_autocast_xla_enabled merge_type_from_type_comment "
+            "parse_ir parse_schema parse_type_comment prepare_multiprocessing_environment "
+            "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+            "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype "
+            "set_autocast_ipu_dtype set_autocast_ipu_enabled set_autocast_xla_dtype "
+            "set_autocast_xla_enabled sym_constrain_range sym_constrain_range_for_size "
+            "sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum "
+            "thread_safe_generator typename unify_type_list vmap wait while_loop",
+        "Tensor":
+            "as_subclass hash_tensor module_load reinforce",
+        "nn.functional":
+            "assert_int_or_pair boolean_dispatch handle_torch_function has_torch_function "
+            "has_torch_function_unary has_torch_function_variadic",
+    },
+    "undocumented parts of other functions": {
+        "flow":
+            "embedding_renorm_ feature_dropout feature_dropout_ frobenius_norm gru gru_cell "
+            "lstm lstm_cell native_batch_norm native_dropout native_group_norm "
+            "native_layer_norm native_norm norm_except_dim nuclear_norm rnn_relu rnn_relu_cell "
+            "rnn_tanh rnn_tanh_cell segment_reduce slice_inverse",
+        "Tensor":
+            "index is_set_to map2_ new resize resize_as slice_inverse storage_type "
+            "to_padded_tensor",
+        "nn.functional":
+            "linear_cross_entropy",
+    },
+    "functions that end in an error in PyTorch, which removed them": {
+        "flow":
+            "eig lstsq matrix_rank solve symeig",
+        "Tensor":
+            "eig lstsq solve symeig",
+    },
+    "complex numbers of half precision": {
+        "Tensor":
+            "chalf",
+    },
+    "storages, and lazy conjugation": {
+        "flow":
+            "from_file is_inference is_storage to_dlpack",
+        "Tensor":
+            "const_data_ptr set_ storage untyped_storage",
+    },
+    "settings of another engine": {
+        "flow":
+            "are_deterministic_algorithms_enabled get_deterministic_debug_mode "
+            "get_float32_matmul_precision get_num_interop_threads is_anomaly_check_nan_enabled "
+            "is_anomaly_enabled is_deterministic_algorithms_warn_only_enabled "
+            "is_warn_always_enabled set_anomaly_enabled set_default_tensor_type "
+            "set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
+            "set_num_interop_threads set_warn_always use_deterministic_algorithms",
+    },
+}
+REASONS = {where: {name: why for why, spaces in OUTSIDE.items()
+                   for name in spaces.get(where, "").split()}
+           for where in ("flow", "Tensor", "nn.functional")}
+# What users of PyTorch look for, and where it is.
+ELSEWHERE = {
+    "flow": {"cuda": "there are no kernels for CUDA; tensors lie on the CPU, and placement= says "
+                     "on which ranks",
+             "jit": "use nn.Graph", "compile": "use nn.Graph", "fx": "use nn.Graph",
+             "vmap": "write the axis out: operators broadcast",
+             "sparse": "tensors are dense", "quantization": "there are no quantised tensors",
+             "float8_e4m3fnuz": "use float8_e4m3fn", "float8_e5m2fnuz": "use float8_e5m2",
+             "uint16": "use int32", "uint32": "use int64", "uint64": "use int64",
+             "DoubleTensor": "use flow.tensor(data, dtype=flow.float64)",
+             "FloatTensor": "use flow.tensor(data, dtype=flow.float32)",
+             "LongTensor": "use flow.tensor(data, dtype=flow.int64)",
+             "IntTensor": "use flow.tensor(data, dtype=flow.int32)",
+             "BoolTensor": "use flow.tensor(data, dtype=flow.bool)"},
+    "Tensor": {"storage": "use data_ptr(), numpy() or from_dlpack()",
+               "untyped_storage": "use data_ptr(), numpy() or from_dlpack()",
+               "set_": "use copy_() for values, or make a new tensor",
+               "share_memory_": "processes of a job have memory of their own; use flow.comm",
+               "names": "axes have no names", "redistribute": "use to_global(sbp=...)",
+               "full_tensor": "use to_global(sbp=flow.sbp.broadcast).to_local()"},
+}
+
+
+def why_absent(where, name, known):
+    """What the AttributeError of `where`.`name` says; `known` are the names that are there."""
+    text = f"[{where}.{name}] there is no such name"
+    advice = ELSEWHERE.get(where, {}).get(name)
+    reason = REASONS.get(where, {}).get(name)
+    if reason is not None:
+        text += f": PyTorch's is left out with {reason}"
+    if advice is not None:
+        return f"{text}; {advice}"
+    if reason is not None:
+        return f"{text} (docs/from_pytorch.md)"
+    near = difflib.get_close_matches(name, [n for n in known if not n.startswith("_")], 3, 0.7)
+    return text + (f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "")
+
+
+def getter(where, names):
+    """A module's __getattr__, which is asked for what the module has not. `names`: its names."""
+    def __getattr__(name):
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)  # Python asks for these itself
+        raise AttributeError(why_absent(where, name, names))
+    return __getattr__
+
+
+class _Absent:
+    """Stands in the class Tensor for a name of PyTorch's: whoever asks for it is told why there is
+    none. Lookups of what there is cost nothing."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __get__(self, instance, owner):
+        raise AttributeError(why_absent("Tensor", self._name, ()))
+
+
+def mark(cls):
+    """Puts the reasons into a class that has none of the names."""
+    for name in {**REASONS["Tensor"], **ELSEWHERE["Tensor"]}:
+        if not hasattr(cls, name):
+            setattr(cls, name, _Absent(name))

@@ -1,0 +1,44 @@
+"""Names that are absent: the error says which is meant, or why PyTorch's is left out."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import oneflow_like as flow
+from oneflow_like import _absent
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "parity"))
+
+
+@pytest.mark.parametrize(("owner", "name", "text"), [
+    (flow, "sigmod", r"\[flow.sigmod\] there is no such name; did you mean .*'sigmoid'"),
+    (flow, "sparse_coo_tensor", "left out with sparse tensors"),
+    (flow, "cuda", "no kernels for CUDA"),
+    (flow, "compile", "left out with compilers, tracing, tools; use nn.Graph"),
+    (flow, "zzzzzz", r"\[flow.zzzzzz\] there is no such name$"),
+    (flow.nn.functional, "gelo", r"\[nn.functional.gelo\].* did you mean .*'gelu'"),
+    (flow.linalg, "slogdett", r"did you mean 'slogdet'"),
+    (flow.special, "erff", r"did you mean .*'erf'"),
+    (flow.ones(1), "to_sparse", "left out with sparse tensors"),
+    (flow.ones(1), "storage", "use data_ptr"),
+    (flow.Tensor, "set_", "use copy_"),
+])
+def test_the_error_says_what_to_do(owner, name, text):
+    with pytest.raises(AttributeError, match=text):
+        getattr(owner, name)
+    assert not hasattr(owner, name)
+
+
+def test_what_is_there_is_found():
+    with pytest.raises(ImportError):
+        exec("from oneflow_like import sigmod")
+    assert flow.ones(1).to_global is not None
+
+
+def test_the_reasons_are_those_of_the_comparison():
+    from surface import reason_outside
+    spaces = {"flow": "torch", "Tensor": "Tensor", "nn.functional": "F"}
+    for where, names in _absent.REASONS.items():
+        for name, why in names.items():
+            assert reason_outside(f"{spaces[where]}.{name}") == why, name

@@ -70,8 +70,8 @@ Status Resolve(const op::OpDef& def, const std::string& signature, const std::st
   param.like = def.inputs.empty() && target == "input";
   param.inplace = target == "inplace" && HasInPlaceForm(def);
   // A composite's parts draw from it.
-  param.generator = (def.Draws() && target == def.generator) ||
-                    (def.composite && target == "generator");
+  param.generator =
+      (def.Draws() && target == def.generator) || (def.composite && target == "generator");
   const bool known =
       (param.operand >= 0) + (param.attr != nullptr) + param.inplace + param.generator == 1;
   OFL_ENSURE(

@@ -147,6 +147,15 @@ op::Value SolveTriangular(op::Builder& b, const op::Value& a, const op::Value& r
                 {{"upper", upper}, {"left", left}, {"unitriangular", unit}});
 }
 
+op::Value Gaps(op::Builder& b, const op::Value& x) {
+  const op::Value gaps = Sub(b, Unsqueezed(b, x, -2), Unsqueezed(b, x, -1));
+  return Add(b, gaps, IdentityLike(b, gaps));
+}
+
+op::Value LikeMatrix(op::Builder& b, const op::Value& x, const op::Value& matrix) {
+  return x == nullptr ? x : CastTo(b, x, matrix->meta().dtype);
+}
+
 op::Value Plus(op::Builder& b, const op::Value& x, const op::Value& y) {
   return x == nullptr ? y : y == nullptr ? x : Add(b, x, y);
 }
@@ -166,6 +175,11 @@ std::vector<op::Sample> MatrixSamples(const std::vector<std::vector<Shape>>& sha
   for (DType d : ListOf(kLapack))
     if (d != DType::kFloat32) add(d, shapes[0]);
   return samples;
+}
+
+std::vector<op::Sample> SquareSamples(const char* note, const Attrs& attrs) {
+  return MatrixSamples({{{2, 3, 3}}, {{3, 3}}, {{3, 2, 2, 2}}, {{1, 1}}, {{0, 0}}, {{0, 2, 2}}},
+                       attrs, note);
 }
 
 std::vector<op::ErrorSample> MatrixErrors(bool square, const Attrs& attrs, int operands) {

@@ -185,6 +185,10 @@ op::Value SolveTriangular(op::Builder& b, const op::Value& a, const op::Value& r
 // The gradient of A, of that of its pseudo-inverse.
 op::Value GradOfPinv(op::Builder& b, const op::Value& grad, const op::Value& inverse,
                      const op::Value& a);
+// x[j] - x[i] at (i, j), and ones on the diagonal.
+op::Value Gaps(op::Builder& b, const op::Value& x);
+// Null, or x in the dtype of `matrix`.
+op::Value LikeMatrix(op::Builder& b, const op::Value& x, const op::Value& matrix);
 // x + y, where either may be null.
 op::Value Plus(op::Builder& b, const op::Value& x, const op::Value& y);
 
@@ -203,6 +207,8 @@ inline constexpr const char* kRegular = "regular";
 std::vector<op::Sample> MatrixSamples(const std::vector<std::vector<Shape>>& shapes,
                                       const Attrs& attrs, const char* note, double low = -1,
                                       double high = 1);
+// Squares of even, uneven, empty and trivial sizes, with batches.
+std::vector<op::Sample> SquareSamples(const char* note, const Attrs& attrs = {});
 // What all of them refuse: no matrix, integers.
 std::vector<op::ErrorSample> MatrixErrors(bool square, const Attrs& attrs = {}, int operands = 1);
 

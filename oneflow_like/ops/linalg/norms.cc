@@ -85,12 +85,15 @@ op::Values ComposeVectorNorm(op::Builder& b, Operands in, const Attrs& attrs) {
 
 // --- matrices -----------------------------------------------------------------------------------
 
-// A matrix norm by its order; NaN stands for 'fro', and for 'nuc' a number that is none.
-constexpr double kNuclear = -1234.5;
+// What a matrix norm is: one that has a name, or the order `p`.
+struct Order {
+  enum Kind { kNumber, kFrobenius, kNuclear } kind = kNumber;
+  double p = 0;
+};
 
-Result<double> OrderNamed(const std::string& name) {
-  if (name == "fro") return std::numeric_limits<double>::quiet_NaN();
-  if (name == "nuc") return kNuclear;
+Result<Order> OrderNamed(const std::string& name) {
+  if (name == "fro") return Order{Order::kFrobenius};
+  if (name == "nuc") return Order{Order::kNuclear};
   return Error(Code::kInvalidArgument) << "no such norm: got ord=" << Quoted(name)
                                        << "; expected 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2";
 }
@@ -99,15 +102,18 @@ op::Value Extreme(op::Builder& b, const op::Value& x, bool largest, int64_t axis
   if (x == nullptr) return x;
   const Shape& shape = x->meta().shape;
   const Attrs over = {{"dim", Dims{axis}}, {"keepdim", true}};
-  // Of no elements 0.
-  if (shape[static_cast<int>(axis)] == 0) return b.Call("sum", {x}, over);
+  // The largest of no elements is 0.
+  if (shape[static_cast<int>(axis)] == 0 && largest) return b.Call("sum", {x}, over);
   return b.Call(largest ? "amax" : "amin", {x}, over);
 }
 
 // With both axes at size 1.
-op::Value KeptNorm(op::Builder& b, const op::Value& x, double ord, int64_t row, int64_t column) {
-  if (std::isnan(ord)) return VectorNorm(b, x, 2, {{"dim", Dims{row, column}}, {"keepdim", true}});
-  if (std::abs(ord) == 1 || std::isinf(ord)) {
+op::Value KeptNorm(op::Builder& b, const op::Value& x, const Order& order, int64_t row,
+                   int64_t column) {
+  const double ord = order.p;
+  if (order.kind == Order::kFrobenius)
+    return VectorNorm(b, x, 2, {{"dim", Dims{row, column}}, {"keepdim", true}});
+  if (order.kind == Order::kNumber && std::abs(ord) != 2) {
     const bool columns = std::abs(ord) == 1;
     const op::Value sums =
         VectorNorm(b, x, 1, {{"dim", Dims{columns ? row : column}}, {"keepdim", true}});
@@ -117,7 +123,7 @@ op::Value KeptNorm(op::Builder& b, const op::Value& x, double ord, int64_t row, 
   const op::Value matrices = b.Call(
       "movedim", {x}, {{"source", Dims{row, column}}, {"destination", Dims{rank - 2, rank - 1}}});
   const op::Value s = Of(b, "linalg_svdvals", matrices);
-  const op::Value norm = ord == kNuclear
+  const op::Value norm = order.kind == Order::kNuclear
                              ? b.Call("sum", {s}, {{"dim", Dims{-1}}, {"keepdim", true}})
                              : Extreme(b, s, ord > 0, rank - 2);
   if (norm == nullptr) return nullptr;
@@ -126,9 +132,10 @@ op::Value KeptNorm(op::Builder& b, const op::Value& x, double ord, int64_t row, 
   return b.Call("reshape", {norm}, {{"shape", DimsOf(shape)}});
 }
 
-op::Value NormOfMatrices(op::Builder& b, const op::Value& given, double ord, const Dims& dims,
-                         bool keepdim, const Attrs& attrs) {
+op::Value NormOfMatrices(op::Builder& b, const op::Value& given, const Order& order,
+                         const Dims& dims, bool keepdim, const Attrs& attrs) {
   Status wrong = CheckAsked(given, attrs);
+  const double ord = order.p;
   const int rank = given->meta().shape.rank();
   if (wrong.ok() && (rank < 2 || dims.size() != 2)) {
     wrong = Error(Code::kInvalidArgument) << "no matrices: got " << given->meta().ToString()
@@ -136,8 +143,8 @@ op::Value NormOfMatrices(op::Builder& b, const op::Value& given, double ord, con
   }
   const auto axes = AxesOf(dims, rank);
   if (wrong.ok() && !axes.ok()) wrong = axes.status();
-  const bool known = std::isnan(ord) || ord == kNuclear || std::isinf(ord) || std::abs(ord) == 1 ||
-                     std::abs(ord) == 2;
+  const bool known =
+      order.kind != Order::kNumber || std::isinf(ord) || std::abs(ord) == 1 || std::abs(ord) == 2;
   if (wrong.ok() && !known) {
     wrong = Error(Code::kInvalidArgument) << "no such norm: got ord=" << ord
                                           << "; expected 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2";
@@ -145,7 +152,7 @@ op::Value NormOfMatrices(op::Builder& b, const op::Value& given, double ord, con
   if (!wrong.ok()) return Refused(b, wrong)[0];
   const op::Value x = InDType(b, given, attrs);
   if (x == nullptr) return nullptr;
-  const op::Value norm = KeptNorm(b, x, ord, (*axes)[0], (*axes)[1]);
+  const op::Value norm = KeptNorm(b, x, order, (*axes)[0], (*axes)[1]);
   if (keepdim) return norm;
   return b.Call("squeeze", {norm}, {{"dim", *axes}});
 }
@@ -153,8 +160,7 @@ op::Value NormOfMatrices(op::Builder& b, const op::Value& given, double ord, con
 op::Values ComposeMatrixNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   const Scalar ord = attrs.Number("ord");
   if (Status wrong = CheckOrder(ord); !wrong.ok()) return Refused(b, wrong);
-  double order = ord.As<double>();
-  if (std::isnan(order) || order == kNuclear) order = 0;  // no number has a name's meaning
+  const Order order{Order::kNumber, ord.As<double>()};
   return {
       NormOfMatrices(b, in[0], order, attrs.Get<Dims>("dim"), attrs.Get<bool>("keepdim"), attrs)};
 }
@@ -167,7 +173,7 @@ op::Values ComposeNamedMatrixNorm(op::Builder& b, Operands in, const Attrs& attr
 
 // --- either -------------------------------------------------------------------------------------
 
-op::Values NormOfEither(op::Builder& b, Operands in, double order, const Attrs& attrs) {
+op::Values NormOfEither(op::Builder& b, Operands in, const Order& order, const Attrs& attrs) {
   const int rank = in[0]->meta().shape.rank();
   const Dims* dims = attrs.Maybe<Dims>("dim");
   const bool keepdim = attrs.Get<bool>("keepdim");
@@ -177,9 +183,8 @@ op::Values NormOfEither(op::Builder& b, Operands in, double order, const Attrs& 
                           << "neither vectors nor matrices: got " << in[0]->meta().ToString()
                           << " and " << axes << " axes; expected one or two, which dim= may name");
   }
-  const bool named = std::isnan(order) || order == kNuclear;
-  if (axes == 1 && !named)
-    return {NormOfVectors(b, in[0], order, dims ? *dims : Dims{0}, keepdim, attrs)};
+  if (axes == 1 && order.kind == Order::kNumber)
+    return {NormOfVectors(b, in[0], order.p, dims ? *dims : Dims{0}, keepdim, attrs)};
   return {NormOfMatrices(b, in[0], order,
                          dims        ? *dims
                          : axes == 2 ? Dims{0, 1}
@@ -200,7 +205,7 @@ op::Values ComposeNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   const Scalar ord = attrs.Number("ord");
   if (Status wrong = CheckOrder(ord); !wrong.ok()) return Refused(b, wrong);
-  return NormOfEither(b, in, ord.As<double>(), attrs);
+  return NormOfEither(b, in, {Order::kNumber, ord.As<double>()}, attrs);
 }
 op::Values ComposeNamedNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   const auto order = OrderNamed(attrs.Get<std::string>("ord"));
@@ -210,9 +215,9 @@ op::Values ComposeNamedNorm(op::Builder& b, Operands in, const Attrs& attrs) {
 
 // --- condition numbers --------------------------------------------------------------------------
 
-op::Values Condition(op::Builder& b, const op::Value& a, double order) {
+op::Values Condition(op::Builder& b, const op::Value& a, const Order& order) {
   const Attrs none = {{"dtype", NoValue{}}};
-  if (std::abs(order) == 2) {
+  if (order.kind == Order::kNumber && std::abs(order.p) == 2) {
     if (Status wrong = CheckMatrices(a, false); !wrong.ok()) return Refused(b, wrong);
     const op::Value s = Of(b, "linalg_svdvals", a);
     if (s == nullptr) return {nullptr};
@@ -220,10 +225,12 @@ op::Values Condition(op::Builder& b, const op::Value& a, double order) {
     const int64_t last = s->meta().shape.rank() - 1;
     if (k == 0) return {b.Call("sum", {s}, {{"dim", Dims{last}}, {"keepdim", false}})};
     const op::Value first = LastPart(b, s, 0, 1), least = LastPart(b, s, k - 1, k);
-    const op::Value ratio = order > 0 ? Div(b, first, least) : Div(b, least, first);
+    const op::Value ratio = order.p > 0 ? Div(b, first, least) : Div(b, least, first);
     return {b.Call("squeeze", {ratio}, {{"dim", Dims{last}}})};
   }
   if (Status wrong = CheckMatrices(a, true); !wrong.ok()) return Refused(b, wrong);
+  if (RowsOf(a->meta().shape) == 0)  // 0, whatever the norm
+    return {VectorNorm(b, a, 1, {{"dim", Dims{-2, -1}}, {"keepdim", false}})};
   const op::Values inverse = b.CallAll("linalg_inv_ex", {a});
   if (inverse[0] == nullptr) return {nullptr};
   const op::Value product = Mul(b, NormOfMatrices(b, a, order, {-2, -1}, false, none),
@@ -234,10 +241,11 @@ op::Values Condition(op::Builder& b, const op::Value& a, double order) {
 
 op::Values ComposeCond(op::Builder& b, Operands in, const Attrs& attrs) {
   const AttrValue* given = attrs.Find("p");
-  if (given == nullptr || std::holds_alternative<NoValue>(*given)) return Condition(b, in[0], 2);
-  double order = attrs.Number("p").As<double>();
-  if (std::isnan(order) || order == kNuclear) order = 0;
-  return Condition(b, in[0], order);
+  if (given == nullptr || std::holds_alternative<NoValue>(*given))
+    return Condition(b, in[0], {Order::kNumber, 2});
+  const Scalar p = attrs.Number("p");
+  if (Status wrong = CheckOrder(p); !wrong.ok()) return Refused(b, wrong);
+  return Condition(b, in[0], {Order::kNumber, p.As<double>()});
 }
 op::Values ComposeNamedCond(op::Builder& b, Operands in, const Attrs& attrs) {
   const auto order = OrderNamed(attrs.Get<std::string>("p"));
@@ -388,6 +396,7 @@ OFL_OP(linalg_cond) {
       .Py("linalg.cond(A, p=None)")
       .Samples([] {
         auto samples = MatrixSamples({{{2, 3, 3}}, {{3, 2}}, {{0, 2, 2}}}, {}, kDominant);
+        samples.push_back({{{DType::kFloat32, {2, 0, 0}}}, {{"p", -kInf}}});
         for (double p : {-2.0, 1.0, -1.0, kInf, -kInf})
           samples.push_back({{{DType::kFloat32, {2, 3, 3}}}, {{"p", p}}, -1, 1, kDominant});
         return samples;

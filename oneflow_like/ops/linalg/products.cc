@@ -144,6 +144,12 @@ op::Values ComposeAddr(op::Builder& b, Operands in, const Attrs& attrs) {
             << "expected two vectors: got " << Listed(in) << "; expected one axis";
   }
   for (const char* name : {"beta", "alpha"}) {
+    const Scalar factor = attrs.Number(name);
+    if (wrong.ok() && factor.category() == DTypeCategory::kBool && dtype != DType::kBool) {
+      wrong = Error(Code::kTypeMismatch)
+              << name << " is a truth value beside " << DTypeName(dtype) << ": got "
+              << AttrToString(factor) << "; expected a number";
+    }
     if (wrong.ok() && !IsDifferentiable(dtype) &&
         attrs.Number(name).category() > DTypeCategory::kInteger) {
       wrong = Error(Code::kTypeMismatch)

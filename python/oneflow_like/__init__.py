@@ -28,6 +28,7 @@ from ._dtypes import *  # noqa: F403
 from ._dtypes import __all__ as _dtype_names
 from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
+from ._histogram import histogramdd
 from ._kinds import *  # noqa: F403
 from ._kinds import __all__ as _kind_names
 from ._printing import set_printoptions
@@ -69,8 +70,8 @@ __all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "b
            "complex64", "contiguous_format", "default_generator", "device", "distributed", "dtype",
            "empty_permuted", "empty_strided", "enable_grad", "env", "fft", "float16", "float32",
            "float64", "float8_e4m3fn", "float8_e5m2", "from_dlpack", "from_numpy", "frombuffer",
-           "get_default_device", "get_device", "get_rng_state", "inference_mode", "initial_seed",
-           "int16", "int32", "int64", "int8", "is_grad_enabled", "layout", "linalg", "load",
+           "get_default_device", "get_device", "get_rng_state", "histogramdd", "inference_mode",
+           "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled", "layout", "linalg", "load",
            "manual_seed", "memory_format", "nn", "no_grad", "optim", "placement",
            "preserve_format", "random", "save", "sbp", "seed", "set_default_device",
            "set_grad_enabled", "set_printoptions", "set_rng_state", "show_config", "special",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 
 #include "oneflow_like/ops/fft/transform.h"
 
@@ -12,16 +13,24 @@ namespace {
 
 using Ints = std::vector<int64_t>;
 
-constexpr int64_t kLines = 8;  // that are gathered together where they do not lie along the axis
+// Packs hold every number once for each lane: longer ones would not stay in a cache.
+constexpr int64_t kLongestPacked = int64_t{1} << 14;
 
 // --- kernels ------------------------------------------------------------------------------------
+
+// One transform for each slot, a share of the work; and the same of packs, or none.
+template <class One, class Many>
+struct Slots {
+  std::vector<std::unique_ptr<One>> one;
+  std::vector<std::unique_ptr<Many>> many;
+};
 
 template <class T>
 struct Plans final : op::KernelState {
   int64_t slots = 1;
-  // Of each complex axis in the order of the passes, one for each slot.
-  std::vector<std::vector<std::unique_ptr<Transform<T>>>> axes;
-  std::vector<std::unique_ptr<RealTransform<T>>> real;
+  // Of each complex axis, in the order of the passes.
+  std::vector<Slots<Transform<T>, Transform<Pack<T>>>> axes;
+  Slots<RealTransform<T>, RealTransform<Pack<T>>> real;
 };
 
 // What a transform goes from and to; the real axis is the last of `dims`.
@@ -34,63 +43,136 @@ Result<op::KernelStateRef> Prepare(const op::KernelQuery& query) {
   const Shape& out = query.outputs[0].meta.shape;
   if (out.numel() == 0 || query.inputs[0].numel() == 0) return op::KernelStateRef(plans);
   plans->slots = std::max(query.threads, 1);
+  // Packs serve what has lines enough.
+  const auto packed = [&](int64_t n) {
+    return n <= kLongestPacked && query.inputs[0].numel() >= n * kLanes;
+  };
   if (kKind != Kind::kComplex) {
     const auto last = static_cast<int>(dims.back());
     const bool forward = kKind == Kind::kToHalf;
     const int64_t n = forward ? query.inputs[0].meta.shape[last] : out[last];
     dims.pop_back();
-    for (int64_t i = 0; i < plans->slots; ++i)
-      plans->real.push_back(MakeRealTransform<T>(n, forward));
+    for (int64_t i = 0; i < plans->slots; ++i) {
+      plans->real.one.push_back(MakeRealTransform<T>(n, forward));
+      plans->real.many.push_back(packed(n) ? MakeRealTransform<Pack<T>>(n, forward) : nullptr);
+    }
   }
   const bool forward =
       kKind == Kind::kToHalf || (kKind == Kind::kComplex && query.attrs.Get<bool>("forward"));
   for (const int64_t dim : dims) {
     auto& slots = plans->axes.emplace_back();
-    for (int64_t i = 0; i < plans->slots; ++i)
-      slots.push_back(MakeTransform<T>(out[static_cast<int>(dim)], forward));
+    const int64_t n = out[static_cast<int>(dim)];
+    for (int64_t i = 0; i < plans->slots; ++i) {
+      slots.one.push_back(MakeTransform<T>(n, forward));
+      slots.many.push_back(packed(n) ? MakeTransform<Pack<T>>(n, forward) : nullptr);
+    }
   }
   return op::KernelStateRef(plans);
 }
 
+template <class V>
+struct PartOf {
+  using Type = V;
+  using Packed = Pack<V>;
+};
+template <class V>
+struct PartOf<std::complex<V>> {
+  using Type = V;
+  using Packed = std::complex<Pack<V>>;
+};
+
+// Number k of each of kLanes lines, as the lanes of a pack; and back, times `factor`.
+template <class V>
+void Gather(const V* const* lines, int64_t step, int64_t size, typename PartOf<V>::Type* packed) {
+  for (int64_t k = 0; k < size; ++k) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const V value = lines[l][k * step];
+      if constexpr (std::is_floating_point_v<V>) {
+        packed[k * kLanes + l] = value;
+      } else {
+        packed[2 * k * kLanes + l] = value.real();
+        packed[(2 * k + 1) * kLanes + l] = value.imag();
+      }
+    }
+  }
+}
+template <class V>
+void Scatter(const typename PartOf<V>::Type* packed, int64_t size, int64_t step,
+             typename PartOf<V>::Type factor, V* const* lines) {
+  for (int64_t k = 0; k < size; ++k) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      if constexpr (std::is_floating_point_v<V>) {
+        lines[l][k * step] = packed[k * kLanes + l] * factor;
+      } else {
+        lines[l][k * step] =
+            V(packed[2 * k * kLanes + l] * factor, packed[(2 * k + 1) * kLanes + l] * factor);
+      }
+    }
+  }
+}
+
 // Lines of `from_size` elements become lines of `to_size`: everything of the two tensors is seen
-// around one axis. run(slot, in, out) transforms one line.
-template <class From, class To, class Run>
-void EachLine(op::KernelContext& c, int64_t slots, const From* from, int64_t from_size, To* to,
-              int64_t to_size, int64_t outer, int64_t inner, double scale, const Run& run) {
-  using Real = decltype(std::real(To()));
-  const auto factor = static_cast<Real>(scale);
-  const bool in_place = static_cast<const void*>(from) == static_cast<const void*>(to);
-  const int64_t blocks = (inner + kLines - 1) / kLines, work = outer * blocks;
-  const int64_t chunks = std::min(slots, work);
-  const auto bytes_of = [&](int64_t size, size_t of) {
-    return (kLines * size * static_cast<int64_t>(of) + 63) / 64 * 64;
-  };
-  const int64_t in_bytes = bytes_of(from_size, sizeof(From));
-  const int64_t slot_bytes = in_bytes + bytes_of(to_size, sizeof(To));
+// around one axis.
+struct Lines {
+  int64_t from_size, to_size, outer, inner;
+  double scale;
+};
+
+int64_t Padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// The lines [first, first + count) by one(slot, in, out), or all kLanes by many.
+template <class From, class To, class One, class Many>
+void TransformBlock(const Lines& d, int64_t first, int64_t count, const From* from, To* to,
+                    std::byte* scratch, bool packs, const One& one, const Many& many) {
+  using T = typename PartOf<To>::Type;
+  const auto factor = static_cast<T>(d.scale);
+  const int64_t in_bytes = Padded(kLanes * d.from_size * static_cast<int64_t>(sizeof(From)));
+  const From* sources[kLanes];
+  To* targets[kLanes];
+  for (int64_t l = 0; l < count; ++l) {
+    const int64_t o = (first + l) / d.inner, i = (first + l) % d.inner;
+    sources[l] = from + o * d.from_size * d.inner + i;
+    targets[l] = to + o * d.to_size * d.inner + i;
+  }
+  if (packs && count == kLanes) {
+    auto* in = reinterpret_cast<T*>(scratch);
+    auto* out = reinterpret_cast<T*>(scratch + in_bytes);
+    Gather(sources, d.inner, d.from_size, in);
+    many(reinterpret_cast<const typename PartOf<From>::Packed*>(in),
+         reinterpret_cast<typename PartOf<To>::Packed*>(out));
+    Scatter(out, d.to_size, d.inner, factor, targets);
+    return;
+  }
+  auto* in = reinterpret_cast<From*>(scratch);
+  auto* out = reinterpret_cast<To*>(scratch + in_bytes);
+  for (int64_t l = 0; l < count; ++l) {
+    for (int64_t k = 0; k < d.from_size; ++k) in[k] = sources[l][k * d.inner];
+    one(in, out);
+    for (int64_t k = 0; k < d.to_size; ++k) targets[l][k * d.inner] = out[k] * factor;
+  }
+}
+
+// run(transform, in, out) calls one line's transform, or that of packs.
+template <class From, class To, class One, class Many, class Run>
+void EachLine(op::KernelContext& c, const Slots<One, Many>& plans, const Lines& d, const From* from,
+              To* to, const Run& run) {
+  const int64_t lines = d.outer * d.inner, blocks = (lines + kLanes - 1) / kLanes;
+  const int64_t chunks = std::min(static_cast<int64_t>(plans.one.size()), blocks);
+  const int64_t slot_bytes = Padded(kLanes * d.from_size * static_cast<int64_t>(sizeof(From))) +
+                             Padded(kLanes * d.to_size * static_cast<int64_t>(sizeof(To)));
+  const auto start = reinterpret_cast<uintptr_t>(c.workspace.data());
+  auto* aligned = c.workspace.data() +
+                  (Padded(static_cast<int64_t>(start % 64)) - static_cast<int64_t>(start % 64));
   Parallel(c.stream, chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      std::byte* scratch = c.workspace.data() + slot * slot_bytes;
-      auto* in = reinterpret_cast<From*>(scratch);
-      auto* out = reinterpret_cast<To*>(scratch + in_bytes);
-      for (int64_t at = work * slot / chunks; at < work * (slot + 1) / chunks; ++at) {
-        const int64_t o = at / blocks, first = at % blocks * kLines;
-        const int64_t lines = std::min(kLines, inner - first);
-        const From* source = from + o * from_size * inner + first;
-        To* target = to + o * to_size * inner + first;
-        const bool direct = inner == 1 && !in_place;
-        if (!direct) {
-          for (int64_t k = 0; k < from_size; ++k)
-            for (int64_t l = 0; l < lines; ++l) in[l * from_size + k] = source[k * inner + l];
-        }
-        for (int64_t l = 0; l < lines; ++l)
-          run(slot, direct ? source : in + l * from_size, direct ? target : out + l * to_size);
-        if (direct) {
-          if (scale != 1)
-            for (int64_t k = 0; k < to_size; ++k) target[k] *= factor;
-          continue;
-        }
-        for (int64_t k = 0; k < to_size; ++k)
-          for (int64_t l = 0; l < lines; ++l) target[k * inner + l] = out[l * to_size + k] * factor;
+      One& one = *plans.one[static_cast<size_t>(slot)];
+      Many* many = plans.many[static_cast<size_t>(slot)].get();
+      for (int64_t at = blocks * slot / chunks; at < blocks * (slot + 1) / chunks; ++at) {
+        TransformBlock(
+            d, at * kLanes, std::min(kLanes, lines - at * kLanes), from, to,
+            aligned + slot * slot_bytes, many != nullptr,
+            [&](const auto* in, auto* out) { run(one, in, out); },
+            [&](const auto* in, auto* out) { run(*many, in, out); });
       }
     }
   });
@@ -104,7 +186,8 @@ int64_t TransformBound(std::span<const TensorMeta> in, std::span<const TensorMet
         {longest, in[0].shape[static_cast<int>(dim)], out[0].shape[static_cast<int>(dim)]});
   }
   const int64_t complex = DTypeSize(ComplexOf(out[0].dtype));
-  const int64_t lines = SaturatingMul(std::max(threads, 1) * 2, kLines * longest * complex + 64);
+  const int64_t lines =
+      64 + SaturatingMul(std::max(threads, 1) * 2, kLanes * longest * complex + 64);
   // A half that several axes are transformed of first.
   return lines + SaturatingMul(in[0].shape.numel(), complex);
 }
@@ -115,10 +198,10 @@ void ComplexAxes(op::KernelContext& c, const Plans<T>& plans, std::span<const in
                  double scale) {
   for (size_t i = 0; i < dims.size(); ++i) {
     const AxisView axis = ViewAround(shape, static_cast<int>(dims[i]));
-    EachLine(c, plans.slots, from, axis.size, to, axis.size, axis.outer, axis.inner,
-             i + 1 == dims.size() ? scale : 1.0, [&](int64_t slot, const auto* in, auto* out) {
-               plans.axes[i][static_cast<size_t>(slot)]->Run(in, out);
-             });
+    const Lines lines = {axis.size, axis.size, axis.outer, axis.inner,
+                         i + 1 == dims.size() ? scale : 1.0};
+    EachLine(c, plans.axes[i], lines, from, to,
+             [](auto& transform, const auto* in, auto* out) { transform.Run(in, out); });
     from = to;
   }
 }
@@ -151,10 +234,9 @@ Status RunToHalf(op::KernelContext& c) {
   const AxisView out = ViewAround(y.meta.shape, static_cast<int>(dims.back()));
   const double scale = c.attr<double>("scale");
   auto* to = y.as<std::complex<T>>();
-  EachLine(c, plans.slots, x.as<T>(), in.size, to, out.size, in.outer, in.inner,
-           others.empty() ? scale : 1.0, [&](int64_t slot, const T* from, std::complex<T>* made) {
-             plans.real[static_cast<size_t>(slot)]->Forward(from, made);
-           });
+  EachLine(c, plans.real, {in.size, out.size, in.outer, in.inner, others.empty() ? scale : 1.0},
+           x.as<T>(), to,
+           [](auto& transform, const auto* from, auto* made) { transform.Forward(from, made); });
   ComplexAxes(c, plans, others, y.meta.shape, to, to, scale);
   return Status::Ok();
 }
@@ -177,10 +259,9 @@ Status RunFromHalf(op::KernelContext& c) {
   }
   const AxisView in = ViewAround(x.meta.shape, static_cast<int>(dims.back()));
   const AxisView out = ViewAround(y.meta.shape, static_cast<int>(dims.back()));
-  EachLine(c, plans.slots, from, in.size, y.as<T>(), out.size, in.outer, in.inner,
-           c.attr<double>("scale"), [&](int64_t slot, const Complex* half, T* made) {
-             plans.real[static_cast<size_t>(slot)]->Back(half, made);
-           });
+  EachLine(c, plans.real, {in.size, out.size, in.outer, in.inner, c.attr<double>("scale")}, from,
+           y.as<T>(),
+           [](auto& transform, const auto* half, auto* made) { transform.Back(half, made); });
   return Status::Ok();
 }
 
@@ -334,6 +415,7 @@ OFL_OP(fft_complex) {
                    Of({4, 6}, {1}, {}, dtype), Of({5, 3}, {0}, back, dtype),
                    Of({2, 3, 4}, {0, 2}, back, dtype), Of({53}, {0}, {}, dtype),
                    Of({2, 1}, {1}, {}, dtype), Of({0, 7}, {1}, {}, dtype), Of({3}, {}, {}, dtype),
+                   Of({11, 6, 2}, {1}, back, dtype), Of({9, 53}, {1}, {}, dtype),
                    Of(Shape{}, {}, back, dtype), Of({9, 14}, {0, 1}, {}, dtype)})
             samples.push_back(std::move(s));
         }
@@ -402,7 +484,8 @@ OFL_OP(fft_from_half) {
                    Of({4, 4}, {1}, last(6), dtype), Of({3, 2}, {0}, last(5), dtype),
                    Of({2, 3, 3}, {0, 2}, {{"last", int64_t{5}}, {"scale", 0.25}}, dtype),
                    Of({3, 3, 2}, {2, 1}, last(4), dtype), Of({2, 1}, {1}, last(1), dtype),
-                   Of({0, 4}, {1}, last(7), dtype)})
+                   Of({0, 4}, {1}, last(7), dtype), Of({4, 13}, {0}, last(6), dtype),
+                   Of({10, 3}, {1}, last(5), dtype)})
             samples.push_back(std::move(s));
         }
         return samples;

@@ -31,23 +31,14 @@ template <class T>
 class Direct final : public Transform<T> {
  public:
   using Complex = std::complex<T>;
-  Direct(int64_t n, bool forward) : n_(n), forward_(forward) {
-    fft_.SetFlag(Eigen::FFT<T>::Unscaled);
-    std::vector<Complex> in(static_cast<size_t>(n)), out(in);
-    Run(in.data(), out.data());  // makes the plan
+  Direct(int64_t n, bool forward) {
+    plan_.make_twiddles(static_cast<int>(n), !forward);
+    plan_.factorize(static_cast<int>(n));
   }
-  void Run(const Complex* in, Complex* out) override {
-    if (forward_) {
-      fft_.fwd(out, in, n_);
-    } else {
-      fft_.inv(out, in, n_);
-    }
-  }
+  void Run(const Complex* in, Complex* out) override { plan_.work(0, out, in, 1, 1); }
 
  private:
-  int64_t n_;
-  bool forward_;
-  Eigen::FFT<T> fft_;
+  Eigen::internal::kiss_cpx_fft<T> plan_;
 };
 
 template <class T>
@@ -104,12 +95,12 @@ class OddReal final : public RealTransform<T> {
   OddReal(int64_t n, bool forward)
       : n_(static_cast<size_t>(n)), whole_(MakeTransform<T>(n, forward)), in_(n_), out_(n_) {}
   void Forward(const T* in, Complex* out) override {
-    for (size_t k = 0; k < n_; ++k) in_[k] = in[k];
+    for (size_t k = 0; k < n_; ++k) in_[k] = Complex(in[k], T(0));
     whole_->Run(in_.data(), out_.data());
     std::copy(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(n_ / 2 + 1), out);
   }
   void Back(const Complex* in, T* out) override {
-    in_[0] = in[0].real();
+    in_[0] = Complex(in[0].real(), T(0));
     for (size_t k = 1; k <= n_ / 2; ++k) {
       in_[k] = in[k];
       in_[n_ - k] = std::conj(in[k]);
@@ -134,8 +125,10 @@ class EvenReal final : public RealTransform<T> {
         transform_(MakeTransform<T>(n / 2, forward)),
         turns_(half_ + 1),
         mixed_(half_) {
-    for (size_t k = 0; k <= half_; ++k)
-      turns_[k] = Complex(Turn(static_cast<int64_t>(k), n, forward ? -1 : 1));
+    for (size_t k = 0; k <= half_; ++k) {
+      const std::complex<double> turn = Turn(static_cast<int64_t>(k), n, forward ? -1 : 1);
+      turns_[k] = Complex(T(turn.real()), T(turn.imag()));
+    }
   }
   void Forward(const T* in, Complex* out) override {
     transform_->Run(reinterpret_cast<const Complex*>(in), mixed_.data());
@@ -168,19 +161,27 @@ class EvenReal final : public RealTransform<T> {
 template <class T>
 std::unique_ptr<Transform<T>> MakeTransform(int64_t n, bool forward) {
   if (n == 1) return std::make_unique<Identity<T>>();
-  if (LargestFactor(n) > kLargestFactor) return std::make_unique<Chirp<T>>(n, forward);
-  return std::make_unique<Direct<T>>(n, forward);
+  if (LargestFactor(n) <= kLargestFactor) return std::make_unique<Direct<T>>(n, forward);
+  if constexpr (std::is_floating_point_v<T>) {
+    return std::make_unique<Chirp<T>>(n, forward);
+  } else {
+    return nullptr;
+  }
 }
 
 template <class T>
 std::unique_ptr<RealTransform<T>> MakeRealTransform(int64_t n, bool forward) {
+  if (!std::is_floating_point_v<T> && LargestFactor(n) > kLargestFactor) return nullptr;
   if (n % 2 == 0) return std::make_unique<EvenReal<T>>(n, forward);
   return std::make_unique<OddReal<T>>(n, forward);
 }
 
-template std::unique_ptr<Transform<float>> MakeTransform<float>(int64_t, bool);
-template std::unique_ptr<Transform<double>> MakeTransform<double>(int64_t, bool);
-template std::unique_ptr<RealTransform<float>> MakeRealTransform<float>(int64_t, bool);
-template std::unique_ptr<RealTransform<double>> MakeRealTransform<double>(int64_t, bool);
+#define OFL_TRANSFORMS_OF(T)                                              \
+  template std::unique_ptr<Transform<T>> MakeTransform<T>(int64_t, bool); \
+  template std::unique_ptr<RealTransform<T>> MakeRealTransform<T>(int64_t, bool);
+OFL_TRANSFORMS_OF(float)
+OFL_TRANSFORMS_OF(double)
+OFL_TRANSFORMS_OF(Pack<float>)
+OFL_TRANSFORMS_OF(Pack<double>)
 
 }  // namespace ofl::ops

@@ -6,9 +6,25 @@
 #include <cstdint>
 #include <memory>
 
-#include "oneflow_like/base/bytes.h"
-
 namespace ofl::ops {
+
+// Numbers of kLanes transforms that run side by side, each in its own vector lane.
+inline constexpr int64_t kLanes = 8;
+template <class T>
+struct Pack {
+  using Vector [[gnu::vector_size(kLanes * sizeof(T))]] = T;
+  Vector v;
+  Pack() = default;
+  Pack(double x) : v(Vector{} + static_cast<T>(x)) {}  // NOLINT: a number stands for all lanes
+  explicit Pack(Vector v) : v(v) {}
+  friend Pack operator+(Pack a, Pack b) { return Pack(Vector(a.v + b.v)); }
+  friend Pack operator-(Pack a, Pack b) { return Pack(Vector(a.v - b.v)); }
+  friend Pack operator*(Pack a, Pack b) { return Pack(Vector(a.v * b.v)); }
+  Pack operator-() const { return Pack(Vector(-v)); }
+  Pack& operator+=(Pack b) { return v += b.v, *this; }
+  Pack& operator-=(Pack b) { return v -= b.v, *this; }
+  Pack& operator*=(Pack b) { return v *= b.v, *this; }
+};
 
 // One transform for one thread: it keeps twiddles and scratch, so runs must not meet.
 template <class T>
@@ -20,7 +36,7 @@ class Transform {
   virtual void Run(const Complex* in, Complex* out) = 0;
 };
 
-// n >= 1. `forward`: with the minus sign.
+// n >= 1. `forward`: with the minus sign. Null for packs of a length that is not transformed so.
 template <class T>
 std::unique_ptr<Transform<T>> MakeTransform(int64_t n, bool forward);
 

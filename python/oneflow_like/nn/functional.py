@@ -1,15 +1,18 @@
 """Functions of neural networks, with torch's names: those that the registry shows here.
 
-Written here are those alone that call a function of the caller's or need values on the host.
+Written here are those alone that call a function of the caller's or need values on the host; and
+multi_head_attention_forward, beside this file.
 """
 
 from .. import _C
 from .._absent import getter as _getter
 from .._functions import of as _of
 from .._values import _answer
+from ._attention import multi_head_attention_forward
 
 globals().update(_of("nn.functional"))
-__all__ = list(_of("nn.functional")) + ["one_hot", "triplet_margin_with_distance_loss"]
+__all__ = list(_of("nn.functional")) + [
+    "multi_head_attention_forward", "one_hot", "triplet_margin_with_distance_loss"]
 
 
 def one_hot(tensor, num_classes=-1):

@@ -197,6 +197,16 @@ def embedding_bag(index, weight, offsets, each, mode, include_last_offset, paddi
     return out
 
 
+def embedding_bag_parts(weight, indices, weights, mode):
+    """One bag, which begins at 0."""
+    rows = weight[indices] if weights is None else weight[indices] * weights[:, None]
+    bag = getattr(np, ("sum", "mean", "max")[mode])(rows, axis=0)[None]
+    kept = weight.dtype == np.float64 or mode > 0
+    sizes = np.array([len(indices) if mode else 0])
+    largest = indices[np.argmax(rows, axis=0)][None] if mode == 2 else sizes
+    return bag, np.zeros(len(indices) if kept else 0, np.int64), sizes, largest
+
+
 def _ctc_tables(log_probs, targets, inputs, labels, blank):
     """For each row: probabilities by time, the label of each state, forward and backward sums."""
     begins = np.concatenate([[0], np.cumsum(labels)])
@@ -247,4 +257,4 @@ HELPERS = {f.__name__: f for f in (
     reduced, weighted, bent, bce, bce_logits, kl_div, poisson, gaussian, hinge, cosine_rows,
     triplet, nll, cross_entropy, batch_norm, group_norm, rms_norm, local_response_norm,
     multi_margin, multilabel_margin, embedding_bag, ctc_rows, ctc_rows_grad,
-    ctc_loss)}
+    ctc_loss, embedding_bag_parts)}

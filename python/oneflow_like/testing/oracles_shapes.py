@@ -343,5 +343,5 @@ EXACT = {
     "broadcast_tensors", "atleast_1d", "atleast_1d_list", "atleast_2d", "atleast_2d_list",
     "atleast_3d", "atleast_3d_list", "hstack", "vstack", "dstack", "column_stack", "block_diag",
     "cartesian_prod", "constant_pad_nd", "pad", "pixel_shuffle", "pixel_unshuffle",
-    "channel_shuffle", "im2col", "unfold_copy",
+    "channel_shuffle", "im2col", "unfold_copy", "narrow_copy",
 }

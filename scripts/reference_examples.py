@@ -64,6 +64,21 @@ EXAMPLES |= {
     "lp_pool2d": f"{_SQUARE}, 2, 2", "lp_pool3d": f"{_CUBE}, 2, 2",
     "avg_pool3d": f"{_CUBE}, 2", "adaptive_avg_pool3d": f"{_CUBE}, 1",
 }
+EXAMPLES |= {
+    "flow.bernoulli": "V.abs() / 4", "bernoulli": "V, 0.5", "multinomial": "V.abs(), 2",
+    "flow.normal": "0.0, 1.0, (3,)", "poisson": "V.abs()", "randperm": "4", "cauchy_": "V",
+    "exponential_": "V", "geometric_": "V, 0.5", "log_normal_": "V", "random_": "V, 10",
+    "flow.nn.functional.dropout": "V", "flow.nn.functional.alpha_dropout": "V",
+    "flow.nn.functional.feature_alpha_dropout": "X",
+}
+_STEPS, _STATE = "flow.ones(2, 1, 3)", "flow.zeros(1, 1, 2)"
+_LAST = "False, 1, 0.0, False, False, False"
+for _name, _gates in (("gru", 3), ("rnn_relu", 1), ("rnn_tanh", 1)):
+    EXAMPLES[_name] = (f"{_STEPS}, [{_STATE}], [flow.ones({2 * _gates}, 3), "
+                       f"flow.ones({2 * _gates}, 2)], {_LAST}")
+EXAMPLES["lstm"] = (f"{_STEPS}, [{_STATE}, {_STATE}], [flow.ones(8, 3), flow.ones(8, 2)], {_LAST}")
+EXAMPLES["lstm_cell"] = ("flow.ones(1, 3), [flow.zeros(1, 2), flow.zeros(1, 2)], flow.ones(8, 3), "
+                         "flow.ones(8, 2)")
 for _name in ("max_pool3d", "max_pool3d_with_indices"):
     EXAMPLES[_name] = f"{_CUBE}, 2"
 for _name in ("adaptive_max_pool3d", "adaptive_max_pool3d_with_indices"):

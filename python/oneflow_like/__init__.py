@@ -71,8 +71,8 @@ __all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "b
            "empty_permuted", "empty_strided", "enable_grad", "env", "fft", "float16", "float32",
            "float64", "float8_e4m3fn", "float8_e5m2", "from_dlpack", "from_numpy", "frombuffer",
            "get_default_device", "get_device", "get_rng_state", "histogramdd", "inference_mode",
-           "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled", "layout", "linalg", "load",
-           "manual_seed", "memory_format", "nn", "no_grad", "optim", "placement",
+           "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled", "layout", "linalg",
+           "load", "manual_seed", "memory_format", "nn", "no_grad", "optim", "placement",
            "preserve_format", "random", "save", "sbp", "seed", "set_default_device",
            "set_grad_enabled", "set_printoptions", "set_rng_state", "show_config", "special",
            "strided", "tensor", "uint8", "utils"]

@@ -172,3 +172,31 @@ print("fine")
 @pytest.mark.parametrize("world", [2, 3])
 def test_the_layout_changes_no_number(tmp_path, world):
     assert run_text(tmp_path, world, LAYOUTS).stdout.count("fine") == world
+
+
+GENERATED = {
+    "exponential_": lambda g: flow.zeros(4).exponential_(generator=g),
+    "random_": lambda g: flow.zeros(4).random_(0, 99, generator=g),
+    "bernoulli": lambda g: flow.bernoulli(flow.full((64,), 0.5), generator=g),
+    "bernoulli by p": lambda g: flow.bernoulli(flow.zeros(64), 0.5, generator=g),
+    "bernoulli_ by tensor": lambda g: flow.zeros(64).bernoulli_(flow.full((64,), 0.5),
+                                                                generator=g),
+    "poisson": lambda g: flow.poisson(flow.full((32,), 9.0), generator=g),
+    "binomial": lambda g: flow.binomial(flow.full((32,), 9.0), flow.full((32,), 0.5), generator=g),
+    "normal": lambda g: flow.normal(flow.zeros(3), flow.ones(3), generator=g),
+    "normal, number": lambda g: flow.normal(flow.zeros(3), 2.0, generator=g),
+    "normal, size": lambda g: flow.normal(0.0, 1.0, (3,), generator=g),
+    "multinomial": lambda g: flow.multinomial(flow.ones(9), 30, True, generator=g),
+    "randperm": lambda g: flow.randperm(20, generator=g),
+}
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_draws_come_from_the_generator_that_is_given(name):
+    flow.manual_seed(1)
+    before = flow.get_rng_state().numpy()
+    first = GENERATED[name](flow.Generator().manual_seed(5)).numpy()
+    again = GENERATED[name](flow.Generator().manual_seed(5)).numpy()
+    other = GENERATED[name](flow.Generator().manual_seed(6)).numpy()
+    assert (first == again).all() and (first != other).any()
+    assert (flow.get_rng_state().numpy() == before).all()

@@ -33,7 +33,7 @@ SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled
 OTHERS = {"allclose", "as_tensor", "asarray", "bincount", "broadcast_shapes", "can_cast",
           "compile_world", "einsum", "empty_permuted", "empty_strided", "enable_grad", "equal",
           "from_dlpack", "from_numpy", "frombuffer", "get_default_device", "get_default_dtype",
-          "get_device", "get_rng_state", "initial_seed", "is_complex", "is_conj",
+          "get_device", "get_rng_state", "histogramdd", "initial_seed", "is_complex", "is_conj",
           "is_floating_point", "is_grad_enabled", "is_neg", "is_nonzero", "is_signed",
           "is_tensor", "load", "lobpcg", "manual_seed", "no_grad", "nonzero", "numel",
           "pca_lowrank", "promote_types", "result_type", "save", "seed", "set_default_device",
@@ -41,9 +41,10 @@ OTHERS = {"allclose", "as_tensor", "asarray", "bincount", "broadcast_shapes", "c
           "show_config", "svd_lowrank", "tensor", "tensordot"}
 
 
-# Those that need values on the host, or call a function of the caller's.
+# Those that need values on the host, call a function of the caller's, or may give None.
 PLAIN_OF = {"linalg": {"LinAlgError"},
-            "nn.functional": {"one_hot", "triplet_margin_with_distance_loss"}}
+            "nn.functional": {"multi_head_attention_forward", "one_hot",
+                              "triplet_margin_with_distance_loss"}}
 
 
 # --- where names come from ---------------------------------------------------------------------

@@ -343,6 +343,7 @@ OFL_OP(random_uniform) {
       .Py("rand(*size: shape, generator=None, dtype=None)")
       .Py("rand_like(input, *, generator=None, dtype=None)")
       .Public()
+      .PyMethod("uniform_(input, from_: low=0.0, to: high=1.0, *, generator=None)")
       .PyMethod("uniform_(input, a: low=0.0, b: high=1.0, *, generator=None)")
       .Py("uniform(shape, *, low=0.0, high=1.0, dtype=float32)")
       .Samples([] { return SourceSamples({{"low", -1.0}}, kDrawnDTypes); })

@@ -4,8 +4,6 @@ import math
 
 from .. import _C
 
-_ATTENTION = _C.scaled_dot_product_attention
-
 
 def _expect(holds, what, got, expected):
     if not holds:
@@ -132,7 +130,7 @@ def multi_head_attention_forward(
         q, k, v = (x.reshape(batch, num_heads, x.shape[1], depth) for x in (q, k, v))
         if attn_mask is not None and attn_mask.shape[0] != 1:
             attn_mask = attn_mask.reshape(batch, num_heads, attn_mask.shape[1], keys)
-        made = _ATTENTION(q, k, v, attn_mask, dropout_p, is_causal)
+        made = _C.scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
         return projected(made.permute(2, 0, 1, 3).reshape(length, batch, width)), None
     scores = _C.matmul(q * math.sqrt(1 / depth), k.transpose(1, 2))
     weights = _C.softmax(scores if attn_mask is None else scores + attn_mask, -1)

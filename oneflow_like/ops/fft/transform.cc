@@ -11,6 +11,8 @@ namespace {
 
 // Above it a prime factor p, which costs p squared, is dearer than the chirp form.
 constexpr int64_t kLargestFactor = 50;
+// Packs of doubles, and several times the length: longer ones leave the cache.
+constexpr int64_t kLongestPackedChirp = 2048;
 
 int64_t LargestFactor(int64_t n) {
   int64_t largest = 1;
@@ -47,43 +49,68 @@ class Identity final : public Transform<T> {
   void Run(const std::complex<T>* in, std::complex<T>* out) override { *out = *in; }
 };
 
+template <class T>
+struct WideOf {
+  using Type = double;
+};
+template <class T>
+struct WideOf<Pack<T>> {
+  using Type = Pack<double>;
+};
+template <class To, class From>
+To Converted(const From& x) {
+  if constexpr (std::is_floating_point_v<From>) {
+    return static_cast<To>(x);
+  } else {
+    return To(__builtin_convertvector(x.v, typename To::Vector));
+  }
+}
+template <class To, class From>
+std::complex<To> Converted(const std::complex<From>& x) {
+  return {Converted<To>(x.real()), Converted<To>(x.imag())};
+}
+
 // A transform of any length as a convolution with a chirp, which is cyclic over a power of two. In
 // double: products of numbers of all sizes are added up.
 template <class T>
 class Chirp final : public Transform<T> {
  public:
   using Complex = std::complex<T>;
-  using Wide = std::complex<double>;
+  using Real = typename WideOf<T>::Type;
+  using Wide = std::complex<Real>;
   Chirp(int64_t n, bool forward) : n_(static_cast<size_t>(n)) {
     int64_t size = 1;
     while (size < 2 * n - 1) size *= 2;
-    there_ = std::make_unique<Direct<double>>(size, true);
-    back_ = std::make_unique<Direct<double>>(size, false);
-    chirp_.resize(n_), padded_.resize(static_cast<size_t>(size)), mixed_ = padded_;
-    kernel_ = padded_;
+    there_ = std::make_unique<Direct<Real>>(size, true);
+    back_ = std::make_unique<Direct<Real>>(size, false);
+    chirp_.resize(n_), padded_.resize(static_cast<size_t>(size), Wide(Real(0), Real(0)));
+    kernel_ = mixed_ = padded_;
+    const Real share(1 / static_cast<double>(size));
     int64_t square = 0;  // k^2 modulo 2n
     for (int64_t k = 0; k < n; ++k) {
-      chirp_[static_cast<size_t>(k)] = Turn(square, 2 * n, forward ? -1 : 1);
+      const std::complex<double> turn = Turn(square, 2 * n, forward ? -1 : 1);
+      chirp_[static_cast<size_t>(k)] = Wide(Real(turn.real()), Real(turn.imag()));
       square = (square + 2 * k + 1) % (2 * n);
     }
     for (size_t k = 0; k < n_; ++k) {
-      padded_[k] = std::conj(chirp_[k]) / static_cast<double>(size);
+      padded_[k] = std::conj(chirp_[k]) * share;
       if (k > 0) padded_[padded_.size() - k] = padded_[k];
     }
     there_->Run(padded_.data(), kernel_.data());
   }
   void Run(const Complex* in, Complex* out) override {
-    for (size_t k = 0; k < n_; ++k) padded_[k] = Wide(in[k]) * chirp_[k];
-    std::fill(padded_.begin() + static_cast<std::ptrdiff_t>(n_), padded_.end(), Wide());
+    for (size_t k = 0; k < n_; ++k) padded_[k] = Converted<Real>(in[k]) * chirp_[k];
+    std::fill(padded_.begin() + static_cast<std::ptrdiff_t>(n_), padded_.end(),
+              Wide(Real(0), Real(0)));
     there_->Run(padded_.data(), mixed_.data());
-    for (size_t k = 0; k < mixed_.size(); ++k) mixed_[k] *= kernel_[k];
+    for (size_t k = 0; k < mixed_.size(); ++k) mixed_[k] = mixed_[k] * kernel_[k];
     back_->Run(mixed_.data(), padded_.data());
-    for (size_t k = 0; k < n_; ++k) out[k] = Complex(padded_[k] * chirp_[k]);
+    for (size_t k = 0; k < n_; ++k) out[k] = Converted<T>(padded_[k] * chirp_[k]);
   }
 
  private:
   size_t n_;
-  std::unique_ptr<Direct<double>> there_, back_;
+  std::unique_ptr<Direct<Real>> there_, back_;
   std::vector<Wide> chirp_, padded_, mixed_, kernel_;
 };
 
@@ -162,16 +189,14 @@ template <class T>
 std::unique_ptr<Transform<T>> MakeTransform(int64_t n, bool forward) {
   if (n == 1) return std::make_unique<Identity<T>>();
   if (LargestFactor(n) <= kLargestFactor) return std::make_unique<Direct<T>>(n, forward);
-  if constexpr (std::is_floating_point_v<T>) {
-    return std::make_unique<Chirp<T>>(n, forward);
-  } else {
-    return nullptr;
-  }
+  if (!std::is_floating_point_v<T> && n > kLongestPackedChirp) return nullptr;
+  return std::make_unique<Chirp<T>>(n, forward);
 }
 
 template <class T>
 std::unique_ptr<RealTransform<T>> MakeRealTransform(int64_t n, bool forward) {
-  if (!std::is_floating_point_v<T> && LargestFactor(n) > kLargestFactor) return nullptr;
+  if (!std::is_floating_point_v<T> && n > kLongestPackedChirp && LargestFactor(n) > kLargestFactor)
+    return nullptr;
   if (n % 2 == 0) return std::make_unique<EvenReal<T>>(n, forward);
   return std::make_unique<OddReal<T>>(n, forward);
 }

@@ -193,6 +193,13 @@ std::string GatherRule(std::span<const Shape> in, std::span<const Shape>, const 
          Renamed(rank, axis, "i") + "; reduce v by sum; offset v; linear 0; monotone 0";
 }
 
+// Rows along the gathered axis, dense; every index lies inside.
+template <class T>
+OFL_SIMD void GatherRow(const T* from, const int64_t* at, T* to, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t j = 0; j < n; ++j) to[j] = from[at[j]];
+}
+
 template <class T>
 void GatherElements(op::KernelContext& c, int axis) {
   const op::TensorView &x = c.inputs[0], &index = c.inputs[1], &y = c.outputs[0];
@@ -200,15 +207,22 @@ void GatherElements(op::KernelContext& c, int axis) {
   const int last = y.meta.shape.rank() - 1;
   const int64_t along = x.strides[axis];
   const std::array<Strides, 3> strides = {Without(x.strides, axis), index.strides, y.strides};
+  const bool whole = first == 0 && extent == c.logical_inputs[0].shape[axis];
+  const bool direct =
+      whole && axis == last && along == 1 && index.strides[last] == 1 && y.strides[last] == 1;
   Parallel(c.stream, y.numel(), RowGrain(4), [&](int64_t begin, int64_t end) {
     ForRows<3>(y.meta.shape, strides, begin, end, [&](const auto& offset, int64_t n) {
       const T* from = x.as<T>() + offset[0];
       const int64_t* at = index.as<int64_t>() + offset[1];
       T* to = y.as<T>() + offset[2];
+      if (direct) return GatherRow(from, at, to, n);
+      // Copies of its own: what is written might be any of them, to the compiler.
+      const int64_t steps[] = {strides[0][last], strides[1][last], strides[2][last]};
+      const int64_t begins = first, size = extent, stride = along;
       for (int64_t j = 0; j < n; ++j) {
-        const int64_t place = at[j * strides[1][last]] - first;
-        const bool here = place >= 0 && place < extent;
-        to[j * strides[2][last]] = here ? from[j * strides[0][last] + place * along] : T{};
+        const int64_t place = at[j * steps[1]] - begins;
+        const bool here = place >= 0 && place < size;
+        to[j * steps[2]] = here ? from[j * steps[0] + place * stride] : T{};
       }
     });
   });
@@ -263,11 +277,23 @@ void AddElements(op::KernelContext& c, int axis, const op::TensorView& sums) {
   Parallel(
       c.stream, ProductOf(shape, 0, axis), RowGrain(block * 4), [&](int64_t begin, int64_t end) {
         ForRows<3>(shape, strides, begin * block, end * block, [&](const auto& offset, int64_t n) {
+          const int64_t* at = index.as<int64_t>() + offset[1];
+          T* to = sums.as<T>() + offset[2];
+          const int64_t steps[] = {strides[0][last], strides[1][last], strides[2][last]};
+          const int64_t begins = first, size = extent, stride = along, starts = offset[0];
+          if (grad.meta.dtype == sums.meta.dtype) {  // nothing is widened
+            const T* from = grad.as<T>() + starts;
+            for (int64_t j = 0; j < n; ++j) {
+              const int64_t place = at[j * steps[1]] - begins;
+              if (place >= 0 && place < size)
+                to[j * steps[2] + place * stride] += from[j * steps[0]];
+            }
+            return;
+          }
           for (int64_t j = 0; j < n; ++j) {
-            const int64_t place = index.as<int64_t>()[offset[1] + j * strides[1][last]] - first;
-            if (place < 0 || place >= extent) continue;
-            add(offset[0] + j * strides[0][last],
-                sums.as<T>() + offset[2] + j * strides[2][last] + place * along, 1);
+            const int64_t place = at[j * steps[1]] - begins;
+            if (place >= 0 && place < size)
+              add(starts + j * steps[0], to + j * steps[2] + place * stride, 1);
           }
         });
       });

@@ -138,19 +138,19 @@ void Combine(op::KernelContext& c, const op::TensorView& src, const op::TensorVi
   T* to = sums.as<T>();
   const auto each = [&](const auto& combine) {
     ForPlaces(c, sums, src.strides,
-              [&](int64_t at, int64_t value) { to[at] = combine(to[at], from[value]); });
+              [=](int64_t at, int64_t value) { to[at] = combine(to[at], from[value]); });
   };
   if (!c.attr<bool>("include_self")) {
     const T none = Neutral<T>(mode);
     each([&](T, T) { return none; });
   }
   switch (mode) {
-    case Mode::kProd: return each(Times<T>);
+    case Mode::kProd: return each([](T a, T b) { return Times<T>(a, b); });
     case Mode::kMax:
     case Mode::kMin:
       if constexpr (std::is_arithmetic_v<T>) each(mode == Mode::kMax ? Larger<T> : Smaller<T>);
       return;
-    default: return each(Plus<T>);
+    default: return each([](T a, T b) { return Plus<T>(a, b); });
   }
 }
 
@@ -186,9 +186,10 @@ Status RunScatterTo(op::KernelContext& c) {
   if (mode == Mode::kAssign) {
     CopyBox(c.stream, c.inputs[0], y);
     WithBits(ElementSize(y), [&]<class T>(T) {
-      const op::TensorView& src = c.inputs[2];
-      ForPlaces(c, y, src.strides,
-                [&](int64_t at, int64_t value) { y.as<T>()[at] = src.as<T>()[value]; });
+      const T* from = c.inputs[2].as<T>();
+      T* to = y.as<T>();
+      ForPlaces(c, y, c.inputs[2].strides,
+                [=](int64_t at, int64_t value) { to[at] = from[value]; });
     });
     return Status::Ok();
   }

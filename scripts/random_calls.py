@@ -282,7 +282,9 @@ def call_once(pool, chosen, note):
 
 def work(args):
     """Calls number args.first to args.calls; the file says which is under way."""
+    import faulthandler
     import warnings
+    faulthandler.enable()
     warnings.simplefilter("ignore")
     sys.set_int_max_str_digits(0)
     import oneflow_like as flow

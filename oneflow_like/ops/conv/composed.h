@@ -13,10 +13,12 @@ namespace ofl::ops {
 template <class Fn>
   requires std::invocable<Fn, const op::Value&>
 op::Value Batched(op::Builder& b, const op::Value& x, int rank, const Fn& fn) {
-  if (x == nullptr || x->meta().shape.rank() == rank) return fn(x);
+  if (x == nullptr) return nullptr;
+  if (x->meta().shape.rank() == rank) return fn(x);
   Shape shape = x->meta().shape;
   shape.insert(0, 1);
-  const op::Value y = fn(ShapedAs(b, x, shape));
+  const op::Value whole = ShapedAs(b, x, shape);
+  const op::Value y = whole == nullptr ? nullptr : op::Value(fn(whole));
   if (y == nullptr) return nullptr;
   Shape one = y->meta().shape;
   one.erase(0);

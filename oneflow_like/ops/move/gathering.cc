@@ -79,6 +79,7 @@ op::Values ComposeGather(op::Builder& b, Span in, const Attrs& attrs) {
     return {CastTo(b, index, x->meta().dtype)};
   }
   index = AsVector(b, index);
+  if (!index) return {nullptr};
   const auto cut = CutTo("gather", x->meta().shape, index->meta().shape, *axis);
   if (!cut.ok()) return Refused(b, cut.status());
   const op::Value got = b.Call("gather", {Leading(b, x, *cut), index}, {{"dim", int64_t{*axis}}});

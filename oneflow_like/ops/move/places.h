@@ -18,7 +18,7 @@ inline op::Value Expanded(op::Builder& b, const op::Value& x, const Shape& shape
 }
 // A 0-d tensor as a vector of one element.
 inline op::Value AsVector(op::Builder& b, const op::Value& x) {
-  return x->meta().shape.rank() == 0 ? Reshaped(b, x, {1}) : x;
+  return x != nullptr && x->meta().shape.rank() == 0 ? Reshaped(b, x, {1}) : x;
 }
 // The box of the leading elements of each axis.
 op::Value Leading(op::Builder& b, const op::Value& x, const Shape& shape);

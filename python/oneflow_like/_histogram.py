@@ -21,6 +21,9 @@ def histogramdd(input, bins, range=None, weight=None, density=False):
     bins: how many for all axes or for each, or the edges of each axis; range: two bounds for each
     axis; weight: what each row counts; density: divided so that the whole is 1.
     """
+    if not isinstance(input, _C.Tensor):
+        raise TypeError(f"[histogramdd] argument 'input' must be Tensor, not "
+                        f"{type(input).__name__}")
     if input.ndim < 2:
         raise RuntimeError(f"[histogramdd] got an input of {input.ndim} axes; expected (..., D)")
     axes = input.shape[-1]

@@ -9,6 +9,8 @@ from ._C import Tensor
 
 __all__ = ["lobpcg", "pca_lowrank", "svd_lowrank"]
 
+MOST_PRODUCTS = 10000
+
 
 def _checked(name, A, q, niter, most):
     if not isinstance(A, Tensor):
@@ -17,9 +19,10 @@ def _checked(name, A, q, niter, most):
         raise ValueError(f"[{name}] no matrices of floating numbers: got {A.dtype.name}"
                          f"{tuple(A.shape)}; expected at least two axes")
     q, niter = operator.index(q), operator.index(niter)
-    if not 0 <= q <= most or niter < 0:
+    if not 0 <= q <= most or not 0 <= niter <= MOST_PRODUCTS:
         raise ValueError(f"[{name}] no such size: got q={q}, niter={niter} for "
-                         f"{tuple(A.shape)}; expected 0 <= q <= {most}, niter >= 0")
+                         f"{tuple(A.shape)}; expected 0 <= q <= {most}, "
+                         f"0 <= niter <= {MOST_PRODUCTS}")
     return q, niter
 
 

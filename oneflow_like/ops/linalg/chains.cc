@@ -8,6 +8,9 @@ namespace {
 
 using Dims = std::vector<int64_t>;
 
+// Several parts compute: what is rounded after each has no samples of half types.
+constexpr DTypeSet kExact = kNumbers & ~SetOf(DType::kFloat16, DType::kBFloat16);
+
 std::string Listed(Operands in) {
   std::string text;
   for (const op::Value& x : in) text += (text.empty() ? "" : ", ") + x->meta().ToString();
@@ -135,11 +138,6 @@ op::Values ComposeVecdot(op::Builder& b, Operands in, const Attrs& attrs) {
   return {b.Call("sum", {product}, {{"dim", Dims{attrs.Get<int64_t>("dim")}}, {"keepdim", false}})};
 }
 
-// x with its elements along `axis` moved down by one place or two, around the end.
-op::Value Turned(op::Builder& b, const op::Value& x, int64_t axis, int64_t places) {
-  return b.Call("roll", {x}, {{"shifts", Dims{-places}}, {"dims", Dims{axis}}});
-}
-
 op::Values Crossed(op::Builder& b, Operands in, int64_t dim) {
   const Shape &x = in[0]->meta().shape, &y = in[1]->meta().shape;
   Status wrong = CheckOneDType(in);
@@ -157,12 +155,17 @@ op::Values Crossed(op::Builder& b, Operands in, int64_t dim) {
     wrong = Error(Code::kInvalidArgument) << "no vectors of three numbers along axis " << *axis
                                           << ": got " << Listed(in) << "; expected size 3 there";
   }
+  const auto shape = BroadcastShapes(x, y);
+  if (wrong.ok() && !shape.ok()) wrong = shape.status();
   if (!wrong.ok()) return Refused(b, wrong);
-  const auto turned = [&](const op::Value& v, int64_t places) {
-    return Turned(b, v, *axis, places);
+  const auto whole = [&](const op::Value& v) {
+    const op::Value wide = Wide(b, v);
+    if (wide == nullptr || wide->meta().shape == *shape) return wide;
+    return b.Call("broadcast_to", {wide}, {{"shape", DimsOf(*shape)}});
   };
-  return {Sub(b, Mul(b, turned(in[0], 1), turned(in[1], 2)),
-              Mul(b, turned(in[0], 2), turned(in[1], 1)))};
+  const op::Value product =
+      b.Call("cross_product", {whole(in[0]), whole(in[1])}, {{"dim", int64_t{*axis}}});
+  return {CastTo(b, product, in[0]->meta().dtype)};
 }
 
 op::Values ComposeLinalgCross(op::Builder& b, Operands in, const Attrs& attrs) {
@@ -177,6 +180,51 @@ op::Values ComposeCross(op::Builder& b, Operands in, const Attrs& attrs) {
     if (x[i] == 3 && y[i] == 3) return Crossed(b, in, i);
   return Refused(b, Error(Code::kInvalidArgument)
                         << "no axis of size 3: got " << Listed(in) << "; expected one in both");
+}
+
+Status InferCross(op::InferContext& c) {
+  OFL_TRY(RequireIn(c, 0, kExact));
+  OFL_TRY(RequireSameDType(c, 0, 1, "input and other"));
+  const Shape& shape = c.input(0).shape;
+  OFL_ASSIGN(const int axis, NormalizeAxis(c.attr<int64_t>("dim"), shape.rank()));
+  OFL_ENSURE(shape == c.input(1).shape && shape[axis] == 3, Code::kInvalidArgument)
+      << "no vectors of three numbers along axis " << axis << "; expected equal shapes, size 3";
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+std::string CrossRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
+  const int rank = in[0].rank();
+  const std::string axes = LabelsExcept("a", rank, AxisAttr(attrs, "dim", rank));
+  return "(" + axes + "),(" + axes + ")->(" + axes + "); linear 0 1";
+}
+
+template <class T>
+Status RunCross(op::KernelContext& c) {
+  const Shape& shape = c.outputs[0].meta.shape;
+  const AxisView view = ViewAround(shape, AxisAttr(*c.attrs, "dim", shape.rank()));
+  const T *x = c.inputs[0].as<T>(), *y = c.inputs[1].as<T>();
+  T* z = c.outputs[0].as<T>();
+  const int64_t n = view.inner, block = 3 * n;
+  Parallel(c.stream, view.outer, RowGrain(block), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      for (int64_t k = 0; k < 3; ++k) {
+        const int64_t at = o * block, up = (k + 1) % 3 * n, down = (k + 2) % 3 * n;
+        for (int64_t i = 0; i < n; ++i)
+          z[at + k * n + i] = static_cast<T>(math::Mul(x[at + up + i], y[at + down + i]) -
+                                             math::Mul(x[at + down + i], y[at + up + i]));
+      }
+    }
+  });
+  return Status::Ok();
+}
+
+void GradCross(op::GradContext& c) {
+  const auto cross = [&](const op::Value& x, const op::Value& y) {
+    return c.b.Call("cross_product", {x, y}, c.attrs);
+  };
+  if (c.Needs(0)) c.Set(0, cross(Conj(c.b, c.inputs[1]), c.grads[0]));
+  if (c.Needs(1)) c.Set(1, cross(c.grads[0], Conj(c.b, c.inputs[0])));
 }
 
 // --- samples ------------------------------------------------------------------------------------
@@ -195,9 +243,6 @@ std::vector<op::Sample> ListSamples(const std::vector<std::vector<Shape>>& lists
     if (d != DType::kFloat32) add(d, lists[0]);
   return samples;
 }
-
-// Several parts compute: what is rounded after each has no samples of half types.
-constexpr DTypeSet kExact = kNumbers & ~SetOf(DType::kFloat16, DType::kBFloat16);
 
 op::OpDefBuilder& Crossing(op::OpDefBuilder& op) {
   return op.Doc("The cross product of vectors of three numbers along an axis.")
@@ -306,6 +351,34 @@ OFL_OP(linalg_vecdot) {
                       {},
                       Code::kTypeMismatch,
                       "a product of vectors of int64"}});
+}
+
+OFL_OP(cross_product) {
+  Crossing(op)
+      .Attr("dim", op::AttrType::kInt)
+      .Infer(InferCross)
+      .Sbp(CrossRule)
+      .Grad(GradCross)
+      .Oracle("cross(input, other, dim)")
+      .Py("_cross_product(input, other, *, dim)")
+      .Samples([] {
+        auto samples = ListSamples({{{2, 3}, {2, 3}}, {{4, 2, 3}, {4, 2, 3}}, {{0, 3}, {0, 3}}},
+                                   kExact, {{"dim", int64_t{-1}}});
+        samples.push_back(
+            {{{DType::kFloat32, {2, 3, 4}}, {DType::kFloat32, {2, 3, 4}}}, {{"dim", int64_t{1}}}});
+        return samples;
+      })
+      .ErrorSamples({NoThree({{"dim", int64_t{1}}})});
+  ForEachDType<kExact>([&]<class T>(DType dtype) {
+    if constexpr (std::is_same_v<T, int32_t>) {
+      op.Cpu(dtype, dtype == DType::kInt32   ? RunCross<int32_t>
+                    : dtype == DType::kInt16 ? RunCross<int16_t>
+                    : dtype == DType::kInt8  ? RunCross<int8_t>
+                                             : RunCross<uint8_t>);
+    } else {
+      op.Cpu(dtype, RunCross<T>);
+    }
+  });
 }
 
 OFL_OP(linalg_cross) {

@@ -186,28 +186,53 @@ op::Values ComposeTensordot(op::Builder& b, Operands in, const Attrs& attrs) {
   return {Contracted(b, std::move(factors), *out)};
 }
 
+// x with each element of the last axis `each` times, or with the whole axis `each` times.
+op::Value Stretched(op::Builder& b, const op::Value& x, int64_t each, bool elements) {
+  if (x == nullptr || each == 1) return x;
+  const Shape& shape = x->meta().shape;
+  Dims thin(shape.begin(), shape.end());
+  thin.insert(thin.end() - (elements ? 0 : 1), 1);
+  Dims wide = thin, flat(shape.begin(), shape.end());
+  wide[wide.size() - (elements ? 1 : 2)] = each;
+  flat.back() *= each;
+  const op::Value repeated =
+      b.Call("broadcast_to", {b.Call("reshape", {x}, {{"shape", thin}})}, {{"shape", wide}});
+  return b.Call("reshape", {repeated}, {{"shape", flat}});
+}
+
 // Each axis of the result runs over a pair of axes, an element of input to many of other; over one
-// axis where the other has size 1.
+// axis where the other has size 1. The last pair is one axis from the start, so that rows are long.
 op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
   const Shape &x = in[0]->meta().shape, &y = in[1]->meta().shape;
   const int rank = std::max(x.rank(), y.rank());
+  const auto size = [rank](const Shape& s, int axis) {
+    const int at = axis - rank + s.rank();
+    return at < 0 ? int64_t{1} : s[at];
+  };
+  if (rank == 0) return {Mul(b, in[0], in[1])};
   Dims wide, narrow, out;
-  for (int i = 0; i < rank; ++i) {
-    const int at = i - rank + x.rank(), beside = i - rank + y.rank();
-    const int64_t n = at < 0 ? 1 : x[at], each = beside < 0 ? 1 : y[beside];
+  for (int i = 0; i + 1 < rank; ++i) {
+    const int64_t n = size(x, i), each = size(y, i);
     out.push_back(SaturatingMul(n, each));
     if (n != 1) wide.push_back(n), narrow.push_back(1);
     if (each != 1) wide.push_back(1), narrow.push_back(each);
   }
+  const int64_t n = size(x, rank - 1), each = size(y, rank - 1), last = SaturatingMul(n, each);
+  for (Dims* shape : {&wide, &narrow, &out}) shape->push_back(last);
   if (wide.size() > kMaxRank) {
     return Refused(b, Error(Code::kUnimplemented)
                           << "a Kronecker product of " << wide.size() << " axes: got "
                           << in[0]->meta().ToString() << " and " << in[1]->meta().ToString()
                           << "; expected at most " << kMaxRank << " that are longer than 1");
   }
-  const op::Value product = Mul(b, b.Call("reshape", {in[0]}, {{"shape", wide}}),
-                                b.Call("reshape", {in[1]}, {{"shape", narrow}}));
-  return {b.Call("reshape", {product}, {{"shape", out}})};
+  const auto shaped = [&](const op::Value& v, const Dims& shape) {
+    return b.Call("reshape", {v}, {{"shape", shape}});
+  };
+  const op::Value left = x.rank() > 0 ? in[0] : shaped(in[0], {1});
+  const op::Value right = y.rank() > 0 ? in[1] : shaped(in[1], {1});
+  const op::Value product = Mul(b, shaped(Stretched(b, left, each, true), wide),
+                                shaped(Stretched(b, right, n, false), narrow));
+  return {shaped(product, out)};
 }
 
 // --- samples ------------------------------------------------------------------------------------
@@ -329,13 +354,13 @@ OFL_OP(kron) {
       .Oracle("np.kron(input, other)")
       .PyBoth("kron(input, other)")
       .Samples([] {
-        std::vector<op::Sample> samples = {Two({2, 2}, {3, 2}), Two({2}, {3}),
-                                           Two({2, 3}, {2}),    Two({}, {2, 2}),
-                                           Two({0, 2}, {3, 2}), Two({2, 1, 2}, {2, 2})};
+        std::vector<op::Sample> samples = {
+            Two({2, 2}, {3, 2}), Two({2}, {3}),          Two({2, 3}, {2}), Two({}, {2, 2}),
+            Two({0, 2}, {3, 2}), Two({2, 1, 2}, {2, 2}), Two({}, {}),      Two({2, 3}, {})};
         for (DType d : ListOf(kNumbers | kBools)) samples.push_back(Two({2, 2}, {3, 2}, d));
         return samples;
       })
-      .ErrorSamples({{{{DType::kFloat32, {2, 2, 2, 2, 2}}, {DType::kFloat32, {2, 2, 2, 2}}},
+      .ErrorSamples({{{{DType::kFloat32, {2, 2, 2, 2, 2}}, {DType::kFloat32, {2, 2, 2, 2, 2}}},
                       {},
                       Code::kUnimplemented,
                       "Kronecker product of 9 axes"}});

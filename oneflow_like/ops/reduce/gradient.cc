@@ -217,10 +217,16 @@ OFL_OP(gradient_at) {
       .Samples([] {
         constexpr DType kF = DType::kFloat32;
         std::vector<op::Sample> samples;
+        const std::pair<double, double> wide = {-500, 500};  // no two coordinates are equal
         for (DType d : {kF, DType::kFloat64})
-          samples.push_back({{{d, {4, 3}}, {d, {4}}, {d, {3}}}, {}, 1, 4, ""});
-        samples.push_back(
-            {{{kF, {4, 3}}, {kF, {3}}}, {{"dim", Dims{1}}, {"edge_order", int64_t{2}}}, 1, 4, ""});
+          samples.push_back(
+              {{{d, {4, 3}}, {d, {4}}, {d, {3}}}, {}, 1, 4, "", {{1, 4}, wide, wide}});
+        samples.push_back({{{kF, {4, 3}}, {kF, {3}}},
+                           {{"dim", Dims{1}}, {"edge_order", int64_t{2}}},
+                           1,
+                           4,
+                           "",
+                           {{1, 4}, wide}});
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {4, 3}}, {DType::kFloat32, {4}}},

@@ -25,7 +25,8 @@ def _sample(name, index, salt=""):
     sample = _C.op_samples(name)[index]
     seed = zlib.crc32(f"{salt}{name} {index}".encode())
     return sample, [d for d, _ in sample["inputs"]], draw(
-        sample["inputs"], sample["low"], sample["high"], seed, sample["note"])
+        sample["inputs"], sample["low"], sample["high"], seed, sample["note"],
+        sample["ranges"])
 
 
 def _compare_all(name, got, want, arrays, **tolerance):
@@ -49,7 +50,8 @@ def double_precision(name, index):
     sample = _C.op_samples(name)[index]
     dtypes, attrs = widened(sample)
     inputs = [(d, shape) for d, (_, shape) in zip(dtypes, sample["inputs"], strict=True)]
-    arrays = draw(inputs, sample["low"], sample["high"], index, sample["note"])
+    arrays = draw(inputs, sample["low"], sample["high"], index, sample["note"],
+                  sample["ranges"])
     got = call_tensors(name, arrays, attrs, dtypes)
     inferred = _C.infer_op(name, inputs, attrs)
     outputs = oracles.SCHEMAS[name]["outputs"]

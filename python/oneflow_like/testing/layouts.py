@@ -136,7 +136,8 @@ def samples_of(name):
 
 def _whole_numbers(sample, seed):
     """Arrays of whole numbers where the range holds some, so that sums are exact."""
-    arrays = draw(sample["inputs"], sample["low"], sample["high"], seed, sample["note"])
+    arrays = draw(sample["inputs"], sample["low"], sample["high"], seed, sample["note"],
+                  sample["ranges"])
     if np.ceil(sample["high"]) - np.ceil(sample["low"]) < 2:
         return arrays
     return [np.asarray(np.ceil(a.real), a.dtype) if a.dtype.kind in "fc" else a for a in arrays]

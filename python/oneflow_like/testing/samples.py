@@ -15,15 +15,15 @@ HALVES = {_C.float16, _C.bfloat16}
 _WIDE = {"float32": _C.float64, "complex64": _C.complex128}
 
 
-def draw(inputs, low, high, seed, note=""):
-    """NumPy arrays of the sample's dtypes and shapes with values in [low, high).
+def draw(inputs, low, high, seed, note="", ranges=()):
+    """NumPy arrays of the sample's dtypes and shapes with values in [low, high), or of `ranges`.
 
     The word `dominant` or `hermitian` in the sample's note raises the diagonals of matrices, so
     that they are well conditioned; `hermitian` makes them Hermitian too.
     """
     rng = np.random.default_rng(seed)
-    arrays = []
-    for dtype, shape in inputs:
+    arrays, bounds = [], (low, high)
+    for (dtype, shape), (low, high) in zip(inputs, ranges or [bounds] * len(inputs), strict=True):
         shape = tuple(shape)
         if dtype.name == "bool":
             arrays.append(rng.integers(0, 2, shape).astype(bool))
@@ -35,6 +35,7 @@ def draw(inputs, low, high, seed, note=""):
         else:
             first = 0 if dtype.name == "uint8" else int(np.ceil(low))
             arrays.append(np.asarray(rng.integers(first, int(np.ceil(high)), shape), dtype.name))
+    low, high = bounds
     if "dominant" in note or "hermitian" in note:
         arrays = [_dominant(a, 2 * max(abs(low), abs(high)), "hermitian" in note) for a in arrays]
     return arrays

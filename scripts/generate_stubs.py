@@ -120,6 +120,8 @@ def definition(schema: dict, given: list[str], name: str, method: bool, in_place
             extras.insert(0, "out: Tensor | None = None")
     elif len(many) == 1:
         extras = ["out: Tensor | None = None"]
+    elif many and "..." not in many:
+        extras = [f"out: tuple[{', '.join(many)}] | None = None"]
     if extras and not any(p.startswith("*") for p in parameters):
         parameters.append("*")
     parameters += extras

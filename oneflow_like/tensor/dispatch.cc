@@ -1,6 +1,7 @@
 #include "oneflow_like/tensor/dispatch.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
@@ -361,7 +362,58 @@ int64_t OffsetOf(const TensorImpl& x, const op::ViewGeometry& geometry) {
   return x.offset_bytes() + geometry.offset * static_cast<int64_t>(DTypeSize(x.meta().dtype));
 }
 
+// Operators whose attribute storage_offset counts places in the memory itself take the whole of it
+// as their operand.
+bool CountsInMemory(const op::OpDef& def) {
+  return std::ranges::any_of(def.attrs,
+                             [](const op::AttrDef& a) { return a.name == "storage_offset"; });
+}
+bool IsWholeMemory(const TensorImpl& x) {
+  return x.dense() && x.offset_bytes() == 0 &&
+         (x.storage()->buffer == nullptr || x.local_meta().bytes() == x.storage()->buffer->size());
+}
+// The memory of a local tensor as a vector outside the tape.
+TensorRef WholeMemory(const TensorImpl& x) {
+  const auto size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
+  const Shape all{x.storage()->buffer == nullptr ? 0 : x.storage()->buffer->size() / size};
+  return x.As({x.meta().dtype, all}, nullptr, all, ContiguousStrides(all), 0);
+}
+// The attributes with the place of the tensor's first element where none is said.
+Attrs InMemory(const TensorImpl& x, const Attrs& given) {
+  Attrs attrs = given;
+  if (given.Maybe<int64_t>("storage_offset") == nullptr)
+    attrs.Set("storage_offset", x.offset_bytes() / static_cast<int64_t>(DTypeSize(x.meta().dtype)));
+  return attrs;
+}
+
+// The elements of a tensor, whatever lies between them, with others put at places in its memory.
+Result<op::Values> PutInMemory(const op::OpDef& def, std::span<const op::Value> inputs,
+                               const Attrs& given) {
+  const TensorImpl& x = *AsTensor(inputs[0]);
+  const auto ints = [](const auto& list) { return std::vector<int64_t>(list.begin(), list.end()); };
+  Attrs own{{"size", ints(x.meta().shape)}, {"stride", ints(x.strides())}};
+  own = InMemory(x, own);
+  op::Value memory(WholeMemory(x));
+  if (x.requires_grad()) {
+    OFL_ASSIGN(op::Values with, Dispatch(def, std::array{memory, inputs[0]}, own));
+    memory = with[0];
+  }
+  OFL_ASSIGN(op::Values changed, Dispatch(def, std::array{memory, inputs[1]}, InMemory(x, given)));
+  OFL_ASSIGN(op::Value made, CallOp("as_strided", {changed[0]}, own));
+  return op::Values{std::move(made)};
+}
+
 Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
+  if (CountsInMemory(def) && x->storage() != nullptr && !IsWholeMemory(*x)) {
+    TensorImpl* root = x->origin() != nullptr ? x->origin()->root : nullptr;
+    const bool rooted = root != nullptr && root->storage() == x->storage() && IsWholeMemory(*root);
+    if (rooted) return LocalView(def, TensorRef(root), InMemory(*x, given));
+    OFL_ENSURE(!x->requires_grad(), Code::kUnimplemented)
+        << "[" << def.name << "] the tensor has a history and is a part of a memory that no tensor "
+        << "is the whole of: got " << Describe(*x) << " with strides " << x->strides()
+        << "; expected one that lies dense; use clone() first";
+    return LocalView(def, WholeMemory(*x), InMemory(*x, given));
+  }
   OFL_ASSIGN(Attrs completed, def.CompleteAttrs(given));
   auto attrs = std::make_shared<const Attrs>(std::move(completed));
   const TensorMeta in[] = {x->meta()};
@@ -442,6 +494,10 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     OFL_ASSIGN(const op::Values widened, WidenedByDefault(def, inputs, given));
     if (!widened.empty()) return Dispatch(def, widened, given, generator);
   }
+  if (def.composite && inputs.size() == 2 && CurrentTracer() == nullptr && inputs[0] != nullptr &&
+      !inputs[0]->is_symbolic() && inputs[0]->layout() == nullptr && CountsInMemory(def) &&
+      !IsWholeMemory(*AsTensor(inputs[0])))
+    return PutInMemory(def, inputs, given);
   if (def.composite && (generator != nullptr || !RunsFused(def, inputs)))
     return RunComposite(def, inputs, given, generator);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {

@@ -206,6 +206,9 @@ def get_device(self):
 
 def get_device_of(input):
     """input.get_device()."""
+    if not isinstance(input, Tensor):
+        raise TypeError("[get_device] argument 'input' must be Tensor, not "
+                        f"{type(input).__name__}")
     return input.get_device()
 
 

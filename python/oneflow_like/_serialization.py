@@ -120,8 +120,17 @@ def _tell_all(error):
     return bytes(answer.numpy()).rstrip(b"\0").decode(errors="replace")
 
 
-def save(obj, path):
-    """Writes `obj` to a safetensors file: the whole file or nothing.
+def _write(f, data):
+    """To a path, the whole file or nothing; or to what has a method write."""
+    if hasattr(f, "write"):
+        f.write(data)
+    else:
+        _write_atomically(f, data)
+
+
+def save(obj, f):
+    """Writes `obj` to a safetensors file: the whole file or nothing. `f` is its path, or an object
+    with write(), as io.BytesIO.
 
     Keeps nested dicts, lists and tuples with their order; keys are str, int, float, bool or None.
     With global tensors this is collective: every rank calls it, rank 0 writes their logical values,
@@ -142,19 +151,19 @@ def save(obj, path):
             list(tensors) == sorted(tensors))
     metadata = {} if flat else {_STRUCTURE: json.dumps(structure)}
     if not collective:
-        _write_atomically(path, _file_bytes(tensors, raw, metadata))
+        _write(f, _file_bytes(tensors, raw, metadata))
         return
     error = None
     if get_rank() == 0:
         try:
-            _write_atomically(path, _file_bytes(tensors, raw, metadata))
+            _write(f, _file_bytes(tensors, raw, metadata))
         except Exception as failed:  # the others wait to hear of it
             error = failed
     told = _tell_all(error)
     if error is not None:
         raise error
     if told:
-        raise OSError(f"[save] rank 0 could not write {path}: {told}")
+        raise OSError(f"[save] rank 0 could not write {f}: {told}")
 
 
 def _read_tensors(path, names):
@@ -173,11 +182,29 @@ def _read_tensors(path, names):
                                           entry["shape"])
 
 
-def load(path):
-    """Reads what `save` wrote, or any safetensors file: local tensors in their containers.
+def load(f, map_location=None, *, weights_only=None, mmap=None):
+    """Reads what `save` wrote, or any safetensors file: local tensors in their containers. `f` is
+    its path, or an object with read().
 
-    FileNotFoundError without the file; ValueError for what is no whole safetensors file.
+    FileNotFoundError without the file; ValueError for what is no whole safetensors file. Tensors
+    lie on the CPU, which is the only `map_location`; nothing is ever unpickled, whatever
+    `weights_only` says.
     """
+    _C.check_device("load", map_location)
+    for name, flag in (("weights_only", weights_only), ("mmap", mmap)):
+        if flag is not None and not isinstance(flag, bool):
+            raise TypeError(f"[load] argument '{name}' must be bool, not {type(flag).__name__}")
+    if mmap:
+        raise NotImplementedError("[load] files are read: got mmap=True; expected False or None")
+    if not hasattr(f, "read"):
+        return _load(f)
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        file.write(f.read())
+        file.flush()
+        return _load(file.name)
+
+
+def _load(path):
     if not os.path.exists(path):
         raise FileNotFoundError(f"[load] {path}: no such file")
     if not os.path.isfile(path):

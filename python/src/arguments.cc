@@ -158,8 +158,8 @@ Status SortKeyword(Call& call, std::string_view name, PyObject* value) {
     if (name == "device") return call.device = value, Status::Ok();
     if (name == "out" && call.binding.like < 0) return call.out = value, Status::Ok();
     if (IsDefaultOnly(name)) return CheckDefault(call, name, value);
-  } else if (name == "out" && call.binding.def->outputs.size() == 1 &&
-             !call.binding.def->outputs[0].variadic) {
+  } else if (name == "out" && !call.binding.def->outputs.empty() &&
+             !call.binding.def->outputs.back().variadic) {
     return call.out = value, Status::Ok();
   }
   if (name == "axis") name = "dim";  // NumPy's words
@@ -387,6 +387,23 @@ Status SortAll(Call& call, PyObject* const* args, Py_ssize_t count, PyObject* ke
   return Status::Ok();
 }
 
+// One tensor, or as many as there are results.
+Status CheckTargets(const Call& call, PyObject* out) {
+  if (out == nullptr) return Status::Ok();
+  const size_t count = call.binding.def->outputs.size();
+  if (count == 1) {
+    if (TensorOf(out) != nullptr) return Status::Ok();
+    return Wrong(call, "argument 'out' must be Tensor, not " + TypeNameOf(out));
+  }
+  bool fits = (PyTuple_Check(out) || PyList_Check(out)) &&
+              PySequence_Size(out) == static_cast<Py_ssize_t>(count);
+  for (size_t i = 0; fits && i < count; ++i)
+    fits = TensorOf(PySequence_Fast_GET_ITEM(out, static_cast<Py_ssize_t>(i))) != nullptr;
+  if (fits) return Status::Ok();
+  return Wrong(call, "argument 'out' must be a tuple of " + std::to_string(count) +
+                         " Tensors, not " + TypeNameOf(out));
+}
+
 Status TakeExtras(const Call& call, Arguments& arguments) {
   const auto given = [](PyObject* o) { return o != nullptr && o != Py_None ? o : nullptr; };
   arguments.placement = given(call.placement);
@@ -399,8 +416,7 @@ Status TakeExtras(const Call& call, Arguments& arguments) {
       << (arguments.placement != nullptr ? "sbp=None" : "placement=None")
       << "; expected both placement and sbp for a global tensor or neither for a local one";
   arguments.out = given(call.out);
-  if (arguments.out != nullptr && TensorOf(arguments.out) == nullptr)
-    return Wrong(call, "argument 'out' must be Tensor, not " + TypeNameOf(arguments.out));
+  OFL_TRY(CheckTargets(call, arguments.out));
   if (PyObject* device = given(call.device); device != nullptr)
     OFL_TRY(CheckOnCpu(call.binding.name, device));
   if (PyObject* flag = given(call.requires_grad); flag != nullptr) {

@@ -2,6 +2,7 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <string>
 
@@ -143,8 +144,79 @@ Result<op::Values> Run(const Arguments& call) {
   return op::Values{std::move(made)};
 }
 
+// Before a result goes into a target: one that holds nothing takes the shape, as in torch.
+void TakeShape(PyTensor& target, const op::Value& result) {
+  if (target.value->is_symbolic() || tensor::CurrentTracer() != nullptr) return;
+  const tensor::TensorRef into(tensor::AsTensor(target.value));
+  const Shape& shape = result->meta().shape;
+  if (into->meta().shape.numel() > 0 || into->meta().shape == shape || into->is_global() ||
+      into->requires_grad() || result->layout() != nullptr)
+    return;
+  target.value = op::Value(Unwrap(tensor::EmptyLocal({into->meta().dtype, shape})));
+  NoteWrite();
+}
+
+// Whether an operator makes a view of its first operand: then its in-place form, t_(), gives the
+// tensor the view's shape, and no element moves. A composite shows it when it is run.
+Result<bool> GivesView(const Arguments& call) {
+  const op::OpDef& def = *call.def;
+  if (def.view != nullptr) return true;
+  if (!def.composite || def.Has(op::Trait::kElementwise) || call.inputs.size() != 1) return false;
+  static auto* known = new std::map<const op::OpDef*, bool>;
+  if (const auto at = known->find(&def); at != known->end()) return at->second;
+  const tensor::TracerPause eagerly;
+  const tensor::GradModeGuard off(false);
+  OFL_ASSIGN(const tensor::TensorRef probe, tensor::EmptyLocal(call.inputs[0]->meta()));
+  OFL_ASSIGN(const op::Values made,
+             tensor::Dispatch(def, std::array{op::Value(probe)}, call.attrs));
+  const tensor::TensorImpl* view = made.size() == 1 ? tensor::AsTensor(made[0]) : nullptr;
+  if (view == probe.get()) return true;  // as it is already, which says nothing of other calls
+  return (*known)[&def] = view != nullptr && view->storage() == probe->storage();
+}
+
+// The tensor as its own view, under the same handle.
+Status TakeView(const Function& function, const Arguments& call, PyTensor& target) {
+  const bool traced = tensor::CurrentTracer() != nullptr;
+  OFL_ENSURE(traced == target.value->is_symbolic(), Code::kFailedPrecondition)
+      << "[" << function.name << "] a tensor from outside build() takes no other shape inside a "
+      << "graph: got " << tensor::Describe(*target.value)
+      << "; expected a value made in build(); use the form without _";
+  if (traced) {
+    OFL_ASSIGN(op::Values results, Run(call));
+    target.value = std::move(results[0]);
+    return Status::Ok();
+  }
+  const tensor::TensorRef x(tensor::AsTensor(target.value));
+  const tensor::TensorImpl* root = x->origin() != nullptr ? x->origin()->root : x.get();
+  const bool grows = x->requires_grad() || root->requires_grad();
+  OFL_ENSURE(!grows || !tensor::Context::grad_enabled() || !root->is_leaf(),
+             Code::kFailedPrecondition)
+      << "[" << function.name << "] a leaf Tensor that requires grad, or a view of one, is being "
+      << "used in an in-place operation: got " << tensor::Describe(*x)
+      << "; expected to run under no_grad()";
+  OFL_ASSIGN(op::Values results, Run(call));
+  if (results[0] == target.value) return Status::Ok();
+  tensor::TensorRef made(tensor::AsTensor(results[0]));
+  if (!grows && x->origin() == nullptr && made->storage() == x->storage()) {
+    const uint64_t claim = made->claim();
+    made = made->As(made->meta(), made->layout_ref(), made->local_shape(), made->strides(),
+                    made->offset_bytes());
+    made->set_claim(claim);
+  } else if (x->requires_grad() && x->is_leaf()) {
+    made = made->Detach();
+    made->set_requires_grad(true);
+  }
+  target.value = op::Value(made);
+  NoteWrite();
+  return Status::Ok();
+}
+
 // Puts the result into a tensor that exists; in a graph the name takes the new value.
 Status RunInto(const Function& function, const Arguments& call, PyTensor& target) {
+  if (function.in_place) {
+    OFL_ASSIGN(const bool view, GivesView(call));
+    if (view) return TakeView(function, call, target);
+  }
   const bool traced = target.value->is_symbolic() || tensor::CurrentTracer() != nullptr;
   const bool records =
       !traced && (MustRecord(call) || (tensor::Context::grad_enabled() &&
@@ -153,6 +225,13 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
       << "[" << function.name << "] functions with out=... are not recorded: got "
       << tensor::Describe(*target.value) << " and an operand that requires grad; expected to run "
       << "under no_grad(), or no out";
+  if (!traced && !function.in_place && !call.in_place && call.like == nullptr &&
+      target.value->meta().shape.numel() == 0 && target.value->layout() == nullptr) {
+    OFL_ASSIGN(const op::Values results, Run(call));  // it may take the result's shape
+    TakeShape(target, results[0]);
+    return tensor::WriteInto(tensor::TensorRef(tensor::AsTensor(results[0])),
+                             tensor::TensorRef(tensor::AsTensor(target.value)), function.name);
+  }
   if (traced || call.like != nullptr) {
     OFL_ASSIGN(op::Values results, Run(call));
     Rebind(target, PyTensor{std::move(results[0])});
@@ -166,6 +245,28 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
     return Status::Ok();
   }
   return tensor::DispatchInto(*call.def, call.inputs, call.attrs, into, call.generator);
+}
+
+// Several results go into as many tensors.
+Status RunIntoSeveral(const Function& function, const Arguments& call, PyObject* targets) {
+  OFL_ENSURE(!MustRecord(call), Code::kFailedPrecondition)
+      << "[" << function.name << "] functions with out=... are not recorded: got an operand that "
+      << "requires grad; expected to run under no_grad(), or no out";
+  OFL_ASSIGN(op::Values results, Run(call));
+  for (size_t i = 0; i < results.size(); ++i) {
+    PyTensor& target = *TensorOf(PySequence_Fast_GET_ITEM(targets, static_cast<Py_ssize_t>(i)));
+    OFL_ENSURE(target.value->meta().dtype == results[i]->meta().dtype, Code::kTypeMismatch)
+        << "[" << function.name << "] a target of out=... has another dtype than its result: got "
+        << tensor::Describe(*target.value) << "; expected " << DTypeName(results[i]->meta().dtype);
+    TakeShape(target, results[i]);
+    if (target.value->is_symbolic() || tensor::CurrentTracer() != nullptr) {
+      Rebind(target, PyTensor{std::move(results[i]), {}});
+      continue;
+    }
+    OFL_TRY(tensor::WriteInto(tensor::TensorRef(tensor::AsTensor(results[i])),
+                              tensor::TensorRef(tensor::AsTensor(target.value)), function.name));
+  }
+  return Status::Ok();
 }
 
 // `list`: the number of results is the operator's to say.
@@ -214,6 +315,15 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
   PyObject* into = call->out;
   if (function.in_place) into = n > 0 ? args[0] : Py_None;
   TellTracer();
+  if (into != nullptr && !function.in_place && call->def->outputs.size() > 1) {
+    if (Status done = RunIntoSeveral(function, *call, into); !done.ok()) {
+      SetError(done);
+      return nullptr;
+    }
+    const nb::object targets = nb::steal(PySequence_Tuple(into));
+    if (!targets.is_valid()) return nullptr;
+    return PyObject_CallObject(function.result_type, targets.ptr());
+  }
   if (into != nullptr) {
     if (TensorOf(into) == nullptr) {
       SetError(Error(Code::kTypeMismatch)

@@ -45,9 +45,11 @@ std::string Arguments(const OpBinding& binding) {
         "\n    placement, sbp: both for a global tensor, neither for a local one\n"
         "    requires_grad: bool (False)";
   const auto& outputs = binding.def->outputs;
-  const bool takes_out = binding.like < 0 && outputs.size() == 1;
-  if (takes_out && !outputs[0].variadic && !binding.in_place && !binding.may_be_in_place)
-    text += "\n    out: Tensor, which takes the result, or None (None)";
+  const bool takes_out = binding.like < 0 && !outputs.empty();
+  if (takes_out && !outputs.back().variadic && !binding.in_place && !binding.may_be_in_place)
+    text += outputs.size() == 1
+                ? "\n    out: Tensor, which takes the result, or None (None)"
+                : "\n    out: tuple of Tensors, which take the results, or None (None)";
   return text.empty() ? "" : "\n\nArguments:" + text;
 }
 

@@ -92,7 +92,7 @@ std::vector<std::string> ExtrasOf(const OpBinding& binding) {
     return extras;
   }
   const auto& outputs = binding.def->outputs;
-  if (outputs.size() == 1 && !outputs[0].variadic) return {"out=None"};
+  if (!outputs.empty() && !outputs.back().variadic) return {"out=None"};
   return {};
 }
 

@@ -30,6 +30,12 @@ REASONS = {
     "singular": "What `inv_ex` and `solve_ex` make of a singular matrix is infinite or NaN; which "
                 "is not defined.",
     "limits": "`gelu` and Bessel functions have their limits at infinity, where PyTorch gives NaN.",
+    "type-names": "`x.type()` says `oneflow_like.FloatTensor`; `x.type('torch.FloatTensor')` is "
+                  "understood.",
+    "no-sizes": "`zeros()`, `ones()`, `empty()`, `rand()` and `randn()` without sizes make a "
+                "tensor of no axes.",
+    "arrays": "A NumPy array beside a tensor at an operator is a tensor, on either side and where "
+              "gradients are recorded.",
     "ldexp": "The gradient of `ldexp` for its first operand is 2 to the power of the second; "
              "PyTorch rounds that to an integer, so that it is 0 for negative ones.",
     "sampled-halves": "`grid_sample` of half types is computed in float32 and rounded once, where "
@@ -39,6 +45,10 @@ REASONS = {
 }
 
 EXPLAINED = [
+    ("Tensor.type", "*.type()*", "oneflow_like.* instead of torch.*", "type-names"),
+    *((f"torch.{name}", "*no arguments*", "accepted:*", "no-sizes")
+      for name in ("zeros", "ones", "empty", "rand", "randn")),
+    ("Tensor.__array__", "* + np.ones*", "accepted:*", "arrays"),
     ("F.gelu", "*inf*", "*inf instead of nan*", "limits"),
     ("special.*", "*nan, inf*", "*instead of nan at (1,)", "limits"),
     ("torch.i0", "*nan, inf*", "*instead of nan at (1,)", "limits"),

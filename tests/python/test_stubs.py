@@ -62,7 +62,8 @@ OUT = "out: Tensor | None = None"
      "placement: _Placement | None = None, sbp: _Sbp | None = None, "
      "requires_grad: bool = False) -> Tensor:"),
     ("norm(input, eps=1e-5)", schema(INPUT, [("eps", "float")], ("y", "mean")), False,
-     "def norm(input: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:"),
+     "def norm(input: Tensor, eps: float = 1e-5, *, out: tuple[Tensor, Tensor] | None = None) "
+     "-> tuple[Tensor, Tensor]:"),
     ("parts(input)", schema(INPUT, (), ("parts...",)), False,
      "def parts(input: Tensor) -> tuple[Tensor, ...]:"),
     ("update(parameter, grad)", schema([operand("parameter"), operand("grad")], (), ()), False,

@@ -153,6 +153,7 @@ OFL_OP(as_strided) {
                 .View(Strided::Geometry, "as_strided_scatter"))
       .Oracle("as_strided(input, size, stride, storage_offset)")
       .PyBoth("as_strided(input, size, stride, storage_offset=None)")
+      .PyBoth("as_strided_(input, size, stride, storage_offset=None)")
       .Samples([] {
         std::vector<op::Sample> samples = Apart();
         for (op::Sample& s : Overlapping()) samples.push_back(std::move(s));

@@ -199,6 +199,7 @@ OFL_OP(unsqueeze) {
       .Compose(ComposeUnsqueeze)
       .Oracle("np.expand_dims(input, dim)")
       .PyBoth("unsqueeze(input, dim)")
+      .PyMethod("unsqueeze_(input, dim)")
       .Samples([] {
         return InEveryDType({Of({{2, 3}}, {{"dim", int64_t{1}}}),
                              Of({{2, 3}}, {{"dim", int64_t{-1}}}),
@@ -218,6 +219,7 @@ OFL_OP(squeeze) {
       .Compose(ComposeSqueeze)
       .Oracle("squeeze(input, dim)")
       .PyBoth("squeeze(input, dim=None)")
+      .PyMethod("squeeze_(input, dim=None)")
       .Samples([] {
         return InEveryDType({Of({{1, 2, 1}}), Of({{1, 2, 1}}, {{"dim", Ints{0, 1}}}),
                              Of({{1, 2, 1}}, {{"dim", Ints{-1}}}),
@@ -351,6 +353,7 @@ OFL_OP(t) {
       .Compose(ComposeT)
       .Oracle("input.T")
       .PyBoth("t(input)")
+      .PyMethod("t_(input)")
       .Samples([] { return InEveryDType({Of({{2, 3}}), Of({{3}}), Of({Shape{}})}); })
       .ErrorSamples(
           {{{{DType::kFloat32, {2, 3, 4}}}, {}, Code::kInvalidArgument, "<= 2 dimensions"}});

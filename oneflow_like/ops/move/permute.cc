@@ -167,6 +167,9 @@ OFL_OP(transpose) {
       .PyBoth("transpose(input, dim0, dim1)")
       .PyBoth("swapaxes(input, axis0: dim0, axis1: dim1)")
       .PyBoth("swapdims(input, dim0, dim1)")
+      .PyMethod("transpose_(input, dim0, dim1)")
+      .PyMethod("swapaxes_(input, axis0: dim0, axis1: dim1)")
+      .PyMethod("swapdims_(input, dim0, dim1)")
       .Samples([]() -> std::vector<op::Sample> {
         return {TransposeSample({2, 3, 4}, 1, 2), TransposeSample({2, 3, 2, 2}, 1, -2),
                 TransposeSample({3, 5}, 0, 1), TransposeSample({3}, 0, 0)};

@@ -1,5 +1,5 @@
 """A few singular values of a matrix, by a random part of its range (Halko, Martinsson and Tropp,
-2009), and a few eigenvalues."""
+2009), a few eigenvalues; and factors whose number an argument says."""
 
 import operator
 import sys
@@ -7,7 +7,7 @@ import sys
 from . import _C
 from ._C import Tensor
 
-__all__ = ["lobpcg", "pca_lowrank", "svd_lowrank"]
+__all__ = ["lobpcg", "lu", "pca_lowrank", "svd_lowrank"]
 
 MOST_PRODUCTS = 10000
 
@@ -97,3 +97,14 @@ def lobpcg(A, k=None, B=None, X=None, n=None, iK=None, niter=None, tol=None, lar
     if largest is None or largest:
         values, vectors = values.flip(-1), vectors.flip(-1)
     return values[..., :k], vectors[..., :k]
+
+
+def lu(A, pivot=True, get_infos=False, out=None):
+    """LU and pivots as linalg.lu_factor gives them, and with get_infos which diagonal element of U
+    is zero, else 0: singular matrices are refused without it."""
+    for name, value in (("pivot", pivot), ("get_infos", get_infos)):
+        if not isinstance(value, bool):
+            raise TypeError(f"lu(): argument '{name}' must be bool, not {type(value).__name__}")
+    if get_infos:
+        return _C.linalg_lu_factor_ex(A, pivot=pivot, out=out)
+    return _C.linalg_lu_factor(A, pivot=pivot, out=out)

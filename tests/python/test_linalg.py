@@ -221,3 +221,14 @@ def test_products_with_nothing_of_an_operand():
     got.sum().backward()
     assert nan.grad.tolist() == [[0, 0], [0, 0]]
     assert flow.addmm(one, nan, one, alpha=0).tolist() == [[1, 1], [1, 1]]
+
+
+def test_lu_fills_as_many_targets_as_it_has_results():
+    a = matrices(3, 3).detach()
+    factors, pivots = flow.empty(3, 3, dtype=flow.float64), flow.empty(3, dtype=flow.int32)
+    info = flow.empty((), dtype=flow.int32)
+    want = flow.lu(a)
+    flow.lu(a, out=(factors, pivots))
+    assert factors.tolist() == want[0].tolist() and pivots.tolist() == want[1].tolist()
+    flow.lu(a, get_infos=True, out=(factors, pivots, info))
+    assert info.item() == 0 and len(a.lu(get_infos=True)) == 3

@@ -35,7 +35,7 @@ OTHERS = {"allclose", "as_tensor", "asarray", "bincount", "broadcast_shapes", "c
           "from_dlpack", "from_numpy", "frombuffer", "get_default_device", "get_default_dtype",
           "get_device", "get_rng_state", "histogramdd", "initial_seed", "is_complex", "is_conj",
           "is_floating_point", "is_grad_enabled", "is_neg", "is_nonzero", "is_signed",
-          "is_tensor", "load", "lobpcg", "manual_seed", "no_grad", "nonzero", "numel",
+          "is_tensor", "load", "lobpcg", "lu", "manual_seed", "no_grad", "nonzero", "numel",
           "pca_lowrank", "promote_types", "result_type", "save", "seed", "set_default_device",
           "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state",
           "show_config", "svd_lowrank", "tensor", "tensordot"}

@@ -213,9 +213,8 @@ OFL_OP(lu) {
       .Attr("get_infos", op::AttrType::kBool, false)
       .Compose(ComposeTorchLu)
       .Oracle("lu_factor(A)[:3 if get_infos else 2]")
-      .Py("lu(A, pivot=True, get_infos=False)")
-      .Public()
       .PyMethod("lu(A, pivot=True, get_infos=False)")
+      .Py("_lu(A, pivot=True, get_infos=False)")
       .Samples([] {
         auto samples = FactorSamples();
         samples.push_back(samples[0]);

@@ -143,8 +143,7 @@ void GradImages(op::GradContext& c) {
   c.Set(0, c.b.Call("window_columns", {c.grads[0]}, attrs));
 }
 
-// --- as torch names them
-// --------------------------------------------------------------------------
+// --- as torch names them -------------------------------------------------------------------------
 
 Result<Attrs> WindowAttrs(const Attrs& attrs) {
   Attrs windows;

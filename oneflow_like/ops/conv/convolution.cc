@@ -106,18 +106,15 @@ Status InferConv(op::InferContext& c) {
   return Status::Ok();
 }
 
-// That y's windows reach into x: what is before it has no meaning.
 Status CheckWindows(const Shape& x, const Shape& w, const Shape& y, const Attrs& attrs) {
   const Axes axes = Axes::Of(x, attrs);
   for (int i = 0; i < axes.spatial; ++i) {
     const int at = axes.of_images(i);
     const int64_t begin = SaturatingMul(y[at] - 1, attrs.Get<Ints>("stride")[i]);
     const int64_t end = SaturatingAdd(begin, Span(w[at], attrs.Get<Ints>("dilation")[i]));
-    OFL_ENSURE(
-        y[at] > 0 && w[at] > 0 && end > attrs.Get<Ints>("padding")[i] && end < (int64_t{1} << 47),
-        Code::kInvalidArgument)
+    OFL_ENSURE(y[at] > 0 && w[at] > 0 && end < (int64_t{1} << 47), Code::kInvalidArgument)
         << "spatial axis " << i << " has no such windows: got " << y[at] << " windows of " << w[at]
-        << " over " << x[at] << "; expected windows that reach into it";
+        << " over " << x[at] << "; expected at least one window, of at least one element";
   }
   return Status::Ok();
 }
@@ -394,12 +391,13 @@ op::Value OutputFrom(op::GradContext& c, const op::Value& x, const op::Value& w,
   Attrs attrs = Common(c.attrs);
   const Ints in = SpatialOf(x, c.attrs), kernel = SpatialOf(w, c.attrs),
              out = SpatialOf(like, c.attrs);
-  Ints after;
+  Ints before = attrs.Get<Ints>("padding"), after;
   op::Value cut = x;
   for (size_t i = 0; i < in.size(); ++i) {
     const int64_t end = (out[i] - 1) * attrs.Get<Ints>("stride")[i] +
                         Span(kernel[i], attrs.Get<Ints>("dilation")[i]);
-    const int64_t missing = end - in[i] - attrs.Get<Ints>("padding")[i];
+    before[i] = std::min(before[i], end);  // beyond the windows there is nothing to be seen
+    const int64_t missing = end - in[i] - before[i];
     after.push_back(std::max<int64_t>(missing, 0));
     if (missing >= 0) continue;
     // Elements that no window sees: without them there is no further window.
@@ -408,6 +406,7 @@ op::Value OutputFrom(op::GradContext& c, const op::Value& x, const op::Value& w,
                     {"start", int64_t{0}},
                     {"length", in[i] + missing}});
   }
+  attrs.Set("padding", before);
   attrs.Set("padding_after", after);
   return c.b.Call("conv", {cut, w}, attrs);
 }
@@ -495,7 +494,9 @@ std::vector<op::Sample> InputSamples() {
       Of({{2, 3, 3, 2, 2}, {3, 2, 2, 3, 2}},
          Geometry({1, 2, 1}, {1, 0, 1}, {1, 1, 1}, "size", {3, 5, 2})),
       Of({{3, 2, 5, 3}, {2, 5, 3, 2}}, Geometry({1}, {0}, {2}, "size", {5}, true)),
-      Of({{0, 3, 4}, {3, 2, 2}}, Geometry({1}, {0}, {1}, "size", {5}))};
+      Of({{0, 3, 4}, {3, 2, 2}}, Geometry({1}, {0}, {1}, "size", {5})),
+      // Windows that see the border alone.
+      Of({{2, 3, 2, 3}, {3, 4, 1, 2}}, Geometry({3, 1}, {4, 1}, {1, 1}, "size", {3, 4}))};
   for (DType dtype : ListOf(kOthers)) {
     samples.push_back(
         Of({{2, 4, 4, 3}, {4, 3, 2, 2}}, Geometry({1, 1}, {1, 0}, {1, 1}, "size", {4, 4}), dtype));
@@ -617,10 +618,10 @@ OFL_OP(conv_input) {
                       Geometry({1}, {0}, {1}, "size", {7}),
                       Code::kInvalidArgument,
                       "numbers of filters differ"},
-                     {{{DType::kFloat32, {2, 3, 2}}, {DType::kFloat32, {3, 4, 3}}},
-                      Geometry({1}, {4}, {1}, "size", {7}),
+                     {{{DType::kFloat32, {2, 3, 0}}, {DType::kFloat32, {3, 4, 3}}},
+                      Geometry({1}, {0}, {1}, "size", {7}),
                       Code::kInvalidArgument,
-                      "expected windows that reach into it"}});
+                      "expected at least one window"}});
   Kernels<ConvPart::kInput>(op);
 }
 

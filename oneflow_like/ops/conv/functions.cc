@@ -169,8 +169,7 @@ op::Values ComposeTbc(op::Builder& b, Operands in, const Attrs& attrs) {
   return {b.Call("permute", {y}, {{"dims", Ints{2, 0, 1}}})};
 }
 
-// --- definitions
-// ----------------------------------------------------------------------------------
+// --- definitions ---------------------------------------------------------------------------------
 
 op::Sample Of(std::vector<Shape> shapes, Attrs attrs = {}, DType dtype = DType::kFloat32) {
   op::Sample sample;

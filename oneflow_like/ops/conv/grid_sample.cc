@@ -4,8 +4,7 @@
 namespace ofl::ops {
 namespace {
 
-// --- coordinates
-// ------------------------------------------------------------------------------------
+// --- coordinates ---------------------------------------------------------------------------------
 
 struct Sampling {
   std::string mode, padding;
@@ -26,7 +25,7 @@ op::Value Place(op::Builder& b, const op::Value& x, int64_t size, bool align_cor
 op::Value Reflected(op::Builder& b, const op::Value& x, int64_t size, bool align_corners) {
   const double low = align_corners ? 0.0 : -0.5;
   const double span = static_cast<double>(align_corners ? size - 1 : size);
-  if (span == 0) return ZerosLike(b, x);
+  if (span == 0) return Where(b, CastTo(b, OnesLike(b, x), DType::kBool), ZerosLike(b, x), x);
   const op::Value far = Of(b, "abs", AddScalar(b, x, -low));
   const op::Value flips = Of(b, "floor", MulScalar(b, far, 1 / span));
   const op::Value extra = Sub(b, far, MulScalar(b, flips, span));
@@ -82,8 +81,7 @@ op::Value Sum(op::Builder& b, const op::Value& sum, const op::Value& term) {
   return sum == nullptr ? term : Add(b, sum, term);
 }
 
-// --- modes
-// --------------------------------------------------------------------------------------------
+// --- modes ---------------------------------------------------------------------------------------
 
 op::Value Linear(op::Builder& b, const op::Value& rows, const Shape& image, const op::Values& at) {
   const size_t axes = at.size();
@@ -143,8 +141,15 @@ op::Value Cubic(op::Builder& b, const op::Value& rows, const Shape& image, const
   return sum;
 }
 
-// --- grid_sample
-// ----------------------------------------------------------------------------------------
+// `y`, of which `x` (images, points) has the gradient 0.
+op::Value Constant(op::Builder& b, const op::Value& y, const op::Value& x) {
+  if (y == nullptr || x == nullptr) return nullptr;
+  const Shape& shape = x->meta().shape;
+  const op::Value always = CastTo(b, OnesLike(b, y), DType::kBool);
+  return Where(b, always, y, ShapedAs(b, x, {shape[0], 1, shape[1]}));
+}
+
+// --- grid_sample ---------------------------------------------------------------------------------
 
 Result<Sampling> SamplingOf(const TensorMeta& x, const TensorMeta& grid, const Attrs& attrs) {
   static const std::string kModes[] = {"bilinear", "nearest", "bicubic"};
@@ -201,15 +206,14 @@ op::Values ComposeGridSample(op::Builder& b, Operands in, const Attrs& attrs) {
     y = Cubic(b, rows, x.shape, at, s);
   } else {
     for (op::Value& place : at) place = Of(b, "round", place);
-    y = Taken(b, rows, x.shape, at);
+    y = Constant(b, Taken(b, rows, x.shape, at), at[0]);
   }
   Shape shape{x.shape[0], x.shape[1]};
   for (int i = 0; i < axes; ++i) shape.push_back(grid.shape[1 + i]);
   return {CastTo(b, ShapedAs(b, y, shape), x.dtype)};
 }
 
-// --- affine_grid
-// ----------------------------------------------------------------------------------------
+// --- affine_grid ---------------------------------------------------------------------------------
 
 // Places of `count` elements in [-1, 1], in the shape of an axis of the grid.
 op::Value Line(op::Builder& b, const op::Value& theta, int64_t count, bool align,

@@ -62,7 +62,7 @@ void LargestOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* y, int64_t
           for (int64_t o = 0; o < n; ++o) {
             int64_t begin = last.Begin(first + o);
             if (begin < 0) begin += (-begin + last.dilation - 1) / last.dilation * last.dilation;
-            at[o] = static_cast<Index>(row + begin);
+            at[o] = static_cast<Index>(row + std::min(begin, last.in - 1));
           }
         }
         if (last.adaptive) {
@@ -115,8 +115,7 @@ Status InferMax(op::InferContext& c) {
   const Pool p = PoolOf(x.shape, out, c.attrs());
   for (const AxisWindows& a : p.axes) {
     OFL_ENSURE(a.adaptive || a.out == 0 ||
-                   (a.before < Span(a.kernel, a.dilation) && a.Begin(a.out - 1) < a.in &&
-                    a.kernel <= a.in + 2 * a.before),
+                   (a.before < Span(a.kernel, a.dilation) && a.Begin(a.out - 1) < a.in),
                Code::kInvalidArgument)
         << "a window has no element: got " << a.out << " windows of " << a.kernel << ", "
         << a.stride << " apart, over " << a.in << " elements and a border of " << a.before
@@ -191,9 +190,11 @@ Status InferFractional(op::InferContext& c) {
   OFL_TRY(SizesOf(size, spatial, "size", 1).status());
   OFL_ASSIGN(const Ints kernel, SizesOf(c.attr<Ints>("kernel"), spatial, "kernel", 1));
   for (int i = 0; i < spatial; ++i) {
-    OFL_ENSURE(size[i] + kernel[i] - 1 <= x[2 + i], Code::kInvalidArgument)
+    // torch wants one element more of three axes.
+    OFL_ENSURE(size[i] + kernel[i] - 1 <= x[2 + i] - (spatial == 3 ? 1 : 0), Code::kInvalidArgument)
         << "spatial axis " << i << " is too short: got " << x[2 + i] << " elements for " << size[i]
-        << " windows of " << kernel[i] << "; expected at least " << size[i] + kernel[i] - 1;
+        << " windows of " << kernel[i] << "; expected at least "
+        << size[i] + kernel[i] - (spatial == 3 ? 0 : 1);
   }
   const Shape out = Pooled(x, size);
   c.AddOutput({c.input(0).dtype, out});

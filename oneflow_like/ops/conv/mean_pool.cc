@@ -187,8 +187,7 @@ void SpreadMeans(op::KernelContext& c, const Pool& p, const Divisor& d, const T*
   });
 }
 
-// --- operators
-// ------------------------------------------------------------------------------------
+// --- operators -----------------------------------------------------------------------------------
 
 Status CheckMean(op::InferContext& c, const Shape& x, const Shape& y) {
   OFL_TRY(CheckPool(c, x));

@@ -26,9 +26,9 @@ Result<PoolRequest> RequestOfPool(const TensorMeta& x, const Attrs& attrs, int a
     const int64_t in = x.shape[x.shape.rank() - axes + i];
     const int64_t span = Span(r.kernel[at], r.dilation[at]), stride_of = r.stride[at];
     const int64_t border = r.padding[at];
-    OFL_ENSURE(border <= span / 2, Code::kInvalidArgument)
-        << "padding is more than half of the kernel: got " << border << " of " << span
-        << "; expected at most " << span / 2;
+    OFL_ENSURE(border <= r.kernel[at] / 2, Code::kInvalidArgument)
+        << "padding is more than half of the kernel: got " << border << " of " << r.kernel[at]
+        << "; expected at most " << r.kernel[at] / 2;
     int64_t out = WindowsIn(in, r.kernel[at], stride_of, r.dilation[at], border,
                             border + (ceil ? stride_of - 1 : 0));
     // A window that would begin behind the input and its first border counts as none.
@@ -84,6 +84,14 @@ op::Value WholeMean(op::Builder& b, const op::Value& x, const PoolRequest& r, co
 op::Value MeanOf(op::Builder& b, const op::Value& x, const Attrs& attrs, int axes) {
   const auto request = RequestOfPool(x->meta(), attrs, axes);
   if (!request.ok()) return Wrong(b, request.status());
+  for (int i = 0; axes == 3 && i < axes; ++i) {  // torch's check, of three axes alone
+    const int64_t in = x->meta().shape[x->meta().shape.rank() - axes + i];
+    const int64_t kernel = request->kernel[static_cast<size_t>(i)];
+    if (in >= kernel) continue;
+    return Wrong(b, Error(Code::kInvalidArgument)
+                        << "the kernel is larger than the input: got " << kernel << " and " << in
+                        << " along spatial axis " << i << "; expected at most " << in);
+  }
   const int64_t* divisor = attrs.Maybe<int64_t>("divisor_override");
   if (divisor != nullptr && *divisor == 0) {
     return Wrong(b, Error(Code::kInvalidArgument)
@@ -101,8 +109,7 @@ op::Values ComposeMean(op::Builder& b, Operands in, const Attrs& attrs) {
   return {MeanOf(b, in[0], attrs, kAxes)};
 }
 
-// --- windows by their number
-// ----------------------------------------------------------------------
+// --- windows by their number ---------------------------------------------------------------------
 
 // One number, or one each; None keeps an axis.
 Result<Ints> AdaptiveSizes(const TensorMeta& x, const Attrs& attrs, int axes) {
@@ -166,8 +173,7 @@ op::Values ComposeAdaptive(op::Builder& b, Operands in, const Attrs& attrs) {
   return made;
 }
 
-// --- norms
-// ------------------------------------------------------------------------------------------
+// --- norms ---------------------------------------------------------------------------------------
 
 // The root of the windows' sums of powers, by way of their means.
 template <int kAxes>
@@ -193,8 +199,7 @@ op::Values ComposeLp(op::Builder& b, Operands in, const Attrs& attrs) {
   return {b.Call("pow_scalar", {sum}, {{"scalar", 1.0 / order}})};
 }
 
-// --- definitions
-// ----------------------------------------------------------------------------------
+// --- definitions ---------------------------------------------------------------------------------
 
 constexpr DTypeSet kMeans = kFloats;
 

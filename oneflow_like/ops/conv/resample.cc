@@ -10,8 +10,7 @@
 namespace ofl::ops {
 namespace {
 
-// --- weights
-// ----------------------------------------------------------------------------------------
+// --- weights -------------------------------------------------------------------------------------
 
 enum class Mode { kNearest, kNearestExact, kLinear, kCubic };
 
@@ -137,8 +136,7 @@ void FillTaps(const Resampling& r, const Taps<T>& taps) {
   }
 }
 
-// --- loops
-// ------------------------------------------------------------------------------------------
+// --- loops ---------------------------------------------------------------------------------------
 
 template <class T>
 OFL_SIMD void SumRows(const T* x, int64_t inner, const int64_t* places, const T* weights,
@@ -224,8 +222,7 @@ void Adjoint(op::KernelContext& c, const Resampling& r, const AxisView& v, const
   });
 }
 
-// --- operators
-// ----------------------------------------------------------------------------------------
+// --- operators -----------------------------------------------------------------------------------
 
 template <bool kAdjoint>
 Status Infer(op::InferContext& c) {

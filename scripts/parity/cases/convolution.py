@@ -135,3 +135,38 @@ f(1, 3, 4), (1, 1, 2, 3, 4), align_corners=False
 ! f(2, 2, 3), (1, 3, 4, 5)
 """,
 }
+CASES |= {f"F.max_pool{n}d_with_indices": f"= FN({_POOL[n]}, 3, 2, 1)" for n in (1, 2, 3)}
+CASES |= {f"F.adaptive_max_pool{n}d_with_indices": f"= FN({_POOL[n]}, 2)" for n in (1, 2, 3)}
+CASES |= {
+    "max_pool1d_with_indices": "= FN(f(2, 3, 8), 2)",
+    "F.fractional_max_pool2d_with_indices": "= FN(f(1, 2, 8, 8), 2, output_size=(4, 3), "
+                                            "_random_samples=v([[[.3, .6], [.2, .9]]], grad=False))"
+                                            " # nograd",
+    "F.fractional_max_pool3d_with_indices": "? f(1, 2, 6, 6, 6), 2, output_size=3",
+    "grid_sampler grid_sampler_2d": """
+f(2, 3, 4, 5), f(2, 3, 2, 2, lo=-1.2, hi=1.2), 0, 0, False # float
+f(2, 3, 4, 5), f(2, 3, 2, 2, lo=-1.2, hi=1.2), 1, 1, True # float
+f(2, 3, 4, 5), f(2, 3, 2, 2, lo=-1.2, hi=1.2), 2, 2, True # float
+""",
+    "grid_sampler_3d": "f(1, 2, 3, 4, 5), f(1, 2, 2, 3, 3, lo=-1, hi=1), 0, 0, False",
+    "affine_grid_generator": "f(2, 2, 3), (2, 3, 4, 5), False # float",
+    "conv_tbc": "= FN(f(5, 2, 3), f(2, 3, 4), f(4), 1)",
+    "convolution": """
+f(2, 3, 5), f(4, 3, 3), f(4), [1], [1], [1], False, [0], 1
+f(2, 4, 5, 6), f(4, 3, 2, 2), None, (2, 2), (0, 0), (1, 1), True, (1, 1), 2
+""",
+    "(large convolutions)": """
+= torch.conv2d(f(5, 19, 30, 33), f(21, 19, 3, 3), f(21), 1, 1)
+= torch.conv2d(f(5, 6, 30, 33), f(12, 1, 3, 3), f(12), 2, 1, groups=6)
+= torch.conv2d(f(9, 40, 3, 3), f(50, 40, 1, 1))
+= torch.conv_transpose2d(f(3, 19, 15, 14), f(19, 21, 4, 3), f(21), 2, 1)
+= torch.conv1d(f(3, 17, 300), f(18, 17, 5), None, 2, 4, 2)
+= F.conv2d(f(1, 2, 3, 3), f(2, 2, 1, 1), None, 3, (1, 0))
+""",
+    "(ties and NaN of windows)": """
+= F.max_pool2d(v([[[[1, 1, 0, 2], [1, 1, 2, 2], [nan, 0, 3, 3], [0, nan, 3, 3]]]]), 2, \
+return_indices=True)
+= F.max_pool1d(v([[[-inf, -inf, 1, -inf]]]), 2, 1, 1, return_indices=True)
+= F.adaptive_max_pool1d(v([[[1, 1, 0, 2, 2]]]), 3, return_indices=True)
+""",
+}

@@ -206,6 +206,13 @@ op::Values ComposePad(op::Builder& b, Span in, const Attrs& attrs) {
                           << "one or two more: got " << pad.size() << " sizes for " << shape.rank()
                           << " axes; expected 2, 4 or 6");
   }
+  if (std::ranges::all_of(pad, [](int64_t size) { return size >= 0; })) {
+    for (int axis = shape.rank() - axes; axis < shape.rank(); ++axis) {
+      const Status fits = CheckEdges(shape[axis], BorderOf(pad, axis, shape.rank()), axis, mode);
+      if (!fits.ok()) return Refused(b, fits);
+    }
+    return {b.Call("pad_edges", {in[0]}, {{"pad", pad}, {"mode", mode}})};
+  }
   op::Value x = in[0];
   for (int axis = shape.rank() - axes; axis < shape.rank() && x != nullptr; ++axis)
     x = PaddedAxis(b, x, axis, BorderOf(pad, axis, shape.rank()), mode);

@@ -450,7 +450,21 @@ def _affine_grid(theta, size, align_corners):
     return np.einsum("nij,...j->n...i", theta, base.astype(theta.dtype))
 
 
-EXACT = {"window_max", "fractional_max", "window_columns", "unfold_images", "max_pool1d",
+# --- borders --------------------------------------------------------------------------------
+
+@_helper
+def _pad_edges_adjoint(y, pad, mode):
+    pairs = [(0, 0)] * (y.ndim - len(pad) // 2) + list(_zip(pad[::2], pad[1::2]))[::-1]
+    shape = [n - before - after for n, (before, after) in _zip(y.shape, pairs)]
+    places = np.arange(math.prod(shape)).reshape(shape)
+    how = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[mode]
+    x = np.zeros(math.prod(shape), y.dtype)
+    if x.size:
+        np.add.at(x, np.pad(places, pairs, how).reshape(-1), y.reshape(-1))
+    return x.reshape(shape)
+
+
+EXACT = {"pad_edges", "window_max", "fractional_max", "window_columns", "unfold_images", "max_pool1d",
          "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
          "adaptive_max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
          "fractional_max_pool2d", "fractional_max_pool3d"}

@@ -464,7 +464,8 @@ def _pad_edges_adjoint(y, pad, mode):
     return x.reshape(shape)
 
 
-EXACT = {"pad_edges", "window_max", "fractional_max", "window_columns", "unfold_images", "max_pool1d",
+EXACT = {"pad_edges", "window_max", "fractional_max", "window_columns", "unfold_images",
+         "max_pool1d",
          "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
          "adaptive_max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
          "fractional_max_pool2d", "fractional_max_pool3d"}

@@ -86,7 +86,7 @@ for _name in ("adaptive_max_pool3d", "adaptive_max_pool3d_with_indices"):
 for _name in ("fractional_max_pool2d", "fractional_max_pool2d_with_indices"):
     EXAMPLES[_name] = f"{_SQUARE}, 2, output_size=1"
 for _name in ("fractional_max_pool3d", "fractional_max_pool3d_with_indices"):
-    EXAMPLES[_name] = f"{_CUBE}, 2, output_size=1"
+    EXAMPLES[_name] = f"{_CUBE}, 1, output_size=1"
 for _name in ("chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v",
               "chebyshev_polynomial_w", "hermite_polynomial_h", "hermite_polynomial_he",
               "laguerre_polynomial_l", "legendre_polynomial_p"):

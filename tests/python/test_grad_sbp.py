@@ -188,7 +188,7 @@ layer.load_state_dict({"weight": flow.full((2, 2), RANK + 7.0), "bias": flow.zer
 assert layer.weight.to_local().detach().tolist() == [[7.0, 7.0]] * 2
 
 x = flow.zeros(3, placement=everyone, sbp=B)
-refused(ValueError, "does not fit", lambda: x.copy_(flow.tensor(mine)))
+refused(ValueError, "differs between ranks", lambda: x.copy_(flow.tensor(mine)))
 refused(ValueError, "mixed", lambda: x.add_(flow.tensor(mine)))
 x.requires_grad = True
 def give(grad):

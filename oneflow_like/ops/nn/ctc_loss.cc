@@ -294,9 +294,15 @@ Status CheckCall(Operands in, const Attrs& attrs, int64_t batch) {
         << batch << " rows";
     return Status::Ok();
   };
-  if (const Ints* listed = attrs.Maybe<Ints>("inputs_of"); listed != nullptr) {
-    OFL_TRY(one_each(std::ssize(*listed), "input_lengths"));
-    return one_each(std::ssize(*attrs.Maybe<Ints>("labels_of")), "target_lengths");
+  const Ints *inputs = attrs.Maybe<Ints>("inputs_of"), *labels = attrs.Maybe<Ints>("labels_of");
+  const bool listed = inputs != nullptr && labels != nullptr && in.size() == 2;
+  OFL_ENSURE(listed || (inputs == nullptr && labels == nullptr && in.size() == 4),
+             Code::kInvalidArgument)
+      << "[ctc_loss] lengths are missing, or of two kinds; expected both input_lengths and "
+         "target_lengths, as tensors or as lists";
+  if (listed) {
+    OFL_TRY(one_each(std::ssize(*inputs), "input_lengths"));
+    return one_each(std::ssize(*labels), "target_lengths");
   }
   for (size_t i = 2; i < 4; ++i) {
     const TensorMeta& lengths = in[i]->meta();
@@ -497,7 +503,11 @@ OFL_OP(ctc_loss_listed) {
       .ErrorSamples({{RowsSample({3, 1, 3}, {1, 2}, {}, true).inputs,
                       {{"inputs_of", Ints{3, 3}}, {"labels_of", Ints{2}}},
                       Code::kInvalidArgument,
-                      "one for each of the 1 rows"}});
+                      "one for each of the 1 rows"},
+                     {RowsSample({3, 1, 3}, {1, 2}, {}, true).inputs,
+                      {{"inputs_of", Ints{3}}},
+                      Code::kInvalidArgument,
+                      "lengths are missing"}});
 }
 
 }  // namespace ofl::ops

@@ -74,6 +74,7 @@ op::Values Areas(op::Builder& b, Span in, const Attrs& attrs, int* axis_of) {
   *axis_of = *axis;
   const int64_t n = y->meta().shape[*axis];
   if (!IsDifferentiable(y->meta().dtype)) y = CastTo(b, y, DType::kFloat32);
+  if (y == nullptr) return {nullptr};
   op::Value widths;
   if (in.size() > 1) {
     op::Value x = in[1];

@@ -13,6 +13,8 @@ worker goes on after it. Exit code 1 if there was one.
 
 import argparse
 import collections
+import faulthandler
+import inspect
 import mmap
 import os
 import pathlib
@@ -22,10 +24,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import warnings
 
 NOTE_BYTES = 4096
-LAUNCHED = {"WORLD_SIZE", "RANK"}
 # Names that end, wait, or write files by what they are.
 LEFT_OUT = {"save", "load", "compile_world", "fork_rng", "set_num_threads", "manual_seed", "seed",
             "set_rng_state", "set_default_dtype", "set_printoptions", "register_hook", "backward",
@@ -37,7 +40,7 @@ class Liar:
     """Says that it is a number, a sequence, an array, and raises when it is taken for one."""
 
     def __index__(self):
-        raise KeyboardInterrupt if False else ValueError("no index")
+        raise ValueError("no index")
 
     def __len__(self):
         return 3
@@ -207,7 +210,6 @@ SIZES = {"size", "shape", "dims", "repeats", "pad", "shifts", "normalized_shape"
 
 def parameters_of(function, cache={}):  # noqa: B006  (a cache of this module)
     """Of the first signature; some functions show none and take anything."""
-    import inspect
     key = id(function)
     if key not in cache:
         try:
@@ -220,7 +222,6 @@ def parameters_of(function, cache={}):  # noqa: B006  (a cache of this module)
 
 def arguments_for(pool, function):
     """Positional ones and keywords, as the signature has them, or too many, or too few."""
-    import inspect
     draw, parameters = pool.draw, parameters_of(function)
     if parameters is None:
         count = draw.choice([1, 1, 2, 2, 3, 4])
@@ -282,8 +283,6 @@ def call_once(pool, chosen, note):
 
 def work(args):
     """Calls number args.first to args.calls; the file says which is under way."""
-    import faulthandler
-    import warnings
     faulthandler.enable()
     warnings.simplefilter("ignore")
     sys.set_int_max_str_digits(0)
@@ -365,7 +364,6 @@ def run(args):
                 pathlib.Path(path).write_bytes(b"\0" * NOTE_BYTES)
             with open(os.path.join(folder, "output"), "w+") as output:
                 process = launch(args, first, note)
-                import threading
                 reader = threading.Thread(
                     target=lambda p=process, o=output: o.write(p.stdout.read()))
                 reader.start()

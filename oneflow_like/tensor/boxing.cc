@@ -90,8 +90,7 @@ class StepRun {
     }
     Pack();
     if (peers_.empty()) return Status::Ok();
-    const auto& hooks = Context::Get().hooks();
-    const std::string site = hooks.call_site != nullptr ? hooks.call_site() : std::string();
+    const std::string site = Context::Get().CallSite();
     std::string what = "[" + std::string(why) + "] " + recipe_.meta.ToString() + " from " +
                        recipe_.from->ToString() + " to " + recipe_.to->ToString();
     const uint64_t hash = HashText(site) ^ HashText(what);

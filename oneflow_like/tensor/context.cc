@@ -105,7 +105,7 @@ RandomState Context::Draw(bool global, int64_t count, std::string_view op, Gener
   if (generator == nullptr) generator = global ? &job_generator_ : &local_generator_;
   const RandomState first = generator->Take(count);
   if (!global) return first;
-  draws_.Add(first, count, op, hooks_.call_site != nullptr ? hooks_.call_site() : std::string());
+  draws_.Add(first, count, op, CallSite());
   return first;
 }
 

@@ -107,6 +107,10 @@ class Context {
   };
   void set_hooks(Hooks hooks) { hooks_ = hooks; }
   const Hooks& hooks() const { return hooks_; }
+  // The user's line, or nothing where nobody knows it.
+  std::string CallSite() const {
+    return hooks_.call_site != nullptr ? hooks_.call_site() : std::string();
+  }
 
  private:
   ContextOptions options_;

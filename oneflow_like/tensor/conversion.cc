@@ -100,8 +100,7 @@ Result<TensorMeta> AgreeOnMeta(const TensorRef& x, const sbp::Layout& layout) {
     const bool wanted = member ? (placement.Contains(rank) || self == first) : rank == first;
     if (wanted) peers.push_back(rank);
   }
-  const auto& hooks = world.hooks();
-  const std::string site = hooks.call_site != nullptr ? hooks.call_site() : std::string();
+  const std::string site = world.CallSite();
   std::string what = "[to_global] local tensor to " + layout.ToString();
   const uint64_t hash = HashText(what) ^ HashText(site);
   if (!site.empty()) what += " at " + site;

@@ -59,16 +59,11 @@ class FromLocalNode final : public ConversionNode {
   TensorMeta local_;
 };
 
-std::string CallSite() {
-  const auto& hooks = Context::Get().hooks();
-  return hooks.call_site != nullptr ? hooks.call_site() : std::string();
-}
-
 class ToLocalNode final : public ConversionNode {
  public:
   ToLocalNode(const TensorMeta& meta, LayoutRef grad)
       : ConversionNode("to_local"), meta_(meta), grad_(std::move(grad)) {
-    if (HasBroadcastOver(*grad_)) call_site_ = CallSite();
+    if (HasBroadcastOver(*grad_)) call_site_ = Context::Get().CallSite();
   }
 
  private:

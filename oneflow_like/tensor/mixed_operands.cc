@@ -48,10 +48,7 @@ Result<uint64_t> AgreedDigest(const std::string& operand, const TensorRef& x,
   OFL_ASSIGN(TensorRef dense, Contiguous(x));
   const std::string digest = DigestOf(*dense);
   std::string what = operand + " beside global tensors on " + layout.placement.ToString();
-  const auto& hooks = world.hooks();
-  if (hooks.call_site != nullptr) {
-    if (const std::string site = hooks.call_site(); !site.empty()) what += " at " + site;
-  }
+  if (const std::string site = world.CallSite(); !site.empty()) what += " at " + site;
   OFL_ASSIGN(const auto differ, FirstDifference(layout, digest, what));
   OFL_ENSURE(differ.first < 0, Code::kInvalidArgument)
       << what << ": local and global tensors are mixed, and the local one differs between ranks: "
@@ -116,13 +113,13 @@ Result<op::Values> LocalsAsBroadcast(const op::OpDef& def, std::span<const op::V
 
 void NoteCommon(const op::OpDef& def, const CallPlan& plan, std::span<const TensorRef> ready,
                 std::span<const op::Value> outputs) {
+  if (def.Draws()) return;
   uint64_t digest = plan.claim;
   for (const TensorRef& x : ready) {
     const uint64_t operand = x->common();
     if (operand == 0) return;
     digest = JoinClaims(digest, operand);
   }
-  if (def.Draws()) return;
   for (const op::Value& y : outputs) {
     digest = JoinClaims(digest, 1);
     AsTensor(y)->set_common(std::max<uint64_t>(digest, 1));

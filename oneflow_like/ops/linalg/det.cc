@@ -12,14 +12,10 @@ using lapack::Real;
 struct Determinant {
   template <class T>
   static Status One(Matrices& m, int64_t i, Arena& arena) {
-    const int n = m.rows(0);
-    T* a = arena.Take<T>(int64_t{n} * n);
-    int* pivots = arena.Take<int>(n);
+    const SquareLu<T> lu(m, i, arena);
     if (arena.counting()) return Status::Ok();
-    ToColumns(m.In<T>(0, i, 2), n, n, a);
-    lapack::Getrf(n, n, a, pivots);
     T det = 1;
-    for (int64_t k = 0; k < n; ++k) det *= pivots[k] == k + 1 ? a[k * n + k] : -a[k * n + k];
+    for (int64_t k = 0; k < lu.n; ++k) det *= lu.Signed(k, lu.Pivot(k));
     *m.Out<T>(0, i, 0) = det;
     return Status::Ok();
   }
@@ -28,19 +24,14 @@ struct Determinant {
 struct LogDeterminant {
   template <class T>
   static Status One(Matrices& m, int64_t i, Arena& arena) {
-    const int n = m.rows(0);
-    T* a = arena.Take<T>(int64_t{n} * n);
-    int* pivots = arena.Take<int>(n);
+    const SquareLu<T> lu(m, i, arena);
     if (arena.counting()) return Status::Ok();
-    ToColumns(m.In<T>(0, i, 2), n, n, a);
-    lapack::Getrf(n, n, a, pivots);
     T sign = 1;
     Real<T> log = 0;
-    for (int64_t k = 0; k < n; ++k) {
-      const T u = a[k * n + k];
+    for (int64_t k = 0; k < lu.n; ++k) {
+      const T u = lu.Pivot(k);
       const Real<T> size = std::abs(u);
-      const T unit = size == 0 ? T(0) : u / size;
-      sign *= pivots[k] == k + 1 ? unit : -unit;
+      sign *= lu.Signed(k, size == 0 ? T(0) : u / size);
       log += std::log(size);
     }
     *m.Out<T>(0, i, 0) = sign;
@@ -54,22 +45,16 @@ struct LogDeterminant {
 struct Cofactors {
   template <class T>
   static Status One(Matrices& m, int64_t i, Arena& arena) {
-    const int n = m.rows(0);
-    T* a = arena.Take<T>(int64_t{n} * n);
-    int* pivots = arena.Take<int>(n);
+    const SquareLu<T> lu(m, i, arena);
     if (arena.counting()) return Status::Ok();
-    ToColumns(m.In<T>(0, i, 2), n, n, a);
-    lapack::Getrf(n, n, a, pivots);
     T det = 1;
-    for (int64_t k = 0; k < n; ++k) {
-      T& u = a[k * n + k];
+    for (int64_t k = 0; k < lu.n; ++k) {
+      T& u = lu.Pivot(k);
       if (u == T(0)) u = std::numeric_limits<Real<T>>::epsilon();
-      det *= pivots[k] == k + 1 ? u : -u;
+      det *= lu.Signed(k, u);
     }
-    T* out = m.Out<T>(0, i, 2);
-    for (int64_t e = 0; e < int64_t{n} * n; ++e) out[e] = e % (n + 1) == 0 ? det : T(0);
     // Columns of the inverse are rows of its transpose.
-    lapack::Getrs('N', n, n, a, pivots, out);
+    lu.SolveUnit('N', det, m.Out<T>(0, i, 2));
     return Status::Ok();
   }
 };

@@ -100,6 +100,30 @@ void FromColumns(const T* from, int rows, int columns, T* to, int64_t ld) {
           to[static_cast<int64_t>(i) * columns + j] = from[j * ld + i];
 }
 
+// Square matrix `i` of input 0 by LU; computes nothing while scratch is counted.
+template <class T>
+struct SquareLu {
+  SquareLu(Matrices& m, int64_t i, Arena& arena)
+      : n(m.rows(0)), factors(arena.Take<T>(int64_t{n} * n)), pivots(arena.Take<int>(n)) {
+    if (arena.counting()) return;
+    ToColumns(m.In<T>(0, i, 2), n, n, factors);
+    info = lapack::Getrf(n, n, factors, pivots);
+  }
+  T& Pivot(int64_t k) const { return factors[k * n + k]; }
+  // x, negative where row k was exchanged: the sign of a product over all k.
+  T Signed(int64_t k, T x) const { return pivots[k] == k + 1 ? x : -x; }
+  // X of A X = x times the unit matrix, `transposed`: of its transpose; column by column.
+  void SolveUnit(char transposed, T x, T* out) const {
+    for (int64_t e = 0; e < int64_t{n} * n; ++e) out[e] = e % (n + 1) == 0 ? x : T(0);
+    lapack::Getrs(transposed, n, n, factors, pivots, out);
+  }
+
+  int n;
+  T* factors;
+  int* pivots;
+  int info = 0;  // of the first pivot that is zero, from 1
+};
+
 template <class T>
 bool AllFinite(const T* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i)

@@ -24,27 +24,24 @@ struct TriangularSystem {
 struct LinearSystem {
   template <class T>
   static Status One(Matrices& m, int64_t i, Arena& arena) {
-    const int n = m.rows(0), rows = m.rows(1), columns = m.columns(1);
+    const int rows = m.rows(1), columns = m.columns(1);
     const bool left = m.attrs.Get<bool>("left");
-    T* a = arena.Take<T>(int64_t{n} * n);
     T* x = arena.Take<T>(left ? int64_t{rows} * columns : 0);
-    int* pivots = arena.Take<int>(n);
+    const SquareLu<T> lu(m, i, arena);
     if (arena.counting()) return Status::Ok();
-    ToColumns(m.In<T>(0, i, 2), n, n, a);
-    const int info = lapack::Getrf(n, n, a, pivots);
-    OFL_ENSURE(info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
+    OFL_ENSURE(lu.info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
         << "[linalg.solve] " << BatchText(m, i) << "the matrix is singular: got a zero as pivot "
-        << info << "; expected another matrix";
+        << lu.info << "; expected another matrix";
     const T* b = m.In<T>(1, i, 2);
     T* out = m.Out<T>(0, i, 2);
     if (left) {
       ToColumns(b, rows, columns, x);
-      lapack::Getrs('N', n, columns, a, pivots, x);
+      lapack::Getrs('N', lu.n, columns, lu.factors, lu.pivots, x);
       FromColumns(x, rows, columns, out, rows);
     } else {
       // Rows of X are columns of its transpose, and A^T X^T = B^T.
       std::copy(b, b + int64_t{rows} * columns, out);
-      lapack::Getrs('T', n, rows, a, pivots, out);
+      lapack::Getrs('T', lu.n, rows, lu.factors, lu.pivots, out);
     }
     return Status::Ok();
   }
@@ -53,20 +50,14 @@ struct LinearSystem {
 struct Inverse {
   template <class T>
   static Status One(Matrices& m, int64_t i, Arena& arena) {
-    const int n = m.rows(0);
-    T* a = arena.Take<T>(int64_t{n} * n);
-    int* pivots = arena.Take<int>(n);
+    const SquareLu<T> lu(m, i, arena);
     if (arena.counting()) return Status::Ok();
-    ToColumns(m.In<T>(0, i, 2), n, n, a);
-    const int info = lapack::Getrf(n, n, a, pivots);
-    *m.Out<int32_t>(1, i, 0) = info;
-    OFL_ENSURE(info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
+    *m.Out<int32_t>(1, i, 0) = lu.info;
+    OFL_ENSURE(lu.info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
         << "[linalg.inv] " << BatchText(m, i) << "the matrix is singular: got a zero as pivot "
-        << info << "; expected another matrix; linalg.pinv takes any";
-    T* out = m.Out<T>(0, i, 2);
-    for (int64_t e = 0; e < int64_t{n} * n; ++e) out[e] = T(e % (n + 1) == 0 ? 1 : 0);
+        << lu.info << "; expected another matrix; linalg.pinv takes any";
     // Columns of the transpose's inverse are rows of the inverse.
-    lapack::Getrs('T', n, n, a, pivots, out);
+    lu.SolveUnit('T', T(1), m.Out<T>(0, i, 2));
     return Status::Ok();
   }
 };

@@ -20,6 +20,8 @@ namespace {
 
 std::atomic<uint64_t> next_node_number{1};
 
+constinit AnomalyMode anomaly_mode;
+
 // A long chain would free itself by recursion; edges wait here instead.
 thread_local std::vector<Edge>* dying_edges = nullptr;
 
@@ -56,7 +58,10 @@ class OpNode final : public Node {
     versions_.reserve(inputs.size() + outputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) Keep(inputs[i], reads.inputs[i], inputs_);
     for (size_t i = 0; i < outputs.size(); ++i) Keep(outputs[i], reads.outputs[i], outputs_);
+    if (keeps_ || anomaly_mode.on) kept_ = KeptAt::Now();
   }
+
+  std::string CalledAt() const override { return kept_.line.Text(); }
 
   op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
     if (Context::grad_enabled() && def_.decompose != nullptr) {
@@ -68,7 +73,7 @@ class OpNode final : public Node {
     const bool records = Context::grad_enabled();
     const op::Values inputs = records ? RecordedInputs() : inputs_;
     const op::Values outputs = records ? RecordedOutputs() : outputs_;
-    builder.Guard(name(), SavedOf(inputs, outputs));
+    builder.Guard(name(), SavedOf(inputs, outputs), &kept_);
     boost::container::small_vector<bool, 8> needs;
     for (const Edge& e : edges) needs.push_back(e.needed());
     op::GradContext context(builder, inputs, outputs, grads, *attrs_, {needs.data(), needs.size()});
@@ -87,6 +92,7 @@ class OpNode final : public Node {
   void Keep(const op::Value& x, const op::Value& stand_in, op::Values& into) {
     const TensorImpl* tensor = AsTensor(x);
     versions_.push_back(tensor->version());
+    keeps_ |= stand_in == nullptr;
     if (stand_in != nullptr) {
       into.push_back(stand_in);
     } else if (tensor->requires_grad() && tensor->is_leaf()) {
@@ -142,7 +148,7 @@ class OpNode final : public Node {
   // differentiated again: a fused gradient kernel cannot.
   Result<op::Values> ThroughComposition(std::span<const op::Value> grads) {
     EagerBuilder builder;
-    builder.Guard(name(), SavedOf(inputs_, {}));
+    builder.Guard(name(), SavedOf(inputs_, {}), &kept_);
     OFL_TRY(builder.CheckSaved());
     op::Values inputs = inputs_;
     std::vector<TensorRef> wanted;
@@ -173,6 +179,8 @@ class OpNode final : public Node {
   op::Values inputs_;  // aliases, or stand-ins
   op::Values outputs_;
   std::vector<uint64_t> versions_;  // inputs, then outputs
+  KeptAt kept_;
+  bool keeps_ = false;  // not stand-ins alone
 };
 
 // A gradient of zeros: what was overwritten has no part in the result.
@@ -211,11 +219,29 @@ class WriteThroughNode final : public Node {
   std::vector<std::pair<const op::OpDef*, AttrsRef>> steps_;  // from the base on
 };
 
+Result<bool> HoldsNan(const op::Value& x) {
+  if (!IsDifferentiable(x->meta().dtype)) return false;
+  GradModeGuard off(false);
+  OFL_ASSIGN(op::Value nan, CallOp("isnan", {x}));
+  OFL_ASSIGN(op::Value any, CallOp("any", {nan}));
+  TensorRef found(AsTensor(any));
+  if (found->is_global()) {
+    const Placement& placement = found->layout()->placement;
+    const sbp::Layout whole{placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())};
+    OFL_ASSIGN(found,
+               GlobalToGlobal(found, std::make_shared<const sbp::Layout>(whole), "backward"));
+  }
+  return found->has_data() && *reinterpret_cast<const bool*>(found->data());
+}
+
 // The walk of one backward call, or of one call of grad(): then only what leads to `wanted` is
 // walked, and their gradients are handed out instead of being accumulated.
 class Walk {
  public:
   Walk(bool retain, bool create_graph) : retain_(retain), create_graph_(create_graph) {}
+
+  // The gradients of the wanted tensors are handed out.
+  void HandOut() { hands_out_ = true; }
 
   // Before the roots are added.
   void Want(std::span<const TensorRef> wanted, std::span<const TensorRef> roots) {
@@ -286,24 +312,50 @@ class Walk {
     return edge.node != nullptr && needed_.contains(edge.node->number());
   }
 
-  Status Step(Pending& pending) {
-    Node& node = *pending.node;
-    OFL_TRY(node.RunHooks(pending.grads));
+  void Capture(const Node& node, const op::Values& grads) {
     for (int k = 0; k < node.num_outputs(); ++k) {
       const auto at = wanted_outputs_.find({node.number(), k});
       if (at == wanted_outputs_.end()) continue;
-      for (size_t i : at->second) captured_[i] = pending.grads[static_cast<size_t>(k)];
+      for (size_t i : at->second) captured_[i] = grads[static_cast<size_t>(k)];
     }
-    if (std::ranges::none_of(node.edges, [&](const Edge& e) { return Leads(e); }) && !all_)
-      return Status::Ok();
+  }
+
+  static std::string Called(const Node& node) {
+    const std::string at = node.CalledAt();
+    return at.empty() ? node.name() : node.name() + ", called by " + at;
+  }
+
+  static Status CheckNan(const Node& node, const op::Values& grads) {
+    for (size_t i = 0; i < grads.size(); ++i) {
+      if (grads[i] == nullptr) continue;
+      OFL_ASSIGN(const bool nan, HoldsNan(grads[i]));
+      OFL_ENSURE(!nan, Code::kFailedPrecondition)
+          << "[" << node.name() << "] Function '" << node.name() << "' returned nan values in its "
+          << i << "th output: got " << Describe(*grads[i]) << " in backward of " << Called(node)
+          << "; expected numbers; this is looked for in anomaly mode";
+    }
+    return Status::Ok();
+  }
+
+  Status Step(Pending& pending) {
+    Node& node = *pending.node;
+    const bool leads =
+        all_ || std::ranges::any_of(node.edges, [&](const Edge& e) { return Leads(e); });
+    // As in torch: grad() gives the gradient of a result without its hooks if the walk goes on.
+    const bool bare = leads && hands_out_;
+    if (bare) Capture(node, pending.grads);
+    OFL_TRY(node.RunHooks(pending.grads));
+    if (!bare) Capture(node, pending.grads);
+    if (!leads) return Status::Ok();
     OFL_ENSURE(!node.released(), Code::kFailedPrecondition)
         << "[backward] the graph was already freed at " << node.name()
         << ": got a second backward through it; expected one; use backward(retain_graph=True) "
            "the first time";
     EagerBuilder builder;
     op::Values grads = node.Apply(builder, pending.grads);
-    if (!builder.status().ok()) return builder.status().WithNote("in backward of " + node.name());
+    if (!builder.status().ok()) return builder.status().WithNote("in backward of " + Called(node));
     OFL_CHECK(grads.size() == node.edges.size());
+    if (anomaly_mode.on && anomaly_mode.check_nan) OFL_TRY(CheckNan(node, grads));
     std::vector<Edge> edges = node.edges;
     if (!retain_) node.Release();
     for (size_t i = 0; i < edges.size(); ++i) {
@@ -397,6 +449,7 @@ class Walk {
   bool retain_;
   bool create_graph_;
   bool all_ = true;  // every leaf is wanted, by way of its grad
+  bool hands_out_ = false;
   std::map<uint64_t, Pending> ready_;
   std::unordered_map<const TensorImpl*, size_t> leaf_index_;
   std::vector<std::pair<TensorRef, op::Value>> leaves_;  // in order of meeting them
@@ -439,17 +492,62 @@ Node::Node(std::string name, uint64_t number) : name_(std::move(name)), number_(
 uint64_t Node::NextNumber() { return next_node_number.fetch_add(1, std::memory_order_relaxed); }
 Node::~Node() { FreeEdges(edges); }
 
-HooksRef Node::HooksOf(int output) {
-  hooks_.resize(static_cast<size_t>(num_outputs_));
-  HooksRef& hooks = hooks_[static_cast<size_t>(output)];
+HooksRef Node::HooksOf(int output, bool last) {
+  std::vector<HooksRef>& all = last ? last_hooks_ : hooks_;
+  all.resize(static_cast<size_t>(num_outputs_));
+  HooksRef& hooks = all[static_cast<size_t>(output)];
   if (hooks == nullptr) hooks = std::make_shared<Hooks>();
   return hooks;
 }
 
 Status Node::RunHooks(op::Values& grads) const {
-  for (size_t k = 0; k < hooks_.size(); ++k)
-    if (hooks_[k] != nullptr && grads[k] != nullptr) OFL_TRY(hooks_[k]->Run(grads[k]));
+  for (const std::vector<HooksRef>* hooks : {&hooks_, &last_hooks_})
+    for (size_t k = 0; k < hooks->size(); ++k)
+      if ((*hooks)[k] != nullptr && grads[k] != nullptr) OFL_TRY((*hooks)[k]->Run(grads[k]));
   return Status::Ok();
+}
+
+namespace {
+
+// How many hooks each leaf's list holds. Held by the hooks themselves.
+std::unordered_map<const Hooks*, int>& HooksOfLeaves() {
+  static auto* counts = new std::unordered_map<const Hooks*, int>;
+  return *counts;
+}
+
+class Counted {
+ public:
+  explicit Counted(const Hooks* hooks) : hooks_(hooks) { ++HooksOfLeaves()[hooks]; }
+  ~Counted() {
+    const auto at = HooksOfLeaves().find(hooks_);
+    if (--at->second == 0) HooksOfLeaves().erase(at);
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  const Hooks* hooks_;
+};
+
+std::pair<HooksRef, int64_t> AddToLeaf(HooksRef& hooks, Hook hook) {
+  if (hooks == nullptr) hooks = std::make_shared<Hooks>();
+  auto counted = std::make_shared<Counted>(hooks.get());
+  const int64_t id =
+      hooks->Add([counted, hook = std::move(hook)](const op::Value& grad) { return hook(grad); });
+  return {hooks, id};
+}
+
+}  // namespace
+
+bool HasHooks(const TensorImpl& leaf) {
+  auto& x = const_cast<TensorImpl&>(leaf);
+  const auto& counts = HooksOfLeaves();
+  return !counts.empty() &&
+         (counts.contains(x.hooks().get()) || counts.contains(x.post_hooks().get()));
+}
+
+std::pair<HooksRef, int64_t> AddPostHook(const TensorRef& leaf, Hook hook) {
+  return AddToLeaf(leaf->post_hooks(), std::move(hook));
 }
 
 std::pair<HooksRef, int64_t> AddHook(const TensorRef& x, Hook hook) {
@@ -458,14 +556,13 @@ std::pair<HooksRef, int64_t> AddHook(const TensorRef& x, Hook hook) {
     const int64_t id = hooks->Add(std::move(hook));
     return {std::move(hooks), id};
   }
-  if (x->hooks() == nullptr) x->hooks() = std::make_shared<Hooks>();
-  const int64_t id = x->hooks()->Add(std::move(hook));
-  return {x->hooks(), id};
+  return AddToLeaf(x->hooks(), std::move(hook));
 }
 
 void RetainGrad(const TensorRef& x) {
   // The node that keeps the hook may belong to the tensor: it must not own it.
-  AddHook(x, [self = x->Self()](const op::Value& grad) -> Result<op::Value> {
+  const HooksRef hooks = x->grad_fn()->HooksOf(x->output_index(), /*last=*/true);
+  hooks->Add([self = x->Self()](const op::Value& grad) -> Result<op::Value> {
     if (TensorImpl* tensor = *self; tensor != nullptr) {
       if (tensor->grad() != nullptr) {
         OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(tensor->grad()), grad}));
@@ -488,9 +585,11 @@ void intrusive_ptr_release(const Node* node) {
 Status EagerBuilder::CheckSaved(const Saved& saved) const {
   const auto* x = static_cast<const TensorImpl*>(saved.value);
   OFL_ENSURE(x->version() == saved.version, Code::kFailedPrecondition)
-      << "[" << guarded_op_ << "] a tensor needed for backward was changed in place: got "
-      << Describe(*x) << " at version " << x->version() << "; expected version " << saved.version
-      << "; change a copy instead";
+      << "[" << guarded_op_ << "] a tensor needed for backward was changed in place (one of the "
+      << "variables needed for gradient computation has been modified by an inplace operation): "
+      << "got " << Describe(*x) << " at version " << x->version()
+      << (kept_ == nullptr ? std::string() : kept_->Story(x->storage().get(), saved.version))
+      << "; expected version " << saved.version << "; change a copy instead";
   return Status::Ok();
 }
 
@@ -529,6 +628,9 @@ op::Value EagerBuilder::ToLayout(const op::Value& x, const sbp::Layout& layout) 
   Fail(boxed.status());
   return nullptr;
 }
+
+AnomalyMode GetAnomalyMode() { return anomaly_mode; }
+void SetAnomalyMode(AnomalyMode mode) { anomaly_mode = mode; }
 
 Edge EdgeOf(const op::Value& x) {
   TensorImpl* t = AsTensor(x);
@@ -654,6 +756,7 @@ Result<op::Values> Gradients(std::span<const TensorRef> roots, std::span<const T
                              bool create_graph) {
   GradModeGuard mode(create_graph);
   Walk walk(retain_graph, create_graph);
+  walk.HandOut();
   walk.Want(inputs, roots);
   for (size_t i = 0; i < roots.size(); ++i) {
     OFL_ASSIGN(op::Value seed, Seed(roots[i], grads[i], "grad"));
@@ -662,10 +765,19 @@ Result<op::Values> Gradients(std::span<const TensorRef> roots, std::span<const T
   OFL_TRY(walk.Run());
   op::Values results = std::move(walk.captured());
   for (size_t i = 0; i < results.size(); ++i) {
-    if (results[i] == nullptr || !inputs[i]->is_global()) continue;
-    OFL_ASSIGN(TensorRef laid_out, GradToLayout(TensorRef(AsTensor(results[i])),
-                                                inputs[i]->layout_ref(), false, "grad"));
-    results[i] = op::Value(laid_out);
+    if (results[i] == nullptr) continue;
+    if (inputs[i]->is_global()) {
+      OFL_ASSIGN(TensorRef laid_out, GradToLayout(TensorRef(AsTensor(results[i])),
+                                                  inputs[i]->layout_ref(), false, "grad"));
+      results[i] = op::Value(laid_out);
+    }
+    if (!inputs[i]->is_leaf() || inputs[i]->hooks() == nullptr) continue;
+    const auto before = std::find(inputs.begin(), inputs.begin() + i, inputs[i]);
+    if (before != inputs.begin() + i) {  // asked for twice, hooked once
+      results[i] = results[before - inputs.begin()];
+    } else {
+      OFL_TRY(inputs[i]->hooks()->Run(results[i]));
+    }
   }
   return results;
 }

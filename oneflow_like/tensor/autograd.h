@@ -15,6 +15,7 @@
 #include "oneflow_like/op/def/op_def.h"
 #include "oneflow_like/tensor/generator.h"
 #include "oneflow_like/tensor/gradient_reads.h"
+#include "oneflow_like/tensor/source_line.h"
 #include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::tensor {
@@ -49,8 +50,10 @@ class Node {
   bool released() const { return released_; }
   int num_outputs() const { return num_outputs_; }
   std::vector<Edge> edges;  // one for each input
-  // What the gradient of an output goes through before Apply.
-  HooksRef HooksOf(int output);
+  // What the gradient of an output goes through before Apply; `last`: after all others.
+  HooksRef HooksOf(int output, bool last = false);
+  // The line of the call in forward: "train.py:12", or nothing where it was not noted.
+  virtual std::string CalledAt() const { return {}; }
   Status RunHooks(op::Values& grads) const;
 
  protected:
@@ -62,7 +65,7 @@ class Node {
   friend void intrusive_ptr_release(const Node* node);
   std::string name_;
   uint64_t number_;
-  std::vector<HooksRef> hooks_;  // by output; empty without any
+  std::vector<HooksRef> hooks_, last_hooks_;  // by output; empty without any
   mutable std::atomic<int> refs_{0};
 };
 
@@ -79,9 +82,11 @@ class EagerBuilder final : public op::Builder {
     const op::ValueBase* value;
     uint64_t version;
   };
-  void Guard(std::string op, std::vector<Saved> saved) {
+  // `kept`, which outlives this, says when they were saved.
+  void Guard(std::string op, std::vector<Saved> saved, const KeptAt* kept) {
     guarded_op_ = std::move(op);
     saved_ = std::move(saved);
+    kept_ = kept;
   }
   // kFailedPrecondition when one of them was changed since.
   Status CheckSaved() const;
@@ -92,7 +97,17 @@ class EagerBuilder final : public op::Builder {
   Generator* generator_ = nullptr;
   std::string guarded_op_;
   std::vector<Saved> saved_;
+  const KeptAt* kept_ = nullptr;
 };
+
+// Looking for what makes a gradient NaN, in all threads: forward notes the line of every call that
+// is recorded, and backward refuses, if it is to check that, the first NaN that a rule gives.
+struct AnomalyMode {
+  bool on = false;
+  bool check_nan = true;
+};
+AnomalyMode GetAnomalyMode();
+void SetAnomalyMode(AnomalyMode mode);
 
 // Edge to whatever made `x`.
 Edge EdgeOf(const op::Value& x);
@@ -120,6 +135,10 @@ Status Backward(const TensorRef& root, const TensorRef& grad, bool retain_graph,
 // Adds a hook to the gradient of `x`, which requires grad: what flows into its maker, or, of a
 // leaf, what its grad receives. The hooks that it stands among, and its number there.
 std::pair<HooksRef, int64_t> AddHook(const TensorRef& x, Hook hook);
+// What is called with a leaf once its gradient has been accumulated.
+std::pair<HooksRef, int64_t> AddPostHook(const TensorRef& leaf, Hook hook);
+// Whether a leaf has a hook of either kind.
+bool HasHooks(const TensorImpl& leaf);
 // The grad of `x`, a result, is kept from now on.
 void RetainGrad(const TensorRef& x);
 

@@ -129,6 +129,7 @@ Status FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const o
     TensorImpl* x = AsTensor(inputs[i]);
     if (ready[i].get() != x && x->has_data()) OFL_TRY(CopyElements(*ready[i], *x));
     x->BumpVersion();
+    NoteChange(x->storage().get(), x->version());
     OFL_TRY(PutBack(*x));
   }
   return Status::Ok();
@@ -294,7 +295,8 @@ Result<op::Values> Trace(Tracer& tracer, const op::OpDef& def, std::span<const o
   OFL_ENSURE(!AnyBounded(def), Code::kUnimplemented)
       << "[" << def.name << "] the size of the result depends on values, which a graph does not "
       << "know when it is compiled: got a call inside build(); expected a result of fixed shape; "
-      << "use where(), or call it outside the graph";
+      << "use where(), or nonzero_static(size=...), which is padded to a size, or call it outside "
+      << "the graph";
   OFL_ASSIGN(Attrs attrs, def.CompleteAttrs(given));
   op::Values lifted;
   for (const op::Value& v : inputs) {

@@ -199,6 +199,7 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
   }
   target->AddClaim(value->claim());
   target->BumpVersion();
+  NoteChange(target->storage().get(), target->version());
   return PutBack(*target);
 }
 
@@ -209,6 +210,7 @@ Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, con
   OFL_ASSIGN(bool written, RunInto(def, inputs, attrs, *target));
   if (written) {
     target->BumpVersion();
+    NoteChange(target->storage().get(), target->version());
     return PutBack(*target);
   }
   OFL_ASSIGN(op::Values results, Dispatch(def, inputs, attrs, generator));

@@ -13,6 +13,7 @@ class FunctionCtx:
         self._not_differentiable = ()
         self._materialize = True
         self._saved = None
+        self._kept = None
         self.needs_input_grad = ()
 
     def save_for_backward(self, *tensors):
@@ -45,9 +46,10 @@ class FunctionCtx:
         for tensor, version in self._saved:
             if tensor is not None and tensor._version != version:
                 raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: got {tensor._describe()} at version {tensor._version}; "
-                    f"expected version {version}; change a copy instead")
+                    f"[{type(self).__name__}] one of the variables needed for gradient computation "
+                    f"has been modified by an inplace operation: got {tensor._describe()} at "
+                    f"version {tensor._version}{self._kept.story(tensor, version)}; expected "
+                    f"version {version}; change a copy instead")
         return tuple(tensor for tensor, _ in self._saved)
 
 
@@ -132,6 +134,7 @@ def _record(cls, ctx, args, outputs):
         else:
             plan.append((_C.history_alias(tensor), tensor._version))
     ctx._to_save = ()
+    ctx._kept = _C.KeptAt.now()
     backward = _Backward(cls, ctx, args, plan, [(tuple(r.shape), r) for r in results])
     made = iter(_C.record_function(cls.__name__ + "Backward", backward, inputs, results,
                                    differentiable, [_is_one_of(r, ctx._dirty) for r in results],

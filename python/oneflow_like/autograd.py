@@ -112,16 +112,39 @@ def _tuple_of(value):
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
+def _grads_of_batch(outputs, inputs, given, keep, **options):
+    """One walk for each slice of the gradients' first axis; results along a first axis."""
+    sizes = {g.shape[0] for g in given if g is not None and g.ndim}
+    if len(given) != len(outputs) or len(sizes) != 1 or sizes == {0} or any(
+            g is not None and tuple(g.shape[1:]) != tuple(y.shape)
+            for g, y in zip(given, outputs, strict=True)):
+        raise RuntimeError(
+            "[grad] is_grads_batched=True takes the first axis of each grad_outputs for that of a "
+            f"batch: got {[None if g is None else tuple(g.shape) for g in given]} for outputs of "
+            f"{[tuple(y.shape) for y in outputs]}; expected one count before the outputs' axes")
+    count = sizes.pop()
+    rows = [grad(outputs, inputs, tuple(None if g is None else g[n] for g in given),
+                 retain_graph=keep or n < count - 1, **options) for n in range(count)]
+    return tuple(None if parts[0] is None else _C.stack(list(parts))
+                 for parts in zip(*rows, strict=True))
+
+
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
-         allow_unused=None, materialize_grads=False):
+         allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """The gradients of the outputs' sum with respect to each input, as a tuple of tensors.
 
     No tensor's `grad` changes. With `create_graph` the gradients can be differentiated again.
     An input that no output depends on is an error, unless `allow_unused` (then None) or
-    `materialize_grads` (then zeros) says otherwise.
+    `materialize_grads` (then zeros) says otherwise. With `is_grads_batched` the first axis of
+    `grad_outputs` counts gradients, and so does that of the results.
     """
     outputs, inputs = _tuple_of(outputs), _tuple_of(inputs)
     given = (None,) * len(outputs) if grad_outputs is None else _tuple_of(grad_outputs)
+    if is_grads_batched:
+        return _grads_of_batch(
+            outputs, inputs, given, create_graph if retain_graph is None else bool(retain_graph),
+            create_graph=create_graph, allow_unused=allow_unused,
+            materialize_grads=materialize_grads)
     if allow_unused is False and materialize_grads:
         raise ValueError("[grad] got allow_unused=False and materialize_grads=True; expected "
                          "allow_unused to be True or None with materialize_grads")
@@ -267,6 +290,36 @@ def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
                      raise_exception=raise_exception)
 
 
+class set_detect_anomaly:
+    """Looks for what makes a gradient NaN, from now on or (as a context) inside.
+
+    Forward notes the line of every call that is recorded, so that an error of backward names it;
+    with `check_nan` backward refuses the first NaN that a rule gives. It costs time.
+    """
+
+    def __init__(self, mode, check_nan=True):
+        self._before = _C.anomaly_mode()
+        _C.set_anomaly_mode(bool(mode), bool(check_nan))
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        _C.set_anomaly_mode(*self._before)
+
+
+class detect_anomaly(set_detect_anomaly):
+    """set_detect_anomaly(True) as a context."""
+
+    def __init__(self, check_nan=True):
+        self._check_nan = bool(check_nan)
+        self._before = _C.anomaly_mode()
+
+    def __enter__(self):
+        self._before = _C.anomaly_mode()
+        _C.set_anomaly_mode(True, self._check_nan)
+
+
 class inference_mode(_GradMode):
     """As no_grad: no gradient is recorded. Tensors made inside may be used anywhere."""
 
@@ -282,5 +335,6 @@ class inference_mode(_GradMode):
 from . import _autograd_functional as functional  # noqa: E402  (they use what is above)
 from ._autograd_function import Function  # noqa: E402
 
-__all__ = ["Function", "backward", "enable_grad", "functional", "grad", "gradcheck",
-           "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+__all__ = ["Function", "backward", "detect_anomaly", "enable_grad", "functional", "grad",
+           "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad",
+           "set_detect_anomaly", "set_grad_enabled"]

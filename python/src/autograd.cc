@@ -11,6 +11,7 @@
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/module.h"
+#include "python/src/source_lines.h"
 
 namespace ofl::python {
 namespace {
@@ -69,6 +70,7 @@ struct HookHandle {
   void Remove() {
     if (hooks != nullptr) hooks->Remove(id);
     hooks = nullptr;
+    NoteWrite();
   }
 };
 
@@ -93,6 +95,7 @@ HookHandle RegisterHook(nb::handle self, nb::handle function) {
       return Result<op::Value>(Raised(error));
     }
   });
+  NoteWrite();  // graphs refuse hooks of parameters
   return {std::move(hooks), id};
 }
 
@@ -110,22 +113,25 @@ HookHandle RegisterPostHook(nb::handle self, nb::handle function) {
           << "[register_post_accumulate_grad_hook] expected a function of the tensor, not "
           << TypeNameOf(function.ptr()));
   }
-  if (x->post_hooks() == nullptr) x->post_hooks() = std::make_shared<tensor::Hooks>();
   const nb::object weak = nb::steal(PyWeakref_NewRef(self.ptr(), nullptr));
   if (!weak.is_valid()) throw nb::python_error();
-  const int64_t id = x->post_hooks()->Add(
-      [held = Held(function), weak = Held(weak)](const op::Value& leaf) -> Result<op::Value> {
+  auto [hooks, id] = tensor::AddPostHook(
+      x, [held = Held(function), weak = Held(weak)](const op::Value& leaf) -> Result<op::Value> {
         const nb::gil_scoped_acquire lock;
         try {
           nb::object seen = (*weak)();
           if (seen.is_none()) seen = Wrapped(leaf);
-          (*held)(seen);
+          const nb::object given = (*held)(seen);
+          OFL_ENSURE(given.is_none(), Code::kTypeMismatch)
+              << "[register_post_accumulate_grad_hook] a hook gave something back, which nobody "
+              << "takes: got " << TypeNameOf(given.ptr()) << "; expected None; change x.grad";
           return op::Value();
         } catch (nb::python_error& error) {
           return Raised(error);
         }
       });
-  return {x->post_hooks(), id};
+  NoteWrite();  // graphs refuse hooks
+  return {std::move(hooks), id};
 }
 
 void RetainGradOf(nb::handle self) {
@@ -246,6 +252,14 @@ nb::object HistoryAlias(nb::handle self) {
 }  // namespace
 
 void BindAutograd(nb::module_& m) {
+  BindSourceLines(m);
+  m.def("anomaly_mode", [] {
+    const tensor::AnomalyMode mode = tensor::GetAnomalyMode();
+    return nb::make_tuple(mode.on, mode.check_nan);
+  });
+  m.def(
+      "set_anomaly_mode", [](bool on, bool check_nan) { tensor::SetAnomalyMode({on, check_nan}); },
+      nb::arg("on"), nb::arg("check_nan"));
   nb::class_<HookHandle>(m, "HookHandle", "A registered hook; remove() takes it away.")
       .def("remove", &HookHandle::Remove)
       .def("__enter__", [](nb::object self) { return self; })

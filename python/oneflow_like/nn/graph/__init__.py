@@ -273,6 +273,10 @@ class Graph:
     def _enter(self):
         """Takes the graph for this thread, or refuses: other ranks may queue in another order."""
         lock = self._its_state().lock
+        if self._optimizers and _C.anomaly_mode()[0]:
+            raise NotImplementedError(f"[nn.Graph] graph {self.name} was called in anomaly mode, "
+                                      "which does not look into a plan: got a graph that trains; "
+                                      "expected none; call its modules to find what is NaN")
         if _tracing.session is not None:
             raise RuntimeError(f"[nn.Graph] graph {type(self).__name__} was called inside the "
                                "build() of a graph; expected one graph; call the modules "

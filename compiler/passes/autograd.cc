@@ -20,7 +20,7 @@ class Backward {
       const ir::Node node = graph_.nodes[*it];  // a copy: the graph grows below
       if (!HasGradient(node)) continue;
       builder_.set_location(node.location);
-      if (node.kind == ir::NodeKind::kOp) Differentiate(node);
+      if (node.kind == ir::NodeKind::kOp) OFL_TRY(Differentiate(node));
       if (node.kind == ir::NodeKind::kToLayout) Convert(node);
       if (!builder_.status().ok())
         return builder_.status().WithNote("in the gradient of " + node.name);
@@ -58,7 +58,7 @@ class Backward {
     return false;
   }
 
-  void Differentiate(const ir::Node& node) {
+  Status Differentiate(const ir::Node& node) {
     op::Values inputs, outputs, grads;
     std::unique_ptr<bool[]> needs(new bool[node.inputs.size()]);
     bool any = false;
@@ -67,7 +67,10 @@ class Backward {
       needs[i] = graph_.values[node.inputs[i]].requires_grad;
       any |= needs[i];
     }
-    if (!any || node.op->grad == nullptr) return;
+    if (!any) return Status::Ok();
+    OFL_ENSURE(node.op->grad != nullptr, Code::kUnimplemented)
+        << "[" << node.op->name << "] has no gradient: " << node.op->not_differentiable
+        << "; use detach() where none is wanted";
     for (int v : node.outputs) {
       outputs.push_back(builder_.Handle(v));
       grads.push_back(gradients_[v]);
@@ -77,6 +80,7 @@ class Backward {
     node.op->grad(context);
     for (size_t i = 0; i < node.inputs.size(); ++i)
       if (needs[i] && context.input_grads[i]) Add(node.inputs[i], context.input_grads[i]);
+    return Status::Ok();
   }
 
   void Convert(const ir::Node& node) {

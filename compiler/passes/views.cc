@@ -4,7 +4,8 @@
 //
 // A result stays a copy where a reader needs dense memory (an operand that does not take these
 // strides, a conversion, an accumulation, a result of the graph), where no strides express the
-// view, and where a reader comes after, or is, the update of the variable it would look into. And
+// view or they count elements of another dtype (view_as_real), and where a reader comes after, or
+// is, the update of the variable it would look into. And
 // it stays one where that is faster: a copy that turns a matrix goes through the cache in tiles,
 // which an elementwise reader does not; and a product of all rows with one matrix would fall apart.
 
@@ -81,7 +82,10 @@ class ViewsPass {
       const ir::Node& node = graph_.nodes[id];
       if (node.kind != ir::NodeKind::kOp || node.op->view == nullptr) continue;
       if (node.inputs.empty() || node.outputs.size() != 1 || copied_[node.outputs[0]]) continue;
-      if (!graph_.values[node.outputs[0]].nd_sbp || !graph_.values[node.inputs[0]].nd_sbp) continue;
+      const ir::Value& in = graph_.values[node.inputs[0]];
+      const ir::Value& out = graph_.values[node.outputs[0]];
+      if (!out.nd_sbp || !in.nd_sbp) continue;
+      if (out.meta.dtype != in.meta.dtype) continue;  // a reader counts in its register's elements
       auto geometry = GeometryOf(graph_, node, geometry_);
       graph_.values[node.outputs[0]].view = geometry.ok();
       if (geometry.ok()) geometry_[node.outputs[0]] = *std::move(geometry);

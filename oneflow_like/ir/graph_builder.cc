@@ -71,9 +71,11 @@ op::Values GraphBuilder::Apply(const op::OpDef& def, op::Values inputs, const At
   node.op = &def;
   node.attrs = *std::move(complete);
   op::Values handles;
+  // What has no gradient takes part: a backward that comes there refuses, as in eager.
+  requires_grad &= !def.Has(op::Trait::kIgnoresValues);
   for (int v : node.outputs) {
     graph_->values[v].requires_grad =
-        requires_grad && def.grad != nullptr && IsDifferentiable(graph_->values[v].meta.dtype);
+        requires_grad && IsDifferentiable(graph_->values[v].meta.dtype);
     handles.push_back(Handle(v));
   }
   return handles;

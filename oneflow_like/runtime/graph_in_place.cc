@@ -210,6 +210,25 @@ Status GraphTracer::ChangeVariable(int variable, int value, bool records) {
   return Status::Ok();
 }
 
+// Numbers that build() itself made a tensor of: every launch begins with them again.
+bool GraphTracer::IsConstantVariable(int value) {
+  return constants_.contains(variables_.at(graph_.producer(value).variable).get());
+}
+
+// What takes the place of a value with a history has one too, as in eager: gradients of zeros for
+// what was there before.
+Result<int> GraphTracer::Overwriting(int target, int before, int after) {
+  if (!graph_.values[before].requires_grad || graph_.values[after].requires_grad ||
+      !tensor::Context::Get().grad_enabled())
+    return after;
+  const op::Value old = recorder_.Handle(before);
+  const op::Value never =
+      recorder_.Call("cast", {recorder_.Call("zeros_like", {old})}, {{"dtype", DType::kBool}});
+  const op::Value made = recorder_.Call("where", {never, old, recorder_.Handle(after)});
+  OFL_TRY(recorder_.status());
+  return LaidAs(target, recorder_.IdOf(made));
+}
+
 // After everything that reads what the variables held before. A variable that another one is to
 // hold has not been changed when that one was, so this order reads it in time.
 Status GraphTracer::StoreVariables() {
@@ -257,13 +276,14 @@ Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
   OFL_TRY(Resolve(now));
   OFL_ASSIGN(const op::Value result, Fitted(target, now));
   OFL_ASSIGN(const int id, Own(target));
-  OFL_ASSIGN(const int after, Own(result));
+  OFL_ASSIGN(int after, Own(result));
   OFL_ASSIGN(const int before, Content(id));
   if (before == after) return Status::Ok();
+  OFL_ASSIGN(after, Overwriting(id, before, after));
   const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
   const int root = memory_.Root(id);
   OFL_ASSIGN(const int whole, PutBack(id, after));
-  if (graph_.producer(root).kind == ir::NodeKind::kVariable)
+  if (graph_.producer(root).kind == ir::NodeKind::kVariable && !IsConstantVariable(root))
     OFL_TRY(ChangeVariable(root, whole, records));
   OFL_TRY(CheckInPlace(id));
   memory_.Change(root, whole);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/context.h"
 
 namespace ofl::runtime {
@@ -106,7 +107,7 @@ Result<op::Draw> GraphTracer::NextDraw(tensor::Generator* generator) {
 
 bool GraphTracer::GradientsAsTraced() const {
   for (const auto& [variable, required] : required_)
-    if (variable->requires_grad() != required) return false;
+    if (variable->requires_grad() != required || (loss_ >= 0 && HasHooks(*variable))) return false;
   return true;
 }
 
@@ -413,6 +414,11 @@ Status GraphTracer::Backward(const op::Value& loss) {
       << graph_.values[id].meta.ToString()
       << "; expected one computed with gradients on, from trainable parameters; check no_grad(), "
          "detach() and requires_grad_(False)";
+  for (const auto& [name, variable] : variables_)
+    OFL_ENSURE(!HasHooks(*variable), Code::kUnimplemented)
+        << "[backward] a parameter has a hook, which backward() inside build() of a graph would "
+        << "not call: got register_hook() or register_post_accumulate_grad_hook() of " << name
+        << "; expected none; remove() it, or call the modules outside graphs";
   loss_ = id;
   return Status::Ok();
 }

@@ -76,7 +76,8 @@ class GraphTracer final : public tensor::Tracer {
   const std::vector<Number>& numbers() const { return numbers_; }
   // Those that the graph draws from, in its order; null: the default one of its tensors.
   const std::vector<tensor::Generator*>& generators() const { return generators_; }
-  // Whether every variable requires a gradient exactly when it did as it was met.
+  // Whether every variable requires a gradient exactly when it did as it was met, and none that
+  // backward() reaches has got a hook.
   bool GradientsAsTraced() const;
 
  private:
@@ -116,6 +117,8 @@ class GraphTracer final : public tensor::Tracer {
   Status CheckUpdates(const op::OpDef& def, const op::Values& inputs, const Attrs& attrs);
   // A buffer holds `value` from now on, in this build and after the launch.
   Status ChangeVariable(int variable, int value, bool records);
+  bool IsConstantVariable(int value);
+  Result<int> Overwriting(int target, int before, int after);
   Status StoreVariables();
   Result<op::Value> Fitted(const op::Value& target, const op::Value& value);
   // Local operands where the global ones are.

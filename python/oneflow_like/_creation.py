@@ -268,7 +268,8 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
     if isinstance(obj, _C.Tensor):
         made = obj
     elif isinstance(obj, np.ndarray) and obj.dtype.isnative:
-        made = from_numpy(obj)
+        # In a graph a copy of numbers is a constant, whatever becomes of the array.
+        made, shares = (tensor(obj), False) if copy else (from_numpy(obj), True)
     elif isinstance(obj, np.generic):
         shares = False
     elif hasattr(obj, "__dlpack__"):

@@ -3,6 +3,7 @@
     oneflow-like-verify                   all operators, on one process and on meshes 2, 3 and 2x2
     oneflow-like-verify --op softmax      one of them
     oneflow-like-verify --no-layouts      on one process alone
+    oneflow-like-verify --graph           inside nn.Graph, next to eager: one process and mesh 2
 """
 
 import argparse
@@ -24,6 +25,8 @@ def _arguments(argv):
     parser.add_argument("--op", action="append", default=[], metavar="NAME",
                         help="only this operator of the registry; may be repeated")
     parser.add_argument("--no-layouts", action="store_true", help="start no further processes")
+    parser.add_argument("--graph", action="store_true",
+                        help="inside nn.Graph, compared with eager calls (docs/graphs.md)")
     parser.add_argument("--mesh", action="append", choices=MESHES, help="only these meshes")
     parser.add_argument("--seconds", type=float, default=900, help="of one job on a mesh, at most")
     return parser.parse_args(argv)
@@ -53,10 +56,11 @@ class Table:
         print(f"{len(self.tried)} operators, {cases} cases, {failures} failures")
 
 
-def _run_checks(table, names):
+def _run_checks(table, names, in_graph):
     """The checks on one process."""
-    from ..testing import checks
-    for check in checks.CHECKS:
+    from ..testing import checks, graphs
+    chosen = graphs.CHECKS if in_graph else checks.CHECKS
+    for check in chosen:
         for name, index in checks.cases(check, names):
             tried, failed = 1, []
             try:
@@ -64,14 +68,15 @@ def _run_checks(table, names):
             except Exception as error:
                 failed = [f"sample {index}: {type(error).__name__}: {' '.join(str(error).split())}"]
             table.add(name, _title(check.__name__), tried, [text[:700] for text in failed])
-    return [_title(check.__name__) for check in checks.CHECKS]
+    return [_title(check.__name__) for check in chosen]
 
 
 def _title(name):
-    return {"double_precision": "float64", "second_derivative": "second"}.get(name, name)
+    return {"double_precision": "float64", "second_derivative": "second",
+            "names_in_python": "names"}.get(name, name)
 
 
-def _run_job(mesh, names, seconds):
+def _run_job(mesh, names, seconds, module):
     """The lines of a job's report, and how it ended: "" for well."""
     processes = 1
     for extent in mesh.split("x"):
@@ -79,7 +84,7 @@ def _run_job(mesh, names, seconds):
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report")
         command = [sys.executable, "-m", "oneflow_like.distributed.launch", "--nproc-per-node",
-                   str(processes), "-m", "oneflow_like.testing.layouts", mesh, report, *names]
+                   str(processes), "-m", f"oneflow_like.testing.{module}", mesh, report, *names]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "OFL_OPERATION_TIMEOUT_S": "60"}
         try:
             result = subprocess.run(command, env=env, capture_output=True, text=True,
@@ -94,11 +99,11 @@ def _run_job(mesh, names, seconds):
             return [json.loads(line) for line in lines], ended
 
 
-def _run_layouts(table, names, mesh, seconds):
+def _run_layouts(table, names, mesh, seconds, module="layouts"):
     """A job for all operators; one that ends it costs itself alone: the next job goes on behind."""
     names, kind = list(names), "mesh " + mesh
     while names:
-        lines, ended = _run_job(mesh, names, seconds)
+        lines, ended = _run_job(mesh, names, seconds, module)
         for line in lines:
             if "name" in line:
                 table.add(line["name"], kind, line["tried"], line["failed"])
@@ -121,10 +126,11 @@ def main(argv=None):
               file=sys.stderr)
         return EXIT_USAGE
     names, table, start = args.op or checks.names(), Table(), time.monotonic()
-    kinds = _run_checks(table, names)
+    kinds = _run_checks(table, names, args.graph)
     if not args.no_layouts:
-        for mesh in args.mesh or MESHES:
-            kinds.append(_run_layouts(table, names, mesh, args.seconds))
+        module = "graphs" if args.graph else "layouts"
+        for mesh in args.mesh or (MESHES[:1] if args.graph else MESHES):
+            kinds.append(_run_layouts(table, names, mesh, args.seconds, module))
     table.print(kinds)
     print(f"{time.monotonic() - start:.0f} s")
     return EXIT_FAILED if any(table.failed.values()) else EXIT_OK

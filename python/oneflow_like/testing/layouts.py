@@ -164,16 +164,21 @@ def _close(got, want, dtype, what):
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * scale, err_msg=what)
 
 
-def _loss(outputs):
-    """Of every floating output, by weights that follow from its size alone."""
+def weights_of(y):
+    """Numbers that follow from a tensor's size alone."""
+    count = int(np.prod(tuple(y.shape), dtype=int))
+    weights = np.round(2 * np.cos(np.arange(count) * 0.7)).reshape(tuple(y.shape))
+    return tensors([weights.astype(y.dtype.name)])[0]
+
+
+def loss_of(outputs, weights=()):
+    """Of every floating output, by given weights or by its own."""
     total = None
-    for y in outputs:
+    for n, y in enumerate(outputs):
         if not y.requires_grad or y.dtype not in (_C.float32, _C.float64):
             continue
-        count = int(np.prod(tuple(y.shape), dtype=int))
-        weights = np.round(2 * np.cos(np.arange(count) * 0.7)).reshape(tuple(y.shape))
-        w = tensors([weights.astype(y.dtype.name)])[0]
-        if y.is_global:
+        w = weights[n] if weights else weights_of(y)
+        if y.is_global and not w.is_global:
             mesh = len(y.placement.hierarchy)
             w = w.to_global(placement=y.placement, sbp=[_C.sbp.broadcast] * mesh)
         part = (y * w).sum()
@@ -182,7 +187,7 @@ def _loss(outputs):
 
 
 def _grads(inputs, outputs):
-    loss = _loss(outputs)
+    loss = loss_of(outputs)
     if loss is None:
         return []
     loss.backward()
@@ -211,10 +216,8 @@ class Whole:
         """The sample in one choice of layouts."""
         given = _global(self.arrays, self.sample, layouts, mesh, placement, rank, self.seed,
                         self.backward)
-        got = call_on(self.name, given, self.sample["attrs"])
-        assert len(got) == len(self.results), (len(got), len(self.results))
-        values = [array(g.detach()) for g in got]
-        grads = _grads(given, got) if self.backward else []
+        values, grads = self._call(given)
+        assert len(values) == len(self.results), (len(values), len(self.results))
         # Compared at the end: a rank that stopped at a difference would leave the others waiting.
         for n, (g, w) in enumerate(zip(values, self.results, strict=True)):
             _close(g, array(w.detach()), w.dtype.name, f"result {n}")
@@ -223,12 +226,18 @@ class Whole:
             if w is not None:
                 _close(g, w, self.sample["inputs"][n][0].name, f"gradient {n}")
 
+    def _call(self, given):
+        """The results and the gradients of a call, as arrays."""
+        got = call_on(self.name, given, self.sample["attrs"])
+        values = [array(g.detach()) for g in got]
+        return values, _grads(given, got) if self.backward else []
 
-def run(name, mesh, placement, rank):
+
+def run(name, mesh, placement, rank, kind=Whole):
     """(cases tried, what failed, whether the ranks are in step) of one operator."""
     tried, failed = 0, []
     for index, sample in samples_of(name):
-        whole = Whole(name, index, sample)
+        whole = kind(name, index, sample)
         for layouts in layouts_of(name, sample["inputs"], sample["attrs"], mesh):
             tried += 1
             try:
@@ -243,7 +252,8 @@ def run(name, mesh, placement, rank):
     return tried, failed, True
 
 
-def main(argv):
+def main(argv, kind=Whole):
+    """Tries operators and writes the report; each sample as a `kind` of Whole."""
     mesh = [int(n) for n in argv[0].split("x")]
     rank = _C.rank()
     ranks = np.arange(int(np.prod(mesh))).reshape(mesh).tolist()
@@ -256,7 +266,7 @@ def main(argv):
 
     for name in argv[2:] or sorted(_C.op_names()):
         tell(started=name)
-        tried, failed, in_step = run(name, mesh, placement, rank)
+        tried, failed, in_step = run(name, mesh, placement, rank, kind)
         tell(name=name, tried=tried, failed=failed)
         if not in_step:
             sys.exit(1)  # the next job goes on with the next operator

@@ -40,12 +40,26 @@ def _like(value, items):
     return tuple(items) if isinstance(value, (tuple, list)) else items[0]
 
 
+def _check_strategy(user, strategy, vectorize, strict, create_graph):
+    if strategy not in ("forward-mode", "reverse-mode"):
+        raise ValueError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: '
+                         'If your function has more outputs than inputs, "forward-mode" tends to '
+                         'be more performant. Otherwise, prefer to use "reverse-mode".')
+    if vectorize and strict:
+        raise RuntimeError(f"[{user}] strict=True and vectorize=True are not supported together")
+    if strategy == "forward-mode" and (not vectorize or create_graph):
+        raise NotImplementedError(f"[{user}] 'forward-mode' is for vectorize=True and "
+                                  f"create_graph=False, as in PyTorch: got vectorize={vectorize}, "
+                                  f"create_graph={create_graph}; use 'reverse-mode'")
+
+
 def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False,
              strategy="reverse-mode"):
-    """d func(inputs)[i] / d inputs[j], of shape result.shape + input.shape, one row at a time."""
-    if vectorize or strategy != "reverse-mode":
-        raise NotImplementedError(f"[jacobian] got vectorize={vectorize}, strategy={strategy!r}; "
-                                  "expected False and 'reverse-mode'")
+    """d func(inputs)[i] / d inputs[j], of shape result.shape + input.shape, one row at a time.
+
+    However it is asked for it is found backwards: `vectorize` and `strategy` change nothing.
+    """
+    _check_strategy("jacobian", strategy, vectorize, strict, create_graph)
     with enable_grad():
         given, results = _run(func, inputs, create_graph, "jacobian")
         rows = []

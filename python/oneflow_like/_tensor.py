@@ -382,10 +382,14 @@ Tensor.data = property(lambda self: self.detach(), _set_data,
 
 
 @_method
-def copy_(self, src):
-    """The values of `src`, broadcast, in this tensor's dtype and layout."""
+def copy_(self, src, non_blocking=False):
+    """The values of `src`, broadcast, in this tensor's dtype and layout. Nothing is left to be
+    done when it returns, whatever `non_blocking` says."""
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+    if not isinstance(non_blocking, bool):
+        raise TypeError("copy_(): argument 'non_blocking' must be bool, not "
+                        f"{type(non_blocking).__name__}")
     value = src.to(self.dtype)
     if self.is_global and value.is_global and value.placement != self.placement:
         value = value.to_global(placement=self.placement, sbp=self.sbp)

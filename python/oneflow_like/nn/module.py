@@ -7,27 +7,11 @@ from .. import _C
 from .._conversion import sorted_arguments
 from .._creation import dtype_from
 from ..autograd import no_grad
+from . import _hooks
 from ._watch import Watched, note_writing, reading, refuse_in_build, touch
 from .parameter import Parameter
 
 _is_tracing = getattr(_C, "is_tracing", None)
-
-
-class _HookHandle:
-    """Removes its hook again; may be used as a context."""
-
-    def __init__(self, hooks, key):
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self):
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.remove()
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
@@ -87,6 +71,8 @@ class Module:
         fields["_modules"] = Watched()
         fields["_forward_pre_hooks"] = Watched()
         fields["_forward_hooks"] = Watched()
+        fields["_backward_hooks"] = Watched()
+        fields["_backward_pre_hooks"] = Watched()
 
     def forward(self, *_args, **_kwargs):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required '
@@ -98,16 +84,10 @@ class Module:
         return self._call(args, kwargs)
 
     def _call(self, args, kwargs):
-        for hook in tuple(self._forward_pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_hooks.values()):
-            changed = hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
+        if (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks
+                or self._backward_pre_hooks):
+            return _hooks.call(self, args, kwargs)
+        return self.forward(*args, **kwargs)
 
     def _traced_call(self, args, kwargs):
         if reading.recorder is not None:
@@ -464,17 +444,29 @@ class Module:
 
     # Hooks.
 
-    def register_forward_pre_hook(self, hook):
-        return self._add_hook(self._forward_pre_hooks, hook)
+    def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
+        """hook(module, args), or hook(module, args, kwargs), before forward: what it returns
+        takes the place of the arguments."""
+        return _hooks.add("register_forward_pre_hook", self._forward_pre_hooks,
+                          _hooks.Hook(hook, with_kwargs), prepend)
 
-    def register_forward_hook(self, hook):
-        return self._add_hook(self._forward_hooks, hook)
+    def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
+        """hook(module, args, result), or hook(module, args, kwargs, result), after forward: what
+        it returns takes the place of the result. With always_call after an error too."""
+        return _hooks.add("register_forward_hook", self._forward_hooks,
+                          _hooks.Hook(hook, with_kwargs, always_call), prepend)
 
-    @staticmethod
-    def _add_hook(hooks, hook):
-        key = object()
-        hooks[key] = hook
-        return _HookHandle(hooks, key)
+    def register_full_backward_hook(self, hook, prepend=False):
+        """hook(module, grad_input, grad_output) once the gradients of the arguments are known:
+        what it returns takes their place. Refused in graphs."""
+        return _hooks.add("register_full_backward_hook", self._backward_hooks, _hooks.Hook(hook),
+                          prepend)
+
+    def register_full_backward_pre_hook(self, hook, prepend=False):
+        """hook(module, grad_output) before the gradients go through the module: what it returns
+        takes their place. Refused in graphs."""
+        return _hooks.add("register_full_backward_pre_hook", self._backward_pre_hooks,
+                          _hooks.Hook(hook), prepend)
 
     # Printing.
 

@@ -40,9 +40,23 @@ bool FloatsFrom(PyObject* o, std::vector<double>* out) {
   return true;
 }
 
+// As in torch a tensor without axes that no gradient reaches is a number.
+nb::object PlainNumber(PyObject* o) {
+  const PyTensor* tensor = PyFloat_CheckExact(o) || PyLong_CheckExact(o) ? nullptr : TensorOf(o);
+  if (tensor == nullptr || tensor->value->meta().shape.rank() != 0) return nb::borrow(o);
+  const op::Value& value = tensor->value;
+  if (!value->is_symbolic() && tensor::AsTensor(value)->requires_grad()) return nb::borrow(o);
+  nb::object item = nb::steal(PyObject_CallMethod(o, "item", nullptr));
+  if (!item.is_valid()) throw nb::python_error();
+  return item;
+}
+
 }  // namespace
 
-bool AttrFrom(op::AttrType type, PyObject* o, AttrValue* out) {
+bool AttrFrom(op::AttrType type, PyObject* given, AttrValue* out) {
+  const bool number = type == op::AttrType::kFloat || type == op::AttrType::kScalar;
+  const nb::object plain = number ? PlainNumber(given) : nb::borrow(given);
+  PyObject* const o = plain.ptr();
   switch (type) {
     case op::AttrType::kBool:
       if (!PyBool_Check(o)) return false;

@@ -21,8 +21,6 @@ REASONS = {
                     "number gives complex64, where PyTorch on CPUs has no kernel.",
     "local-strides": "`stride`, `storage_offset` and `is_contiguous` of a global tensor are those "
                      "of this rank's part.",
-    "casts": "A floating number that an integer dtype cannot hold becomes the nearest that it "
-             "holds, and NaN 0; PyTorch leaves it undefined.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
                     "PyTorch wraps it into the dtype first.",
     "exp-of-halves": "`matrix_exp` of half types is computed in float32, where PyTorch's "
@@ -57,7 +55,6 @@ EXPLAINED = [
                             ("is_contiguous", "True instead of False"))
       for layout in ("S0", "S1", "P")),
     ("*.ldexp*", "*gradient*", "gradient: operand 0: * instead of 0.0 *", "ldexp"),
-    ("Tensor.byte", "*", "*0 instead of 25[45]*", "casts"),
     ("*.cl[ai][mp]*", "*uint8]", "*", "number-range"),
     ("F.grid_sample", "*float16]", "*values:*", "sampled-halves"),
     ("*.matrix_exp", "*float16]", "*instead of *", "exp-of-halves"),

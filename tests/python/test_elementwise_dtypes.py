@@ -179,3 +179,18 @@ def test_views_are_operands_as_they_are(dtype):
         for y, b in views(shape, dtype):
             np.testing.assert_array_equal((x + y).numpy(), a + b)
             np.testing.assert_array_equal((x == y).numpy(), a == b)
+
+
+@pytest.mark.parametrize("source", ["float16", "bfloat16", "float32", "float64", "complex64"])
+@pytest.mark.parametrize("name, expected", [
+    ("uint8", [248, 0, 44, 127, 0, 0, 0]), ("int8", [-8, 0, 44, 127, 0, 0, 0]),
+    ("int16", [-8, 256, 300, -129, 0, 0, 0]),
+    ("int32", [-8, 256, 300, -129] + 3 * [-2 ** 31]),
+    ("int64", [-8, 256, 300, -129] + 3 * [-2 ** 63])])
+def test_floats_that_an_integer_dtype_cannot_hold_become_what_torch_makes_of_them(source, name,
+                                                                                  expected):
+    values = [-8.5, 256, 300, -129, float("nan"), float("inf"), float("-inf")]
+    x = flow.tensor(values, dtype=flow.float64).to(getattr(flow, source))
+    for repeats in (1, 40):  # by the element, and by vectors
+        got = x.repeat(repeats).to(getattr(flow, name)).tolist()
+        assert got == expected * repeats

@@ -96,3 +96,19 @@ def test_gather_and_index_select_take_torch_s_order():
                                   np.take_along_axis(x, index, 1))
     columns = flow.index_select(flow.tensor(x), 1, flow.tensor(np.array([2, 0])))
     np.testing.assert_array_equal(columns.numpy(), x[:, [2, 0]])
+
+
+@pytest.mark.parametrize("mode, options, expected", [
+    ("bilinear", {"align_corners": False}, [[72, 120, 19], [118, 98, 106], [40, 44, 202]]),
+    ("bilinear", {"align_corners": True}, [[3, 134, 9], [132, 98, 97], [44, 24, 255]]),
+    ("bilinear", {"antialias": True}, [[115, 54], [98, 113], [48, 129]]),
+    ("bicubic", {"align_corners": False}, [[71, 137, 14], [131, 98, 105], [38, 25, 209]]),
+    ("bicubic", {"align_corners": True}, [[3, 157, 9], [152, 98, 90], [44, 0, 255]]),
+    ("bicubic", {"antialias": True}, [[124, 42], [97, 116], [36, 138]])])
+def test_bytes_are_rounded_along_each_axis_as_in_torch(mode, options, expected):
+    image = flow.tensor([[3, 250, 17, 9], [255, 0, 100, 61], [8, 90, 201, 133], [44, 45, 2, 255]],
+                        dtype=flow.uint8)
+    size = (3, len(expected[0]))
+    got = flow.nn.functional.interpolate(image[None, None], size, mode=mode, **options)
+    assert got.dtype is flow.uint8
+    assert got[0, 0].tolist() == expected

@@ -110,3 +110,13 @@ def test_randint_draws_the_same_numbers_in_every_dtype(name):
     got = _C.random_int((500,), low=3, high=100, dtype=dtype(name)).numpy()
     assert got.dtype.name == name
     np.testing.assert_array_equal(got, want.astype(name))
+
+
+def test_a_factor_of_zero_silences_nan_where_torch_leaves_the_product_to_blas():
+    nan, one = flow.full((1, 1), float("nan")), flow.ones(1, 1)
+    assert flow.addmm(one, nan, one, alpha=0).tolist() == [[1.0]]
+    assert flow.addmv(one[0], nan, one[0], alpha=0).tolist() == [1.0]
+    assert flow.addmm(nan, one, one, beta=0).tolist() == [[1.0]]
+    assert flow.addr(nan, one[0], one[0], beta=0).tolist() == [[1.0]]
+    assert flow.addr(one, nan[0], one[0], alpha=0).isnan().all()
+    assert flow.baddbmm(one[None], nan[None], one[None], alpha=0).isnan().all()

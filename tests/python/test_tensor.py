@@ -439,3 +439,26 @@ def test_narrow_parameters_are_pickled_as_leaves():
     x = flow.ones(2, dtype=flow.bfloat16, requires_grad=True)
     again = pickle.loads(pickle.dumps(x))
     assert again.requires_grad and again.tolist() == [1.0, 1.0]
+
+
+def test_a_tensor_without_axes_is_a_number_where_one_is_asked_for():
+    three, half = flow.tensor(3), flow.tensor(0.5)
+    assert flow.arange(three).tolist() == [0, 1, 2]
+    assert flow.full((2,), three).tolist() == [3, 3]
+    assert flow.full((2,), three).dtype is flow.int64
+    assert flow.linspace(half, 1, 3).tolist() == [0.5, 0.75, 1.0]
+    assert flow.logspace(flow.tensor(0), flow.tensor(2), three).tolist() == [1, 10, 100]
+    assert flow.nn.functional.leaky_relu(flow.tensor([-2.0]), half).tolist() == [-1.0]
+    with pytest.raises(TypeError, match="'fill_value' must be number, not Tensor"):
+        flow.full((2,), flow.tensor([3]))
+    with pytest.raises(TypeError, match="must be number, not Tensor"):
+        flow.full((2,), flow.tensor(3.0, requires_grad=True))
+
+
+def test_a_tensor_without_axes_beside_a_tensor_stays_an_operand():
+    factor = flow.tensor(2.0, requires_grad=True)
+    (flow.ones(3) * factor.exp()).sum().backward()
+    assert factor.grad is not None
+    power = flow.tensor(2.0, requires_grad=True)
+    flow.pow(flow.tensor([3.0]), power).sum().backward()
+    assert power.grad is not None

@@ -88,7 +88,13 @@ Result<Request> RequestOf(const TensorMeta& x, const Attrs& attrs) {
   return r;
 }
 
-op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r) {
+// A byte again, halves upwards: torch rounds the bytes of an image along each axis.
+op::Value Rounded(op::Builder& b, const op::Value& y) {
+  return b.Call("clamp", {Of(b, "floor", AddScalar(b, y, 0.5))},
+                {{"min", int64_t{0}}, {"max", int64_t{255}}});
+}
+
+op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r, bool bytes) {
   const Shape shape = x->meta().shape;
   op::Value y = x;
   for (int i = r.axes - 1; i >= 0 && y != nullptr; --i) {
@@ -102,6 +108,7 @@ op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r) {
                    {"antialias", r.antialias}};
     if (!r.factors.empty()) attrs.Set("factor", r.factors[at]);
     y = b.Call("resample", {y}, attrs);
+    if (bytes && !IsNearest(r.mode)) y = Rounded(b, y);
   }
   return y;
 }
@@ -117,11 +124,9 @@ op::Values ComposeInterpolate(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   const bool whole = !IsFloating(meta.dtype);
   const op::Value x = whole ? CastTo(b, in[0], DType::kFloat32) : Wide(b, in[0]);
-  op::Value y = Resampled(b, x, r);
+  const op::Value y = Resampled(b, x, r, whole);
   if (y == nullptr) return {nullptr};
   if (y == in[0]) return {b.Call("identity", {y})};
-  if (whole && !IsNearest(r.mode))
-    y = b.Call("clamp", {Of(b, "round", y)}, {{"min", int64_t{0}}, {"max", int64_t{255}}});
   return {CastTo(b, y, meta.dtype)};
 }
 

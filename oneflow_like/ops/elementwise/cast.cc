@@ -8,13 +8,11 @@
 namespace ofl::ops {
 namespace {
 
-// Conversions the language leaves undefined (NaN or too large for an integer) get fixed values,
-// so that every rank and every vector width agree: NaN becomes 0, the rest the nearest bound.
-// `low` and `high` are the bounds of the dtype that is stored, not of the one computed in.
+// Conversions the language leaves undefined (NaN or too large for an integer) get fixed values, so
+// that every rank and every vector width agree: the smallest integer that is computed in, as x86-64
+// and with it torch has it. Into a narrower dtype an int32 wraps: of what it cannot hold 0 is left.
 template <class Out>
 struct Convert {
-  Out low, high;
-
   template <class In>
   OFL_FN Out operator()(In x) const {
     if constexpr (math::kIsComplex<In> && math::kIsComplex<Out>) {
@@ -26,10 +24,8 @@ struct Convert {
     } else if constexpr (math::kIsComplex<Out>) {
       return Out(static_cast<typename Out::value_type>(x));
     } else if constexpr (std::is_floating_point_v<In> && std::is_integral_v<Out>) {
-      if (x != x) return Out(0);
-      if (x <= static_cast<In>(low)) return low;
-      if (x >= static_cast<In>(high)) return high;
-      return static_cast<Out>(x);
+      constexpr In kLow = static_cast<In>(std::numeric_limits<Out>::min());
+      return static_cast<Out>(x >= kLow && x < -kLow ? x : kLow);
     } else {
       return static_cast<Out>(x);
     }
@@ -50,22 +46,6 @@ struct ToOdd {
   OFL_FN float operator()(std::complex<double> x) const { return math::RoundToOdd(x.real()); }
 };
 
-template <class Out>
-Out BoundOf(DType stored, bool upper) {
-  const auto pick = [&](auto v) {
-    using L = std::numeric_limits<decltype(v)>;
-    return static_cast<Out>(upper ? L::max() : L::lowest());
-  };
-  switch (stored) {
-    case DType::kInt8: return pick(int8_t{});
-    case DType::kUInt8: return pick(uint8_t{});
-    case DType::kInt16: return pick(int16_t{});
-    case DType::kInt32: return pick(int32_t{});
-    case DType::kInt64: return pick(int64_t{});
-    default: return Out(0);
-  }
-}
-
 template <class In, class Out>
 void RunConvert(device::Stream* stream, const op::TensorView& from, const op::TensorView& to) {
   const RowInput input{&from};
@@ -79,7 +59,7 @@ void RunConvert(device::Stream* stream, const op::TensorView& from, const op::Te
       return RunRow(stream, kRowOf<ToOdd, In>, &to_odd, {&input, 1}, to);
     }
   }
-  const Convert<Out> convert{BoundOf<Out>(stored, false), BoundOf<Out>(stored, true)};
+  const Convert<Out> convert;
   RunRow(stream, kRowOf<Convert<Out>, In>, &convert, {&input, 1}, to);
 }
 
@@ -164,9 +144,10 @@ Status CastElements(device::Stream* stream, const op::TensorView& from, const op
 
 OFL_OP(cast) {
   op.Doc(
-        "input converted to `dtype`. Floats into integers: towards zero, NaN to 0, too large\n"
-        "values to the nearest bound; integers into narrower ones wrap. Into bool: whether it\n"
-        "differs from 0. A half type is rounded once; of complex numbers the real part is left.")
+        "input converted to `dtype`. Floats into integers: towards zero in int32 (int64: in\n"
+        "int64), of what that cannot hold its smallest number; integers into narrower ones wrap.\n"
+        "Into bool: whether it differs from 0. A half type is rounded once; of complex numbers the\n"
+        "real part is left.")
       .In("input")
       .Out("output")
       .Attr("dtype", op::AttrType::kDType)

@@ -166,11 +166,11 @@ struct Reflections {
   }
 };
 
-Status CheckReflections(const op::Value& a, const op::Value& tau) {
+Status CheckReflections(const op::Value& a, const op::Value& tau, bool wide = false) {
   OFL_TRY(CheckMatrices(a, false));
   const Shape &v = a->meta().shape, &t = tau->meta().shape;
   const bool fits = a->meta().dtype == tau->meta().dtype && t.rank() + 1 == v.rank() &&
-                    RowsOf(v) >= ColumnsOf(v) && t[t.rank() - 1] <= ColumnsOf(v);
+                    (wide || RowsOf(v) >= ColumnsOf(v)) && t[t.rank() - 1] <= ColumnsOf(v);
   OFL_ENSURE(fits, Code::kInvalidArgument)
       << "no reflections: got " << a->meta().ToString() << " and tau: " << tau->meta().ToString()
       << "; expected at least as many rows as columns, and at most a number of tau for each "
@@ -221,7 +221,7 @@ op::Values ComposeHouseholder(op::Builder& b, Operands in, const Attrs&) {
 op::Values ComposeOrmqr(op::Builder& b, Operands in, const Attrs& attrs) {
   const bool left = attrs.Get<bool>("left"), transpose = attrs.Get<bool>("transpose");
   const Shape &v = in[0]->meta().shape, &x = in[2]->meta().shape;
-  Status wrong = CheckReflections(in[0], in[1]);
+  Status wrong = CheckReflections(in[0], in[1], true);
   if (wrong.ok()) wrong = CheckMatrices(in[2], false);
   if (wrong.ok() && (in[2]->meta().dtype != in[0]->meta().dtype || !(BatchOf(v) == BatchOf(x)) ||
                      (left ? RowsOf(x) : ColumnsOf(x)) != RowsOf(v))) {
@@ -234,7 +234,7 @@ op::Values ComposeOrmqr(op::Builder& b, Operands in, const Attrs& attrs) {
   if (wrong.ok() && count != std::min(RowsOf(v), ColumnsOf(v))) {
     wrong = Error(Code::kInvalidArgument)
             << "no number of reflections: got " << count
-            << " tau for input: " << in[0]->meta().ToString() << "; expected as many as columns";
+            << " tau for input: " << in[0]->meta().ToString() << "; expected as many as it has rows or columns, whichever are fewer";
   }
   if (!wrong.ok()) return Refused(b, wrong);
   const op::Value given = left ? in[2] : Adjoint(b, in[2]);
@@ -354,6 +354,12 @@ OFL_OP(ormqr) {
         auto samples =
             MatrixSamples({{{2, 4, 3}, {2, 3}, {2, 4, 2}}, {{3, 3}, {3}, {3, 1}}}, {}, "");
         for (bool transpose : {false, true}) {
+          samples.push_back(
+              {{{DType::kFloat32, {2, 5}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2, 3}}},
+               {{"transpose", transpose}},
+               -1,
+               1,
+               ""});
           samples.push_back(
               {{{DType::kFloat32, {4, 2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {3, 4}}},
                {{"left", false}, {"transpose", transpose}},

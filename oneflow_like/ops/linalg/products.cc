@@ -107,8 +107,10 @@ Status CheckFactor(const Attrs& attrs, const char* name, DType dtype) {
   return Status::Ok();
 }
 
-// beta * input + alpha * product, input being broadcast to the product's shape.
-op::Values Summed(op::Builder& b, Operands in, const op::Value& product, const Attrs& attrs) {
+// beta * input + alpha * product, input being broadcast to the product's shape. Where torch leaves
+// the product to BLAS, alpha = 0 silences a NaN of it too.
+op::Values Summed(op::Builder& b, Operands in, const op::Value& product, const Attrs& attrs,
+                  bool by_blas = true) {
   if (product == nullptr) return {nullptr};
   const DType dtype = product->meta().dtype;
   Status wrong = CheckFactor(attrs, "beta", dtype);
@@ -120,14 +122,15 @@ op::Values Summed(op::Builder& b, Operands in, const op::Value& product, const A
             << "; expected an input for shape " << product->meta().shape;
   }
   if (!wrong.ok()) return Refused(b, wrong);
+  const Scalar alpha = NumberFor(attrs, "alpha", dtype);
   return {Add(b, Times(b, in[0], NumberFor(attrs, "beta", dtype)),
-              Times(b, product, NumberFor(attrs, "alpha", dtype)))};
+              by_blas ? Times(b, product, alpha) : MulScalar(b, product, alpha))};
 }
 
 template <int kLeft, int kRight>
 op::Values ComposeAdd(op::Builder& b, Operands in, const Attrs& attrs) {
   if (Status wrong = CheckProduct(in, kLeft, kRight); !wrong.ok()) return Refused(b, wrong);
-  return Summed(b, in, b.Call("matmul", {in[1], in[2]}), attrs);
+  return Summed(b, in, b.Call("matmul", {in[1], in[2]}), attrs, kLeft < 3);
 }
 
 op::Values ComposeAddbmm(op::Builder& b, Operands in, const Attrs& attrs) {
@@ -159,7 +162,7 @@ op::Values ComposeAddr(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   if (!wrong.ok()) return Refused(b, wrong);
   const op::Value product = Mul(b, b.Call("unsqueeze", {in[1]}, {{"dim", int64_t{1}}}), in[2]);
-  if (dtype != DType::kBool) return Summed(b, in, product, attrs);
+  if (dtype != DType::kBool) return Summed(b, in, product, attrs, false);
   // Truth values: "or" of what counts.
   const Attrs counted = {{"beta", attrs.Number("beta").As<bool>() ? int64_t{1} : int64_t{0}},
                          {"alpha", attrs.Number("alpha").As<bool>() ? int64_t{1} : int64_t{0}}};

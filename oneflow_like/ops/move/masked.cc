@@ -29,6 +29,11 @@ op::Values ComposeMaskedFill(op::Builder& b, Span in, const Attrs&) {
     return Refused(b, Error(Code::kInvalidArgument)
                           << "[masked_fill] value has axes: got " << value->meta().ToString()
                           << "; expected a number or a 0-d tensor; use where");
+  if (IsComplex(value->meta().dtype) && !IsComplex(in[0]->meta().dtype))
+    return Refused(b, Error(Code::kTypeMismatch)
+                          << "[masked_fill] a real dtype cannot hold the value: got "
+                          << in[0]->meta().ToString() << " and value: " << value->meta().ToString()
+                          << "; expected a complex input, or value.real");
   if (value->meta().dtype != in[0]->meta().dtype) value = CastTo(b, value, in[0]->meta().dtype);
   return {b.Call("where", {in[1], value, in[0]})};
 }
@@ -133,7 +138,8 @@ OFL_OP(masked_fill_tensor) {
             kSome, {0, 2});
       })
       .ErrorSamples(
-          {{{{kF, {2}}, {kB, {2}}, {kF, {2}}}, {}, Code::kInvalidArgument, "0-d tensor"}});
+          {{{{kF, {2}}, {kB, {2}}, {kF, {2}}}, {}, Code::kInvalidArgument, "0-d tensor"},
+           {{{kF, {2}}, {kB, {2}}, {DType::kComplex64, {}}}, {}, Code::kTypeMismatch, "value.real"}});
 }
 
 OFL_OP(masked_select) {

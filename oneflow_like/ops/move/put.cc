@@ -58,8 +58,11 @@ op::Values ComposeIndexAdd(op::Builder& b, Span in, const Attrs& attrs) {
   if (!a.ok()) return Refused(b, a.status());
   const Scalar alpha = attrs.Number("alpha");
   op::Value source = in[2];
-  if (!(alpha.category() != DTypeCategory::kComplex && alpha.As<double>() == 1))
+  if (source->meta().dtype == DType::kBool) {
+    if (!alpha.As<bool>()) source = b.Call("zeros_like", {source});
+  } else if (!(alpha.category() != DTypeCategory::kComplex && alpha.As<double>() == 1)) {
     source = MulScalar(b, source, alpha);
+  }
   return PutSlices(b, "index_add", in, *a, source, true);
 }
 op::Values ComposeIndexCopy(op::Builder& b, Span in, const Attrs& attrs) {
@@ -189,7 +192,8 @@ OFL_OP(index_add) {
       .Samples([] {
         return WithDTypes(
             {Of({{4, 3}, {5}, {5, 3}}, {0, 4}, {{"dim", kZero}}),
-             Of({{3, 4}, {2}, {3, 2}}, {0, 4}, {{"dim", kOne}, {"alpha", int64_t{2}}})},
+             Of({{3, 4}, {2}, {3, 2}}, {0, 4}, {{"dim", kOne}, {"alpha", int64_t{2}}}),
+             Of({{3}, {2}, {2}}, {0, 3}, {{"dim", kZero}, {"alpha", int64_t{0}}})},
             kSome, {0, 2});
       })
       .ErrorSamples({{{{kF, {4, 3}}, {kI, {2}}, {kF, {3, 4}}},

@@ -4,7 +4,7 @@
 namespace ofl::ops {
 namespace {
 
-// The input as rows: (N, C), of (C,) one row.
+// The input as rows: (N, C), of (C,) and () one row.
 Shape RowsOf(const Shape& x) { return x.rank() == 2 ? x : Shape{1, x.numel()}; }
 
 Status CheckRows(Operands in, const Shape& expected) {
@@ -12,8 +12,7 @@ Status CheckRows(Operands in, const Shape& expected) {
   OFL_ENSURE(IsFloating(x.dtype) && t.dtype == DType::kInt64, Code::kTypeMismatch)
       << "got input: " << x.ToString() << ", target: " << t.ToString()
       << "; expected floats and class indices of int64";
-  OFL_ENSURE((x.shape.rank() == 1 || x.shape.rank() == 2) && t.shape == expected,
-             Code::kInvalidArgument)
+  OFL_ENSURE(x.shape.rank() <= 2 && t.shape == expected, Code::kInvalidArgument)
       << "target fits no rows: got input: " << x.ToString() << ", target: " << t.ToString()
       << "; expected input (N, C) or (C,) and a target of shape " << expected;
   return Status::Ok();
@@ -27,7 +26,7 @@ op::Value Hot(op::Builder& b, const op::Value& classes, int64_t count, DType dty
 Status CheckMultiMargin(Operands in, const Attrs& attrs) {
   const Shape& x = in[0]->meta().shape;
   const double p = attrs.Number("p").As<double>();
-  OFL_TRY(CheckRows(in, x.rank() == 1 ? in[1]->meta().shape : Shape{x.rank() > 0 ? x[0] : 0}));
+  OFL_TRY(CheckRows(in, x.rank() < 2 ? in[1]->meta().shape : Shape{x[0]}));
   OFL_ENSURE(in[1]->meta().shape.numel() == RowsOf(x)[0], Code::kInvalidArgument)
       << "target must have one class for each row: got " << in[1]->meta().ToString()
       << "; expected " << RowsOf(x)[0] << " of them";
@@ -125,7 +124,7 @@ OFL_OP(multi_margin_loss) {
         std::vector<op::Sample> samples = {
             IndexSample(kF, {5, 4}, {5}, 4, {{"p", int64_t{2}}, {"margin", 0.7}}, true),
             IndexSample(kF, {5, 4}, {5}, 4, {{"reduction", std::string("none")}}),
-            IndexSample(kF, {4}, {}, 4)};
+            IndexSample(kF, {4}, {}, 4), IndexSample(kF, {}, {}, 1)};
         for (DType dtype : ListOf(kFloats)) samples.push_back(IndexSample(dtype, {5, 4}, {5}, 4));
         return samples;
       });
@@ -143,7 +142,7 @@ OFL_OP(multilabel_margin_loss) {
         constexpr DType kF = DType::kFloat32;
         std::vector<op::Sample> samples = {
             IndexSample(kF, {5, 4}, {5, 4}, 4, {{"reduction", std::string("none")}}),
-            IndexSample(kF, {4}, {4}, 4)};
+            IndexSample(kF, {4}, {4}, 4), IndexSample(kF, {}, {}, 1)};
         for (DType dtype : ListOf(kFloats))
           samples.push_back(IndexSample(dtype, {5, 4}, {5, 4}, 4));
         for (op::Sample& s : samples) s.ranges[1].first = -1;

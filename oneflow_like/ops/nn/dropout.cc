@@ -92,12 +92,12 @@ op::Values ComposeAlphaDropout(op::Builder& b, Inputs in, const Attrs& attrs) {
   const char* name = kChannels ? "feature_alpha_dropout" : "alpha_dropout";
   if (!ProbabilityOf(b, name, attrs, &p)) return {nullptr};
   const TensorMeta& meta = in[0]->meta();
+  if (!attrs.Get<bool>("training") || p == 0 || meta.shape.numel() == 0) return {in[0]};
   if (kChannels && meta.shape.rank() < 2) {
     b.Fail(Error(Code::kInvalidArgument) << "[feature_alpha_dropout] input has no channels: got "
                                          << meta.ToString() << "; expected at least 2 axes");
     return {nullptr};
   }
-  if (!attrs.Get<bool>("training") || p == 0 || meta.shape.numel() == 0) return {in[0]};
   if (!Contains(kFloats, meta.dtype)) {
     b.Fail(Error(Code::kTypeMismatch) << "[" << name << "] input holds no fractions: got "
                                       << meta.ToString() << "; expected a floating dtype");

@@ -48,7 +48,6 @@ Status InferLayerNorm(op::InferContext& c) {
     OFL_ENSURE(c.input(i).shape == normalized, Code::kInvalidArgument)
         << "weight and bias must have normalized_shape; expected " << normalized;
   }
-  OFL_ENSURE(c.attr<double>("eps") >= 0, Code::kInvalidArgument) << "eps must not be negative";
   const TensorMeta stat{StatisticOf(c.input(0).dtype), LeadingShape(x, normalized.rank())};
   c.AddOutput(c.input(0));
   c.AddOutput(stat);

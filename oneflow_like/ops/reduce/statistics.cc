@@ -58,7 +58,8 @@ op::Values ComposeDiff(op::Builder& b, Span in, const Attrs& attrs) {
 
 // --- trapezoid ----------------------------------------------------------------------------------
 
-// The areas between neighbours, which are half the sums of sides times widths.
+// What torch divides by two after it has added up: sums of sides times widths, of integers in their
+// own dtype, where they wrap.
 op::Values Areas(op::Builder& b, Span in, const Attrs& attrs, int* axis_of) {
   op::Value y = in[0];
   const int rank = y->meta().shape.rank();
@@ -73,13 +74,10 @@ op::Values Areas(op::Builder& b, Span in, const Attrs& attrs, int* axis_of) {
                           << "; expected numbers; use y.to(flow.float32)");
   *axis_of = *axis;
   const int64_t n = y->meta().shape[*axis];
-  if (!IsDifferentiable(y->meta().dtype)) y = CastTo(b, y, DType::kFloat32);
-  if (y == nullptr) return {nullptr};
   op::Value widths;
   if (in.size() > 1) {
     op::Value x = in[1];
     const Shape& given = x->meta().shape;
-    if (!IsDifferentiable(x->meta().dtype)) x = CastTo(b, x, DType::kFloat32);
     int64_t along = *axis;
     if (given.rank() == 1) {
       if (given[0] != n)
@@ -104,25 +102,30 @@ op::Values Areas(op::Builder& b, Span in, const Attrs& attrs, int* axis_of) {
     return {none};
   }
   const op::Value sides = b.Call("add", {Part(b, y, *axis, 1, n), Part(b, y, *axis, 0, n - 1)});
-  if (widths != nullptr) return {MulScalar(b, Mul(b, sides, widths), 0.5)};
-  const Scalar dx = attrs.Number("dx");
+  return {widths != nullptr ? b.Call("mul", {sides, widths}) : sides};
+}
+
+op::Value Halved(op::Builder& b, op::Value sums, Span in, const Attrs& attrs) {
+  if (sums == nullptr) return sums;
+  if (!IsDifferentiable(sums->meta().dtype)) sums = CastTo(b, sums, DType::kFloat32);
+  const Scalar dx = in.size() > 1 ? Scalar(1.0) : attrs.Number("dx");
   if (dx.category() == DTypeCategory::kComplex)
-    return {MulScalar(b, sides, dx.As<std::complex<double>>() * 0.5)};
-  return {MulScalar(b, sides, dx.As<double>() * 0.5)};
+    return MulScalar(b, sums, dx.As<std::complex<double>>() * 0.5);
+  return MulScalar(b, sums, dx.As<double>() * 0.5);
 }
 
 op::Values ComposeTrapezoid(op::Builder& b, Span in, const Attrs& attrs) {
   int axis = 0;
   const op::Values areas = Areas(b, in, attrs, &axis);
   if (areas[0] == nullptr) return areas;
-  return {b.Call("sum", {areas[0]}, {{"dim", Dims{axis}}})};
+  return {Halved(b, b.Call("sum", {areas[0]}, {{"dim", Dims{axis}}}), in, attrs)};
 }
 
 op::Values ComposeCumulativeTrapezoid(op::Builder& b, Span in, const Attrs& attrs) {
   int axis = 0;
   const op::Values areas = Areas(b, in, attrs, &axis);
   if (areas[0] == nullptr) return areas;
-  return {b.Call("cumsum", {areas[0]}, {{"dim", int64_t{axis}}})};
+  return {Halved(b, b.Call("cumsum", {areas[0]}, {{"dim", int64_t{axis}}}), in, attrs)};
 }
 
 op::OpDefBuilder& Integral(op::OpDefBuilder& op, const char* doc) {
@@ -141,6 +144,7 @@ op::OpDefBuilder& Integral(op::OpDefBuilder& op, const char* doc) {
         samples.push_back({{{kF, {4, 3}}, {kF, {4, 3}}}, {{"dim", int64_t{0}}}});
         samples.push_back({{{kF, {2, 4, 3}}, {kF, {4}}}, {{"dim", int64_t{1}}}});
         samples.push_back({{{kF, {4, 1}}}, {}});
+        samples.push_back({{{DType::kUInt8, {2, 4}}, {DType::kUInt8, {2, 4}}}, {}, 0, 250, ""});
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {2}}},
@@ -151,11 +155,18 @@ op::OpDefBuilder& Integral(op::OpDefBuilder& op, const char* doc) {
 
 // --- covariances --------------------------------------------------------------------------------
 
+// Of half types in float32 where the weights are: their common dtype.
+DType CovarianceDType(Span in, const Attrs& attrs) {
+  const DType own = in[0]->meta().dtype, dtype = IsDifferentiable(own) ? own : DType::kFloat32;
+  if (in.size() == 1 || !attrs.Has(op::kArity) || attrs.Get<Dims>(op::kArity)[2] == 0) return dtype;
+  const auto both = PromoteTypes(dtype, in.back()->meta().dtype);
+  return both.ok() ? *both : dtype;
+}
+
 class Covariance {
  public:
   Covariance(op::Builder& b, Span in, const Attrs& attrs) : b_(b), correction_(1) {
-    const DType dtype = in[0]->meta().dtype;
-    const DType wide = IsDifferentiable(dtype) ? StatisticOf(dtype) : DType::kFloat32;
+    const DType wide = StatisticOf(CovarianceDType(in, attrs));
     x_ = CastTo(b, in[0], wide);
     const Shape& shape = in[0]->meta().shape;
     if (x_ != nullptr && shape.rank() < 2)
@@ -209,7 +220,17 @@ class Covariance {
   int64_t correction_;
 };
 
-Status CheckCovariance(Span in) {
+Status CheckWeights(const op::Value& weights, bool frequencies) {
+  const TensorMeta& meta = weights->meta();
+  const bool fits = frequencies ? IsInteger(meta.dtype) : IsFloating(meta.dtype);
+  OFL_ENSURE(fits, Code::kTypeMismatch)
+      << (frequencies ? "fweights are no counts" : "aweights are no weights") << ": got "
+      << meta.ToString() << "; expected " << (frequencies ? "an integer" : "a floating")
+      << " dtype";
+  return Status::Ok();
+}
+
+Status CheckCovariance(Span in, const Attrs& attrs) {
   const Shape& x = in[0]->meta().shape;
   OFL_ENSURE(x.rank() <= 2, Code::kInvalidArgument)
       << "expected input to have two or fewer dimensions: got " << x << "; expected rows of "
@@ -223,24 +244,26 @@ Status CheckCovariance(Span in) {
         << "weights must have one number for each observation: got " << in[i]->meta().ToString()
         << "; expected (" << n << ",)";
   }
-  return Status::Ok();
+  if (in.size() == 1 || !attrs.Has(op::kArity)) return Status::Ok();
+  const Dims& arity = attrs.Get<Dims>(op::kArity);
+  if (arity[1] > 0) OFL_TRY(CheckWeights(in[1], true));
+  return arity[2] > 0 ? CheckWeights(in.back(), false) : Status::Ok();
 }
 
-op::Values Squeezed(op::Builder& b, const op::Value& y, const op::Value& input) {
+op::Values Squeezed(op::Builder& b, const op::Value& y, DType dtype) {
   if (y == nullptr) return {y};
-  const DType dtype = input->meta().dtype;
-  const op::Value stored = IsDifferentiable(dtype) ? CastTo(b, y, dtype) : y;
+  const op::Value stored = CastTo(b, y, dtype);
   if (stored == nullptr || stored->meta().shape.numel() != 1) return {stored};
   return {b.Call("reshape", {stored}, {{"shape", Dims{}}})};
 }
 
 op::Values ComposeCov(op::Builder& b, Span in, const Attrs& attrs) {
-  if (Status wrong = CheckCovariance(in); !wrong.ok()) return Refused(b, wrong);
-  return Squeezed(b, Covariance(b, in, attrs).Of(), in[0]);
+  if (Status wrong = CheckCovariance(in, attrs); !wrong.ok()) return Refused(b, wrong);
+  return Squeezed(b, Covariance(b, in, attrs).Of(), CovarianceDType(in, attrs));
 }
 
 op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
-  if (Status wrong = CheckCovariance(in); !wrong.ok()) return Refused(b, wrong);
+  if (Status wrong = CheckCovariance(in, attrs); !wrong.ok()) return Refused(b, wrong);
   Covariance covariance(b, in, attrs);
   const op::Value x = covariance.Centred();
   if (x == nullptr) return {nullptr};
@@ -251,12 +274,12 @@ op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value spread = b.Call("sqrt", {covariance.Divided(squares)});
   if (spread == nullptr || products == nullptr) return {nullptr};
   const int64_t rows = products->meta().shape[0];
-  if (rows == 1) return Squeezed(b, b.Call("div", {products, products}), in[0]);
+  if (rows == 1) return Squeezed(b, b.Call("div", {products, products}), CovarianceDType(in, attrs));
   op::Value y = b.Call("div", {products, spread});
   y = b.Call("div", {y, b.Call("reshape", {spread}, {{"shape", Dims{1, rows}}})});
   if (!IsComplex(in[0]->meta().dtype))
     y = b.Call("clamp", {y}, {{"min", Scalar(-1.0)}, {"max", Scalar(1.0)}});
-  return Squeezed(b, y, in[0]);
+  return Squeezed(b, y, CovarianceDType(in, attrs));
 }
 
 std::vector<op::Sample> CovarianceSamples() {
@@ -360,12 +383,17 @@ OFL_OP(cov) {
         add({{kF, {3, 6}}, {kI, {6}}}, {1, 1, 0}, 1);
         add({{kF, {3, 6}}, {kF, {6}}}, {1, 0, 1}, 1);
         add({{kF, {3, 6}}, {kI, {6}}, {kF, {6}}}, {1, 1, 1}, 1);
+        add({{DType::kBFloat16, {3, 6}}, {kF, {6}}}, {1, 0, 1}, 1);
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3, 4}}},
                       {{"arity", Dims{1, 0, 0}}},
                       Code::kInvalidArgument,
-                      "two or fewer dimensions"}});
+                      "two or fewer dimensions"},
+                     {{{DType::kFloat32, {3, 4}}, {DType::kFloat32, {4}}},
+                      {{"arity", Dims{1, 1, 0}}},
+                      Code::kTypeMismatch,
+                      "no counts"}});
 }
 
 OFL_OP(corrcoef) {

@@ -58,10 +58,11 @@ std::vector<op::Sample> SumToSamples() {
   return samples;
 }
 
-// As a sum: of integers and bool in int64, where anything is added.
+// As a sum: of integers and bool in int64, where anything is added, and of no axes, as torch.
 op::Values ComposeSumToSize(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   const TensorMeta& meta = in[0]->meta();
-  if (DimsOf(meta.shape) == attrs.Get<std::vector<int64_t>>("shape")) return {in[0]};
+  const auto& shape = attrs.Get<std::vector<int64_t>>("shape");
+  if (!shape.empty() && DimsOf(meta.shape) == shape) return {in[0]};
   const op::Value x = IsDifferentiable(meta.dtype) ? in[0] : CastTo(b, in[0], DType::kInt64);
   return {b.Call("sum_to", {x}, attrs)};
 }
@@ -76,11 +77,12 @@ OFL_OP(sum_to_size) {
       .Compose(ComposeSumToSize)
       .Oracle(
           "sum_to(input.astype(np.int64) if input.dtype.kind in 'iub' and "
-          "list(input.shape) != list(shape) else input, shape)")
+          "(not shape or list(input.shape) != list(shape)) else input, shape)")
       .PyMethod("sum_to_size(input, *size: shape)")
       .Samples([] {
         auto samples = SumToSamples();
         samples.push_back({{{DType::kBool, {5, 3}}}, {{"shape", std::vector<int64_t>{3}}}});
+        samples.push_back({{{DType::kUInt8, {}}}, {{"shape", std::vector<int64_t>{}}}});
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}},

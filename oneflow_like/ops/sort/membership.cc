@@ -58,14 +58,16 @@ op::Values ComposeUnravel(op::Builder& b, Inputs in, const Attrs& attrs) {
                           << "[unravel_index] a shape without elements has no places: got "
                           << meta.ToString() << "; expected no indices, or sizes of at least 1");
   }
+  const op::Value indices = CastTo(b, in[0], DType::kInt64);
   op::Values places;
   int64_t behind = 1;
   for (size_t i = sizes.size(); i-- > 0;) {
     const int64_t size = std::max<int64_t>(sizes[i], 1);
     const auto number = [&](int64_t value) {
-      return b.Call("full_like", {in[0]}, {{"value", Scalar(value)}});
+      return b.Call("full_like", {indices}, {{"value", Scalar(value)}});
     };
-    const op::Value over = behind == 1 ? in[0] : b.Call("floor_divide", {in[0], number(behind)});
+    const op::Value over =
+        behind == 1 ? indices : b.Call("floor_divide", {indices, number(behind)});
     places.insert(places.begin(), b.Call("remainder", {over, number(size)}));
     behind = SaturatingMul(behind, size);
   }
@@ -116,6 +118,7 @@ OFL_OP(unravel_index) {
         std::vector<op::Sample> samples;
         for (DType dtype : ListOf(kInts))
           samples.push_back({{{dtype, {4, 2}}}, {{"shape", Ints{3, 4}}}, 0, 12});
+        samples.push_back({{{DType::kUInt8, {3}}}, {{"shape", Ints{2, 1000}}}, 0, 250});
         samples.push_back({{{DType::kInt64, Shape{}}}, {{"shape", Ints{6}}}, 0, 6});
         samples.push_back({{{DType::kInt64, {0, 2}}}, {{"shape", Ints{2, 0}}}});
         samples.push_back({{{DType::kInt64, {5}}}, {{"shape", Ints{2, 1, 3}}}, -6, 6});

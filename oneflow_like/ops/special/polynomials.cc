@@ -114,12 +114,13 @@ double Recur(double n, double p0, double p1, const Next& next) {
   return p1;
 }
 
-// Truncates the degree; true where the value is known without more.
+// Truncates the degree; true where the value is known without more. What no int64 holds is, as in
+// torch, a negative degree.
 bool Settled(double x, double& n, double* value) {
   n = std::trunc(n);
-  if (std::isnan(x) || std::isnan(n)) return *value = NAN, true;
-  if (n < 0) return *value = 0, true;
+  if (!(n >= 0 && n < 0x1p63)) return *value = 0, true;
   if (n == 0) return *value = 1, true;
+  if (std::isnan(x)) return *value = NAN, true;
   return false;
 }
 

@@ -66,12 +66,9 @@ def _cast(x, dtype):
         return x.astype(np.float64)  # the caller rounds
     to = np.dtype(dtype.name)
     if x.dtype.kind == "f" and to.kind in "iu":
-        bounds = np.iinfo(to)
-        inside = np.trunc(np.nan_to_num(x, nan=0.0))
-        result = np.where(np.abs(inside) < 2.0 ** 62, inside, 0).astype(np.int64)
-        result = np.clip(result, bounds.min, bounds.max)
-        result = np.where(inside <= float(bounds.min), bounds.min, result)
-        return np.where(inside >= float(bounds.max), bounds.max, result).astype(to)
+        wide = np.dtype(np.int64 if to == np.int64 else np.int32)
+        low = float(np.iinfo(wide).min)
+        return np.where((x >= low) & (x < -low), x, low).astype(wide).astype(to)
     return x.astype(to)
 
 

@@ -48,11 +48,10 @@ def stft(x, window, n_fft, hop, win_length, center, normalized, onesided, pad_mo
 def istft(x, window, n_fft, hop, win_length, center, normalized, onesided, length, return_complex):
     window, _ = _window(x, window, n_fft, win_length)
     hop = n_fft // 4 if hop is None else hop
-    half = x.shape[-2] != n_fft if onesided is None else onesided
     norm = "ortho" if normalized else None
     x = np.swapaxes(x, -1, -2)
-    frames = np.fft.irfft(x, n_fft, norm=norm) if half else np.fft.ifft(x, norm=norm)
-    frames = frames if half or return_complex else frames.real
+    real = x[..., :n_fft // 2 + 1]
+    frames = np.fft.ifft(x, norm=norm) if return_complex else np.fft.irfft(real, n_fft, norm=norm)
     whole = n_fft + hop * (x.shape[-2] - 1)
     signal, weight = np.zeros((*x.shape[:-2], whole), frames.dtype), np.zeros(whole)
     for k in range(x.shape[-2]):

@@ -124,10 +124,11 @@ def _number_dtype(*numbers):
 
 @_helper
 def _unravel_index(indices, shape):
+    indices = indices.astype(np.int64)
     if indices.size == 0:
         return (indices,) * len(shape)
     places = np.unravel_index(indices % np.prod(shape), shape)
-    return tuple(np.asarray(i, indices.dtype) for i in places)
+    return tuple(np.asarray(i, np.int64) for i in places)
 
 
 # Equal to the last bit.

@@ -159,19 +159,19 @@ def local_response_norm(x, size, alpha, beta, k):
 
 
 def multi_margin(x, target, p, margin, weight):
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(-1, x.shape[-1] if x.ndim else 1)
     target = target.reshape(-1)
     own = rows[np.arange(len(rows)), target][:, None]
     losses = np.maximum(margin - own + rows, 0) ** p * (1 - np.eye(rows.shape[1])[target])
     if weight is not None:
         losses = losses * weight[target][:, None]
-    return losses.sum(1).reshape(x.shape[:-1]) / x.shape[-1]
+    return losses.sum(1).reshape(x.shape[:-1]) / rows.shape[1]
 
 
 def multilabel_margin(x, target):
     losses = []
-    for row, classes in zip(x.reshape(-1, x.shape[-1]), target.reshape(-1, x.shape[-1]),
-                            strict=True):
+    columns = x.shape[-1] if x.ndim else 1
+    for row, classes in zip(x.reshape(-1, columns), target.reshape(-1, columns), strict=True):
         named = list(classes[:list(classes).index(-1)] if -1 in classes else classes)
         others = [j for j in range(len(row)) if j not in named]
         losses.append(sum(max(1 - row[k] + row[j], 0) for k in named for j in others) / len(row))

@@ -56,7 +56,7 @@ Strides ContiguousStrides(const Shape& shape) {
   int64_t step = 1;
   for (int i = shape.rank() - 1; i >= 0; --i) {
     strides[i] = step;
-    step *= std::max<int64_t>(shape[i], 1);
+    step = SaturatingMul(step, std::max<int64_t>(shape[i], 1));
   }
   return strides;
 }
@@ -67,7 +67,7 @@ bool IsDense(const Shape& shape, const Strides& strides) {
   for (int i = shape.rank() - 1; i >= 0; --i) {
     if (shape[i] == 0) return true;
     if (shape[i] != 1 && strides[i] != expected) dense = false;
-    expected *= shape[i];
+    expected = SaturatingMul(expected, shape[i]);
   }
   return dense;
 }

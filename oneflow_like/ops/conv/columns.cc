@@ -7,12 +7,10 @@
 namespace ofl::ops {
 namespace {
 
-Status CheckSizes(const op::InferContext& c, int axes) {
+Status CheckWindowSizes(const op::InferContext& c, int axes) {
   for (const char* name : {"kernel", "stride", "dilation", "padding"}) {
     const bool border = std::string_view(name) == "padding";
-    OFL_TRY(SizesOf(c.attr<Ints>(name), axes, name, border ? 0 : 1).status());
-    OFL_ENSURE(std::ssize(c.attr<Ints>(name)) == axes, Code::kInvalidArgument)
-        << name << " has " << c.attr<Ints>(name).size() << " numbers; expected " << axes;
+    OFL_TRY(CheckSizes(c.attr<Ints>(name), axes, name, border ? 0 : 1));
   }
   return Status::Ok();
 }
@@ -48,7 +46,7 @@ Status InferColumns(op::InferContext& c) {
   const int axes = static_cast<int>(c.attr<Ints>("kernel").size());
   OFL_ENSURE(axes >= 1 && axes <= 3 && x.rank() == axes + 2, Code::kInvalidArgument)
       << "got input: " << x << "; expected images, channels and " << axes << " spatial axes";
-  OFL_TRY(CheckSizes(c, axes));
+  OFL_TRY(CheckWindowSizes(c, axes));
   const Windows w = WindowsOf(x, c.attrs());
   OFL_TRY(CheckFit(w));
   c.AddOutput({c.input(0).dtype, {x[0], x[1], w.places(), w.outputs()}});
@@ -62,8 +60,8 @@ Status InferImages(op::InferContext& c) {
   OFL_ENSURE(axes >= 1 && axes <= 3 && std::ssize(shape) == axes && columns.rank() == 4,
              Code::kInvalidArgument)
       << "got columns: " << columns << "; expected (images, channels, places, windows)";
-  OFL_TRY(CheckSizes(c, axes));
-  OFL_TRY(SizesOf(shape, axes, "shape", 1).status());
+  OFL_TRY(CheckWindowSizes(c, axes));
+  OFL_TRY(CheckSizes(shape, axes, "shape", 1));
   Shape x{columns[0], columns[1]};
   for (int64_t size : shape) x.push_back(size);
   const Windows w = WindowsOf(x, c.attrs());

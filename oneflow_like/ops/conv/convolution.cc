@@ -57,11 +57,8 @@ Status CheckCommon(op::InferContext& c) {
       << " and one, two or three spatial ones; got " << a << " and " << b
       << "; expected equal ranks";
   for (const char* name : {"stride", "dilation", "padding"}) {
-    const Ints& sizes = c.attr<Ints>(name);
-    OFL_TRY(
-        SizesOf(sizes, axes.spatial, name, name == std::string_view("padding") ? 0 : 1).status());
-    OFL_ENSURE(std::ssize(sizes) == axes.spatial, Code::kInvalidArgument)
-        << name << " has " << sizes.size() << " numbers; expected " << axes.spatial;
+    const int64_t least = name == std::string_view("padding") ? 0 : 1;
+    OFL_TRY(CheckSizes(c.attr<Ints>(name), axes.spatial, name, least));
   }
   return Status::Ok();
 }
@@ -79,7 +76,7 @@ Status InferConv(op::InferContext& c) {
   const Axes axes = Axes::Of(x, c.attrs());
   if (axes.grouped) OFL_TRY(CheckAlike(x, w, 1, 0, "groups"));
   OFL_TRY(CheckAlike(x, w, 1 + axes.grouped, 1 + axes.grouped, "channels"));
-  OFL_TRY(SizesOf(c.attr<Ints>("padding_after"), axes.spatial, "padding_after", 0).status());
+  OFL_TRY(CheckSizes(c.attr<Ints>("padding_after"), axes.spatial, "padding_after", 0));
   Shape y = x;
   y[1 + axes.grouped] = w[axes.grouped];
   for (int i = 0; i < axes.spatial; ++i) {
@@ -126,10 +123,10 @@ Status InferInput(op::InferContext& c) {
   if (axes.grouped) OFL_TRY(CheckAlike(y, w, 1, 0, "groups"));
   OFL_TRY(CheckAlike(y, w, 1 + axes.grouped, axes.grouped, "filters"));
   const Ints& size = c.attr<Ints>("size");
-  OFL_TRY(SizesOf(size, axes.spatial, "size", 0).status());
+  OFL_TRY(CheckSizes(size, axes.spatial, "size", 0));
   Shape x = y;
   x[1 + axes.grouped] = w[1 + axes.grouped];
-  for (int i = 0; i < axes.spatial && i < std::ssize(size); ++i) x[axes.of_images(i)] = size[i];
+  for (int i = 0; i < axes.spatial; ++i) x[axes.of_images(i)] = size[i];
   OFL_TRY(CheckWindows(x, w, y, c.attrs()));
   c.AddOutput({c.input(0).dtype, x});
   return Status::Ok();
@@ -142,13 +139,12 @@ Status InferWeight(op::InferContext& c) {
   OFL_TRY(CheckAlike(y, x, 0, 0, "images"));
   if (axes.grouped) OFL_TRY(CheckAlike(y, x, 1, 1, "groups"));
   const Ints& kernel = c.attr<Ints>("kernel");
-  OFL_TRY(SizesOf(kernel, axes.spatial, "kernel", 1).status());
+  OFL_TRY(CheckSizes(kernel, axes.spatial, "kernel", 1));
   Shape w;
   if (axes.grouped) w.push_back(y[1]);
   w.push_back(y[1 + axes.grouped]);
   w.push_back(x[1 + axes.grouped]);
-  for (int i = 0; i < axes.spatial; ++i)
-    w.push_back(kernel[std::min<size_t>(static_cast<size_t>(i), kernel.size() - 1)]);
+  for (int64_t size : kernel) w.push_back(size);
   OFL_TRY(CheckWindows(x, w, y, c.attrs()));
   c.AddOutput({c.input(0).dtype, w});
   return Status::Ok();

@@ -187,7 +187,7 @@ Status InferFractional(op::InferContext& c) {
       << "got input: " << x << "; expected (images, channels, two or three spatial axes)";
   OFL_ENSURE(c.input(1).shape == (Shape{x[0], x[1], spatial}), Code::kInvalidArgument)
       << "got samples: " << c.input(1).shape << "; expected " << (Shape{x[0], x[1], spatial});
-  OFL_TRY(SizesOf(size, spatial, "size", 1).status());
+  OFL_TRY(CheckSizes(size, spatial, "size", 1));
   OFL_ASSIGN(const Ints kernel, SizesOf(c.attr<Ints>("kernel"), spatial, "kernel", 1));
   for (int i = 0; i < spatial; ++i) {
     // torch wants one element more of three axes.

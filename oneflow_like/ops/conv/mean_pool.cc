@@ -226,7 +226,7 @@ Status InferMeanGrad(op::InferContext& c) {
   OFL_ENSURE(shape.size() == size.size() && y.rank() >= std::ssize(size) && y == Pooled(y, size),
              Code::kInvalidArgument)
       << "got " << y << "; expected the windows' numbers as its last axes";
-  OFL_TRY(SizesOf(shape, SpatialOf(c.attrs()), "shape", 1).status());
+  OFL_TRY(CheckSizes(shape, SpatialOf(c.attrs()), "shape", 1));
   const Shape x = Pooled(y, shape);
   OFL_TRY(CheckMean(c, x, y));
   c.AddOutput({c.input(0).dtype, x});

@@ -37,7 +37,7 @@ Status CheckPool(const op::InferContext& c, const Shape& in) {
   OFL_ENSURE(spatial >= 1 && spatial <= 3 && in.rank() >= spatial, Code::kInvalidArgument)
       << "got input: " << in << " and " << spatial
       << " sizes; expected one, two or three of its last axes";
-  OFL_TRY(SizesOf(c.attr<Ints>("size"), spatial, "size", 0).status());
+  OFL_TRY(CheckSizes(c.attr<Ints>("size"), spatial, "size", 0));
   for (int i = 0; i < spatial; ++i) {
     OFL_ENSURE(in[in.rank() - spatial + i] > 0, Code::kInvalidArgument)
         << "spatial axis " << i << " is empty: got " << in << "; expected at least one element";
@@ -46,9 +46,7 @@ Status CheckPool(const op::InferContext& c, const Shape& in) {
   for (const char* name : {"kernel", "stride", "dilation", "padding"}) {
     if (!c.attrs().Has(name)) continue;
     const bool least = std::string_view(name) != "padding";
-    OFL_TRY(SizesOf(c.attr<Ints>(name), spatial, name, least).status());
-    OFL_ENSURE(std::ssize(c.attr<Ints>(name)) == spatial, Code::kInvalidArgument)
-        << name << " has " << c.attr<Ints>(name).size() << " numbers; expected " << spatial;
+    OFL_TRY(CheckSizes(c.attr<Ints>(name), spatial, name, least));
   }
   return Status::Ok();
 }

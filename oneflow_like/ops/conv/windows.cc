@@ -86,6 +86,12 @@ Result<Ints> SizesOf(const Ints& given, int axes, const char* what, int64_t leas
   return sizes;
 }
 
+Status CheckSizes(const Ints& given, int axes, const char* what, int64_t least) {
+  OFL_ENSURE(std::ssize(given) == axes, Code::kInvalidArgument)
+      << what << " has " << given.size() << " numbers; expected " << axes;
+  return SizesOf(given, axes, what, least).status();
+}
+
 int64_t WindowsIn(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                   int64_t after) {
   const int64_t room = SaturatingAdd(size, SaturatingAdd(before, after)) - Span(kernel, dilation);

@@ -29,6 +29,8 @@ struct Windows {
 // A size for each of `axes` from one number or one each. kInvalidArgument names `what` where there
 // are others, or one is less than `least`.
 Result<Ints> SizesOf(const Ints& given, int axes, const char* what, int64_t least);
+// The same of operators that are given one for each axis and no less.
+Status CheckSizes(const Ints& given, int axes, const char* what, int64_t least);
 
 // Elements from the first to behind the last one that a window sees.
 inline int64_t Span(int64_t kernel, int64_t dilation) {

@@ -49,7 +49,9 @@ using Family = ViewFamily<Windows>;
 // Windows that overlap are added in turns: those of one turn lie apart.
 op::Values ComposeAdjoint(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   const Ints& full = attrs.Get<Ints>("shape");
-  const auto view = Family::Dense(Shape(std::span<const int64_t>(full)), attrs);
+  const auto base = Shape::Checked(full);
+  if (!base.ok()) return Refused(b, base.status());
+  const auto view = Family::Dense(*base, attrs);
   if (!view.ok()) return Refused(b, view.status());
   const Shape& shape = in[0]->meta().shape;
   const int64_t size = attrs.Get<int64_t>("size"), step = attrs.Get<int64_t>("step");

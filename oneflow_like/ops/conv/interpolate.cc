@@ -101,11 +101,9 @@ op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r, bool b
     const size_t at = static_cast<size_t>(i);
     const bool same = r.sizes[at] == shape[2 + i];
     if (same && (r.factors.empty() || (r.mode == "linear" && !r.antialias))) continue;
-    Attrs attrs = {{"dim", int64_t{2 + i}},
-                   {"size", r.sizes[at]},
-                   {"mode", r.mode},
-                   {"align_corners", r.align_corners},
-                   {"antialias", r.antialias}};
+    Attrs attrs = {{"dim", int64_t{2 + i}},    {"size", r.sizes[at]},
+                   {"mode", r.mode},           {"align_corners", r.align_corners},
+                   {"antialias", r.antialias}, {"bytes", bytes && !IsNearest(r.mode)}};
     if (!r.factors.empty()) attrs.Set("factor", r.factors[at]);
     y = b.Call("resample", {y}, attrs);
     if (bytes && !IsNearest(r.mode)) y = Rounded(b, y);
@@ -185,8 +183,11 @@ OFL_OP(interpolate) {
            {{"scale_factor", std::vector<double>{1.5, 2.0}}, {"mode", std::string("bilinear")}}}};
       for (DType dtype : {DType::kFloat64, DType::kFloat16, DType::kBFloat16})
         samples.push_back(Sized({2, 3, 4, 5}, {6, 3}, "bilinear", {}, dtype));
-      samples.push_back(Sized({2, 3, 4, 5}, {6, 3}, "nearest", {}, DType::kUInt8));
-      samples.back().low = 0;
+      for (const char* mode : {"nearest", "bicubic"}) {
+        samples.push_back(Sized({2, 3, 4, 5}, {6, 3}, mode, {}, DType::kUInt8));
+        samples.back().low = 0;
+        samples.back().high = 255;
+      }
       return samples;
     })
       .ErrorSamples({{{{DType::kFloat32, {2, 3, 4}}},

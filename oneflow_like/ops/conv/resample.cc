@@ -2,6 +2,7 @@
 // of a row, with weights that follow from sizes alone. interpolate.cc composes it axis by axis.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "oneflow_like/ops/conv/windows.h"
 #include "oneflow_like/ops/elementwise/family.h"
@@ -133,6 +134,26 @@ void FillTaps(const Resampling& r, const Taps<T>& taps) {
     weights[1] = CubicNear(rest, kSharpness);
     weights[2] = CubicNear(T(1) - rest, kSharpness);
     weights[3] = CubicFar(T(2) - rest, kSharpness);
+  }
+}
+
+// Weights of bytes: whole multiples of a power of two, below 2^15, as torch keeps them, where an
+// element at the border has one weight.
+template <class T>
+void QuantizeTaps(const Resampling& r, const Taps<T>& taps) {
+  const int64_t count = r.out * r.taps();
+  T largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (i % r.taps() > 0 && taps.places[i] == taps.places[i - 1])
+      taps.weights[i] += std::exchange(taps.weights[i - 1], T(0));
+    largest = std::max(largest, taps.weights[i]);
+  }
+  int bits = 0;
+  while (bits < 22 && T(0.5) + largest * std::ldexp(T(1), bits + 1) < T(1 << 15)) ++bits;
+  const T unit = std::ldexp(T(1), bits);
+  for (int64_t i = 0; i < count; ++i) {
+    const T scaled = taps.weights[i] * unit;
+    taps.weights[i] = std::trunc(scaled + (scaled < T(0) ? T(-0.5) : T(0.5))) / unit;
   }
 }
 
@@ -272,6 +293,7 @@ Status Run(op::KernelContext& c) {
   const Taps<T> taps{reinterpret_cast<int64_t*>(c.workspace.data()),
                      reinterpret_cast<T*>(c.workspace.data() + r.out * r.taps() * 8)};
   FillTaps(r, taps);
+  if (c.attr<bool>("bytes")) QuantizeTaps(r, taps);
   const T* x = c.inputs[0].as<T>();
   if constexpr (kAdjoint) {
     Adjoint(c, r, v, taps, x, c.outputs[0].as<T>());
@@ -317,6 +339,9 @@ std::vector<op::Sample> Samples(bool adjoint) {
   smooth.Set("mode", std::string("cubic"));
   samples.push_back(of({3, 9}, 1, 4, smooth, DType::kFloat64));
   samples.push_back(of({3, 4}, 1, 1, mode("linear", true), DType::kFloat64));
+  Attrs bytes = mode("cubic");
+  bytes.Set("bytes", true);
+  samples.push_back(of({5, 4, 3}, 1, 7, bytes));
   return samples;
 }
 
@@ -330,6 +355,7 @@ void Define(op::OpDefBuilder& op, const char* doc, const char* oracle, const cha
       .Attr("mode", op::AttrType::kString)
       .Attr("align_corners", op::AttrType::kBool, false)
       .Attr("antialias", op::AttrType::kBool, false)
+      .Attr("bytes", op::AttrType::kBool, false)
       .OptionalAttr("factor", op::AttrType::kFloat)
       .Infer(Infer<kAdjoint>)
       .Sbp(Rule)
@@ -356,15 +382,15 @@ OFL_OP(resample) {
                 "`input` with `size` elements along an axis, each from its neighbours at the same "
                 "place: the nearest,\nor a linear or cubic mean of them; with antialias of all "
                 "that it stands for.",
-                "resample(input, dim, size, mode, align_corners, antialias, factor)",
+                "resample(input, dim, size, mode, align_corners, antialias, factor, bytes)",
                 "_resample(input, dim, size, *, mode, align_corners=False, antialias=False, "
-                "factor=None)");
+                "factor=None, bytes=False)");
 }
 OFL_OP(resample_adjoint) {
   Define<true>(op, "The adjoint of resample, from its result to `size` elements.",
-               "resample_adjoint(input, dim, size, mode, align_corners, antialias, factor)",
+               "resample_adjoint(input, dim, size, mode, align_corners, antialias, factor, bytes)",
                "_resample_adjoint(input, dim, size, *, mode, align_corners=False, "
-               "antialias=False, factor=None)");
+               "antialias=False, factor=None, bytes=False)");
 }
 
 }  // namespace ofl::ops

@@ -146,7 +146,8 @@ OFL_OP(cast) {
   op.Doc(
         "input converted to `dtype`. Floats into integers: towards zero in int32 (int64: in\n"
         "int64), of what that cannot hold its smallest number; integers into narrower ones wrap.\n"
-        "Into bool: whether it differs from 0. A half type is rounded once; of complex numbers the\n"
+        "Into bool: whether it differs from 0. A half type is rounded once; of complex numbers "
+        "the\n"
         "real part is left.")
       .In("input")
       .Out("output")

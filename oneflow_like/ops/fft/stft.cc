@@ -314,7 +314,8 @@ OFL_OP(istft) {
       .Samples([] {
         constexpr DType kC = DType::kComplex64, kF = DType::kFloat32;
         std::vector<op::Sample> samples = {
-            Of({{kC, {3, 5}}}, {}), Of({{kC, {2, 3, 4}}, {kF, {4}}}, {{"hop_length", int64_t{2}}}),
+            Of({{kC, {3, 5}}}, {}),
+            Of({{kC, {2, 3, 4}}, {kF, {4}}}, {{"hop_length", int64_t{2}}}),
             Of({{kC, {4, 3}}},
                {{"onesided", false}, {"return_complex", true}, {"normalized", true}}),
             Of({{kC, {2, 3, 4}}}, {{"center", false}, {"length", int64_t{5}}}),

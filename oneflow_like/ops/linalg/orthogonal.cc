@@ -234,7 +234,8 @@ op::Values ComposeOrmqr(op::Builder& b, Operands in, const Attrs& attrs) {
   if (wrong.ok() && count != std::min(RowsOf(v), ColumnsOf(v))) {
     wrong = Error(Code::kInvalidArgument)
             << "no number of reflections: got " << count
-            << " tau for input: " << in[0]->meta().ToString() << "; expected as many as it has rows or columns, whichever are fewer";
+            << " tau for input: " << in[0]->meta().ToString()
+            << "; expected as many as it has rows or columns, whichever are fewer";
   }
   if (!wrong.ok()) return Refused(b, wrong);
   const op::Value given = left ? in[2] : Adjoint(b, in[2]);

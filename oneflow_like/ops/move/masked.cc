@@ -137,9 +137,11 @@ OFL_OP(masked_fill_tensor) {
             {Of({{kF, {2, 3}}, {kB, {2, 3}}, {kF, {}}}), Of({{kF, {3}}, {kB, {2, 1}}, {kF, {}}})},
             kSome, {0, 2});
       })
-      .ErrorSamples(
-          {{{{kF, {2}}, {kB, {2}}, {kF, {2}}}, {}, Code::kInvalidArgument, "0-d tensor"},
-           {{{kF, {2}}, {kB, {2}}, {DType::kComplex64, {}}}, {}, Code::kTypeMismatch, "value.real"}});
+      .ErrorSamples({{{{kF, {2}}, {kB, {2}}, {kF, {2}}}, {}, Code::kInvalidArgument, "0-d tensor"},
+                     {{{kF, {2}}, {kB, {2}}, {DType::kComplex64, {}}},
+                      {},
+                      Code::kTypeMismatch,
+                      "value.real"}});
 }
 
 OFL_OP(masked_select) {

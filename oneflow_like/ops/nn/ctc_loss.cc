@@ -41,6 +41,11 @@ Status CheckCtc(const op::InferContext& c, int first) {
     const Ints* labels = c.maybe<Ints>("labels_of");
     OFL_ENSURE(labels != nullptr && c.num_inputs() == first + 2, Code::kInvalidArgument)
         << "lengths are given twice or not at all; expected both as lists or both as tensors";
+    // Of a shard of the batch the lists are still those of all rows.
+    OFL_ENSURE(std::ssize(*listed) >= probs[1] && labels->size() == listed->size(),
+               Code::kInvalidArgument)
+        << "there is not one length for each row of the batch: got " << listed->size() << " and "
+        << labels->size() << "; expected " << probs[1];
     return Status::Ok();
   }
   OFL_ENSURE(c.num_inputs() == first + 4, Code::kInvalidArgument)
@@ -439,7 +444,11 @@ OFL_OP(ctc_rows) {
       .ErrorSamples({{RowsSample({3, 1, 3}, {1, 2}, {}, true).inputs,
                       {{"inputs_of", Ints{3}}, {"labels_of", Ints{2}}, {"blank", int64_t{3}}},
                       Code::kInvalidArgument,
-                      "no class"}});
+                      "no class"},
+                     {RowsSample({3, 2, 3}, {2, 2}, {}, true).inputs,
+                      {{"inputs_of", Ints{3}}, {"labels_of", Ints{2}}},
+                      Code::kInvalidArgument,
+                      "one length for each row"}});
 }
 
 OFL_OP(ctc_rows_grad) {
@@ -449,6 +458,12 @@ OFL_OP(ctc_rows_grad) {
       .Out("output")
       .Infer([](op::InferContext& c) -> Status {
         OFL_TRY(CheckCtc(c, 2));
+        for (int i : {0, 1}) {
+          OFL_TRY(RequireSameDType(c, i, 2, "grad, loss and log_probs"));
+          OFL_ENSURE(c.input(i).shape == Shape{c.input(2).shape[1]}, Code::kInvalidArgument)
+              << "grad and loss must have one number for each row of the batch; expected "
+              << c.input(2).shape[1];
+        }
         c.AddOutput(c.input(2));
         return Status::Ok();
       })
@@ -469,7 +484,15 @@ OFL_OP(ctc_rows_grad) {
           s.inputs.insert(s.inputs.begin(), 2, each);
         }
         return samples;
-      });
+      })
+      .ErrorSamples([] {
+        op::Sample s = RowsSample({3, 2, 3}, {2, 2}, {}, true);
+        s.inputs.insert(s.inputs.begin(), 2, {DType::kFloat32, {3}});
+        return std::vector<op::ErrorSample>{{s.inputs,
+                                             {{"inputs_of", Ints{3, 3}}, {"labels_of", Ints{2, 2}}},
+                                             Code::kInvalidArgument,
+                                             "one number for each row"}};
+      }());
 }
 
 OFL_OP(ctc_loss) {

@@ -274,7 +274,8 @@ op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value spread = b.Call("sqrt", {covariance.Divided(squares)});
   if (spread == nullptr || products == nullptr) return {nullptr};
   const int64_t rows = products->meta().shape[0];
-  if (rows == 1) return Squeezed(b, b.Call("div", {products, products}), CovarianceDType(in, attrs));
+  if (rows == 1)
+    return Squeezed(b, b.Call("div", {products, products}), CovarianceDType(in, attrs));
   op::Value y = b.Call("div", {products, spread});
   y = b.Call("div", {y, b.Call("reshape", {spread}, {{"shape", Dims{1, rows}}})});
   if (!IsComplex(in[0]->meta().dtype))

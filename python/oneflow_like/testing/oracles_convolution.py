@@ -361,15 +361,25 @@ def _weights(n, out, mode, align_corners, antialias, factor):
     return matrix
 
 
+def _quantized(matrix):
+    """Multiples of the power of two that keeps the largest below 2**15."""
+    bits = 0
+    while bits < 22 and 0.5 + matrix.max() * 2.0 ** (bits + 1) < 2 ** 15:
+        bits += 1
+    return np.trunc(matrix * 2.0 ** bits + np.copysign(0.5, matrix)) / 2.0 ** bits
+
+
 @_helper
-def _resample(x, dim, size, mode, align_corners, antialias, factor):
+def _resample(x, dim, size, mode, align_corners, antialias, factor, of_bytes=False):
     matrix = _weights(x.shape[dim], size, mode, align_corners, antialias, factor)
+    matrix = _quantized(matrix) if of_bytes else matrix
     return np.moveaxis(np.moveaxis(x, dim, -1) @ matrix.T.astype(x.dtype), -1, dim)
 
 
 @_helper
-def _resample_adjoint(y, dim, size, mode, align_corners, antialias, factor):
+def _resample_adjoint(y, dim, size, mode, align_corners, antialias, factor, of_bytes=False):
     matrix = _weights(size, y.shape[dim], mode, align_corners, antialias, factor)
+    matrix = _quantized(matrix) if of_bytes else matrix
     return np.moveaxis(np.moveaxis(y, dim, -1) @ matrix.astype(y.dtype), -1, dim)
 
 
@@ -384,9 +394,10 @@ def _interpolate(x, size, scale_factor, mode, align_corners, recompute, antialia
     if recompute:
         factors = [None] * axes
     along = mode if mode.startswith("nearest") else "cubic" if mode == "bicubic" else "linear"
-    y = x.astype(np.float64)
-    for i in range(axes):
-        y = _resample(y, 2 + i, size[i], along, bool(align_corners), antialias, factors[i])
+    y, smooth = x.astype(np.float64), x.dtype == np.uint8 and not along.startswith("nearest")
+    for i in reversed(range(axes)):
+        y = _resample(y, 2 + i, size[i], along, bool(align_corners), antialias, factors[i], smooth)
+        y = np.clip(np.floor(y + 0.5), 0, 255) if smooth else y
     return y.astype(x.dtype)
 
 

@@ -1,8 +1,15 @@
-#include "python/src/module.h"
+#include "python/src/errors.h"
+
+#include <Python.h>
+#include <frameobject.h>
+
+#include <algorithm>
+#include <cctype>
+#include <string>
+#include <vector>
 
 #include "python/src/convert.h"
-
-#include <frameobject.h>
+#include "python/src/module.h"
 
 namespace ofl::python {
 namespace {
@@ -50,9 +57,9 @@ const std::string& PackageDirectory() {
   return *directory;
 }
 
-}  // namespace
-
-UserLine FindUserLine() {
+// The line of the innermost frame outside this package, and if `function` is given the name of the
+// package's function that was called there; empty without one.
+UserLine FindLine(std::string* function) {
   const std::string& inside = PackageDirectory();
   PyFrameObject* frame = PyEval_GetFrame();
   Py_XINCREF(frame);
@@ -67,6 +74,7 @@ UserLine FindUserLine() {
       Py_DECREF(frame);
       return found;
     }
+    if (function != nullptr) *function = TextOf(code->co_name);
     Py_DECREF(code);
     PyFrameObject* back = PyFrame_GetBack(frame);
     Py_DECREF(frame);
@@ -75,17 +83,82 @@ UserLine FindUserLine() {
   return found;
 }
 
-void SetError(const Status& status) {
+// A Python function as its callers know it; empty for what they call by another name: modules,
+// their forward(), constructors, and what is private.
+std::string PublicName(std::string name) {
+  if (name == "__getitem__") return "getitem";
+  if (name == "__setitem__") return "setitem";
+  return name.starts_with('_') || name.starts_with('<') || name == "forward" ? "" : name;
+}
+
+// The operator in the brackets that a text begins with; empty without.
+std::string_view HeadOf(std::string_view text) {
+  const size_t end = text.starts_with('[') ? text.find("] ") : text.npos;
+  if (end == text.npos || end == 1) return {};
+  const std::string_view head = text.substr(1, end - 1);
+  const auto in_name = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.'; };
+  return std::ranges::all_of(head, in_name) ? head : std::string_view();
+}
+
+// Whether two names are of one operator: linalg.det is linalg_det, add_ is add in place.
+bool SameOperator(std::string_view a, std::string_view b) {
+  const auto plain = [](std::string_view name) {
+    std::string text(name);
+    std::ranges::replace(text, '.', '_');
+    if (text.ends_with('_')) text.pop_back();
+    return text;
+  };
+  return plain(a) == plain(b);
+}
+
+std::string TextOf(const Status& status, std::string_view called, std::string_view by) {
+  const std::string& message = status.message();
+  if (called.empty()) {
+    std::string text = message;
+    for (const std::string& note : status.notes()) text += "\n  " + note;
+    return text;
+  }
+  const std::string_view head = HeadOf(message);
+  std::string text = "[" + std::string(called) + "] " +
+                     message.substr(head.empty() ? 0 : head.size() + sizeof("[] ") - 1);
+  std::vector<std::string> parts{std::string(called)};
+  const auto add = [&](std::string_view part) {
+    if (part.empty() || part.starts_with('_') ||
+        std::ranges::any_of(parts, [&](const auto& p) { return SameOperator(p, part); }))
+      return;
+    parts.emplace_back(part);
+    text += "\n  in [" + parts.back() + "]";
+  };
+  add(head);
+  for (const std::string& note : status.notes()) {
+    if (note.starts_with("in [") && note.ends_with(']')) {
+      add(std::string_view(note).substr(4, note.size() - 5));
+    } else {
+      text += "\n  " + note;
+    }
+  }
+  add(by);
+  return text;
+}
+
+}  // namespace
+
+UserLine FindUserLine() { return FindLine(nullptr); }
+
+void SetErrorOf(const Status& status, std::string_view called) {
   if (PyErr_Occurred()) return;
-  std::string text = status.message();
-  for (const std::string& note : status.notes()) text += "\n  " + note;
-  const UserLine at = FindUserLine();
+  std::string function;
+  const UserLine at = FindLine(&function);
+  function = at.file.empty() ? "" : PublicName(std::move(function));
+  std::string text = TextOf(status, function.empty() ? called : function, called);
   if (!at.file.empty()) text += "\n  at " + at.file + ":" + std::to_string(at.line);
   // Texts hold names from outside, cut to a length: not all of it is UTF-8.
   const nb::object message = nb::steal(
       PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
   if (message.is_valid()) PyErr_SetObject(ExceptionOf(status.code()), message.ptr());
 }
+
+void SetError(const Status& status) { SetErrorOf(status, {}); }
 
 void Throw(const Status& status) {
   SetError(status);

@@ -14,6 +14,7 @@
 #include "python/src/arguments.h"
 #include "python/src/arith.h"
 #include "python/src/convert.h"
+#include "python/src/errors.h"
 #include "python/src/host_memory.h"
 #include "python/src/module.h"
 #include "python/src/reference.h"
@@ -28,6 +29,7 @@ thread_local std::vector<std::string> module_scopes;  // as the tracer: a thread
 // A Python function or method: the overloads of one name.
 struct Function {
   std::string name;
+  std::string shown;  // as errors call it: nn_functional_softmax is softmax, __pow__ is pow
   std::string doc;
   std::vector<OpBinding> overloads;
   uint32_t contested = 0;           // positions where one overload has an operand, one an attribute
@@ -47,7 +49,7 @@ Status NoneFits(const Function& function, PyObject* const* args, Py_ssize_t coun
   for (const OpBinding& overload : function.overloads)
     expected += (expected.empty() ? "" : "; or ") + overload.signature;
   return Error(Code::kTypeMismatch)
-         << "[" << function.name << "] no form takes these arguments: got "
+         << "[" << function.shown << "] no form takes these arguments: got "
          << (got.empty() ? "none" : got) << " (" << first.message() << "); expected " << expected;
 }
 
@@ -178,7 +180,7 @@ Result<bool> GivesView(const Arguments& call) {
 Status TakeView(const Function& function, const Arguments& call, PyTensor& target) {
   const bool traced = tensor::CurrentTracer() != nullptr;
   OFL_ENSURE(traced == target.value->is_symbolic(), Code::kFailedPrecondition)
-      << "[" << function.name << "] a tensor from outside build() takes no other shape inside a "
+      << "[" << function.shown << "] a tensor from outside build() takes no other shape inside a "
       << "graph: got " << tensor::Describe(*target.value)
       << "; expected a value made in build(); use the form without _";
   if (traced) {
@@ -191,7 +193,7 @@ Status TakeView(const Function& function, const Arguments& call, PyTensor& targe
   const bool grows = x->requires_grad() || root->requires_grad();
   OFL_ENSURE(!grows || !tensor::Context::grad_enabled() || !root->is_leaf(),
              Code::kFailedPrecondition)
-      << "[" << function.name << "] a leaf Tensor that requires grad, or a view of one, is being "
+      << "[" << function.shown << "] a leaf Tensor that requires grad, or a view of one, is being "
       << "used in an in-place operation: got " << tensor::Describe(*x)
       << "; expected to run under no_grad()";
   OFL_ASSIGN(op::Values results, Run(call));
@@ -222,7 +224,7 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
       !traced && (MustRecord(call) || (tensor::Context::grad_enabled() &&
                                        tensor::AsTensor(target.value)->requires_grad()));
   OFL_ENSURE(function.in_place || call.in_place || !records, Code::kFailedPrecondition)
-      << "[" << function.name << "] functions with out=... are not recorded: got "
+      << "[" << function.shown << "] functions with out=... are not recorded: got "
       << tensor::Describe(*target.value) << " and an operand that requires grad; expected to run "
       << "under no_grad(), or no out";
   if (!traced && !function.in_place && !call.in_place && call.like == nullptr &&
@@ -230,7 +232,7 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
     OFL_ASSIGN(const op::Values results, Run(call));  // it may take the result's shape
     TakeShape(target, results[0]);
     return tensor::WriteInto(tensor::TensorRef(tensor::AsTensor(results[0])),
-                             tensor::TensorRef(tensor::AsTensor(target.value)), function.name);
+                             tensor::TensorRef(tensor::AsTensor(target.value)), function.shown);
   }
   if (traced || call.like != nullptr) {
     OFL_ASSIGN(op::Values results, Run(call));
@@ -250,13 +252,13 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
 // Several results go into as many tensors.
 Status RunIntoSeveral(const Function& function, const Arguments& call, PyObject* targets) {
   OFL_ENSURE(!MustRecord(call), Code::kFailedPrecondition)
-      << "[" << function.name << "] functions with out=... are not recorded: got an operand that "
+      << "[" << function.shown << "] functions with out=... are not recorded: got an operand that "
       << "requires grad; expected to run under no_grad(), or no out";
   OFL_ASSIGN(op::Values results, Run(call));
   for (size_t i = 0; i < results.size(); ++i) {
     PyTensor& target = *TensorOf(PySequence_Fast_GET_ITEM(targets, static_cast<Py_ssize_t>(i)));
     OFL_ENSURE(target.value->meta().dtype == results[i]->meta().dtype, Code::kTypeMismatch)
-        << "[" << function.name << "] a target of out=... has another dtype than its result: got "
+        << "[" << function.shown << "] a target of out=... has another dtype than its result: got "
         << tensor::Describe(*target.value) << "; expected " << DTypeName(results[i]->meta().dtype);
     TakeShape(target, results[i]);
     if (target.value->is_symbolic() || tensor::CurrentTracer() != nullptr) {
@@ -264,15 +266,16 @@ Status RunIntoSeveral(const Function& function, const Arguments& call, PyObject*
       continue;
     }
     OFL_TRY(tensor::WriteInto(tensor::TensorRef(tensor::AsTensor(results[i])),
-                              tensor::TensorRef(tensor::AsTensor(target.value)), function.name));
+                              tensor::TensorRef(tensor::AsTensor(target.value)), function.shown));
   }
   return Status::Ok();
 }
 
 // `list`: the number of results is the operator's to say.
-PyObject* WrapResults(Result<op::Values> results, PyObject* result_type, bool list = false) {
+PyObject* WrapResults(Result<op::Values> results, PyObject* result_type, std::string_view called,
+                      bool list = false) {
   if (!results.ok()) {
-    SetError(results.status());
+    SetErrorOf(results.status(), called);
     return nullptr;
   }
   if (results->size() == 1 && !list) return WrapTensor(std::move((*results)[0]));
@@ -288,7 +291,7 @@ PyObject* WrapResults(Result<op::Values> results, PyObject* result_type, bool li
 // requires_grad=True of what was just made.
 Status MakeLeaf(const Function& function, const op::Values& results) {
   OFL_ENSURE(!results[0]->is_symbolic(), Code::kFailedPrecondition)
-      << "[" << function.name << "] requires_grad was set inside build() of a graph: got True; "
+      << "[" << function.shown << "] requires_grad was set inside build() of a graph: got True; "
       << "expected False; make the tensor before the call";
   tensor::TensorImpl* made = tensor::AsTensor(results[0]);
   OFL_ENSURE(IsDifferentiable(made->meta().dtype), Code::kInvalidArgument)
@@ -309,7 +312,7 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
   auto call = FirstFit(function, args, n, names);
   if (!call.ok()) {
     if (function.is_operator && n == 2 && !IsOperand(args[1])) Py_RETURN_NOTIMPLEMENTED;
-    SetError(call.status());
+    SetErrorOf(call.status(), function.shown);
     return nullptr;
   }
   PyObject* into = call->out;
@@ -317,7 +320,7 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
   TellTracer();
   if (into != nullptr && !function.in_place && call->def->outputs.size() > 1) {
     if (Status done = RunIntoSeveral(function, *call, into); !done.ok()) {
-      SetError(done);
+      SetErrorOf(done, function.shown);
       return nullptr;
     }
     const nb::object targets = nb::steal(PySequence_Tuple(into));
@@ -326,24 +329,23 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
   }
   if (into != nullptr) {
     if (TensorOf(into) == nullptr) {
-      SetError(Error(Code::kTypeMismatch)
-               << "[" << function.name << "] the result has no tensor to go into: got "
-               << TypeNameOf(into) << "; expected the tensor first: x." << function.name
-               << "(...)");
+      SetErrorOf(Error(Code::kTypeMismatch)
+                     << "[" << function.shown << "] the result has no tensor to go into: got "
+                     << TypeNameOf(into) << "; expected the tensor first: x." << function.name
+                     << "(...)",
+                 function.shown);
       return nullptr;
     }
     if (Status done = RunInto(function, *call, *TensorOf(into)); !done.ok()) {
-      SetError(done);
+      SetErrorOf(done, function.shown);
       return nullptr;
     }
     return Py_NewRef(into);
   }
   Result<op::Values> results = Run(*call);
-  if (!results.ok() && call->def->name != function.name)
-    results = results.status().WithNote("in [" + function.name + "]");
   if (call->requires_grad && results.ok()) {
     if (Status leaf = MakeLeaf(function, *results); !leaf.ok()) {
-      SetError(leaf);
+      SetErrorOf(leaf, function.shown);
       return nullptr;
     }
   }
@@ -352,7 +354,7 @@ PyObject* CallFunction(const Function& function, PyObject* const* args, Py_ssize
   if (self != nullptr && results->size() == 1 && (*results)[0] == self->value)
     return Py_NewRef(args[0]);
   const bool list = !call->def->outputs.empty() && call->def->outputs.back().variadic;
-  return WrapResults(std::move(results), function.result_type, list);
+  return WrapResults(std::move(results), function.result_type, function.shown, list);
 }
 
 // METH_FASTCALL | METH_KEYWORDS; `self` is a capsule with the function.
@@ -397,7 +399,8 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
       Py_RETURN_NOTIMPLEMENTED;
     }
     TellTracer();
-    return WrapResults(RunBinary(*slot_defs[kSlot], a, b, x, y), nullptr);
+    const op::OpDef& def = *slot_defs[kSlot];
+    return WrapResults(RunBinary(def, a, b, x, y), nullptr, def.name);
   });
 }
 
@@ -405,10 +408,29 @@ PyObject* BinarySlot(PyObject* a, PyObject* b) {
 
 using Table = std::map<std::string, Function>;  // functions live for ever: Python points to them
 
-void AddOverload(Table& table, const std::string& name, OpBinding binding, bool in_place) {
+// What errors call a function: by the name it is shown under, without the namespace of layers. An
+// operator of Python has the name of what computes it.
+std::string ShownName(const std::string& name, const OpBinding& binding, const op::PyBinding* py) {
+  constexpr std::string_view kLayers = "nn.functional.";
+  if (name.starts_with("__")) {
+    const std::string& of = binding.def->name;
+    return of.substr(0, of.ends_with("_scalar") ? of.size() - sizeof("_scalar") + 1 : of.npos);
+  }
+  if (py == nullptr) return name;
+  for (const std::string& path : py->shown) {
+    std::string joined = path;
+    std::ranges::replace(joined, '.', '_');
+    if (joined == name) return path.starts_with(kLayers) ? path.substr(kLayers.size()) : path;
+  }
+  return name;
+}
+
+void AddOverload(Table& table, const std::string& name, OpBinding binding, bool in_place,
+                 const op::PyBinding* py = nullptr) {
   Function& function = table[name];
   const op::OpDef& def = *binding.def;
   function.name = name;
+  if (function.shown.empty()) function.shown = ShownName(name, binding, py);
   function.in_place = in_place;
   function.is_operator = name.starts_with("__") && name.ends_with("__");
   binding.name = name;
@@ -416,6 +438,8 @@ void AddOverload(Table& table, const std::string& name, OpBinding binding, bool 
   binding.signature = SignatureText(binding);
   const std::string text = binding.signature + (function.doc.empty() ? "\n--\n\n" : "\n\n");
   function.doc += (function.doc.empty() ? "" : "\n\n") + text + ReferenceText(binding);
+  if (!function.is_operator) binding.name = function.shown;
+  binding.signature = SignatureText(binding);
   if (def.outputs.size() > 1 && function.result_type == nullptr && !def.outputs.back().variadic) {
     nb::list fields;
     for (const op::Output& output : def.outputs) fields.append(output.name);
@@ -517,7 +541,7 @@ void BindOps(nb::module_& m) {
     std::vector<OpBinding> bindings;
     for (const op::PyBinding& py : def->py) {
       const OpBinding& binding = bindings.emplace_back(Unwrap(ParseSignature(*def, py)));
-      if (py.function) AddOverload(*functions, binding.name, binding, binding.in_place);
+      if (py.function) AddOverload(*functions, binding.name, binding, binding.in_place, &py);
       ShowIn(namespaces, py);
     }
     for (const Method& method : MethodsOf(*def))

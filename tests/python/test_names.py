@@ -100,7 +100,7 @@ def test_a_namespace_may_have_a_function_of_its_own():
     assert flow.special.expit is _C.special_expit and "special_expit" not in dir(flow)
     assert "expit" not in dir(flow) and flow.special.expit.__name__ == "special_expit"
     assert flow.special.expit(flow.zeros(2)).tolist() == [0.5, 0.5]
-    with pytest.raises(TypeError, match=r"\[special_expit\] missing argument 'input'"):
+    with pytest.raises(TypeError, match=r"\[special.expit\] missing argument 'input'"):
         flow.special.expit()
 
 
@@ -343,7 +343,7 @@ def test_properties():
 
 
 def test_errors_name_the_operator_and_what_was_called():
-    with pytest.raises(ValueError, match=r"\[full\] sizes must not be negative(.|\n)*in \[ones\]"):
+    with pytest.raises(ValueError, match=r"^\[ones\] sizes must not be negative(.|\n)*in \[full\]"):
         flow.ones(-1)
     with pytest.raises(IndexError, match=r"\[squeeze\] Dimension out of range"):
         flow.ones(2).squeeze(3)

@@ -1,6 +1,7 @@
 // Window functions of signal processing: bartlett, blackman, hamming, hann, kaiser.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "oneflow_like/ops/elementwise/family.h"
@@ -37,10 +38,16 @@ double Hamming(double at, double last, const Attrs& attrs) {
   return Cosines(at, last, attrs.Get<double>("alpha"), attrs.Get<double>("beta"), 0);
 }
 double Hann(double at, double last, const Attrs&) { return Cosines(at, last, 0.5, 0.5, 0); }
+// I_0, even and beyond double from 714 on: the library's throws at what it cannot take.
+double BesselI0(double x) {
+  const double size = std::fabs(x);
+  if (std::isnan(size)) return size;
+  return size > 713 ? std::numeric_limits<double>::infinity() : std::cyl_bessel_i(0.0, size);
+}
 double Kaiser(double at, double last, const Attrs& attrs) {
   const double beta = attrs.Get<double>("beta"), x = 2 * at / last - 1;
   const double root = std::sqrt(std::max(1 - x * x, 0.0));
-  return std::cyl_bessel_i(0.0, beta * root) / std::cyl_bessel_i(0.0, beta);
+  return BesselI0(beta * root) / BesselI0(beta);
 }
 
 template <WindowFn kWindow>

@@ -51,6 +51,9 @@ Status RunHistc(op::KernelContext& c) {
     low -= 1;
     high += 1;
   }
+  // A range beyond the largest number, and its parts, are counted on a smaller scale.
+  const T scale = std::isfinite((high - low) * static_cast<T>(bins)) ? T(1) : std::ldexp(T(1), -64);
+  const T from = low * scale, width = high * scale - from;
   const LoadFn load = LoaderOf(x.meta.dtype, DTypeOf<T>::value);
   const auto size = static_cast<int64_t>(DTypeSize(x.meta.dtype));
   constexpr int64_t kTile = 512;
@@ -64,7 +67,7 @@ Status RunHistc(op::KernelContext& c) {
       for (int64_t j = 0; j < count; ++j) {
         if (!(tile[j] >= low && tile[j] <= high)) continue;
         const auto bin =
-            static_cast<int64_t>((tile[j] - low) * static_cast<T>(bins) / (high - low));
+            static_cast<int64_t>((tile[j] * scale - from) * static_cast<T>(bins) / width);
         ++counts[std::min(bin, bins - 1)];
       }
     }

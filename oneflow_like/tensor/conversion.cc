@@ -19,6 +19,14 @@ bool Records(const TensorRef& x) {
   return Context::grad_enabled() && x->requires_grad() && IsDifferentiable(x->meta().dtype);
 }
 
+// What lies on a null device is memory that nobody has.
+Status RequireValues(const TensorImpl& x, std::string_view op) {
+  OFL_ENSURE(x.device_kind() != DeviceKind::kNull, Code::kFailedPrecondition)
+      << "[" << op << "] a null device holds no values: got " << Describe(x)
+      << "; expected a tensor on cpu";
+  return Status::Ok();
+}
+
 void Record(NodeRef node, const TensorRef& input, const TensorRef& output) {
   node->edges.push_back(EdgeOf(op::Value(input)));
   RecordNode(std::move(node), output);
@@ -175,6 +183,7 @@ Result<TensorRef> GlobalToGlobal(const TensorRef& x, const LayoutRef& to, std::s
                                  const GradSbp& grad_sbp) {
   const bool same = *x->layout() == *to;
   if (same && !grad_sbp) return x;
+  if (to->placement.kind() != DeviceKind::kNull) OFL_TRY(RequireValues(*x, why));
   OFL_TRY(CheckTarget(why, x->meta(), *to));
   LayoutRef grad_layout;
   if (grad_sbp) {
@@ -227,6 +236,8 @@ Result<TensorRef> ToLocal(const TensorRef& x, const GradSbp& grad_sbp) {
   OFL_ENSURE(x->is_global(), Code::kInvalidArgument)
       << "[to_local] Expected global tensor for to_local but got local tensor: got " << Describe(*x)
       << "; expected a global tensor";
+  OFL_TRY(RequireValues(*x, "to_local"));
+  if (!Context::Get().imaginary()) OFL_TRY(RequireShard(*x, "to_local"));
   OFL_ASSIGN(LayoutRef grad_layout, GradLayout("to_local", x->meta(), x->layout_ref(), grad_sbp));
   TensorRef y;
   if (!x->has_data()) {
@@ -243,9 +254,7 @@ Result<TensorRef> ToLocal(const TensorRef& x, const GradSbp& grad_sbp) {
 
 Result<TensorRef> WholeValue(const TensorRef& x, std::string_view why) {
   if (!x->is_global()) return Contiguous(x);
-  OFL_ENSURE(x->device_kind() != DeviceKind::kNull, Code::kFailedPrecondition)
-      << "[" << why << "] a null device holds no values: got " << Describe(*x)
-      << "; expected a tensor on cpu";
+  OFL_TRY(RequireValues(*x, why));
   OFL_ENSURE(!Context::Get().imaginary(), Code::kFailedPrecondition)
       << "[" << why << "] the ranks of this world do not exist: got " << Describe(*x)
       << ", which has no values; expected a real world; leave compile_world first";

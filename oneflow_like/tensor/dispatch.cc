@@ -58,16 +58,20 @@ Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
 }
 
 // Of bounded results the part that the kernel used: their first axis depends on values.
-void CutToExtent(const op::OpDef& def, int64_t used, op::Values& outputs) {
+Status CutToExtent(const op::OpDef& def, int64_t used, op::Values& outputs) {
   for (size_t k = 0; k < outputs.size(); ++k) {
     if (!def.OutputAt(static_cast<int>(k)).bounded) continue;
     TensorImpl* bound = AsTensor(outputs[k]);
     TensorMeta meta = bound->meta();
+    OFL_ENSURE(bound->device_kind() != DeviceKind::kNull, Code::kFailedPrecondition)
+        << "[" << def.name << "] how many results there are depends on values, of which a null "
+        << "device has none: got " << meta.ToString() << " at most; expected a tensor on cpu";
     OFL_CHECK(used >= 0 && used <= meta.shape[0])
         << def.name << " used " << used << " of " << meta.ToString();
     meta.shape[0] = used;
     outputs[k] = op::Value(new TensorImpl(meta, meta.shape, bound->layout_ref(), bound->storage()));
   }
+  return Status::Ok();
 }
 
 Small<op::TensorView> ViewsOf(const op::Values& outputs) {
@@ -196,7 +200,7 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
     const auto views = ViewsOf(outputs);
     int64_t used = -1;
     OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}, &used));
-    if (AnyBounded(def)) CutToExtent(def, used, outputs);
+    if (AnyBounded(def)) OFL_TRY(CutToExtent(def, used, outputs));
   }
   if (mutates) OFL_TRY(FinishMutated(def, *plan.attrs, inputs, {ready.data(), ready.size()}));
   // An update has no results, yet changes a tensor.

@@ -214,14 +214,17 @@ def _kept_apart(self):
     history = "".join(f", {s}" for s in _history(self))
     if self.is_symbolic:
         return f"tensor(<symbolic {kind}>{_symbolic_place(self)}{history})"
+    values = ("a null device holds no values" if self.placement.type == "null" else
+              "x.numpy(), called on all ranks, gives the values")
     return (f"tensor(<global {kind}>, placement={self.placement}, sbp={self.sbp}{history}; "
-            "x.numpy(), called on all ranks, gives the values)")
+            f"{values})")
 
 
 def text_of(self, read):
     """`read(self)` gives the values of a local tensor, or one that this rank holds whole."""
-    alone = self.is_symbolic or not self.is_global or self.placement.ranks == [_C.rank()]
-    if self.is_symbolic or not alone:
+    alone = not self.is_symbolic and (not self.is_global or (
+        self.placement.ranks == [_C.rank()] and self.placement.type != "null"))
+    if not alone:
         return _kept_apart(self)
     suffixes = []
     if self.is_global:

@@ -47,17 +47,24 @@ Status Raised(nb::python_error& error) {
   return Error(Code::kCancelled) << what;
 }
 
+// What a gradient must be like.
+struct Wanted {
+  TensorMeta meta;
+  bool global = false;
+};
+
 // A gradient that a user's function gives in place of `of`.
-Result<op::Value> Given(nb::handle object, const TensorMeta& of, const std::string& user) {
+Result<op::Value> Given(nb::handle object, const Wanted& of, const std::string& user) {
   if (object.is_none()) return op::Value();
   PyTensor* tensor = TensorOf(object.ptr());
   OFL_ENSURE(tensor != nullptr, Code::kTypeMismatch)
       << "[" << user << "] a gradient is no Tensor: got " << TypeNameOf(object.ptr())
       << "; expected a Tensor or None";
   OFL_ASSIGN(TensorRef grad, tensor::RequireTensor(tensor->value));
-  OFL_ENSURE(grad->meta() == of, Code::kInvalidArgument)
+  OFL_ENSURE(grad->meta() == of.meta && grad->is_global() == of.global, Code::kInvalidArgument)
       << "[" << user << "] a gradient does not fit: got " << tensor::Describe(*grad)
-      << "; expected " << of.ToString();
+      << (grad->is_global() ? ", a global tensor" : ", a local tensor") << "; expected "
+      << of.meta.ToString() << (of.global ? ", global; use to_global(...)" : ", local");
   return op::Value(grad);
 }
 
@@ -90,7 +97,7 @@ HookHandle RegisterHook(nb::handle self, nb::handle function) {
     const nb::gil_scoped_acquire lock;
     try {
       const nb::object seen = Wrapped(grad);
-      return Given((*held)(seen), grad->meta(), "hook");
+      return Given((*held)(seen), {grad->meta(), grad->layout() != nullptr}, "hook");
     } catch (nb::python_error& error) {
       return Result<op::Value>(Raised(error));
     }
@@ -160,7 +167,7 @@ class FunctionNode final : public tensor::Node {
   void Save(int output, const TensorRef& x) { saved_.emplace_back(output, x->Detach()); }
   void TakeInput(const TensorRef& x) {
     edges.push_back(tensor::EdgeOf(op::Value(x)));
-    inputs_.push_back(x->meta());
+    inputs_.push_back({x->meta(), x->is_global()});
   }
 
   op::Values Apply(tensor::EagerBuilder& builder, std::span<const op::Value> grads) override {
@@ -204,7 +211,7 @@ class FunctionNode final : public tensor::Node {
 
   Object backward_;
   std::vector<TensorMeta> outputs_;
-  std::vector<TensorMeta> inputs_;
+  std::vector<Wanted> inputs_;
   std::vector<std::pair<int, TensorRef>> saved_;
 };
 
@@ -226,6 +233,12 @@ nb::list RecordFunction(std::string name, nb::handle backward, nb::list inputs, 
       continue;
     }
     if (dirty[i]) {
+      if (y->is_leaf() && y->requires_grad()) {
+        Throw(Error(Code::kFailedPrecondition)
+              << "[" << node->name() << "] mark_dirty: a leaf Tensor that requires grad is being "
+              << "used in an in-place operation: got " << tensor::Describe(*y)
+              << "; expected a result, or a leaf that requires no grad; use x.clone()");
+      }
       tensor::RecordChange(y, {held, static_cast<int>(i), nullptr});
       results.append(outputs[i]);
       continue;
@@ -264,8 +277,8 @@ void BindAutograd(nb::module_& m) {
       .def("remove", &HookHandle::Remove)
       .def("__enter__", [](nb::object self) { return self; })
       .def("__exit__", [](HookHandle& self, nb::args) { self.Remove(); }, nb::arg("args"));
-  m.def("register_hook", &RegisterHook, nb::arg("self"), nb::arg("hook"));
-  m.def("register_post_hook", &RegisterPostHook, nb::arg("self"), nb::arg("hook"));
+  m.def("register_hook", &RegisterHook, nb::arg("self"), nb::arg("hook").none());
+  m.def("register_post_hook", &RegisterPostHook, nb::arg("self"), nb::arg("hook").none());
   m.def("retain_grad", &RetainGradOf, nb::arg("self"));
   m.def("retains_grad", [](nb::handle self) {
     PyTensor* x = TensorOf(self.ptr());

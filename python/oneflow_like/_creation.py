@@ -163,7 +163,11 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     if isinstance(data, _C.Tensor):
         value = data.detach().to(data.dtype if dtype is None else dtype, copy=True)
     else:
-        array, dtype = _to_array(data, dtype)
+        try:
+            array, dtype = _to_array(data, dtype)
+        except RecursionError:
+            raise ValueError("[tensor] a list contains itself, or is nested too deep; expected at "
+                             "most 8 levels, which are the axes of a tensor") from None
         value = _C.from_numpy(np.array(array, order="C"), dtype)
     if placement is not None:
         sbp, whole = _whole_axes(sbp)
@@ -207,6 +211,10 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     dtype = dtype_from(dtype)
     if dtype is None:
         raise TypeError("[frombuffer] argument 'dtype' must be oneflow_like.dtype, not NoneType")
+    for name, number in (("count", count), ("offset", offset)):
+        if not isinstance(number, int) or abs(number) >= 2**63:
+            raise TypeError(f"[frombuffer] argument '{name}' must be int of 64 bits: got "
+                            f"{number!r}; expected elements that the buffer holds")
     made = _C.from_buffer(buffer, dtype, count, offset)
     if requires_grad:
         made.requires_grad = True

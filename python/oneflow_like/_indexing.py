@@ -65,7 +65,11 @@ def _index_of(x, item, user):
     if isinstance(item, Tensor):
         tensor = item
     else:
-        array = item if isinstance(item, np.ndarray) else np.array(_plain(item))
+        try:
+            array = item if isinstance(item, np.ndarray) else np.array(_plain(item))
+        except RecursionError:
+            raise IndexError(f"[{user}] an index contains itself, or is nested too deep; expected "
+                             "at most 8 levels of lists") from None
         if array.size == 0 or array.dtype.kind == "f" and not isinstance(item, np.ndarray):
             array = array.astype(np.int64)
         if array.dtype.kind not in "biu":
@@ -129,7 +133,8 @@ class _Plan:
                 used += 1
         dots = [i for i, item in enumerate(items) if item is Ellipsis]
         if len(dots) > 1:
-            raise IndexError("an index can only have a single ellipsis ('...')")
+            raise IndexError(f"[{user}] an index can only have a single ellipsis ('...'): got "
+                             f"{len(dots)}; expected at most one")
         if used > rank:
             raise IndexError(f"[{user}] too many indices for tensor of dimension {rank}: got {used}"
                              f"; expected at most {rank}")

@@ -3,10 +3,10 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,13 +39,38 @@ bool Misaligned(const Foreign& memory) {
   return reinterpret_cast<uintptr_t>(memory.data) % part != 0;
 }
 
+Status CheckAxes(std::string_view op, int64_t axes) {
+  OFL_ENSURE(axes >= 0 && axes <= kMaxRank, Code::kInvalidArgument)
+      << "[" << op << "] no such number of axes: got " << axes << "; expected at most " << kMaxRank;
+  return Status::Ok();
+}
+
+// Elements before and after the first one that are used. Whoever gives memory may say anything.
+Result<std::pair<int64_t, int64_t>> ReachOf(std::string_view op, const Foreign& memory,
+                                            const TensorMeta& meta, const Strides& strides) {
+  constexpr int64_t kAddresses = int64_t{1} << 47;  // bytes that a process of this machine can have
+  OFL_ENSURE(memory.data != nullptr, Code::kInvalidArgument)
+      << "[" << op << "] there is no memory: got a null pointer for " << meta.ToString()
+      << "; expected one, or no elements";
+  __int128 before = 0, after = 1;
+  for (int i = 0; i < meta.shape.rank(); ++i) {
+    const __int128 step = strides[i];
+    (step < 0 ? before : after) += (meta.shape[i] - 1) * (step < 0 ? -step : step);
+  }
+  OFL_ENSURE((before + after) * static_cast<__int128>(DTypeSize(meta.dtype)) <= kAddresses,
+             Code::kInvalidArgument)
+      << "[" << op << "] the elements lie farther apart than memory reaches: got "
+      << meta.ToString() << " with strides " << strides << "; expected strides that fit";
+  return std::pair(static_cast<int64_t>(before), static_cast<int64_t>(after));
+}
+
 // A tensor of the memory itself. Its owner may die without Python's lock.
 TensorRef Shared(std::string_view op, Foreign memory) {
-  if (memory.dims.size() > kMaxRank) {
-    Throw(Error(Code::kInvalidArgument) << "[" << op << "] too many axes: got "
-                                        << memory.dims.size() << "; expected at most " << kMaxRank);
-  }
-  const TensorMeta meta{memory.dtype, Unwrap(Shape::Checked(memory.dims))};
+  Unwrap(CheckAxes(op, static_cast<int64_t>(memory.dims.size())));
+  Result<Shape> shape = Shape::Checked(memory.dims);
+  if (!shape.ok())
+    Throw(Error(shape.status().code()) << "[" << op << "] " << shape.status().message());
+  const TensorMeta meta{memory.dtype, *shape};
   auto storage = std::make_shared<tensor::Storage>();
   storage->exposed = true;
   storage->read_only = memory.read_only;
@@ -54,12 +79,12 @@ TensorRef Shared(std::string_view op, Foreign memory) {
   const Strides strides = meta.bytes() > 0 && !memory.strides.empty()
                               ? Shape(memory.strides)
                               : ContiguousStrides(meta.shape);
-  int64_t before = 0, after = 1;  // elements from the first one to the ends of what is used
-  for (int i = 0; i < meta.shape.rank(); ++i)
-    (strides[i] < 0 ? before : after) += (meta.shape[i] - 1) * std::abs(strides[i]);
-  if (meta.bytes() > 0)
+  int64_t before = 0, after = 1;
+  if (meta.bytes() > 0) {
+    std::tie(before, after) = Unwrap(ReachOf(op, memory, meta, strides));
     storage->buffer = device::WrapExternal(memory.data - before * element,
                                            (before + after) * element, std::move(memory.owner));
+  }
   const TensorRef dense(new TensorImpl(meta, meta.shape, nullptr, std::move(storage)));
   TensorRef made = dense->View(meta.shape, strides, meta.bytes() > 0 ? before * element : 0);
   if (!misaligned || meta.bytes() == 0) return made;
@@ -336,7 +361,11 @@ nb::object FromDlpack(nb::object capsule) {
           << t.device.device_type << "; expected 1; copy it to the CPU first");
   }
   memory.dtype = DTypeOfDlpack(t.dtype);
-  memory.data = static_cast<std::byte*>(t.data) + t.byte_offset;
+  Unwrap(CheckAxes("from_dlpack", t.ndim));
+  if (t.shape == nullptr && t.ndim > 0)
+    Throw(Error(Code::kInvalidArgument) << "[from_dlpack] the axes have no sizes: got " << t.ndim
+                                        << " axes and a null pointer; expected a size for each");
+  if (t.data != nullptr) memory.data = static_cast<std::byte*>(t.data) + t.byte_offset;
   memory.dims.assign(t.shape, t.shape + t.ndim);
   if (t.strides != nullptr) memory.strides.assign(t.strides, t.strides + t.ndim);
   return Noted(Shared("from_dlpack", std::move(memory)));

@@ -9,17 +9,29 @@ from ... import _C
 _TENSOR = object()  # where a tensor stood in a call's arguments
 
 
-def map_tensors(value, fn):
-    """Applies fn to the tensors of nested tuples, lists and dicts."""
+def _mapped(value, fn):
     if isinstance(value, _C.Tensor):
         return fn(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_tensors(v, fn) for v in value))
+        return type(value)(*(_mapped(v, fn) for v in value))
     if isinstance(value, (tuple, list)):
-        return type(value)(map_tensors(v, fn) for v in value)
+        return type(value)(_mapped(v, fn) for v in value)
     if isinstance(value, dict):
-        return {key: map_tensors(v, fn) for key, v in value.items()}
+        return {key: _mapped(v, fn) for key, v in value.items()}
     return value
+
+
+def _of_tree(function, *args):
+    try:
+        return function(*args)
+    except RecursionError:
+        raise ValueError("[nn.Graph] an argument or a result contains itself, or is nested too "
+                         "deep; expected a tree of tuples, lists and dicts") from None
+
+
+def map_tensors(value, fn):
+    """Applies fn to the tensors of nested tuples, lists and dicts."""
+    return _of_tree(_mapped, value, fn)
 
 
 def tensors_of(value):
@@ -97,14 +109,18 @@ def shown(frame):
     return line if len(line) <= 200 else line[:197] + "..."
 
 
-def refuse_hidden_tensors(value, where):
-    """A tensor in a set, an object or the like would come back as a value of the graph."""
+def _refuse_hidden(value, where):
     if isinstance(value, (set, frozenset)):
         raise TypeError(f"[nn.Graph] {where}: got a {type(value).__name__}; expected tensors in "
                         "tuples, lists and dicts")
     if isinstance(value, (tuple, list)):
         for item in value:
-            refuse_hidden_tensors(item, where)
+            _refuse_hidden(item, where)
     elif isinstance(value, dict):
         for item in value.values():
-            refuse_hidden_tensors(item, where)
+            _refuse_hidden(item, where)
+
+
+def refuse_hidden_tensors(value, where):
+    """A tensor in a set, an object or the like would come back as a value of the graph."""
+    _of_tree(_refuse_hidden, value, where)

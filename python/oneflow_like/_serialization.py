@@ -91,8 +91,18 @@ def _file_bytes(tensors, raw, metadata):
 
 
 def _write_atomically(path, data):
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".")
+    path = os.path.realpath(path)  # a link stays one
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"[save] {path} is a directory; expected the path of a file")
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe is written to
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"[save] {path}: there is no directory {folder}; expected one that "
+                                "exists")
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=name[:100] + ".")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

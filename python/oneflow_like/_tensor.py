@@ -210,15 +210,17 @@ def __format__(self, spec):
 
 # --- indexing --------------------------------------------------------------------------------
 
-def _expand_index(index, shape):
+def _expand_index(index, shape, user):
     """The index as a full list with the ellipsis written out; None stays."""
     items = list(index) if isinstance(index, tuple) else [index]
     used = sum(1 for item in items if item is not None and item is not Ellipsis)
     dots = sum(1 for item in items if item is Ellipsis)
     if dots > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+        raise IndexError(f"[{user}] an index can only have a single ellipsis ('...'): got {dots}; "
+                         "expected at most one")
     if used > len(shape):
-        raise IndexError(f"too many indices for tensor of dimension {len(shape)}: got {used}")
+        raise IndexError(f"[{user}] too many indices for tensor of dimension {len(shape)}: got "
+                         f"{used}; expected at most {len(shape)}")
     rest = [slice(None)] * (len(shape) - used)
     if dots == 0:
         return items + rest
@@ -246,19 +248,29 @@ def _integer(item, user):
                    f"a mask: got {type(item).__name__}") from None
 
 
+def _slice_of(item, extent, user):
+    if item.step is not None and _integer(item.step, user) < 1:
+        raise ValueError(f"[{user}] step must be greater than zero: got {item.step}; expected at "
+                         "least 1; use flip to reverse")
+    try:
+        return item.indices(extent)
+    except TypeError:
+        raise TypeError(f"[{user}] the bounds of a slice are no integers: got "
+                        f"{type(item.start).__name__} and {type(item.stop).__name__}; expected "
+                        "integers or None") from None
+
+
 def _plan_index(index, shape, user):
     """begin, end, step by axis, and the shape of the result."""
     begin, end, step, out = [], [], [], []
     axis = 0
-    for item in _expand_index(index, shape):
+    for item in _expand_index(index, shape, user):
         if item is None:
             out.append(1)
             continue
         extent = shape[axis]
         if isinstance(item, slice):
-            if item.step is not None and item.step < 1:
-                raise ValueError(f"step must be greater than zero: got {item.step}")
-            start, stop, stride = item.indices(extent)
+            start, stop, stride = _slice_of(item, extent, user)
             stop = max(start, stop)
             begin.append(start)
             end.append(stop)
@@ -346,6 +358,9 @@ _C.index_by(Tensor.__getitem__, Tensor.__setitem__, Tensor)
 
 @_method
 def requires_grad_(self, requires_grad=True):
+    if not isinstance(requires_grad, builtins.bool):
+        raise TypeError("[requires_grad_] argument 'requires_grad' must be bool, not "
+                        f"{type(requires_grad).__name__}; expected True or False")
     self.requires_grad = requires_grad
     return self
 
@@ -462,23 +477,17 @@ def __copy__(self):
 def __reduce__(self):
     if self.is_global:
         raise TypeError("[pickle] a global tensor cannot be pickled; use flow.save(...)")
-    rest = (self.requires_grad and self.is_leaf, type(self), _fields_of(self))
-    if self.dtype in _NUMPY_LACKS and not _C.is_tracing():
-        return _rebuild_raw, (_C.raw_bytes(self).tobytes(), self.dtype, tuple(self.shape), *rest)
-    return _rebuild, (self.detach().numpy(), *rest)
+    # Bytes, which are checked when they are read: NumPy's own pickles of arrays are not.
+    return _rebuild, (_C.raw_bytes(self.detach()).tobytes(), self.dtype, tuple(self.shape),
+                      self.requires_grad and self.is_leaf, type(self), _fields_of(self))
 
 
-def _rebuild_raw(data, dtype, shape, *rest):
-    return _rebuild_value(_C.from_raw_bytes(data, dtype, list(shape)), *rest)
-
-
-def _rebuild(array, *rest):
-    return _rebuild_value(_C.from_numpy(np.array(array)), *rest)
-
-
-def _rebuild_value(value, requires_grad, kind=Tensor, fields=None):
+def _rebuild(data, dtype, shape, requires_grad, kind=Tensor, fields=None):
+    if not isinstance(kind, type) or not issubclass(kind, Tensor):
+        raise TypeError(f"[pickle] a class of tensors is none: got {kind!r}; expected Tensor or "
+                        "one that inherits from it")
     made = kind.__new__(kind)
-    Tensor.__init__(made, value)
+    Tensor.__init__(made, _C.from_raw_bytes(data, dtype, list(shape)))
     if requires_grad:
         made.requires_grad = True
     _give_fields(made, fields or {})

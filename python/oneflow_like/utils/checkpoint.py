@@ -13,6 +13,21 @@ from ..autograd import backward, enable_grad
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
+def _check_same(results, grads):
+    """Refuses a function that does not give in backward what it gave before."""
+    if len(results) != len(grads):
+        raise RuntimeError(f"[checkpoint] the function gave another number of results when it was "
+                           f"run again in backward: got {len(results)}; expected {len(grads)}")
+    for number, (result, grad) in enumerate(zip(results, grads, strict=True)):
+        if grad is not None and isinstance(result, _C.Tensor) and (
+                result.shape != grad.shape or result.dtype is not grad.dtype):
+            raise RuntimeError(
+                f"[checkpoint] the function gave another result {number} when it was run again in "
+                f"backward: got {result.dtype.name}{list(result.shape)}; expected "
+                f"{grad.dtype.name}{list(grad.shape)}; a function that depends on what changes "
+                "cannot be checkpointed")
+
+
 class _Checkpoint(Function):
     @staticmethod
     def forward(ctx, run, checks, preserve_rng_state, _anchor, *args):
@@ -49,11 +64,13 @@ class _Checkpoint(Function):
                                f"got {_kinds(results)}; expected {ctx.kinds}; "
                                "determinism_check='none' leaves this open")
         results = results if isinstance(results, tuple) else (results,)
+        _check_same(results, grads)
         pairs = [(r, g) for r, g in zip(results, grads, strict=True)
                  if isinstance(r, _C.Tensor) and r.requires_grad]
         if not pairs:
-            raise RuntimeError("none of output has requires_grad=True, this checkpoint() is not "
-                               "necessary")
+            raise RuntimeError("[checkpoint] none of output has requires_grad=True, this "
+                               "checkpoint() is not necessary: got no result with a gradient when "
+                               "the function was run again; expected one")
         backward([r for r, _ in pairs], [g for _, g in pairs])
         found = (a.grad if isinstance(a, _C.Tensor) else None for a in args)
         return (None, None, None, None, *found)
@@ -110,10 +127,11 @@ def checkpoint(function, *args, use_reentrant=True, context_fn=None, determinism
 def checkpoint_sequential(functions, segments, input, use_reentrant=True, preserve_rng_state=True):
     """A sequence of functions in `segments` checkpoints; the last segment keeps its results."""
     functions = list(functions)
-    size = len(functions) // segments
-    if segments < 1 or size < 1:
+    valid = isinstance(segments, int) and 1 <= segments <= len(functions)
+    if not valid:
         raise ValueError(f"[checkpoint_sequential] got {segments} segments of {len(functions)} "
                          "functions; expected between 1 and as many as there are functions")
+    size = len(functions) // segments
 
     def run(part):
         def call(x):

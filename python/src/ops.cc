@@ -82,7 +82,8 @@ bool MustRecord(const Arguments& call) {
 }
 
 // The layout of what is made like a tensor: that of the tensor, where the call gives no other.
-// Null: local. What is partial in the tensor is whole in the result.
+// Null: local. What is partial in the tensor is whole in the result, and so is what is split along
+// an axis that the result has not.
 Result<tensor::LayoutRef> LayoutLike(const Arguments& call) {
   const op::Value& like = call.like;
   tensor::Tracer* tracer = like->is_symbolic() ? tensor::CurrentTracer() : nullptr;
@@ -104,8 +105,13 @@ Result<tensor::LayoutRef> LayoutLike(const Arguments& call) {
     } else {
       layout.placement = tracer->PlacementOf(like);
     }
-    for (int i = 0; i < layout.nd_sbp.rank(); ++i)
-      if (layout.nd_sbp[i].is_partial()) layout.nd_sbp[i] = sbp::Sbp::Broadcast();
+    const auto* shape = call.attrs.Maybe<std::vector<int64_t>>("shape");  // new_zeros(shape)
+    for (int i = 0; i < layout.nd_sbp.rank(); ++i) {
+      sbp::Sbp& symbol = layout.nd_sbp[i];
+      const bool beyond = shape != nullptr && symbol.is_split() &&
+                          symbol.axis() >= static_cast<int64_t>(shape->size());
+      if (symbol.is_partial() || beyond) symbol = sbp::Sbp::Broadcast();
+    }
   }
   if (call.placement != nullptr) {
     OFL_ASSIGN(layout.placement, PlacementFrom(call.placement));

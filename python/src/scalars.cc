@@ -139,6 +139,12 @@ Result<NumberCall> ResolveNumber(const op::OpDef& def, const op::Value& x, PyObj
                                  bool left) {
   OFL_ASSIGN(Scalar number, NumberOf(object, def.name));
   DType dtype = x->meta().dtype;
+  OFL_ENSURE(!def.number_forms.negate_right ||
+                 (dtype != DType::kBool && number.category() != DTypeCategory::kBool),
+             Code::kTypeMismatch)
+      << "[" << def.name << "] " << op::kNoDifferenceOfBool << ": got " << DTypeName(dtype)
+      << " and a " << DTypeName(number.dtype())
+      << "; expected numbers; ~ turns a mask, ^ says where two masks differ";
   // A number of the tensor's category or a lower one, which is nearly every one, changes nothing.
   const bool stays =
       number.category() <= CategoryOf(dtype) &&

@@ -54,6 +54,13 @@ Result<Values> PromotedInputs(Builder& builder, const OpDef& def, std::span<cons
     if (operand.promotes) typed.push_back(TypedOf(inputs[i]->meta()));
     got += (i > 0 ? ", " : "") + operand.name + ": " + inputs[i]->meta().ToString();
   }
+  if (def.number_forms.negate_right) {
+    for (const TypedOperand& operand : typed) {
+      OFL_ENSURE(operand.dtype != DType::kBool, Code::kTypeMismatch)
+          << "[" << def.name << "] " << kNoDifferenceOfBool << ": got " << got
+          << "; expected numbers; ~ turns a mask, ^ says where two masks differ";
+    }
+  }
   const auto dtype = PromotedDType(def, typed);
   if (!dtype.ok()) {
     return Error(dtype.status().code())

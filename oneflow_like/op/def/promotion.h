@@ -29,6 +29,9 @@ TypedOperand TypedOf(const TensorMeta& meta);
 // The dtype in which operands meet (torch.result_type). kTypeMismatch where there is none.
 Result<DType> ResultType(std::span<const TypedOperand> operands);
 
+// Why an operator that negates (NumberForms::negate_right) takes no bool beside a number either.
+inline constexpr char kNoDifferenceOfBool[] = "a bool has no negative to add";
+
 // What the operands that take part are cast to before `def` is called with them; none: as they are.
 Result<std::optional<DType>> PromotedDType(const OpDef& def,
                                            std::span<const TypedOperand> operands);

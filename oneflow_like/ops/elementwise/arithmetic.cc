@@ -1,4 +1,6 @@
 // Sums, differences, products and quotients of two tensors, or of a tensor and a number.
+#include <cmath>
+
 #include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
@@ -76,6 +78,14 @@ void GradDiv(op::GradContext& c) {
 // which an empty part of a P(max) holds, would come out on top. And 0 times -inf is no number.
 constexpr char kShiftRule[] = "(...)->(...); never partial max min";
 constexpr char kScaleRule[] = "(...)->(...); linear 0; never partial max min";
+
+// The parts of a sum, times infinity or by 0, would be infinities of both signs: no number.
+template <bool kDivides>
+std::string ScaleRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
+  const auto factor = attrs.Number("scalar").As<std::complex<double>>();
+  const bool finite = std::isfinite(factor.real()) && std::isfinite(factor.imag());
+  return (kDivides ? factor != 0.0 : finite) ? kScaleRule : "(...)->(...); never partial";
+}
 
 // --- with a factor ------------------------------------------------------------------------------
 
@@ -160,7 +170,7 @@ OFL_OP(mul) {
 
 OFL_OP(mul_scalar) {
   WithNumber<Times, kNumbers>(op, "input * scalar.");
-  op.Sbp(kScaleRule)
+  op.Sbp(ScaleRule<false>)
       .Grad([](op::GradContext& c) {
         c.Set(0, MulScalar(c.b, c.grads[0], ConjOf(c.attrs.Number("scalar"))));
       })
@@ -169,8 +179,10 @@ OFL_OP(mul_scalar) {
 }
 
 OFL_OP(div) {
+  // No sum of quotients: a part by next to nothing is huge, and where parts cancel out their
+  // quotients do not; by 0 they are infinities of both signs.
   Binary<Ratio, kFields>(op, "The quotient input / other, with NumPy broadcasting.",
-                         "; linear 0; never partial max min", {1, 3});
+                         "; never partial", {1, 3});
   op.Numbers({"div_scalar", "rdiv_scalar"})
       .Grad(GradDiv)
       .Oracle("input / other")
@@ -182,7 +194,7 @@ OFL_OP(div) {
 
 OFL_OP(div_scalar) {
   WithNumber<Ratio, kFields>(op, "input / scalar.", {3.0, -2.0}, {1, 3});
-  op.Sbp(kScaleRule)
+  op.Sbp(ScaleRule<true>)
       .Grad([](op::GradContext& c) {
         c.Set(0,
               c.b.Call("div_scalar", {c.grads[0]}, {{"scalar", ConjOf(c.attrs.Number("scalar"))}}));
@@ -211,6 +223,7 @@ OFL_OP(add_scaled) {
 
 OFL_OP(sub_scaled) {
   Scaled<false>(op, "input - alpha * other.")
+      .Numbers({"", "", true})
       .Oracle("input - alpha * other")
       .PyBoth("sub(input, other, *, alpha)")
       .Method("sub_");
@@ -225,6 +238,7 @@ OFL_OP(rsub) {
       .Out("output")
       .Attr("alpha", op::AttrType::kScalar, int64_t{1})
       .Promote(op::Promotion::kCommon)
+      .Numbers({"", "", true})
       .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
         const Scalar alpha = attrs.Number("alpha");
         const op::Value x = alpha == Scalar(int64_t{1}) ? in[0] : MulScalar(b, in[0], alpha);

@@ -198,8 +198,8 @@ OFL_OP(addcmul) {
 
 OFL_OP(addcdiv) {
   Operands(op, "input", "tensor1", "tensor2").Attr("value", op::AttrType::kScalar, int64_t{1});
-  DescribeTernary(op, kFields, "input + value * tensor1 / tensor2.",
-                  "; linear jointly 0 1; never partial", {1, 3}, {{"value", int64_t{2}}})
+  DescribeTernary(op, kFields, "input + value * tensor1 / tensor2.", "; never partial", {1, 3},
+                  {{"value", int64_t{2}}})
       .Infer(InferWithValueOf<kFields>)
       .Grad(GradAddQuotient)
       .Oracle("input + value * tensor1 / tensor2");

@@ -38,14 +38,15 @@ struct Or {
 
 constexpr DTypeSet kOrdered = kReals | kBools;
 
+// An order is not monotone: NaN is neither below nor above a number that another part may hold.
+constexpr char kWhole[] = "; never partial";
+
 template <class F, DTypeSet kSet, bool kSwapped = false>
 op::OpDefBuilder& Comparison(op::OpDefBuilder& op, const char* doc, const char* rule = "") {
   BinaryKernels<F, kSet, kSwapped>(op);
   return DescribeBinary(op, kSet, doc, rule, {})
       .Infer(InferBinaryOf<kSet, Gives::kBool>)
-      .NotDifferentiable("a comparison is piecewise constant")
-      .Unclaimed("P(max),P(min)->P*", "holds for bool alone")
-      .Unclaimed("P(min),P(max)->P*", "holds for bool alone");
+      .NotDifferentiable("a comparison is piecewise constant");
 }
 
 }  // namespace
@@ -61,26 +62,24 @@ OFL_OP(ne) {
   Named(op, "not_equal(input, other)");
 }
 OFL_OP(lt) {
-  Comparison<Less, kOrdered>(op, "input < other, elementwise.", "; antitone 0; monotone 1")
-      .Oracle("input < other");
+  Comparison<Less, kOrdered>(op, "input < other, elementwise.", kWhole).Oracle("input < other");
   Named(op, "lt(input, other)").Dunder("__lt__");
   Named(op, "less(input, other)");
 }
 OFL_OP(le) {
-  Comparison<LessOrEqual, kOrdered>(op, "input <= other, elementwise.", "; antitone 0; monotone 1")
+  Comparison<LessOrEqual, kOrdered>(op, "input <= other, elementwise.", kWhole)
       .Oracle("input <= other");
   Named(op, "le(input, other)").Dunder("__le__");
   Named(op, "less_equal(input, other)");
 }
 OFL_OP(gt) {
-  Comparison<Less, kOrdered, true>(op, "input > other, elementwise.", "; monotone 0; antitone 1")
+  Comparison<Less, kOrdered, true>(op, "input > other, elementwise.", kWhole)
       .Oracle("input > other");
   Named(op, "gt(input, other)").Dunder("__gt__");
   Named(op, "greater(input, other)");
 }
 OFL_OP(ge) {
-  Comparison<LessOrEqual, kOrdered, true>(op, "input >= other, elementwise.",
-                                          "; monotone 0; antitone 1")
+  Comparison<LessOrEqual, kOrdered, true>(op, "input >= other, elementwise.", kWhole)
       .Oracle("input >= other");
   Named(op, "ge(input, other)").Dunder("__ge__");
   Named(op, "greater_equal(input, other)");

@@ -323,7 +323,7 @@ OFL_OP(heaviside) {
 
 OFL_OP(fmax) {
   Binary<LargerNumber, kReals | kBools>(op, "The larger one; of a number and NaN the number.",
-                                        "; monotone 0 1; max jointly 0 1; never partial")
+                                        "; never partial")
       .Grad([](op::GradContext& c) { GradNumber(c, "ge"); })
       .Oracle("np.fmax(input, other)");
   Named(op, "fmax(input, other)", Writes::kNothing);
@@ -331,15 +331,16 @@ OFL_OP(fmax) {
 
 OFL_OP(fmin) {
   Binary<SmallerNumber, kReals | kBools>(op, "The smaller one; of a number and NaN the number.",
-                                         "; monotone 0 1; min jointly 0 1; never partial")
+                                         "; never partial")
       .Grad([](op::GradContext& c) { GradNumber(c, "le"); })
       .Oracle("np.fmin(input, other)");
   Named(op, "fmin(input, other)", Writes::kNothing);
 }
 
+// Not linear: the logarithm of 0 is infinite, and parts times that are infinities of both signs.
 OFL_OP(xlogy) {
-  Binary<TimesLog, kFloats>(op, "input * log(other), and 0 where input is 0.",
-                            "; linear 0; never partial", {1, 3})
+  Binary<TimesLog, kFloats>(op, "input * log(other), and 0 where input is 0.", "; never partial",
+                            {1, 3})
       .Grad([](op::GradContext& c) { GradTimesLog(c, "log", 0); })
       .Oracle("np.where(input == 0, 0, input * np.log(other))");
   Named(op, "xlogy(input, other)", Writes::kBoth).Namespace("special");
@@ -347,7 +348,7 @@ OFL_OP(xlogy) {
 
 OFL_OP(xlog1py) {
   Binary<TimesLog1p, kFloats>(op, "input * log(1 + other), and 0 where input is 0.",
-                              "; linear 0; never partial", {1, 3})
+                              "; never partial", {1, 3})
       .Grad([](op::GradContext& c) { GradTimesLog(c, "log1p", 1); })
       .Oracle("np.where(input == 0, 0, input * np.log1p(other))")
       .Py("special.xlog1py(input, other)");

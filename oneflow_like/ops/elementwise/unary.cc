@@ -201,7 +201,9 @@ OFL_OP(abs) {
 }
 
 OFL_OP(sign) {
-  Unary<Sign, kReals | kBools>(op, "-1, 0 or 1 by the sign of input; of NaN 0.", "; monotone 0");
+  // Not monotone: of NaN 0, whatever else a part holds.
+  Unary<Sign, kReals | kBools>(op, "-1, 0 or 1 by the sign of input; of NaN 0.",
+                               "; never partial max min");
   op.Grad([](op::GradContext& c) { c.Set(0, c.b.Call("zeros_like", {c.grads[0]})); })
       .Oracle(
           "np.sign(np.where(np.isnan(input), 0, input)).astype(input.dtype) "

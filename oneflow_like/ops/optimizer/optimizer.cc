@@ -310,7 +310,7 @@ void DefineAdam(op::OpDefBuilder& op) {
 
 // A part of a partial target takes the part of a partial value.
 std::string ReplaceRule(std::span<const Shape> in, std::span<const Shape> out, const Attrs& attrs) {
-  return AssignRule(in, out, attrs) + "; linear jointly 0 1";
+  return AssignRule(in, out, attrs) + "; linear jointly 0 1; max jointly 0 1; min jointly 0 1";
 }
 
 op::OpDefBuilder& DefineAssign(op::OpDefBuilder& op, const char* doc) {

@@ -43,20 +43,24 @@ def _partials(x, text, parts, rng, low, high):
     """Parts that add up to x, or whose maximum or minimum it is.
 
     What loses lies in the range, or is what an empty part holds: the lowest or the highest value.
+    NaN wins over any number.
     """
     if text == "P":
         rest = [rng.integers(-3, 4, x.shape).astype(x.dtype) for _ in range(parts - 1)]
         return [np.asarray(x - sum(rest), x.dtype), *rest]
     owner, step = rng.integers(0, parts, x.shape), rng.integers(0, 3, x.shape)
+    beaten = x
+    if x.dtype.kind == "f" and np.isnan(x).any():
+        beaten = np.where(np.isnan(x), rng.uniform(low, high, x.shape), x).astype(x.dtype)
     if x.dtype == bool:
         loser = x & (step > 0) if text == "P(max)" else x | (step > 0)
     elif text == "P(max)":
         bound = 0 if x.dtype == np.uint8 else np.ceil(low)
-        loser = np.minimum(x, np.maximum(x.astype(np.float64) - step, bound).astype(x.dtype))
-        loser = np.where(step == 2, _extreme(x.dtype, -1), loser)
+        loser = np.maximum(beaten.astype(np.float64) - step, bound).astype(x.dtype)
+        loser = np.where(step == 2, _extreme(x.dtype, -1), np.minimum(beaten, loser))
     else:
-        loser = np.maximum(x, np.minimum(x.astype(np.float64) + step, high).astype(x.dtype))
-        loser = np.where(step == 2, _extreme(x.dtype, 1), loser)
+        loser = np.minimum(beaten.astype(np.float64) + step, high).astype(x.dtype)
+        loser = np.where(step == 2, _extreme(x.dtype, 1), np.maximum(beaten, loser))
     return [np.where(owner == p, x, loser) for p in range(parts)]
 
 
@@ -194,15 +198,28 @@ def _grads(inputs, outputs):
     return [None if x.grad is None else array(x.grad) for x in inputs]
 
 
-class Whole:
-    """A sample's arrays, and what a local call gives, forward and backward."""
+def _with_nan(arrays, seed):
+    """The same with one NaN in each array of floating numbers."""
+    rng, made = np.random.default_rng(seed), []
+    for a in arrays:
+        b = np.array(a)
+        if b.dtype.kind == "f" and b.size:
+            b.flat[rng.integers(b.size)] = np.nan
+        made.append(b)
+    return made
 
-    def __init__(self, name, index, sample):
+
+class Whole:
+    """A sample's arrays, and what a local call gives, forward and backward; forward with a NaN."""
+
+    def __init__(self, name, index, sample, nan=False):
         self.name, self.sample = name, sample
         self.seed = zlib.crc32(f"{name} {index}".encode())
         self.arrays = _whole_numbers(sample, self.seed)
         schema = oracles.SCHEMAS[name]
-        self.backward = schema["gradient"] or schema["composite"]
+        self.backward = (schema["gradient"] or schema["composite"]) and not nan
+        if nan:
+            self.arrays = _with_nan(self.arrays, self.seed)
         inputs = tensors(self.arrays, [d for d, _ in sample["inputs"]])
         for x in inputs:
             x.requires_grad = self.backward and x.dtype in (_C.float32, _C.float64)
@@ -233,6 +250,12 @@ class Whole:
         return values, _grads(given, got) if self.backward else []
 
 
+def _has_extremes(inputs, layouts):
+    """Whether floating numbers are a maximum or minimum of parts, among which NaN wins."""
+    return any(dtype.is_floating_point and not {"P(max)", "P(min)"}.isdisjoint(layout)
+               for (dtype, _), layout in zip(inputs, layouts, strict=True))
+
+
 def run(name, mesh, placement, rank, kind=Whole):
     """(cases tried, what failed, whether the ranks are in step) of one operator."""
     tried, failed = 0, []
@@ -242,6 +265,9 @@ def run(name, mesh, placement, rank, kind=Whole):
             tried += 1
             try:
                 whole.check(layouts, mesh, placement, rank)
+                if kind is Whole and _has_extremes(sample["inputs"], layouts):
+                    tried += 1
+                    Whole(name, index, sample, nan=True).check(layouts, mesh, placement, rank)
             except Exception as error:
                 text = " ".join(f"{type(error).__name__}: {error}".split())
                 shapes = [f"{d.name}{list(s)}" for d, s in sample["inputs"]]

@@ -12,8 +12,9 @@ namespace ofl::tensor {
 std::string DigestOf(const TensorImpl& dense);
 
 // The first two ranks that should hold the same part under `layout` and whose digests differ, or -1
-// twice; all ranks of the placement hear of it. Collective over the placement: n - 1 small messages
-// each. `what` names the exchange in errors.
+// twice; all ranks of the placement hear of it. Collective over the placement, in rounds of at most
+// four small messages each: one round for 5 ranks, two for 25, log n. `what` names the exchange in
+// errors; a rank of the placement that runs something else is an error on all of them.
 Result<std::pair<int, int>> FirstDifference(const sbp::Layout& layout, const std::string& digest,
                                             const std::string& what);
 

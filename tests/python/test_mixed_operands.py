@@ -103,6 +103,37 @@ if rank == 0:
     assert got.to_local().numpy().tolist() == [1.0, 3.0, 5.0, 7.0]
 """
 
+MANY = COMMON + """
+# More ranks than hear of each other in one round: everyone hears of the first two that differ.
+x = flow.ones(world, placement=everyone, sbp=S(0))
+for odd in range(world):
+    own = flow.tensor([float(rank == odd)])
+    first, other = sorted((0 if odd else 1, odd))
+    refused(lambda: x + own, f"on rank {first} than on rank {other};")
+for step in (2, 3):
+    own = flow.tensor([float(rank % step)])
+    refused(lambda: x + own, "on rank 0 than on rank 1;")
+assert (x + flow.tensor([2.0])).numpy().tolist() == [3.0] * world
+
+# On a mesh those are compared that hold the same part.
+mesh = flow.placement("cpu", ranks=np.arange(6).reshape(2, 3).tolist())
+square = flow.ones(4, 6, placement=mesh, sbp=(S(0), B), requires_grad=True)
+if rank < 6:
+    row, column = divmod(rank, 3)
+    (square.to_local() * float(row + 1)).sum().backward()
+    assert square.grad.to_local().tolist() == [[float(row + 1)] * 6] * 2
+    refused(lambda: (square.to_local() * float(1 + (rank == 5))).sum().backward(),
+            "on rank 3 than on rank 5 ")
+    refused(lambda: (square.to_local() * float(column)).sum().backward(),
+            "on rank 0 than on rank 1 ")
+
+# A rank that runs another program is an error on all of them, also where it is nobody's neighbour.
+try:
+    x.to_global(sbp=B) if rank == 3 else x + flow.tensor([2.0])
+except (RuntimeError, ConnectionError) as error:
+    print("told")
+"""
+
 GRAPHS = COMMON + """
 class Of(nn.Graph):
     def __init__(self, build):
@@ -145,6 +176,10 @@ def test_local_tensors_that_differ_are_refused_by_rank(tmp_path):
 
 def test_only_the_placement_compares(tmp_path):
     run_text(tmp_path, 2, PARTLY)
+
+
+def test_many_ranks_hear_of_a_difference(tmp_path):
+    assert run_text(tmp_path, 7, MANY).stdout.count("told") == 7
 
 
 @pytest.mark.parametrize("processes", [1, 2])

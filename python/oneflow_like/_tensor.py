@@ -400,6 +400,10 @@ Tensor.data = property(lambda self: self.detach(), _set_data,
 def copy_(self, src, non_blocking=False):
     """The values of `src`, broadcast, in this tensor's dtype and layout. Nothing is left to be
     done when it returns, whatever `non_blocking` says."""
+    if isinstance(src, (bool, int, float, complex)):  # as torch takes them
+        wide = (_C.complex128 if isinstance(src, complex) else
+                _C.float64 if isinstance(src, float) else None)
+        src = _C.full([], src, dtype=wide)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
     if not isinstance(non_blocking, bool):

@@ -192,6 +192,16 @@ std::vector<size_t> BindingsNamed(const op::OpDef& def, std::string_view name) {
   return found;
 }
 
+// Likewise for a method: bindings of methods alone are all that it has, unless another of the name
+// is a method too. Tensor.where(condition, other) is not where(condition, input, other).
+std::vector<size_t> MethodBindings(const op::OpDef& def, const std::string& name) {
+  std::vector<size_t> found = BindingsNamed(def, name);
+  const auto is_own = [&](size_t i) { return !def.py[i].function; };
+  if (std::ranges::count(def.py_methods, name) == std::ranges::count_if(found, is_own))
+    std::erase_if(found, [&](size_t i) { return !is_own(i); });
+  return found;
+}
+
 // Python's in-place operators; of others x op= y makes a new tensor.
 std::string InPlaceDunder(const std::string& dunder) {
   static constexpr std::string_view kKnown[] = {
@@ -210,7 +220,7 @@ std::vector<Method> MethodsOf(const op::OpDef& def) {
     methods.push_back({std::move(name), std::move(bindings), in_place});
   };
   for (const std::string& name : def.py_methods)
-    add(name, BindingsNamed(def, name), IsInPlaceName(name));
+    add(name, MethodBindings(def, name), IsInPlaceName(name));
   if (!def.py_dunder.empty()) add(def.py_dunder, {0}, false);
   if (!HasInPlaceForm(def) || def.py_methods.empty()) return methods;  // else `name_` follows
   const std::string& first = def.py_methods.front();

@@ -224,6 +224,53 @@ def test_forms_that_write_into_their_tensor():
     assert x.positive() is x and flow.resolve_conj(x) is x and flow.real(x) is x
 
 
+def test_a_bool_is_not_subtracted():
+    number, mask = flow.tensor([1.5, 2.0]), flow.tensor([True, False])
+    for call in (lambda: number - mask, lambda: mask - number, lambda: mask - mask,
+                 lambda: number - True, lambda: True - number, lambda: 1 - mask, lambda: mask - 1,
+                 lambda: flow.sub(number, mask), lambda: flow.subtract(mask, number, alpha=2),
+                 lambda: flow.rsub(number, mask), lambda: number.clone().sub_(mask)):
+        with pytest.raises(RuntimeError, match="bool"):
+            call()
+    assert (number + mask).tolist() == [2.5, 2.0] and (number * True).tolist() == [1.5, 2.0]
+
+
+def test_float_power_writes_into_no_narrower_tensor():
+    wide = flow.tensor([2.0, 3.0], dtype=flow.float64)
+    assert wide.float_power_(2) is wide and wide.tolist() == [4.0, 9.0]
+    assert wide.float_power_(flow.tensor([0.5, 1.0])).tolist() == [2.0, 9.0]
+    for dtype in (flow.float32, flow.float16, flow.int64):
+        with pytest.raises(RuntimeError, match="does not fit into its tensor"):
+            flow.ones(2, dtype=dtype).float_power_(2)
+    with pytest.raises(RuntimeError, match="complex128"):
+        wide.float_power_(flow.tensor([1j, 0]))
+    assert flow.ones(2).float_power(2).dtype is flow.float64
+
+
+def test_methods_begin_with_their_tensor():
+    x, mask = flow.tensor([1.0, 2.0, 3.0]), flow.tensor([True, False, True])
+    assert x.where(mask, flow.tensor(0.0)).tolist() == [1.0, 0.0, 3.0]
+    assert x.where(mask, 7).tolist() == [1.0, 7.0, 3.0]
+    assert flow.where(mask, x, 7).tolist() == [1.0, 7.0, 3.0]
+    flags = flow.tensor([True, True, False])
+    assert flags.where(mask, flow.tensor(False)).tolist() == [True, False, False]
+    assert x.polygamma(1).tolist() == flow.polygamma(1, x).tolist()
+
+
+def test_what_is_overwritten_gets_a_gradient_of_zeros():
+    x = flow.tensor([1.0, 2.0], requires_grad=True)
+    for filled in (flow.fill(x, 2.5), flow.fill(x, flow.tensor(2.5)),
+                   flow.gather(x, 0, flow.zeros(0, dtype=flow.int64))):
+        assert filled.requires_grad
+        x.grad = None
+        filled.sum().backward()
+        assert x.grad.tolist() == [0.0, 0.0]
+    assert flow.fill(flow.tensor([NAN, 1.0]), 3).tolist() == [3.0, 3.0]
+    y = flow.zeros(2, dtype=flow.float64)
+    assert y.copy_(1.1) is y and y.tolist() == [1.1, 1.1] and y.copy_(True).tolist() == [1.0, 1.0]
+    assert flow.zeros(2, dtype=flow.int64).copy_(1.5).tolist() == [1, 1]
+
+
 def test_answers_about_a_tensor():
     x = flow.tensor([1.0])
     assert flow.is_tensor(x) and not flow.is_tensor([1.0]) and flow.is_floating_point(x)

@@ -95,6 +95,17 @@ DType WideOf(const op::Value& x) {
   return x != nullptr && IsComplex(x->meta().dtype) ? DType::kComplex128 : DType::kFloat64;
 }
 
+// Whether a result in place finds room: as torch does, float_power_ rounds to no narrower dtype.
+bool HoldsWide(op::Builder& b, const op::Value& x, bool complex, const Attrs& attrs) {
+  const DType wide = complex ? DType::kComplex128 : DType::kFloat64;
+  if (!attrs.Get<bool>("in_place") || x->meta().dtype == wide) return true;
+  b.Fail(Error(Code::kTypeMismatch)
+         << "[float_power_] the result does not fit into its tensor: got "
+         << DTypeName(x->meta().dtype) << " for " << DTypeName(wide)
+         << "; expected a tensor of that dtype; use x = x.float_power(exponent)");
+  return false;
+}
+
 Status InferPowScalar(op::InferContext& c) {
   OFL_TRY(InferNumber(c, kNumbers));
   const bool whole = IsInteger(c.input(0).dtype);
@@ -145,20 +156,27 @@ OFL_OP(float_power) {
       .In("input")
       .In("other")
       .Out("output")
+      .Attr("in_place", op::AttrType::kBool, false)
       .InPlace(0, 0)
-      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
+        const bool complex = IsComplex(in[0]->meta().dtype) || IsComplex(in[1]->meta().dtype);
+        if (!HoldsWide(b, in[0], complex, attrs)) return op::Values{nullptr};
         const op::Value x = CastTo(b, in[0], WideOf(in[0]));
         return op::Values{b.Call("pow", {x, CastTo(b, in[1], WideOf(in[1]))})};
       })
       .Oracle("np.float_power(input, other)")
       .PyBoth("float_power(input, exponent: other)")
-      .Method("float_power_")
+      .PyMethod("float_power_(input, exponent: other)", {{"in_place", true}})
       .Samples([]() -> std::vector<op::Sample> {
         return {{{{DType::kFloat32, {5, 3}}, {DType::kFloat32, {3}}}, {}, 1, 4, ""},
                 {{{DType::kInt64, {5}}, {DType::kInt64, {5}}}, {}, 1, 4, ""},
                 {{{DType::kFloat64, {}}, {DType::kFloat64, {4}}}, {}, 1, 4, ""},
                 {{{DType::kComplex64, {4}}, {DType::kComplex64, {4}}}, {}, 1, 4, ""}};
-      });
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
+                      {{"in_place", true}},
+                      Code::kTypeMismatch,
+                      "got float32 for float64"}});
 }
 
 OFL_OP(float_power_number) {
@@ -166,20 +184,27 @@ OFL_OP(float_power_number) {
       .In("input")
       .Out("output")
       .Attr("exponent", op::AttrType::kScalar)
+      .Attr("in_place", op::AttrType::kBool, false)
       .InPlace(0, 0)
       .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
         const Scalar exponent = attrs.Number("exponent");
         const bool complex = exponent.category() == DTypeCategory::kComplex;
+        if (!HoldsWide(b, in[0], complex || IsComplex(in[0]->meta().dtype), attrs))
+          return op::Values{nullptr};
         const op::Value x = CastTo(b, in[0], complex ? DType::kComplex128 : WideOf(in[0]));
         return op::Values{b.Call("pow_scalar", {x}, {{"scalar", exponent}})};
       })
       .Oracle("np.float_power(input, exponent)")
       .PyBoth("float_power(input, exponent)")
-      .Method("float_power_")
+      .PyMethod("float_power_(input, exponent)", {{"in_place", true}})
       .Samples([] {
         return UnarySamples({DType::kFloat32, DType::kFloat64, DType::kInt64, DType::kComplex64}, 1,
                             4, {{"exponent", 2.5}});
-      });
+      })
+      .ErrorSamples({{{{DType::kFloat64, {2}}},
+                      {{"exponent", std::complex<double>(0, 1)}, {"in_place", true}},
+                      Code::kTypeMismatch,
+                      "got float64 for complex128"}});
 }
 
 OFL_OP(float_power_base) {

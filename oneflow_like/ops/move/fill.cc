@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "oneflow_like/ops/move/copy.h"
+#include "oneflow_like/ops/move/places.h"
 
 namespace ofl::ops {
 namespace {
@@ -9,13 +10,24 @@ namespace {
 using Ints = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
-op::Values ComposeFillTensor(op::Builder& b, Span in, const Attrs&) {
+// As in torch a filled tensor requires a gradient where `x` does: x gets zeros.
+op::Value TiedTo(op::Builder& b, const op::Value& x, const op::Value& value) {
+  if (!IsDifferentiable(x->meta().dtype)) return value;
+  return b.Call("where", {Filled(b, x, DType::kBool, true), value, x});
+}
+
+op::Values ComposeFillNumber(op::Builder& b, Span in, const Attrs& attrs) {
+  return {TiedTo(b, in[0], b.Call("full_like", {in[0]}, {{"value", attrs.Number("value")}}))};
+}
+
+op::Values ComposeFillTensor(op::Builder& b, Span in, const Attrs& attrs) {
   if (in[1]->meta().shape.rank() > 0) {
     return Refused(b, Error(Code::kInvalidArgument)
                           << "the value has axes: got shape " << in[1]->meta().shape
                           << "; expected a number or a 0-d tensor");
   }
   const op::Value whole = Assigned(b, in[0], in[1], in[0]->meta().shape);
+  if (!attrs.Get<bool>("in_place")) return {TiedTo(b, in[0], whole)};
   return {whole == in[1] ? b.Call("identity", {whole}) : whole};
 }
 
@@ -50,16 +62,38 @@ op::Values ComposeFillDiagonal(op::Builder& b, Span in, const Attrs& attrs) {
 
 }  // namespace
 
+OFL_OP(fill_number) {
+  op.Doc("A tensor like `input` with a number everywhere.")
+      .In("input")
+      .Out("output")
+      .Attr("value", op::AttrType::kScalar)
+      .Compose(ComposeFillNumber)
+      .Oracle("np.full_like(input, value)")
+      .Py("fill(input, value)")
+      .Public()
+      .Samples([] {
+        const Attrs one = {{"value", int64_t{1}}};
+        return InEveryDType({op::Sample{{{DType::kFloat32, {2, 3}}}, one},
+                             op::Sample{{{DType::kFloat32, {}}}, one},
+                             op::Sample{{{DType::kFloat32, {0, 3}}}, one}});
+      })
+      .ErrorSamples({{{{DType::kUInt8, {2}}},
+                      {{"value", int64_t{300}}},
+                      Code::kInvalidArgument,
+                      "cannot hold"}});
+}
+
 OFL_OP(fill_tensor) {
   op.Doc("A tensor like `input` with the value of a 0-d tensor everywhere.")
       .In("input")
       .In("other")
       .Out("output")
+      .Attr("in_place", op::AttrType::kBool, false)
       .Compose(ComposeFillTensor)
       .Oracle("np.full_like(input, other)")
       .Py("fill(input, value: other)")
       .Public()
-      .PyBoth("fill_(input, value: other)")
+      .PyBoth("fill_(input, value: other)", {{"in_place", true}})
       .Samples([] {
         return InEveryDType({op::Sample{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {}}}, {}},
                              op::Sample{{{DType::kFloat32, {}}, {DType::kFloat32, {}}}, {}},

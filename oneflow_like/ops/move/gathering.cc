@@ -76,7 +76,7 @@ op::Values ComposeGather(op::Builder& b, Span in, const Attrs& attrs) {
   const auto axis = NormalizeAxis(attrs.Get<int64_t>("dim"), rank);
   if (!axis.ok()) return Refused(b, axis.status());
   if (index->meta().shape.numel() == 0) {  // of any shape, as in torch
-    return {CastTo(b, index, x->meta().dtype)};
+    return {Reshaped(b, Leading(b, x, Shape(std::vector<int64_t>(x->meta().shape.rank()))), given)};
   }
   index = AsVector(b, index);
   if (!index) return {nullptr};

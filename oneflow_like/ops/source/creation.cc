@@ -255,7 +255,6 @@ OFL_OP(full) {
       .Py("ones_like(input, *, dtype=None)", Value(1))
       .Py("empty(*size: shape, dtype=None)", Floats(0))
       .Py("empty_like(input, *, dtype=None)", Value(0))
-      .Py("fill(input, value)")
       .Py("scalar_tensor(s: value, *, dtype=None)",
           {{"shape", std::vector<int64_t>{}}, {"dtype", DType::kFloat32}})
       .Public()

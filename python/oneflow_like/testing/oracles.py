@@ -387,7 +387,7 @@ EXACT = {
     "random_bernoulli", "cast", "clamp", "conj", "conj_physical", "real", "imag",
     "unsqueeze", "squeeze", "flatten",
     "t", "reversed_axes", "reshape_as", "expand_as", "narrow", "split", "split_with_sizes", "chunk",
-    "stack", "clamp_tensor", "to_dtype", "type_as", "dropout_in_training",
+    "stack", "clamp_tensor", "to_dtype", "type_as", "dropout_in_training", "fill_number",
 }
 
 for area in (oracles_convolution, oracles_fft, oracles_indexing, oracles_pointwise, oracles_random,

@@ -21,6 +21,9 @@ REASONS = {
                     "number gives complex64, where PyTorch on CPUs has no kernel.",
     "local-strides": "`stride`, `storage_offset` and `is_contiguous` of a global tensor are those "
                      "of this rank's part.",
+    "local-memory": "A global tensor has no memory of its own: DLPack and `new_empty_strided` want "
+                    "a local one (`x.to_local()`), and a view whose elements other ranks hold has "
+                    "another `data_ptr()` than its base.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
                     "PyTorch wraps it into the dtype first.",
     "exp-of-halves": "`matrix_exp` of half types is computed in float32, where PyTorch's "
@@ -28,6 +31,11 @@ REASONS = {
     "singular": "What `inv_ex` and `solve_ex` make of a singular matrix is infinite or NaN; which "
                 "is not defined.",
     "limits": "`gelu` and Bessel functions have their limits at infinity, where PyTorch gives NaN.",
+    "airy": "`airy_ai` is exact to the last places; PyTorch's is off by up to 3e-6 around -2.",
+    "polynomials": "Orthogonal polynomials of NaN are NaN, where PyTorch may give what its memory "
+                   "held.",
+    "polar": "The gradient of `polar` for a length below 0 is that of length * exp(i * angle); "
+             "PyTorch's has the other sign there.",
     "type-names": "`x.type()` says `oneflow_like.FloatTensor`; `x.type('torch.FloatTensor')` is "
                   "understood.",
     "no-sizes": "`zeros()`, `ones()`, `empty()`, `rand()` and `randn()` without sizes make a "
@@ -54,6 +62,14 @@ EXPLAINED = [
       for name, differs in (("stride", "*instead of*"), ("storage_offset", "*instead of*"),
                             ("is_contiguous", "True instead of False"))
       for layout in ("S0", "S1", "P")),
+    *(("torch.from_dlpack", f"*, {layout}]", "raised ExportError*", "local-memory")
+      for layout in ("S0", "S1", "P")),
+    *(("Tensor.new_empty_strided", f"*, {layout}]", "raised ValueError*", "local-memory")
+      for layout in ("S0", "S1", "P")),
+    ("*", "*x.view(-1).data_ptr() == x.data_ptr()*, S1]", "False instead of True", "local-memory"),
+    ("special.airy_ai", "*lo=-20, hi=20*", "*values: -0.2754973419072* instead of*", "airy"),
+    ("special.*_polynomial_*", "*nan*", "*values: nan instead of*", "polynomials"),
+    ("torch.polar", "*gradient*", "gradient: operand 0: *", "polar"),
     ("*.ldexp*", "*gradient*", "gradient: operand 0: * instead of 0.0 *", "ldexp"),
     ("*.cl[ai][mp]*", "*uint8]", "*", "number-range"),
     ("F.grid_sample", "*float16]", "*values:*", "sampled-halves"),

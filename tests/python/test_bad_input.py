@@ -7,6 +7,7 @@ import pytest
 
 import oneflow_like as flow
 from oneflow_like import nn
+from oneflow_like.nn.utils import rnn
 
 F = nn.functional
 B, S = flow.sbp.broadcast, flow.sbp.split
@@ -31,6 +32,19 @@ def param(*shape):
 
 def numbers(*values):
     return flow.tensor(list(values))
+
+
+def bags(*offsets):
+    return F.embedding_bag(numbers(0, 1, 2), local(3, 2), flow.tensor(offsets, dtype=flow.int64))
+
+
+def packed_sequence(*sizes, order=None):
+    return rnn.PackedSequence(local(3, 2), flow.tensor(sizes, dtype=flow.int64),
+                              None if order is None else flow.tensor(order))
+
+
+def packed(*sizes):
+    return rnn.pad_packed_sequence(packed_sequence(*sizes))
 
 
 LAYOUTS = {
@@ -138,6 +152,30 @@ TENSORS = {
     "integers too large to draw": (lambda: flow.randint(0, 2**70, (3,)), TypeError,
                                    ["[randint]", "'high'", "beyond 64 bits"]),
     "list assigned": (lambda: local().__setitem__(0, [1.0]), TypeError, ["[setitem]", "list"]),
+    "bags that begin elsewhere": (lambda: bags(1, 2), ValueError,
+                                  ["[embedding_bag]", "offsets[0]", "got 1"]),
+    "a bag behind the input": (lambda: bags(0, 5), ValueError,
+                               ["[embedding_bag]", "offsets[1]", "got 5", "0 to its length 3"]),
+    "a bag before the input": (lambda: bags(0, -1), ValueError, ["offsets[1]", "got -1"]),
+    "no bags": (lambda: bags(), ValueError, ["[embedding_bag]", "no bag"]),
+    "a stride without end": (lambda: F.conv2d(local(1, 1, 4, 4), local(1, 1, 3, 3), stride=2**63-1),
+                             ValueError, ["[conv2d]", "at least 1, less than 2^47"]),
+    "sizes of a packed batch that grow": (lambda: packed(1, 2), ValueError,
+                                          ["[pad_packed_sequence]", "[1, 2]", "never grow"]),
+    "sizes of other rows": (lambda: packed(5, 1), ValueError, ["[5, 1]", "3 rows"]),
+    "sizes below 1": (lambda: packed(-2, 5), ValueError, ["[-2, 5]"]),
+    "no sizes": (lambda: packed(), ValueError, ["[]"]),
+    "a layer of a wrong packed batch": (lambda: nn.LSTM(2, 3)(packed_sequence(2, 2)), ValueError,
+                                        ["[LSTM]", "[2, 2]"]),
+    "an order that is none": (lambda: packed_sequence(2, 1, order=[5, 9]), ValueError,
+                              ["[invert_permutation]", "each of 0 to 1 once"]),
+    "a number for a packed batch": (lambda: rnn.pad_packed_sequence(3), TypeError,
+                                    ["[pad_packed_sequence]", "int"]),
+    "a vector for padded sequences": (lambda: rnn.pack_padded_sequence(local(5), [1]), TypeError,
+                                      ["[pack_padded_sequence]", "float32[5]"]),
+    "numbers for sequences": (lambda: rnn.pack_sequence([1, 2]), TypeError, ["[pack_sequence]"]),
+    "lengths of another batch": (lambda: rnn.unpad_sequence(local(3, 2), [1]), ValueError,
+                                 ["[unpad_sequence]", "1 lengths of a batch of 2"]),
     "copy of another shape": (lambda: local().copy_(local(3, 3)), ValueError,
                               ["float32[3,3]", "(4, 4)"]),
 }

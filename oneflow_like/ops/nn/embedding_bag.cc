@@ -159,6 +159,32 @@ class Bags {
   op::Value rows_, keep_;
 };
 
+// --- where bags begin ---------------------------------------------------------------------------
+
+Status InferStarts(op::InferContext& c) {
+  OFL_ENSURE(c.input(0).dtype == DType::kInt64 && c.input(0).shape.rank() == 1,
+             Code::kInvalidArgument)
+      << "offsets are no places: got " << c.input(0).ToString() << "; expected a vector of int64";
+  c.AddOutput(c.input(0));
+  return Status::Ok();
+}
+
+Status RunStarts(op::KernelContext& c) {
+  const op::TensorView &from = c.inputs[0], &to = c.outputs[0];
+  const int64_t length = c.attr<int64_t>("length"), before = c.output_offsets[0][0];
+  for (int64_t i = 0; i < to.numel(); ++i) {
+    const int64_t at = from.as<int64_t>()[i * from.strides[0]];
+    OFL_ENSURE(before + i > 0 || at == 0, Code::kInvalidArgument)
+        << "[embedding_bag] offsets[0] has to be 0, where the first bag begins: got " << at
+        << "; expected 0";
+    OFL_ENSURE(at >= 0 && at <= length, Code::kInvalidArgument)
+        << "[embedding_bag] offsets[" << before + i << "] lies outside of the input: got " << at
+        << "; expected 0 to its length " << length;
+    to.as<int64_t>()[i] = at;
+  }
+  return Status::Ok();
+}
+
 Status CheckBags(Operands in, const Attrs& attrs) {
   const TensorMeta& x = in[0]->meta();
   const op::Value *offsets = OperandAt(in, attrs, 2), *weights = OperandAt(in, attrs, 3);
@@ -178,6 +204,9 @@ Status CheckBags(Operands in, const Attrs& attrs) {
                Code::kInvalidArgument)
         << "got offsets: " << o.ToString() << "; expected a vector of int64"
         << (last ? " with the end as its last" : "");
+    OFL_ENSURE(o.shape[0] > (last ? 1 : 0) || x.shape.numel() == 0, Code::kInvalidArgument)
+        << "there is no bag for the indices: got input: " << x.ToString()
+        << " and offsets: " << o.ToString() << "; expected a bag that begins at 0";
   }
   OFL_ENSURE(mode != "max" || !attrs.Get<bool>("scale_grad_by_freq"), Code::kInvalidArgument)
       << "got scale_grad_by_freq=true and mode='max'; expected another mode";
@@ -203,7 +232,8 @@ op::Values ComposeBag(op::Builder& b, Operands in, const Attrs& attrs) {
   const int64_t count = (*offsets)->meta().shape[0] - ends;
   const op::Value one = OnesLike(b, found->index);
   const op::Value place = Sub(b, b.Call("cumsum", {one}, {{"dim", int64_t{0}}}), one);
-  const op::Value begins = CastTo(b, *offsets, DType::kInt64);
+  const op::Value begins = b.Call("bag_starts", {CastTo(b, *offsets, DType::kInt64)},
+                                  {{"length", in[0]->meta().shape[0]}});
   const op::Value after = b.Call("searchsorted", {begins, place}, {{"right", true}});
   if (after == nullptr) return {nullptr};
   return {bags.OfBags(AddScalar(b, after, int64_t{-1}), count)};
@@ -257,6 +287,29 @@ OFL_OP(embedding_rows) {
         for (DType dtype : ListOf(kNumbers)) samples.push_back(TableSample({5}, {7, 3}, {}, dtype));
         return samples;
       });
+}
+
+OFL_OP(bag_starts) {
+  op.Doc("The places where bags of `length` indices begin, if they are such places.")
+      .In("offsets")
+      .Out("output")
+      .Attr("length", op::AttrType::kInt)
+      .Infer(InferStarts)
+      .Sbp("(n)->(n); never partial; offset n")
+      .NotDifferentiable("it is whole numbers")
+      .Oracle("offsets")
+      .Py("_bag_starts(offsets, *, length)")
+      .Cpu(DType::kInt64, RunStarts)
+      .Samples([] {
+        std::vector<op::Sample> samples;
+        for (const int64_t bags : {0, 1, 4})
+          samples.push_back({{{DType::kInt64, {bags}}}, {{"length", int64_t{2}}}, 0, 1, ""});
+        return samples;
+      })
+      .ErrorSamples({{{{DType::kInt64, {2, 2}}},
+                      {{"length", int64_t{2}}},
+                      Code::kInvalidArgument,
+                      "a vector of int64"}});
 }
 
 OFL_OP(embedding_bag) {

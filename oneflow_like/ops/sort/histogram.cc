@@ -185,8 +185,8 @@ Status CheckHistogram(const op::Value& x, const op::Value& weight, int64_t bins,
   OFL_ENSURE(weight == nullptr || weight->meta() == meta, Code::kInvalidArgument)
       << "weight must have the shape and dtype of input: got " << weight->meta().ToString()
       << "; expected " << meta.ToString();
-  OFL_ENSURE(bins > 0, Code::kInvalidArgument)
-      << "bins must be > 0: got " << bins << "; expected at least 1";
+  OFL_ENSURE(bins > 0 && bins < int64_t{1} << 48, Code::kInvalidArgument)
+      << "bins must be > 0: got " << bins << "; expected at least 1, less than 2^48";
   OFL_ENSURE(range == nullptr || (range->size() == 2 && (*range)[0] <= (*range)[1]),
              Code::kInvalidArgument)
       << "the range is none: got " << AttrToString(*range) << "; expected (low, high)";

@@ -8,7 +8,7 @@ from .._functions import empty, zeros
 from . import init
 from .module import Module
 from .parameter import Parameter
-from .utils.rnn import PackedSequence, lengths_of, reordered
+from .utils.rnn import PackedSequence, reordered, sizes_of
 
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 
@@ -112,7 +112,7 @@ class RNNBase(Module):
     def forward(self, input, hx=None):
         packed = input if isinstance(input, PackedSequence) else None
         if packed is not None:
-            x, sizes = packed.data, lengths_of(packed.batch_sizes, self.mode)
+            x, sizes = packed.data, sizes_of(packed, self.mode)
             batch, single, order = sizes[0], False, packed.sorted_indices
         else:
             if input.ndim not in (2, 3):

@@ -100,8 +100,36 @@ def invert_permutation(permutation):
     """The permutation that undoes one; of None None."""
     if permutation is None:
         return None
-    order = permutation.numpy().tolist()
-    return indices_beside(permutation, [order.index(i) for i in range(len(order))])
+    order = lengths_of(permutation, "invert_permutation")
+    if sorted(order) != list(range(len(order))):
+        raise ValueError(f"[invert_permutation] got no permutation of {len(order)} sequences; "
+                         f"expected each of 0 to {len(order) - 1} once")
+    inverse = [0] * len(order)
+    for place, i in enumerate(order):
+        inverse[i] = place
+    return indices_beside(permutation, inverse)
+
+
+def _require_tensor(value, argument, axes, what):
+    if not isinstance(value, _C.Tensor) or value.ndim < axes:
+        got = value._describe() if isinstance(value, _C.Tensor) else type(value).__name__
+        raise TypeError(f"[{what}] argument '{argument}' must be a Tensor of at least {axes} axes: "
+                        f"got {got}")
+
+
+def sizes_of(packed, what):
+    """How many sequences have a row of each time, as a list."""
+    if not isinstance(packed, _Packed):
+        raise TypeError(f"[{what}] got {type(packed).__name__}; expected a PackedSequence")
+    _require_tensor(packed.data, "data", 1, what)
+    sizes = lengths_of(packed.batch_sizes, what)
+    falls = all(a >= b for a, b in zip(sizes, sizes[1:], strict=False))
+    if not sizes or sizes[-1] < 1 or not falls or sum(sizes) != packed.data.shape[0]:
+        shown = f"{sizes}" if len(sizes) < 9 else f"{len(sizes)} numbers"
+        raise ValueError(f"[{what}] batch_sizes do not fit the data: got {shown} and "
+                         f"{packed.data.shape[0]} rows; expected numbers of at least 1 that never "
+                         "grow, as many rows in all")
+    return sizes
 
 
 def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True):
@@ -110,6 +138,7 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     Without `enforce_sorted` the sequences may stand in any order.
     """
     lengths = lengths_of(lengths, "pack_padded_sequence")
+    _require_tensor(input, "input", 2, "pack_padded_sequence")
     batch = input.shape[0 if batch_first else 1]
     if len(lengths) != batch or not lengths or min(lengths) < 1:
         raise RuntimeError(f"[pack_padded_sequence] got lengths {lengths} of a batch of {batch}; "
@@ -129,7 +158,11 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     if lengths[0] > input.shape[0]:
         raise RuntimeError(f"[pack_padded_sequence] got a length of {lengths[0]} and "
                            f"{input.shape[0]} times; expected lengths that there are")
-    sizes = [sum(n > t for n in lengths) for t in range(lengths[0])]
+    sizes, longer = [], len(lengths)  # lengths fall
+    for time in range(lengths[0]):
+        while lengths[longer - 1] <= time:
+            longer -= 1
+        sizes.append(longer)
     parts, begin = [], 0
     for size, run in groupby(sizes):
         end = begin + len(list(run))
@@ -140,8 +173,8 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
 
 def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_length=None):
     """The padded sequences of a packed batch, and their lengths."""
-    data, batch_sizes, _, unsorted = sequence
-    sizes = lengths_of(batch_sizes, "pad_packed_sequence")
+    sizes = sizes_of(sequence, "pad_packed_sequence")
+    data, _, _, unsorted = sequence
     batch, times = sizes[0], len(sizes)
     if total_length is not None and total_length < times:
         raise ValueError(f"[pad_packed_sequence] got total_length={total_length}; expected at "
@@ -157,7 +190,12 @@ def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_le
     if total_length is not None and total_length > times:
         pad = [0, 0] * (len(rest) + 1) + [0, total_length - times]
         padded = _C.constant_pad_nd(padded, pad, padding_value)
-    lengths = tensor([sum(size > i for size in sizes) for i in range(batch)], dtype=_C.int64)
+    ends, last = [], times  # of sequence i: sizes fall
+    for i in range(batch):
+        while sizes[last - 1] <= i:
+            last -= 1
+        ends.append(last)
+    lengths = tensor(ends, dtype=_C.int64)
     if unsorted is not None:
         padded = reordered(padded, unsorted, 1)
         order = lengths_of(unsorted, "pad_packed_sequence")
@@ -173,6 +211,8 @@ def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="
     sequences = list(sequences.unbind(0) if isinstance(sequences, _C.Tensor) else sequences)
     if not sequences:
         raise RuntimeError("[pad_sequence] got no sequences; expected at least one")
+    for x in sequences:
+        _require_tensor(x, "sequences", 1, "pad_sequence")
     longest = max(x.shape[0] for x in sequences)
     padded = []
     for x in sequences:
@@ -187,11 +227,17 @@ def unpad_sequence(padded_sequences, lengths, batch_first=False):
     if not batch_first:
         padded_sequences = padded_sequences.transpose(0, 1)
     lengths = lengths_of(lengths, "unpad_sequence")
+    if len(lengths) != padded_sequences.shape[0]:
+        raise ValueError(f"[unpad_sequence] got {len(lengths)} lengths of a batch of "
+                         f"{padded_sequences.shape[0]}; expected one for each sequence")
     return [x[:n] for x, n in zip(padded_sequences.unbind(0), lengths, strict=True)]
 
 
 def pack_sequence(sequences, enforce_sorted=True):
     """Sequences (time, ...) as a packed batch."""
+    sequences = list(sequences)
+    for x in sequences:
+        _require_tensor(x, "sequences", 1, "pack_sequence")
     lengths = [x.shape[0] for x in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 

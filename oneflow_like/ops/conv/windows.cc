@@ -81,7 +81,8 @@ Result<Ints> SizesOf(const Ints& given, int axes, const char* what, int64_t leas
       << " numbers; expected 1 or " << axes;
   for (int64_t size : sizes) {
     OFL_ENSURE(size >= least && size < (int64_t{1} << 47), Code::kInvalidArgument)
-        << what << " is out of range: got " << size << "; expected at least " << least;
+        << what << " is out of range: got " << size << "; expected at least " << least
+        << ", less than 2^47";
   }
   return sizes;
 }

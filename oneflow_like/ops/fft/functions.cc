@@ -73,7 +73,7 @@ Result<Points> PointsOf(const Function& f, const Shape& shape, const Ints* sizes
     const int64_t size = given ? (*sizes)[i] : half ? 2 * (now - 1) : now;
     OFL_ENSURE(size >= 1 && size <= kLongestTransform, Code::kInvalidArgument)
         << "[" << f.name << "] an axis has no points: got " << size << " along axis "
-        << points.dims[i] << "; expected at least 1";
+        << points.dims[i] << "; expected 1 to " << kLongestTransform;
     points.sizes.push_back(size);
   }
   return points;
@@ -250,7 +250,7 @@ void Many(op::OpDefBuilder& op, const char* doc, bool two) {
 Status InferFrequencies(op::InferContext& c) {
   const int64_t n = c.attr<int64_t>("n");
   OFL_ENSURE(n >= 0 && n <= int64_t{1} << 48, Code::kInvalidArgument)
-      << "n is no number of points: got " << n << "; expected at least 0";
+      << "n is no number of points: got " << n << "; expected at least 0, at most 2^48";
   const DType dtype = c.attr<DType>("dtype");
   OFL_ENSURE(Contains(kFloats, dtype), Code::kTypeMismatch)
       << "frequencies are fractions; expected a floating dtype";

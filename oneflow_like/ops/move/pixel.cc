@@ -22,7 +22,7 @@ Status CheckImage(const Shape& shape, int64_t factor) {
       << "an image has channels, rows and columns: got " << shape.rank()
       << " axes; expected at least 3";
   OFL_ENSURE(factor > 0 && factor < (int64_t{1} << 24), Code::kInvalidArgument)
-      << "the factor is not positive: got " << factor << "; expected at least 1";
+      << "the factor is out of range: got " << factor << "; expected at least 1, less than 2^24";
   return Status::Ok();
 }
 
@@ -93,7 +93,8 @@ Result<Pair> PairOf(const Attrs& attrs, const char* name, int64_t least) {
   OFL_ENSURE(
       pair.rows >= least && pair.columns >= least && pair.rows < kMost && pair.columns < kMost,
       Code::kInvalidArgument)
-      << name << " is out of range: got " << AttrToString(given) << "; expected at least " << least;
+      << name << " is out of range: got " << AttrToString(given) << "; expected at least " << least
+      << ", less than 2^31";
   return pair;
 }
 

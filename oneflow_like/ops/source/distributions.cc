@@ -129,7 +129,7 @@ Status InferPermutation(op::InferContext& c) {
   const int64_t n = c.attr<int64_t>("n");
   const DType dtype = c.attr<DType>("dtype");
   OFL_ENSURE(n >= 0 && n <= kMostPermuted, Code::kInvalidArgument)
-      << "n is no number of elements: got " << n << "; expected at least 0";
+      << "n is no number of elements: got " << n << "; expected at least 0, at most 2^44";
   OFL_ENSURE(Contains(kReals, dtype), Code::kTypeMismatch)
       << "values are whole numbers; expected an integer or floating dtype";
   OFL_ENSURE(n - 1 <= WholeRange(dtype).second, Code::kInvalidArgument)

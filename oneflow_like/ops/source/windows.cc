@@ -14,7 +14,7 @@ constexpr int64_t kMostElements = int64_t{1} << 48;
 Status InferWindow(op::InferContext& c) {
   const int64_t length = c.attr<int64_t>("window_length");
   OFL_ENSURE(length >= 0 && length <= kMostElements, Code::kInvalidArgument)
-      << "window_length is no number of elements; expected at least 0";
+      << "window_length is no number of elements; expected at least 0, at most 2^48";
   const DType* given = c.maybe<DType>("dtype");
   const DType dtype = given == nullptr ? DType::kFloat32 : *given;
   OFL_ENSURE(IsFloating(dtype) && !IsFloat8(dtype), Code::kTypeMismatch)

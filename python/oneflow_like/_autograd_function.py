@@ -97,8 +97,8 @@ class Function:
         ctx = type(f"{cls.__name__}Backward", (FunctionCtx,), {})()
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         before = _C.is_grad_enabled()
-        _C.set_grad_enabled(False)
-        try:
+        try:  # what a signal's handler raises may come behind every call
+            _C.set_grad_enabled(False)
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args)
                 cls.setup_context(ctx, args, output)

@@ -28,8 +28,13 @@ class _GradMode(contextlib.ContextDecorator):
         self._previous = _Stack()
 
     def __enter__(self):
-        self._previous.modes.append(_C.is_grad_enabled())
-        _C.set_grad_enabled(self._mode)
+        before = _C.is_grad_enabled()
+        try:  # what a signal's handler raises may come behind every call
+            self._previous.modes.append(before)
+            _C.set_grad_enabled(self._mode)
+        except BaseException:
+            _C.set_grad_enabled(before)
+            raise
         return self
 
     def __exit__(self, *_):

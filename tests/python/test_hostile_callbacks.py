@@ -103,7 +103,7 @@ def test_a_checkpoint_that_is_another_function_the_second_time(second, words):
         return x * 2 if len(calls) == 1 else second(x)
 
     with pytest.raises(RuntimeError, match=r"\[checkpoint\]") as caught:
-        checkpoint(function, local()).sum().backward()
+        checkpoint(function, local(), determinism_check="none").sum().backward()
     assert words in str(caught.value)
 
 

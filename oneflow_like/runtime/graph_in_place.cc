@@ -78,14 +78,28 @@ void GraphTracer::NoteView(const op::OpDef& def, int base, const op::Values& res
   memory_.Share(id, {base, TracedMemory::Link::kView});
 }
 
-// Of a tensor in eager: dense, or those of a view.
+Result<Strides> GraphTracer::LikelyStrides(const op::Value& value) {
+  OFL_ASSIGN(const int id, Own(value));
+  return StridesOf(id);
+}
+
+Result<bool> GraphTracer::IsView(const op::Value& value) {
+  OFL_ASSIGN(int v, Own(value));
+  for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr; v = alias->parent)
+    if (alias->link == TracedMemory::Link::kView) return true;
+  return false;
+}
+
+// Of a tensor in eager: dense, or those of a view, or a variable's own.
 Strides GraphTracer::StridesOf(int value) {
   std::vector<int> views;
   int v = value;
   for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr; v = alias->parent)
     if (alias->link == TracedMemory::Link::kView) views.push_back(v);
-  Strides strides = ContiguousStrides(graph_.values[v].meta.shape);
   Shape shape = graph_.values[v].meta.shape;
+  Strides strides = ContiguousStrides(shape);
+  if (const ir::Node& root = graph_.producer(v); local_ && root.kind == ir::NodeKind::kVariable)
+    strides = variables_.at(root.variable)->strides();
   for (; !views.empty(); views.pop_back()) {
     const ir::Node& node = graph_.producer(views.back());
     const auto geometry = node.op->view(shape, strides, node.attrs);
@@ -109,9 +123,6 @@ Status GraphTracer::CheckInPlace(int target) {
       << "[in-place] an argument of the graph belongs to the caller, and a launch leaves it as it "
       << "is: got " << meta.ToString() << " of " << owner.variable
       << "; expected a value made in build(); clone() it first, or return the new value";
-  OFL_ENSURE(!OverlapsItself(target), Code::kInvalidArgument)
-      << "[in-place] several elements of the target lie in one place: got " << meta.ToString()
-      << "; expected each in its own; use x.clone()";
   OFL_ASSIGN(const int held, Content(target));
   OFL_ASSIGN(const int whole, Content(root));
   const bool history = graph_.values[held].requires_grad || graph_.values[whole].requires_grad;
@@ -129,8 +140,12 @@ Status GraphTracer::CheckInPlace(int target) {
   return Status::Ok();
 }
 
-bool GraphTracer::OverlapsItself(int target) {
-  return tensor::OverlapsItself(graph_.values[target].meta.shape, StridesOf(target));
+Status GraphTracer::CheckApart(int target) {
+  const TensorMeta& meta = graph_.values[target].meta;
+  OFL_ENSURE(!tensor::OverlapsItself(meta.shape, StridesOf(target)), Code::kInvalidArgument)
+      << "[in-place] several elements of the target lie in one place: got " << meta.ToString()
+      << "; expected each in its own; use x.clone()";
+  return Status::Ok();
 }
 
 // An operator that updates an operand writes into memory that outlives the launch.
@@ -279,6 +294,7 @@ Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
   OFL_ASSIGN(int after, Own(result));
   OFL_ASSIGN(const int before, Content(id));
   if (before == after) return Status::Ok();
+  OFL_TRY(CheckApart(id));
   OFL_ASSIGN(after, Overwriting(id, before, after));
   const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
   const int root = memory_.Root(id);

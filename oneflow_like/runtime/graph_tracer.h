@@ -61,6 +61,8 @@ class GraphTracer final : public tensor::Tracer {
                            const sbp::Layout& layout) override;
   Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) override;
   Status InPlace(const op::Value& target, const op::Value& value) override;
+  Result<Strides> LikelyStrides(const op::Value& value) override;
+  Result<bool> IsView(const op::Value& value) override;
   Placement PlacementOf(const op::Value& value) override;
   op::Value ToPlacement(const op::Value& x, const Placement& placement) override;
 
@@ -105,7 +107,7 @@ class GraphTracer final : public tensor::Tracer {
   // A result that lies in the memory of `base`, where the operator is a view.
   void NoteView(const op::OpDef& def, int base, const op::Values& results);
   Strides StridesOf(int value);
-  bool OverlapsItself(int target);
+  Status CheckApart(int target);
   Result<int> PutBack(int view, int content);
   // A content in the layout that its tensor has.
   Result<int> LaidAs(int tensor, int content);

@@ -51,6 +51,10 @@ class Tracer : public op::Builder {
   virtual Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) = 0;
   // A tensor, and all that share its memory, hold `value` from now on: in the layout it has.
   virtual Status InPlace(const op::Value& target, const op::Value& value) = 0;
+  // How its eager twin would lie in memory (of a global value: were it one part), and whether as a
+  // view of another's.
+  virtual Result<Strides> LikelyStrides(const op::Value& value) = 0;
+  virtual Result<bool> IsView(const op::Value& value) = 0;
   // Where a value lives; results have a placement long before they have a layout.
   virtual Placement PlacementOf(const op::Value& value) = 0;
   // Moves a value to a placement; it keeps its symbols, partial becomes broadcast.

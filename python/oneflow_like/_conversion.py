@@ -153,7 +153,7 @@ def contiguous(self, memory_format=_C.contiguous_format):
     do the same.
     """
     check_format("contiguous", memory_format)
-    apart = self._is_view if not self.is_symbolic and self.is_global else not self.is_contiguous()
+    apart = self._is_view if self.is_global else not self.is_contiguous()
     return self.clone() if apart else self
 
 

@@ -370,19 +370,38 @@ nb::object ToLocalOf(Self self, std::optional<nb::object> grad_sbp, bool copy) {
 
 // --- memory ---------------------------------------------------------------------------------
 
-// A value of a graph has no memory yet; plans lay it out densely.
+// Of a value of a graph those that its eager twin would have.
+Strides StridesOf(Self self) {
+  if (!self->value->is_symbolic()) return tensor::AsTensor(self->value)->strides();
+  tensor::Tracer* tracer = tensor::CurrentTracer();
+  if (tracer == nullptr) return ContiguousStrides(self->value->meta().shape);
+  return Unwrap(tracer->LikelyStrides(self->value));
+}
+
 bool IsContiguous(Self self, nb::object format) {
   if (!IsUsualFormat(format.ptr())) return false;  // no tensor of ours lies otherwise on purpose
-  return self->value->is_symbolic() || tensor::AsTensor(self->value)->dense();
+  if (!self->value->is_symbolic()) return tensor::AsTensor(self->value)->dense();
+  return IsDense(self->value->meta().shape, StridesOf(self));
 }
 
 nb::object StrideOf(Self self, std::optional<int64_t> dim) {
-  const Strides strides = self->value->is_symbolic() ? ContiguousStrides(self->value->meta().shape)
-                                                     : tensor::AsTensor(self->value)->strides();
+  if (tensor::Tracer* tracer = tensor::CurrentTracer();
+      tracer != nullptr && self->value->is_symbolic() && Unwrap(tracer->IsGlobal(self->value))) {
+    Throw(Error(Code::kUnimplemented)
+          << "[stride] the parts of a global value have no layout yet inside build() of a graph: "
+          << "got " << self->value->meta().ToString() << "; expected a local one, or an eager one");
+  }
+  const Strides strides = StridesOf(self);
   if (dim) return nb::int_(strides[Unwrap(NormalizeAxis(*dim, strides.rank()))]);
   nb::list list;
   for (int64_t step : strides) list.append(step);
   return nb::tuple(list);
+}
+
+bool IsView(Self self) {
+  if (!self->value->is_symbolic()) return tensor::AsTensor(self->value)->is_view();
+  tensor::Tracer* tracer = tensor::CurrentTracer();
+  return tracer != nullptr && Unwrap(tracer->IsView(self->value));
 }
 
 int64_t StorageOffset(Self self) {
@@ -430,9 +449,7 @@ void BindProperties(nb::class_<PyTensor>& c) {
                    })
       .def_prop_ro("_version", [](Self t) { return Eager(*t)->version(); })
       .def_prop_ro("_contents", [](Self t) { return Eager(*t)->contents(); })
-      .def_prop_ro(
-          "_is_view",
-          [](Self t) { return !t->value->is_symbolic() && tensor::AsTensor(t->value)->is_view(); })
+      .def_prop_ro("_is_view", &IsView)
       .def_prop_ro(
           "_copied",
           [](Self t) { return !t->value->is_symbolic() && tensor::AsTensor(t->value)->copied(); })

@@ -150,3 +150,79 @@ print("fine")
 
 def test_views_on_two_ranks(tmp_path):
     assert run_text(tmp_path, 2, JOB).stdout.count("fine") == 2
+
+
+# --- what answers about memory, as eager does ----------------------------------------------------
+
+class Of(nn.Graph):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def build(self, *args):
+        return self.function(*args)
+
+
+LAID = {
+    "transposed": lambda y: y.t(), "rows": lambda y: y[1:], "columns": lambda y: y[:, 1:],
+    "steps": lambda y: y[::2], "diagonal": lambda y: y.diagonal(), "whole": lambda y: y,
+    "turned twice": lambda y: y.t()[1:].t(), "a column": lambda y: y.unbind(1)[0],
+    "windows": lambda y: y.unfold(1, 2, 1), "repeated": lambda y: y[:, :1].expand(3, 4),
+}
+
+
+@pytest.mark.parametrize("laid", LAID)
+def test_contiguous_copies_what_eager_copies(laid):
+    def build(x):
+        y = x * 1
+        z = LAID[laid](y).contiguous()
+        z.add_(100)
+        return y, z
+
+    x = flow.arange(12.0).reshape(3, 4)
+    for got, want in zip(Of(build)(x), build(x), strict=True):
+        assert got.tolist() == want.tolist()
+
+
+@pytest.mark.parametrize("laid", LAID)
+def test_strides_are_those_of_eager(laid):
+    seen = []
+
+    def build(x):
+        y = LAID[laid](x * 1)
+        seen.append((y.stride(), y.is_contiguous(), y.dim_order() if y.ndim < 3 else None))
+        return y + 1
+
+    x = flow.arange(12.0).reshape(3, 4)
+    build(x)
+    Of(build)(x)
+    assert seen[0] == seen[1]
+
+
+def test_a_target_whose_elements_share_a_place_is_told_so():
+    def build(x):
+        (x * 1)[:, :1].expand(3, 4).add_(1)
+
+    with pytest.raises(ValueError, match="several elements of the target lie in one place"):
+        Of(build)(flow.ones(3, 4))
+
+
+def test_contiguous_of_global_values_copies_as_eager_does(tmp_path):
+    run_text(tmp_path, 2, f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+from test_graph_views import LAID, Of
+import oneflow_like as flow
+P = flow.placement.all("cpu")
+x = flow.arange(12.0).reshape(3, 4)
+for sbp in (flow.sbp.broadcast, flow.sbp.split(0), flow.sbp.split(1)):
+    for name in ("transposed", "rows", "columns", "whole", "a column"):
+        def build(x):
+            y = x * 1
+            z = LAID[name](y).contiguous()
+            z.add_(100)
+            return y, z
+        given = x.to_global(placement=P, sbp=flow.sbp.broadcast).to_global(sbp=sbp)
+        for got, want in zip(Of(build)(given), build(given)):
+            assert (got.numpy() == want.numpy()).all(), (name, sbp)
+""")

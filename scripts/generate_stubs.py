@@ -73,6 +73,8 @@ def annotate(parameter: str, schema: dict, gathered: bool = True) -> str:
     star, name = ("*", name[1:]) if name.startswith("*") else ("", name)
     name, _, target = (part.strip() for part in name.partition(":"))
     kind, from_definition = kind_of(target or name, schema)
+    if name.startswith("tensor_"):  # integers that it holds
+        kind = "Tensor"
     default = default or from_definition
     if star:
         kind, star = ("int", "*") if gathered else ("Sequence[int]", "")

@@ -364,8 +364,17 @@ Result<bool> Locate(const op::OpDef& def, const TensorImpl& x, const Attrs& attr
   return false;
 }
 
-int64_t OffsetOf(const TensorImpl& x, const op::ViewGeometry& geometry) {
-  return x.offset_bytes() + geometry.offset * static_cast<int64_t>(DTypeSize(x.meta().dtype));
+// Of a view's first element, in the memory. A view of another dtype has elements of another size,
+// at addresses that are multiples of it.
+Result<int64_t> OffsetOf(const op::OpDef& def, const TensorImpl& x, DType dtype,
+                         const op::ViewGeometry& geometry) {
+  const auto size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
+  const int64_t offset = x.offset_bytes() + geometry.offset * size;
+  OFL_ENSURE(offset % static_cast<int64_t>(DTypeSize(dtype)) == 0, Code::kInvalidArgument)
+      << "[" << def.name << "] elements of " << DTypeName(dtype)
+      << " do not lie at every address: got " << Describe(x) << ", which begins at byte " << offset
+      << " of its memory; expected a multiple of " << DTypeSize(dtype) << "; use clone() first";
+  return offset;
 }
 
 // Operators whose attribute storage_offset counts places in the memory itself take the whole of it
@@ -427,7 +436,8 @@ Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attr
   op::ViewGeometry geometry;
   OFL_ASSIGN(const bool found, Locate(def, *x, *attrs, geometry));
   if (!found) return TensorRef();
-  TensorRef view = x->As(out[0], nullptr, geometry.shape, geometry.strides, OffsetOf(*x, geometry));
+  OFL_ASSIGN(const int64_t offset, OffsetOf(def, *x, out[0].dtype, geometry));
+  TensorRef view = x->As(out[0], nullptr, geometry.shape, geometry.strides, offset);
   return MakeView(def, std::move(attrs), x, std::move(view));
 }
 
@@ -441,8 +451,8 @@ Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const Cal
     op::ViewGeometry geometry;
     OFL_ASSIGN(const bool found, Locate(def, *x, plan.local_attrs, geometry));
     if (!found) return TensorRef();
-    view = x->As(plan.outputs[0], plan.output_layouts[0], geometry.shape, geometry.strides,
-                 OffsetOf(*x, geometry));
+    OFL_ASSIGN(const int64_t offset, OffsetOf(def, *x, plan.outputs[0].dtype, geometry));
+    view = x->As(plan.outputs[0], plan.output_layouts[0], geometry.shape, geometry.strides, offset);
   }
   view->set_claim(JoinClaims(plan.claim, x->claim()));
   return MakeView(def, plan.attrs, x, std::move(view));

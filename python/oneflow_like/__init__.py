@@ -4,6 +4,8 @@
     x = flow.randn(8, 512, placement=flow.placement.all("cpu"), sbp=flow.sbp.split(0))
 """
 
+import math
+
 from . import _cpu  # noqa: F401  (before the extension, which loads BLAS)
 
 try:
@@ -28,7 +30,11 @@ from ._dtypes import *  # noqa: F403
 from ._dtypes import __all__ as _dtype_names
 from ._functions import *  # noqa: F403
 from ._functions import __all__ as _function_names
+from ._classes import *  # noqa: F403
+from ._classes import __all__ as _class_names
 from ._histogram import histogramdd
+from ._in_place import *  # noqa: F403
+from ._in_place import __all__ as _in_place_names
 from ._kinds import *  # noqa: F403
 from ._kinds import __all__ as _kind_names
 from ._printing import set_printoptions
@@ -41,8 +47,9 @@ from ._serialization import load, save
 from ._shapes import broadcast_shapes
 from ._values import *  # noqa: F403
 from ._values import __all__ as _value_names
-from .env import show_config
-from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .env import get_num_threads, set_num_threads, show_config
+from .autograd import (enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled,
+                       no_grad, set_grad_enabled)
 from . import distributed  # noqa: E402  (after comm and env)
 from . import _lifecycle, utils  # noqa: E402
 
@@ -63,6 +70,8 @@ int8 = _C.int8
 uint8 = _C.uint8
 bool = _C.bool
 
+e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
+
 __version__ = getattr(_C, "__version__", "0.1.0")
 
 __all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "bfloat16", "bool",
@@ -77,6 +86,9 @@ __all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "b
            "set_grad_enabled", "set_printoptions", "set_rng_state", "show_config", "special",
            "strided", "tensor", "uint8", "utils"]
 __all__.extend(_function_names)
+__all__ += ["e", "get_num_threads", "inf", "is_inference_mode_enabled", "nan", "newaxis", "pi",
+            "set_num_threads"]
+__all__.extend([*_class_names, *_in_place_names])
 __all__.extend([*_kind_names, *_lowrank_names, *_product_names, *_value_names, *_dtype_names])
 
 if hasattr(nn, "graph") and hasattr(nn.graph, "compile_world"):

@@ -90,7 +90,7 @@ OUTSIDE = {
             "native_layer_norm native_norm norm_except_dim nuclear_norm rnn_relu rnn_relu_cell "
             "rnn_tanh rnn_tanh_cell segment_reduce slice_inverse",
         "Tensor":
-            "index is_set_to map2_ new resize resize_as slice_inverse storage_type "
+            "index is_set_to new resize resize_as slice_inverse storage_type "
             "to_padded_tensor",
         "nn.functional":
             "linear_cross_entropy",
@@ -129,15 +129,15 @@ ELSEWHERE = {
     "flow": {"cuda": "there are no kernels for CUDA; tensors lie on the CPU, and placement= says "
                      "on which ranks",
              "jit": "use nn.Graph", "compile": "use nn.Graph", "fx": "use nn.Graph",
+             "amp": "there is no automatic mixed precision; use module.to(flow.bfloat16)",
+             "autocast": "there is no automatic mixed precision; use module.to(flow.bfloat16)",
+             "func": "use flow.autograd.functional",
+             "distributions": "draw by flow.normal, flow.bernoulli, flow.multinomial and their kin",
+             "multiprocessing": "start ranks by oneflow-like-run",
              "vmap": "write the axis out: operators broadcast",
              "sparse": "tensors are dense", "quantization": "there are no quantised tensors",
              "float8_e4m3fnuz": "use float8_e4m3fn", "float8_e5m2fnuz": "use float8_e5m2",
-             "uint16": "use int32", "uint32": "use int64", "uint64": "use int64",
-             "DoubleTensor": "use flow.tensor(data, dtype=flow.float64)",
-             "FloatTensor": "use flow.tensor(data, dtype=flow.float32)",
-             "LongTensor": "use flow.tensor(data, dtype=flow.int64)",
-             "IntTensor": "use flow.tensor(data, dtype=flow.int32)",
-             "BoolTensor": "use flow.tensor(data, dtype=flow.bool)"},
+             "uint16": "use int32", "uint32": "use int64", "uint64": "use int64"},
     "Tensor": {"storage": "use data_ptr(), numpy() or from_dlpack()",
                "untyped_storage": "use data_ptr(), numpy() or from_dlpack()",
                "set_": "use copy_() for values, or make a new tensor",

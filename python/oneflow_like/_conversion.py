@@ -169,7 +169,8 @@ _property("nbytes", lambda self: self.numel() * self.dtype.itemsize,
 _property("layout", lambda self: _C.strided, "flow.strided.")
 _property("is_cpu", lambda self: self.device.type == "cpu", "Whether it lies on CPUs.")
 _property("is_cuda", lambda self: self.device.type == "cuda", "Whether it lies on CUDA devices.")
-for _name in ("meta", "sparse", "quantized", "mkldnn", "nested", "xpu", "mps"):
+for _name in ("meta", "sparse", "sparse_csr", "quantized", "mkldnn", "nested", "xpu", "mps", "ipu",
+              "maia", "mtia", "vulkan", "xla"):
     _property(f"is_{_name}", lambda self: False, "False: there are no such tensors.")
 _property("name", lambda self: None, "None: tensors have no names.")
 

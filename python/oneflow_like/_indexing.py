@@ -197,7 +197,8 @@ def _put_masked(x, plan, value):
     view = plan.view(x)
     after = view.ndim - axis - mask.ndim
     if mask.dtype is not _C.bool:
-        mask = mask != 0
+        raise IndexError("[setitem] where one value goes only masks of bool say: got "
+                         f"{mask.dtype.name}{list(mask.shape)}; expected bool; use mask.bool()")
     if after:
         mask = mask.reshape(*mask.shape, *[1] * after)
     if isinstance(value, Tensor) and value.ndim > 0:

@@ -3,8 +3,8 @@
 from ._C import Tensor
 from ._values import _answer, _tensors
 
-__all__ = ["is_complex", "is_conj", "is_floating_point", "is_neg", "is_nonzero", "is_signed",
-           "is_tensor"]
+__all__ = ["is_complex", "is_conj", "is_floating_point", "is_neg", "is_nonzero",
+           "is_same_size", "is_signed", "is_tensor"]
 
 
 def is_tensor(obj):
@@ -42,6 +42,12 @@ def is_neg(input):
     return False
 
 
+def is_same_size(input, other):
+    """Whether both have one shape."""
+    _tensors("is_same_size", input=input, other=other)
+    return tuple(input.shape) == tuple(other.shape)
+
+
 def is_nonzero(input):
     """Whether the only element is not 0. Of a global tensor this is collective."""
     _tensors("is_nonzero", input=input)
@@ -52,5 +58,5 @@ def is_nonzero(input):
     return bool(_answer("is_nonzero", input.detach()))
 
 
-for _function in (is_complex, is_conj, is_neg, is_nonzero, is_signed):
+for _function in (is_complex, is_conj, is_neg, is_nonzero, is_same_size, is_signed):
     setattr(Tensor, _function.__name__, _function)

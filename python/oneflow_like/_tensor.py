@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _C, _indexing, _printing
 from ._C import Size, Tensor
+from ._creation import _NUMPY_NAMES
 
 
 def _method(function):
@@ -108,6 +109,14 @@ def __array__(self, dtype=None, copy=None):
         raise ValueError("[__array__] another dtype needs a copy: got copy=False, "
                          f"{self.dtype.name} and dtype {np.dtype(dtype)}; expected copy=None")
     return array.astype(dtype)
+
+
+@_method
+def __array_wrap__(self, array, context=None, return_scalar=False):
+    """What NumPy's functions make of a tensor is one, as in torch; of a global one, whose whole
+    value they took, an array."""
+    known = not self.is_global and array.dtype.name in _NUMPY_NAMES
+    return _C.from_numpy(np.asarray(array)) if known else array
 
 
 # NumPy's operators give way to the tensor's, as they do to torch's: np.float32(2) * x is a tensor.
@@ -391,38 +400,50 @@ def _set_data(self, value):
         self._rebind(value.detach())
 
 
+def _part_setter(name):
+    def put(self, value):
+        getattr(self, name).copy_(value)
+    return put
+
+
+for _name in ("real", "imag"):
+    setattr(Tensor, _name, getattr(Tensor, _name).setter(_part_setter(_name)))
+
+
 Tensor.data = property(lambda self: self.detach(), _set_data,
                        doc="The same memory outside the tape. Setting it copies the values of a "
                            "tensor of the same dtype and shape.")
 
 
 @_method
-def copy_(self, src, non_blocking=False):
-    """The values of `src`, broadcast, in this tensor's dtype and layout. Nothing is left to be
-    done when it returns, whatever `non_blocking` says."""
-    if isinstance(src, (bool, int, float, complex)):  # as torch takes them
-        wide = (_C.complex128 if isinstance(src, complex) else
-                _C.float64 if isinstance(src, float) else None)
-        src = _C.full([], src, dtype=wide)
-    if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+def copy_(self, other, non_blocking=False):
+    """The values of `other`, a tensor or a number, broadcast, in this tensor's dtype and layout.
+    Nothing is left to be done when it returns, whatever `non_blocking` says."""
     if not isinstance(non_blocking, bool):
         raise TypeError("copy_(): argument 'non_blocking' must be bool, not "
                         f"{type(non_blocking).__name__}")
-    value = src.to(self.dtype)
+    if isinstance(other, np.generic):
+        other = other.item()
+    if isinstance(other, (bool, int, float, complex)):  # as torch takes them
+        wide = (_C.complex128 if isinstance(other, complex) else
+                _C.float64 if isinstance(other, float) else None)
+        other = _C.full([], other, dtype=wide)
+    if not isinstance(other, Tensor):
+        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(other).__name__}")
+    value = other.to(self.dtype)
     if self.is_global and value.is_global and value.placement != self.placement:
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):
         sizes = tuple(zip(reversed(value.shape), reversed(self.shape), strict=False))
         if value.ndim > self.ndim or any(n not in (1, to) for n, to in sizes):
             raise ValueError(f"[copy_] the values do not broadcast to the target: got "
-                             f"{src._describe()} for the shape {tuple(self.shape)}; expected each "
-                             "axis equal or 1")
+                             f"{other._describe()} for the shape {tuple(self.shape)}; expected "
+                             "each axis equal or 1")
         value = value.expand(*self.shape)
-    if value is src and src.is_symbolic:
-        value = _C.reshape(src, tuple(src.shape))  # costs nothing in a plan, and is not src
-    elif value is src and src.requires_grad and _C.is_grad_enabled():
-        value = src.clone()  # what is recorded takes src's place: it must not share its memory
+    if value is other and other.is_symbolic:
+        value = _C.reshape(other, tuple(other.shape))  # costs nothing in a plan, and is not other
+    elif value is other and other.requires_grad and _C.is_grad_enabled():
+        value = other.clone()  # what is recorded takes its place: it must not share its memory
     self._rebind(value)
     return self
 
@@ -431,6 +452,9 @@ def copy_(self, src, non_blocking=False):
 
 @_method
 def __pos__(self):
+    if self.dtype is _C.bool:
+        raise TypeError(f"[pos] bool is not a number: got {self._describe()}; expected a floating, "
+                        "complex or integer dtype")
     return self
 
 

@@ -335,11 +335,30 @@ class inference_mode(_GradMode):
 
     def __init__(self, mode=True):
         super().__init__(not mode)
+        self._inside = mode
+
+    def __enter__(self):
+        self._previous.modes.append(is_inference_mode_enabled())
+        _inference.inside = self._inside
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        _inference.inside = self._previous.modes.pop()
+        return False
+
+
+_inference = threading.local()
+
+
+def is_inference_mode_enabled():
+    """Whether this thread is inside inference_mode()."""
+    return getattr(_inference, "inside", False)
 
 
 from . import _autograd_functional as functional  # noqa: E402  (they use what is above)
 from ._autograd_function import Function  # noqa: E402
 
 __all__ = ["Function", "backward", "detect_anomaly", "enable_grad", "functional", "grad",
-           "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad",
-           "set_detect_anomaly", "set_grad_enabled"]
+           "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled",
+           "is_inference_mode_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled"]

@@ -1,5 +1,6 @@
 """Which process this is: the launcher's environment, or one process alone."""
 
+import operator
 import os
 
 from . import _C
@@ -25,6 +26,26 @@ def get_node_size():
     text = os.environ.get("LOCAL_WORLD_SIZE", "")
     local = int(text) if text.isdecimal() and int(text) > 0 else get_world_size()
     return max(1, get_world_size() // local)
+
+
+def get_num_threads():
+    """Threads of every kernel of this process."""
+    return _C.threads()
+
+
+def set_num_threads(int):
+    """Says how many threads kernels use: as many as this process started with (OMP_NUM_THREADS).
+
+    What they compute, and how, is chosen for that number once, and plans hold it.
+    """
+    number = operator.index(int)
+    if number < 1:
+        raise RuntimeError(f"[set_num_threads] no number of threads: got {number}; expected at "
+                           "least 1")
+    if number != _C.threads():
+        raise RuntimeError(f"[set_num_threads] this process has another number of threads: got "
+                           f"{number}; expected {_C.threads()}; set the environment's "
+                           f"OMP_NUM_THREADS={number} before it starts")
 
 
 _OVERRIDES = ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS")

@@ -7,6 +7,8 @@
 #include <string>
 
 #include "oneflow_like/op/def/promotion.h"
+#include "oneflow_like/tensor/tensor.h"
+#include "oneflow_like/tensor/tracer.h"
 #include "python/src/convert.h"
 #include "python/src/device.h"
 #include "python/src/generator.h"
@@ -230,7 +232,8 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
     const Param& p = call.binding.params[i];
     PyObject* o = call.given[i];
     if (o == nullptr || o == Py_None) {
-      if (!p.has_default && !def.inputs[static_cast<size_t>(p.operand)].optional) {
+      const bool optional = def.inputs[static_cast<size_t>(p.operand)].optional;
+      if (!p.has_default && (o == nullptr || !optional)) {
         return Wrong(call,
                      "missing argument '" + p.name + "' (position " + std::to_string(i + 1) + ")");
       }
@@ -271,8 +274,22 @@ Status CollectInputs(const Call& call, op::Values& inputs, Attrs& attrs) {
   return Status::Ok();
 }
 
+// Whether the tensor has the integers that a parameter takes from tensors.
+bool HoldsIntegers(const Param& p, const PyTensor& tensor) {
+  const TensorMeta& meta = tensor.value->meta();
+  return meta.dtype == DType::kInt64 &&
+         meta.shape.rank() == (p.attr->type == op::AttrType::kInts ? 1 : 0);
+}
+
 // Sizes that may be left out may be left out one by one: the smallest integer, which no size is.
-bool ValueOf(const op::AttrDef& attr, PyObject* o, AttrValue* out) {
+bool ValueOf(const Param& p, PyObject* o, AttrValue* out) {
+  const op::AttrDef& attr = *p.attr;
+  if (const PyTensor* tensor = p.of_tensor ? TensorOf(o) : nullptr; tensor != nullptr) {
+    if (!HoldsIntegers(p, *tensor)) return false;
+    const nb::object values = nb::steal(PyObject_CallMethod(o, "tolist", nullptr));
+    if (!values.is_valid()) throw nb::python_error();
+    return AttrFrom(attr.type, values.ptr(), out);
+  }
   if (!attr.optional || attr.type != op::AttrType::kInts) return AttrFrom(attr.type, o, out);
   static constexpr int64_t kNone = std::numeric_limits<int64_t>::min();
   std::vector<int64_t> sizes;
@@ -303,14 +320,10 @@ Status CollectAttrs(const Call& call, Attrs& attrs, tensor::Generator*& generato
       return Wrong(call, "argument 'inplace' must be bool, not " + TypeNameOf(o));
     if (p.attr == nullptr) continue;
     if (o == nullptr && p.gathers) o = nothing.ptr();  // *size of no sizes
-    if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) {
-      if (o == nullptr && !p.has_default && !p.attr->default_value) {
-        return Wrong(call, "missing argument '" + p.name + "'");
-      }
-      continue;
-    }
+    if (o == nullptr && !p.has_default) return Wrong(call, "missing argument '" + p.name + "'");
+    if (o == nullptr || (o == Py_None && (p.has_default || p.attr->default_value))) continue;
     AttrValue value = NoValue{};
-    if (!(o == Py_None && p.attr->optional) && !ValueOf(*p.attr, o, &value)) {
+    if (!(o == Py_None && p.attr->optional) && !ValueOf(p, o, &value)) {
       return Wrong(call, "argument '" + p.name + "' must be " + TypeText(p.attr->type) + ", not " +
                              GotOf(o));
     }
@@ -503,6 +516,7 @@ bool KindFits(const OpBinding& binding, const Param& p, PyObject* o, bool contes
   if (p.Unused()) return !tensor;
   tensor::Generator* generator = nullptr;
   if (p.generator) return GeneratorFrom(o, &generator);
+  if (p.of_tensor) return !tensor || HoldsIntegers(p, *TensorOf(o));
   if (p.OnlyNone() && IsDefaultOnly(p.name)) return IsUsualFormat(o) || o == Py_False;
   if (p.OnlyNone() || (p.attr != nullptr && tensor) || (p.like && !tensor)) return false;
   if (p.operand < 0 || tensor) return true;

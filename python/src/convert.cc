@@ -27,7 +27,7 @@ bool IntFrom(PyObject* o, int64_t* out) {
   if (PyFloat_Check(o) || PyBool_Check(o) || !PyIndex_Check(o)) return false;
   if (const PyTensor* tensor = PyLong_Check(o) ? nullptr : TensorOf(o); tensor != nullptr) {
     const TensorMeta& meta = tensor->value->meta();  // else its __index__ would raise
-    if (!IsInteger(meta.dtype) || meta.shape.numel() != 1) return false;
+    if (!IsInteger(meta.dtype) || meta.shape.rank() > 0) return false;
   }
   const nb::object index = nb::steal(PyNumber_Index(o));
   if (!index.is_valid()) throw nb::python_error();

@@ -106,6 +106,7 @@ Result<Param> ParseParam(const op::OpDef& def, const std::string& signature, std
   param.gathers = parts.starred;
   param.positional = !keyword_only;
   OFL_TRY(Resolve(def, signature, parts.target, param));
+  param.of_tensor = param.attr != nullptr && param.name.starts_with("tensor_");
   return param;
 }
 
@@ -113,11 +114,7 @@ void IndexParams(OpBinding& binding) {
   for (size_t i = 0; i < binding.params.size(); ++i) {
     const Param& p = binding.params[i];
     if (p.positional) ++binding.num_positional;
-    const bool optional =
-        p.has_default || p.gathers ||
-        (p.operand >= 0 && binding.def->inputs[static_cast<size_t>(p.operand)].optional) ||
-        (p.attr != nullptr && p.attr->default_value.has_value());
-    if (!optional) ++binding.num_required;
+    if (!p.has_default && !p.gathers) ++binding.num_required;
     if (p.operand >= 0) binding.operands.push_back(static_cast<int>(i));
     binding.may_be_in_place |= p.inplace;
     if (p.like) binding.like = static_cast<int>(i);

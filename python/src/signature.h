@@ -22,6 +22,7 @@ struct Param {
   bool inplace = false;               // whether the result goes into the first operand
   bool like = false;                  // a tensor whose shape, dtype and layout the result takes
   bool generator = false;             // of the random numbers that the operator draws
+  bool of_tensor = false;             // tensor_*: integers in a tensor, as torch has them
   int operand = -1;                   // index of the tensor input it gives, or -1
   const op::AttrDef* attr = nullptr;  // the attribute it gives, or null
   std::string default_text;           // as the signature has it

@@ -505,6 +505,11 @@ void BindTensor(nb::module_& m) {
   c.def(
       "__init__", [](PyTensor* self, Self other) { new (self) PyTensor(*other); },
       nb::arg("other"));
+  c.def("__init__", [](PyTensor* self, nb::args given, nb::kwargs named) {  // as torch.Tensor(2, 3)
+    const nb::object make = nb::module_::import_("oneflow_like._classes").attr("of_default");
+    const nb::object made = make(*given, **named);
+    new (self) PyTensor(*Self{made});
+  });
   BindProperties(c);
   c.def("numel", [](Self t) { return t->value->meta().shape.numel(); })
       .def("backward", &BackwardOf, nb::arg("gradient") = nb::none(),

@@ -28,7 +28,7 @@ OUT_OF_SCOPE = {
         r"nuclear_norm|grid_sampler.*|affine_grid_generator|embedding_renorm_|segment_reduce|"
         r"slice_inverse|.*_with_indices|norm_except_dim|feature_dropout_?|is_set_to|"
         r"to_padded_tensor|linear_cross_entropy|new|resize(_as)?|storage_type|"
-        r"map2_|index",
+        r"index",
     "functions that end in an error in PyTorch, which removed them":
         r"symeig",
     "complex numbers of half precision": r"chalf",

@@ -31,14 +31,15 @@ PUBLIC = sorted({function for names in SHOWN.values() for function in names.valu
 SLOTS = {"__add__", "__sub__", "__mul__", "__truediv__", "__matmul__"}  # filled in C
 # What flow has that is callable and no operator.
 OTHERS = {"allclose", "as_tensor", "asarray", "bincount", "broadcast_shapes", "can_cast",
-          "compile_world", "einsum", "empty_permuted", "empty_strided", "enable_grad", "equal",
-          "from_dlpack", "from_numpy", "frombuffer", "get_default_device", "get_default_dtype",
-          "get_device", "get_rng_state", "histogramdd", "initial_seed", "is_complex", "is_conj",
-          "is_floating_point", "is_grad_enabled", "is_neg", "is_nonzero", "is_signed",
+          "compile_world", "detach", "detach_", "einsum", "empty_permuted", "empty_strided",
+          "enable_grad", "equal", "from_dlpack", "from_numpy", "frombuffer", "get_default_device",
+          "get_default_dtype", "get_device", "get_num_threads", "get_rng_state", "histogramdd",
+          "initial_seed", "is_complex", "is_conj", "is_floating_point", "is_grad_enabled",
+          "is_inference_mode_enabled", "is_neg", "is_nonzero", "is_same_size", "is_signed",
           "is_tensor", "load", "lobpcg", "lu", "manual_seed", "no_grad", "nonzero", "numel",
-          "pca_lowrank", "promote_types", "result_type", "save", "seed", "set_default_device",
-          "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state",
-          "show_config", "svd_lowrank", "tensor", "tensordot"}
+          "pca_lowrank", "promote_types", "repeat_interleave", "resize_as_", "result_type", "save",
+          "seed", "set_default_device", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+          "set_printoptions", "set_rng_state", "show_config", "svd_lowrank", "tensor", "tensordot"}
 
 
 # Those that need values on the host, call a function of the caller's, or may give None.

@@ -191,11 +191,14 @@ op::Values ComposeFold(op::Builder& b, Operands in, const Attrs& attrs) {
                           << "got input: " << in[0]->meta().ToString() << " for a kernel of "
                           << places << " places; expected (images, channels * places, windows)");
   }
-  return {Batched(b, in[0], 3, [&](const op::Value& x) {
-    const Shape& s = x->meta().shape;
-    return b.Call("add_window_columns", {ShapedAs(b, x, {s[0], s[1] / places, places, s[2]})},
-                  *windows);
-  })};
+  const bool truth = in[0]->meta().dtype == DType::kBool;  // whether any window's place is true
+  const op::Value folded =
+      Batched(b, truth ? CastTo(b, in[0], DType::kInt32) : in[0], 3, [&](const op::Value& x) {
+        const Shape& s = x->meta().shape;
+        return b.Call("add_window_columns", {ShapedAs(b, x, {s[0], s[1] / places, places, s[2]})},
+                      *windows);
+      });
+  return {truth && folded != nullptr ? CastTo(b, folded, DType::kBool) : folded};
 }
 
 Attrs Sizes(Ints kernel, Ints stride, Ints padding, Ints dilation) {
@@ -311,7 +314,7 @@ OFL_OP(fold_images) {
              {{"output_size", Ints{6, 5}}, {"kernel_size", Ints{2}}}},
             {{{DType::kFloat32, {12, 12}}},
              {{"output_size", Ints{5, 4}}, {"kernel_size", Ints{2}}}}};
-        for (DType dtype : ListOf(kNumbers)) {
+        for (DType dtype : ListOf(kNumbers | kBools)) {
           samples.push_back(samples[0]);
           samples.back().inputs[0].dtype = dtype;
         }

@@ -119,8 +119,15 @@ OFL_OP(softsign) {
 OFL_OP(tanhshrink) {
   Composed(op, "input - tanh(input).",
            [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+             if (in[0]->meta().dtype == DType::kBool) {
+               b.Fail(Error(Code::kTypeMismatch)
+                      << "[tanhshrink] bool is not a number: got " << in[0]->meta().ToString()
+                      << "; expected a floating or integer dtype");
+               return op::Values{nullptr};
+             }
              return op::Values{Sub(b, in[0], Of(b, "tanh", in[0]))};
            })
+      .ErrorSamples({{{{DType::kBool, {2}}}, {}, Code::kTypeMismatch, "bool is not a number"}})
       .Oracle("input - np.tanh(input)")
       .Py("nn.functional.tanhshrink(input)");
 }
@@ -162,8 +169,10 @@ OFL_OP(rrelu) {
       .Oracle("np.where(input > 0, input, input * (lower + upper) / 2)")
       .Py("nn.functional.rrelu(input, lower=0.125, upper=0.3333333333333333, training=False, "
           "inplace=False)")
-      .Py("rrelu(input, lower=0.125, upper=0.3333333333333333, training=False)")
-      .Py("rrelu_(input, lower=0.125, upper=0.3333333333333333, training=False)")
+      .Py("rrelu(input, lower=0.125, upper=0.3333333333333333, training=False, "
+          "generator=None)")
+      .Py("rrelu_(input, lower=0.125, upper=0.3333333333333333, training=False, "
+          "generator=None)")
       .Public()
       .Namespace("nn.functional")
       .Samples([] { return UnarySamples(ListOf(kFloats), -4, 4, {{"lower", 0.25}}); })

@@ -135,6 +135,17 @@ void GradOfSlope(op::GradContext& c, const char* name, const op::Value& slope) {
   c.Set(1, Mul(c.b, both, Conj(c.b, slope)));
 }
 
+Status InferSquare(op::InferContext& c) {
+  if (c.input(0).dtype != DType::kBool) return InferUnaryOf<kNumbers, Gives::kSame>(c);
+  c.AddOutput({DType::kInt64, c.input(0).shape});
+  return Status::Ok();
+}
+
+// The real parts (0) or the imaginary ones (1) where they lie.
+op::Value PartOf(op::Builder& b, const op::Value& x, int64_t part) {
+  return b.Call("select", {Of(b, "view_as_real", x)}, {{"dim", int64_t{-1}}, {"index", part}});
+}
+
 }  // namespace
 
 OFL_OP(neg) {
@@ -183,7 +194,12 @@ OFL_OP(rsqrt) {
 }
 
 OFL_OP(square) {
-  Unary<Square, kNumbers>(op, "input times itself.");
+  Unary<Square, kNumbers>(op, "input times itself; truth values as int64.");
+  op.Infer(InferSquare).Cpu(DType::kBool, [](op::KernelContext& c) {
+    return CastElements(c.stream, c.inputs[0], c.outputs[0]);
+  });
+  op.ErrorSamples(
+      {{{{DType::kFloat8E4M3, {2}}}, {}, Code::kTypeMismatch, "got input: float8_e4m3fn[2]"}});
   op.Grad([](op::GradContext& c) {
       c.Set(0, Mul(c.b, c.grads[0], MulScalar(c.b, Conj(c.b, c.inputs[0]), 2.0)));
     }).Oracle("input * input");
@@ -282,11 +298,11 @@ OFL_OP(real) {
 }
 
 OFL_OP(real_of) {
-  op.Doc("The real parts of complex numbers; real numbers themselves.")
+  op.Doc("The real parts of complex numbers, a view; real numbers themselves.")
       .In("input")
       .Out("output")
       .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
-        return op::Values{IsComplex(in[0]->meta().dtype) ? Of(b, "real", in[0]) : in[0]};
+        return op::Values{IsComplex(in[0]->meta().dtype) ? PartOf(b, in[0], 0) : in[0]};
       })
       .Oracle("input.real")
       .Py("real(input)")
@@ -318,9 +334,27 @@ OFL_OP(imag) {
       c.Set(0, MulScalar(c.b, grad, std::complex<double>(0, 1)));
     })
       .Oracle("input.imag")
+      .Py("_imag_part(input)");
+}
+
+OFL_OP(imag_of) {
+  op.Doc("The imaginary parts of complex numbers, a view.")
+      .In("input")
+      .Out("output")
+      .Compose([](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
+        if (IsComplex(in[0]->meta().dtype)) return op::Values{PartOf(b, in[0], 1)};
+        b.Fail(Error(Code::kTypeMismatch)
+               << "[imag] real numbers have no imaginary parts: got " << in[0]->meta().ToString()
+               << "; expected complex64 or complex128");
+        return op::Values{nullptr};
+      })
+      .Oracle("input.imag")
       .Py("imag(input)")
       .Public()
-      .Property("imag(input)");
+      .Property("imag(input)")
+      .Samples([] { return UnarySamples({DType::kComplex64, DType::kComplex128}); })
+      .ErrorSamples(
+          {{{{DType::kFloat32, {2}}}, {}, Code::kTypeMismatch, "have no imaginary parts"}});
 }
 
 OFL_OP(identity) {
@@ -329,7 +363,10 @@ OFL_OP(identity) {
   op.Infer(InferUnaryOf<kAny, Gives::kSame>)
       .Grad([](op::GradContext& c) { c.Set(0, c.grads[0]); })
       .Oracle("input")
-      .PyBoth("clone(input, *, memory_format=None)");
+      .PyBoth("clone(input, *, memory_format=None)")
+      .Py("alias_copy(input)")
+      .Py("detach_copy(input)")
+      .Public();
   for (DType dtype : AllDTypes()) {
     op.Cpu(dtype, [](op::KernelContext& c) {
       CopyElements(c.stream, c.inputs[0], c.outputs[0]);

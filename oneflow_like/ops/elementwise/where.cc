@@ -92,9 +92,9 @@ OFL_OP(where) {
       .Strided()
       .Cpu(DType::kBool, RunWhere)
       .Oracle("np.where(condition, input, other)")
+      .PyMethod("where(input, condition, other)")  // before the function's form: they look alike
       .Py("where(condition, input, other)")
       .Public()
-      .PyMethod("where(input, condition, other)")
       .Samples(WhereSamples)
       .ErrorSamples({{{{DType::kInt64, {2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {2}}},
                       {},

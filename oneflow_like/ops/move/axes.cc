@@ -178,6 +178,10 @@ op::Values ComposeReshapeAs(op::Builder& b, Span in, const Attrs&) {
   return Reshaped(b, in[0], DimsOf(in[1]->meta().shape));
 }
 
+op::Values ComposeViewAs(op::Builder& b, Span in, const Attrs&) {
+  return {b.Call("view", {in[0]}, {{"shape", DimsOf(in[1]->meta().shape)}})};
+}
+
 op::Values ComposeExpandAs(op::Builder& b, Span in, const Attrs&) {
   return {b.Call("broadcast_to", {in[0]}, {{"shape", DimsOf(in[1]->meta().shape)}})};
 }
@@ -218,8 +222,12 @@ OFL_OP(squeeze) {
       .OptionalAttr("dim", op::AttrType::kInts)
       .Compose(ComposeSqueeze)
       .Oracle("squeeze(input, dim)")
-      .PyBoth("squeeze(input, dim=None)")
-      .PyMethod("squeeze_(input, dim=None)")
+      .PyBoth("squeeze(input)")
+      .Py("squeeze(input, dim)")
+      .Public()
+      .PyMethod("squeeze(input, *dim)")
+      .PyMethod("squeeze_(input)")
+      .PyMethod("squeeze_(input, *dim)")
       .Samples([] {
         return InEveryDType({Of({{1, 2, 1}}), Of({{1, 2, 1}}, {{"dim", Ints{0, 1}}}),
                              Of({{1, 2, 1}}, {{"dim", Ints{-1}}}),
@@ -377,6 +385,20 @@ OFL_OP(reshape_as) {
       .Compose(ComposeReshapeAs)
       .Oracle("input.reshape(other.shape)")
       .PyMethod("reshape_as(input, other)")
+      .Samples([] { return InEveryDType({Of({{2, 6}, {3, 4}})}); })
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {7}}},
+                      {},
+                      Code::kInvalidArgument,
+                      "a shape of 6 elements"}});
+}
+
+OFL_OP(view_as) {
+  op.Doc("The same memory under the shape of `other`, whose values are not read.")
+      .In("input")
+      .In("other")
+      .Out("output")
+      .Compose(ComposeViewAs)
+      .Oracle("input.reshape(other.shape)")
       .PyMethod("view_as(input, other)")
       .Samples([] { return InEveryDType({Of({{2, 6}, {3, 4}})}); })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}, {DType::kFloat32, {7}}},

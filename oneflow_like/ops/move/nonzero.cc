@@ -1,4 +1,7 @@
 // Where the elements are that are not zero.
+#include <algorithm>
+#include <complex>
+
 #include "oneflow_like/ops/kernel_util.h"
 
 namespace ofl::ops {
@@ -28,13 +31,13 @@ struct HalfBits {
   bool operator()(uint16_t bits) const { return (bits & 0x7fff) != 0; }
 };
 
-template <class T, class Counts = Value>
-Status RunNonzero(op::KernelContext& c) {
-  const T* x = c.inputs[0].as<T>();
-  const Shape& shape = c.inputs[0].meta.shape;
-  int64_t* out = c.outputs[0].as<int64_t>();
+// The indices of the elements that count, at most as many as there is room for; how many they are.
+template <class T, class Counts>
+int64_t Find(const op::TensorView& in, int64_t* out, int64_t room) {
+  const T* x = in.as<T>();
+  const Shape& shape = in.meta.shape;
   int64_t used = 0;
-  for (int64_t i = 0; i < shape.numel(); ++i) {
+  for (int64_t i = 0; i < shape.numel() && used < room; ++i) {
     if (!Counts{}(x[i])) continue;
     int64_t rest = i;
     for (int axis = shape.rank() - 1; axis >= 0; --axis) {
@@ -43,9 +46,55 @@ Status RunNonzero(op::KernelContext& c) {
     }
     ++used;
   }
-  *c.extent = used;
+  return used;
+}
+
+constexpr int64_t kMostRows = int64_t{1} << 48;
+
+Status InferStatic(op::InferContext& c) {
+  const int64_t size = c.attr<int64_t>("size");
+  OFL_ENSURE(size >= 0 && size <= kMostRows, Code::kInvalidArgument)
+      << "size is no number of rows; expected at least 0, at most 2^48";
+  const Shape shape{size, c.input(0).shape.rank()};
+  OFL_TRY(shape.Check());
+  c.AddOutput({DType::kInt64, shape});
   return Status::Ok();
 }
+
+// The kernel of each dtype: a template of the type that it is stored in.
+template <template <class, class> class Kernel>
+void ForStoredTypes(op::OpDefBuilder& op) {
+  op.Cpu(DType::kFloat32, Kernel<float, Value>::Run)
+      .Cpu(DType::kFloat64, Kernel<double, Value>::Run)
+      .Cpu(DType::kFloat16, Kernel<uint16_t, HalfBits>::Run)
+      .Cpu(DType::kBFloat16, Kernel<uint16_t, HalfBits>::Run)
+      .Cpu(DType::kInt8, Kernel<int8_t, Value>::Run)
+      .Cpu(DType::kUInt8, Kernel<uint8_t, Value>::Run)
+      .Cpu(DType::kInt16, Kernel<int16_t, Value>::Run)
+      .Cpu(DType::kInt32, Kernel<int32_t, Value>::Run)
+      .Cpu(DType::kInt64, Kernel<int64_t, Value>::Run)
+      .Cpu(DType::kBool, Kernel<bool, Value>::Run)
+      .Cpu(DType::kComplex64, Kernel<std::complex<float>, Value>::Run)
+      .Cpu(DType::kComplex128, Kernel<std::complex<double>, Value>::Run);
+}
+template <class T, class Counts>
+struct Bounded {
+  static Status Run(op::KernelContext& c) {
+    const op::TensorView& x = c.inputs[0];
+    *c.extent = Find<T, Counts>(x, c.outputs[0].as<int64_t>(), x.numel());
+    return Status::Ok();
+  }
+};
+template <class T, class Counts>
+struct Sized {
+  static Status Run(op::KernelContext& c) {
+    const op::TensorView& y = c.outputs[0];
+    const int64_t used = Find<T, Counts>(c.inputs[0], y.as<int64_t>(), y.meta.shape[0]);
+    int64_t* const all = y.as<int64_t>();
+    std::fill(all + used * y.meta.shape[1], all + y.numel(), c.attr<int64_t>("fill_value"));
+    return Status::Ok();
+  }
+};
 
 }  // namespace
 
@@ -59,18 +108,6 @@ OFL_OP(nonzero) {
       .Infer(InferNonzero)
       .Sbp(NonzeroRule)
       .NotDifferentiable("an index is piecewise constant")
-      .Cpu(kF, RunNonzero<float>)
-      .Cpu(DType::kFloat64, RunNonzero<double>)
-      .Cpu(DType::kFloat16, RunNonzero<uint16_t, HalfBits>)
-      .Cpu(DType::kBFloat16, RunNonzero<uint16_t, HalfBits>)
-      .Cpu(DType::kInt8, RunNonzero<int8_t>)
-      .Cpu(DType::kUInt8, RunNonzero<uint8_t>)
-      .Cpu(DType::kInt16, RunNonzero<int16_t>)
-      .Cpu(DType::kInt32, RunNonzero<int32_t>)
-      .Cpu(DType::kInt64, RunNonzero<int64_t>)
-      .Cpu(DType::kBool, RunNonzero<bool>)
-      .Cpu(DType::kComplex64, RunNonzero<std::complex<float>>)
-      .Cpu(DType::kComplex128, RunNonzero<std::complex<double>>)
       .Oracle("np.argwhere(input)")
       .Py("nonzero(input)")
       .PyBoth("argwhere(input)")
@@ -80,6 +117,39 @@ OFL_OP(nonzero) {
                                        {{{kF, {0, 3}}}},
                                        {{{DType::kInt64, {2, 1, 3}}}, {}, 0, 2, ""}};
       });
+  ForStoredTypes<Bounded>(op);
+}
+
+OFL_OP(nonzero_static) {
+  op.Doc(
+        "The indices of the first `size` elements that are not zero, in the order of the elements, "
+        "as int64\nof shape (size, axes): nonzero in a shape that depends on no value. Rows that "
+        "are "
+        "left are `fill_value`.")
+      .In("input")
+      .Out("output")
+      .Attr("size", op::AttrType::kInt)
+      .Attr("fill_value", op::AttrType::kInt, int64_t{-1})
+      .Infer(InferStatic)
+      .Sbp(NonzeroRule)
+      .NotDifferentiable("an index is piecewise constant")
+      .Oracle("nonzero_static(input, size, fill_value)")
+      .PyBoth("nonzero_static(input, *, size, fill_value=-1)")
+      .Samples([] {
+        const auto of = [](DType dtype, Shape shape, int64_t size) {
+          return op::Sample{{{dtype, shape}}, {{"size", size}}, -1, 2, ""};
+        };
+        std::vector<op::Sample> samples = {
+            of(DType::kInt64, {4, 3}, 5), of(DType::kBool, {7}, 9), of(DType::kFloat32, {0, 3}, 2),
+            of(DType::kInt64, {2, 1, 3}, 0), of(DType::kInt64, {}, 3)};
+        samples[0].attrs.Set("fill_value", int64_t{7});
+        return samples;
+      })
+      .ErrorSamples({{{{DType::kInt64, {2}}},
+                      {{"size", int64_t{-1}}},
+                      Code::kInvalidArgument,
+                      "expected at least 0"}});
+  ForStoredTypes<Sized>(op);
 }
 
 }  // namespace ofl::ops

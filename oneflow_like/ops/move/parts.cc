@@ -158,6 +158,8 @@ OFL_OP(split) {
       .Compose(ComposeSplit)
       .Oracle("split(tensor, split_size, dim)")
       .PyBoth("split(tensor, split_size_or_sections: split_size, dim=0)")
+      .PyMethod("split(tensor, split_size, dim=0)")
+      .PyBoth("unsafe_split(input: tensor, split_size, dim=0)")
       .Samples([] {
         return InEveryDType({Of({{5, 3}}, {{"split_size", int64_t{2}}}),
                              Of({{5, 4}}, {{"split_size", int64_t{2}}, {"dim", int64_t{-1}}}),
@@ -182,7 +184,9 @@ OFL_OP(split_with_sizes) {
       .Compose(ComposeSplitSizes)
       .Oracle("split(tensor, split_sizes, dim)")
       .PyBoth("split(tensor, split_size_or_sections: split_sizes, dim=0)")
+      .PyMethod("split(tensor, split_size: split_sizes, dim=0)")
       .PyBoth("split_with_sizes(input: tensor, split_sizes, dim=0)")
+      .PyBoth("unsafe_split_with_sizes(input: tensor, split_sizes, dim=0)")
       .Samples([] {
         return InEveryDType({Of({{5, 3}}, {{"split_sizes", Ints{1, 0, 4}}}),
                              Of({{5, 3}}, {{"split_sizes", Ints{1, 2}}, {"dim", int64_t{1}}})});
@@ -204,6 +208,7 @@ OFL_OP(chunk) {
       .Compose(ComposeChunk)
       .Oracle("chunk(input, chunks, dim)")
       .PyBoth("chunk(input, chunks, dim=0)")
+      .PyBoth("unsafe_chunk(input, chunks, dim=0)")
       .Samples([] {
         return InEveryDType({Of({{5, 3}}, {{"chunks", int64_t{2}}}),
                              Of({{5, 3}}, {{"chunks", int64_t{7}}, {"dim", int64_t{1}}}),

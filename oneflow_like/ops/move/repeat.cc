@@ -173,7 +173,7 @@ OFL_OP(repeat_interleave) {
       .OptionalAttr("output_size", op::AttrType::kInt)
       .Compose(ComposeInterleave)
       .Oracle("np.repeat(input, repeats, dim if input.ndim else None)")
-      .PyBoth("repeat_interleave(input, repeats, dim=None, *, output_size=None)")
+      .Py("_repeat_interleave(input, repeats, dim=None, *, output_size=None)")
       .Samples([] {
         return InEveryDType({Of({2, 3}, {{"repeats", int64_t{2}}}),
                              Of({2, 3}, {{"repeats", int64_t{3}}, {"dim", int64_t{-1}}}),

@@ -163,6 +163,7 @@ OFL_OP(tensor_split) {
       .Attr("dim", op::AttrType::kInt, int64_t{0})
       .Oracle("tuple(np.array_split(input, sections, dim))")
       .PyBoth("tensor_split(input, sections, dim=0)")
+      .PyBoth("tensor_split(input, tensor_indices_or_sections: sections, dim=0)")
       .Samples([] {
         return InEveryDType({Of({{5, 3}}, {{"sections", int64_t{2}}}),
                              Of({{2, 2}}, {{"sections", int64_t{3}}, {"dim", int64_t{-1}}})});
@@ -179,6 +180,7 @@ OFL_OP(tensor_split_indices) {
       .Attr("dim", op::AttrType::kInt, int64_t{0})
       .Oracle("split_at(input, indices, dim)")
       .PyBoth("tensor_split(input, indices, dim=0)")
+      .PyBoth("tensor_split(input, tensor_indices_or_sections: indices, dim=0)")
       .Samples([] {
         return InEveryDType({Of({{5, 3}}, {{"indices", Ints{1, 3}}}),
                              Of({{2, 5}}, {{"indices", Ints{3, 1, -1, 9}}, {"dim", int64_t{1}}}),

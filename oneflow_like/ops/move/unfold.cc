@@ -80,10 +80,6 @@ op::Values ComposeAdjoint(op::Builder& b, std::span<const op::Value> in, const A
   return {sum};
 }
 
-op::Values ComposeCopy(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  return {b.Call("identity", {b.Call("unfold", {in[0]}, attrs)})};
-}
-
 void GradWindows(op::GradContext& c) {
   if (!c.grads[0] || !c.Needs(0)) return;
   Attrs attrs = c.attrs;
@@ -158,19 +154,6 @@ OFL_OP(unfold) {
                       {{"dimension", int64_t{0}}, {"size", int64_t{2}}, {"step", int64_t{0}}},
                       Code::kInvalidArgument,
                       "expected step > 0"}});
-}
-
-OFL_OP(unfold_copy) {
-  WithAttrs(op.Doc("The windows that unfold takes, as a copy.").In("input").Out("output"))
-      .Compose(ComposeCopy)
-      .Oracle("windows(input, dimension, size, step, start)")
-      .Py("unfold_copy(input, dimension, size, step)")
-      .Public()
-      .Samples([] { return InEveryDType(Overlapping()); })
-      .ErrorSamples({{{{DType::kFloat32, {4}}},
-                      {{"dimension", int64_t{0}}, {"size", int64_t{5}}, {"step", int64_t{1}}},
-                      Code::kInvalidArgument,
-                      "expected 0 <= size <= 4"}});
 }
 
 OFL_OP(unfold_embed) {

@@ -170,6 +170,35 @@ Status InferArange(op::InferContext& c) {
   return Status::Ok();
 }
 
+// Like arange, with its end; how many there are is counted in double, as torch does.
+Status InferRange(op::InferContext& c) {
+  const Scalar start = c.number("start"), end = c.number("end"), step = c.number("step");
+  const DType* given = c.maybe<DType>("dtype");
+  const DType dtype = given != nullptr ? *given : DType::kFloat32;
+  OFL_ENSURE(dtype != DType::kBool && !IsFloat8(dtype), Code::kTypeMismatch)
+      << DTypeName(dtype) << " cannot count; expected a floating, complex or integer dtype";
+  for (const Scalar& s : {start, end, step})
+    OFL_ENSURE(s.category() != DTypeCategory::kComplex, Code::kTypeMismatch)
+        << "bounds and step must be real";
+  const auto from = start.As<double>(), by = step.As<double>();
+  OFL_ENSURE(std::isfinite(from) && std::isfinite(end.As<double>()) && std::isfinite(by) && by != 0,
+             Code::kInvalidArgument)
+      << "bounds and step must be finite; expected step != 0";
+  const double steps = (end.As<double>() - from) / by;
+  OFL_ENSURE(steps >= 0, Code::kInvalidArgument)
+      << "the bounds do not agree with the step's sign; expected end past start, or a step towards "
+         "the end";
+  OFL_ENSURE(steps < static_cast<double>(int64_t{1} << 48), Code::kInvalidArgument)
+      << "the range is too long; expected at most 2^48 elements";
+  const auto last = static_cast<int64_t>(steps);
+  OFL_TRY(CheckValue(start, dtype));
+  OFL_TRY(CheckValue(IsInteger(dtype) ? Scalar(start.As<int64_t>() + last * step.As<int64_t>())
+                                      : Scalar(from + static_cast<double>(last) * by),
+                     dtype));
+  c.AddOutput({dtype, {last + 1}});
+  return Status::Ok();
+}
+
 // Elements [0, n) behind the `first` one. Integers are counted in int64, everything else in double;
 // each element is rounded once.
 template <class T>
@@ -334,6 +363,47 @@ OFL_OP(arange) {
             Code::kInvalidArgument,
             "int8 cannot hold the value"},
            {{}, {{"end", 5.0}, {"dtype", DType::kBool}}, Code::kTypeMismatch, "cannot count"}});
+  for (DType dtype : AllDTypes())
+    if (dtype != DType::kBool && !IsFloat8(dtype)) op.Cpu(dtype, RunArange);
+}
+
+OFL_OP(range) {
+  op.Doc(
+        "start, start + step, ... up to and with end, by default in float32: PyTorch's older "
+        "arange.")
+      .Out("output")
+      .Attr("start", op::AttrType::kScalar)
+      .Attr("end", op::AttrType::kScalar)
+      .Attr("step", op::AttrType::kScalar, int64_t{1})
+      .OptionalAttr("dtype", op::AttrType::kDType)
+      .Infer(InferRange)
+      .Sbp("->(n); offset n")
+      .NotDifferentiable("it has no tensor inputs")
+      .Traits({op::Trait::kSource})
+      .Oracle("closed_range(start, end, step)")
+      .Py("range(start, end, step=1, *, dtype=None)")
+      .Public()
+      .Samples([] {
+        const auto of = [](Scalar start, Scalar end, Scalar step, DType dtype) {
+          return op::Sample{{}, {{"start", start}, {"end", end}, {"step", step}, {"dtype", dtype}}};
+        };
+        std::vector<op::Sample> samples = {
+            of(0.0, 1.0, 0.25, DType::kFloat32), of(5, -2, -3, DType::kInt64),
+            of(2, 2, 1, DType::kFloat64), of(0, 2.5, 1, DType::kInt32)};
+        for (DType dtype : AllDTypes())
+          if (dtype != DType::kBool && !IsFloat8(dtype)) samples.push_back(of(1, 4, 1, dtype));
+        return samples;
+      })
+      .ErrorSamples(
+          {{{}, {{"start", 0.0}, {"end", 5.0}, {"step", 0.0}}, Code::kInvalidArgument, "step != 0"},
+           {{},
+            {{"start", int64_t{5}}, {"end", int64_t{1}}},
+            Code::kInvalidArgument,
+            "do not agree with the step's sign"},
+           {{},
+            {{"start", int64_t{0}}, {"end", int64_t{300}}, {"dtype", DType::kInt8}},
+            Code::kInvalidArgument,
+            "int8 cannot hold the value"}});
   for (DType dtype : AllDTypes())
     if (dtype != DType::kBool && !IsFloat8(dtype)) op.Cpu(dtype, RunArange);
 }

@@ -60,6 +60,12 @@ op::Values ComposeMultigamma(op::Builder& b, std::span<const op::Value> in, cons
            << "[mvlgamma] there is no such dimension: got p=" << p << "; expected 1 <= p <= 1000");
     return {nullptr};
   }
+  if (in[0]->meta().dtype == DType::kBool) {
+    b.Fail(Error(Code::kTypeMismatch)
+           << "[mvlgamma] bool is not a number: got " << in[0]->meta().ToString()
+           << "; expected a floating or integer dtype");
+    return {nullptr};
+  }
   const bool whole = !IsFloating(in[0]->meta().dtype);
   const op::Value x = whole ? CastTo(b, in[0], DType::kFloat32) : in[0];
   op::Value sum = Of(b, "lgamma", x);
@@ -124,7 +130,11 @@ OFL_OP(mvlgamma) {
       .ErrorSamples({{{{DType::kFloat32, {2}}},
                       {{"p", int64_t{0}}},
                       Code::kInvalidArgument,
-                      "there is no such dimension"}});
+                      "there is no such dimension"},
+                     {{{DType::kBool, {2}}},
+                      {{"p", int64_t{1}}},
+                      Code::kTypeMismatch,
+                      "bool is not a number"}});
   Named(op, "mvlgamma(input, p)").Py("special.multigammaln(input, p)");
 }
 

@@ -27,6 +27,16 @@ def _at(shape, dim, index):
 
 
 @_helper
+def _view_dtype(x, dtype):
+    return np.array(x, order="C").view(getattr(dtype, "name", dtype))
+
+
+@_helper
+def _closed_range(start, end, step):
+    return start + np.arange(int((end - start) / step) + 1) * step
+
+
+@_helper
 def _put(base, value, index):
     out = base.copy()
     out[index] = value

@@ -39,6 +39,7 @@ i(3), (1, 1), 4
 = i(3).apply_(lambda q: q + 1)
 """,
     "Tensor.map_": "= torch.tensor([1.0, 2.0]).map_(torch.tensor([3.0, 4.0]), lambda a, b: a * b)",
+    "Tensor.map2_": "= i(3).map2_(torch.tensor(2), i(3), lambda a, b, c: a * b + c)",
     "zero_": "f(2, 3).clone()",
     "resize_as_": "f(2, 3).clone(), f(3, 2, grad=False) # nograd",
     "Tensor.cross": "f(2, 3), f(2, 3), 1\n= f(3, 2).cross(f(3, 2), dim=0)\n! f(2, 4), f(2, 4)",

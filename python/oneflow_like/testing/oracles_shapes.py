@@ -353,5 +353,8 @@ EXACT = {
     "broadcast_tensors", "atleast_1d", "atleast_1d_list", "atleast_2d", "atleast_2d_list",
     "atleast_3d", "atleast_3d_list", "hstack", "vstack", "dstack", "column_stack", "block_diag",
     "cartesian_prod", "constant_pad_nd", "pad", "pixel_shuffle", "pixel_unshuffle",
-    "channel_shuffle", "im2col", "unfold_copy", "narrow_copy",
+    "channel_shuffle", "im2col", "narrow_copy", "view_as", "view_bytes", "view_bytes_scatter",
+    "view_dtype", "slice_along", *(f"{view}_copy" for view in (
+        "as_strided diagonal expand permute select slice split split_with_sizes squeeze t "
+        "transpose unbind unfold unsqueeze view_as_complex view_as_real view view_dtype").split()),
 }

@@ -152,7 +152,7 @@ def test_float_power_in_place_stays_in_double():
     assert values(x.float_power_(2)) == [4, 9]
     assert values(x.float_power_(flow.tensor(0.5))) == [2, 3]
     for exponent in (2, flow.tensor(2.0)):
-        with pytest.raises(TypeError, match="expected float64"):
+        with pytest.raises(TypeError, match="float_power_"):
             flow.ones(2).float_power_(exponent)
 
 

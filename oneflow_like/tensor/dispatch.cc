@@ -459,6 +459,24 @@ Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const Cal
 }
 
 // A call of a view operator: a view wherever there can be one.
+// Whether strides express a view of a global tensor, asked as of one part: each rank's own strides
+// may say otherwise, where its shard has an axis of size 1, and all ranks have to do the same.
+Status CanView(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs) {
+  if (!x.is_view()) return Status::Ok();
+  std::vector<const TensorImpl*> views;
+  const TensorImpl* root = &x;
+  for (; root->origin() != nullptr; root = root->origin()->parent.get()) views.push_back(root);
+  Shape shape = root->meta().shape;
+  Strides strides = ContiguousStrides(shape);
+  for (; !views.empty(); views.pop_back()) {
+    const Origin& origin = *views.back()->origin();
+    const auto geometry = origin.def->view(shape, strides, *origin.attrs);
+    shape = views.back()->meta().shape;
+    strides = geometry.ok() ? geometry->strides : ContiguousStrides(shape);
+  }
+  return def.view(shape, strides, attrs).status();
+}
+
 Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, const Attrs& given) {
   const TensorRef x(AsTensor(input));
   if (!x->is_global()) {
@@ -468,9 +486,10 @@ Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, co
     return RunPlan(def, *plan, {&input, 1});
   }
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, given));
+  if (def.view_may_copy && !CanView(def, *x, *plan->attrs).ok())
+    return RunPlan(def, *plan, {&input, 1});
   OFL_ASSIGN(TensorRef view, GlobalView(def, x, *plan));
   if (view != nullptr) return op::Values{op::Value(view)};
-  if (def.view_may_copy && !x->dense()) return RunPlan(def, *plan, {&input, 1});
   OFL_ASSIGN(TensorRef copy, ViewCopy(def, x, given));
   copy->set_copied(x->version());
   return op::Values{op::Value(MakeView(def, plan->attrs, x, std::move(copy)))};

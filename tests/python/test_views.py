@@ -378,3 +378,22 @@ except RuntimeError as error:
     assert "differ" in str(error) or "not" in str(error), error
     print("noticed")
 """)
+
+
+def test_ranks_agree_on_whether_a_reshape_copies(tmp_path):
+    """Where a shard has one row its strides would allow a view that the others' do not."""
+    run_text(tmp_path, 2, """
+import oneflow_like as flow
+P = flow.placement.all("cpu")
+TAKEN = [lambda y: y.t().reshape(12), lambda y: y.t().flatten(), lambda y: y[:, 1:].ravel(),
+         lambda y: y[:, :2].reshape(6), lambda y: y[1:].reshape(8), lambda y: y.reshape(2, 6),
+         lambda y: y.t()[1:].t().flatten(), lambda y: y.t().t().reshape(12),
+         lambda y: y.as_strided((2, 2), (1, 4)).reshape(4)]
+for sbp in (flow.sbp.split(0), flow.sbp.split(1), flow.sbp.broadcast):
+    for number, take in enumerate(TAKEN):
+        x = flow.arange(12.0).reshape(3, 4)
+        y = x.to_global(placement=P, sbp=flow.sbp.broadcast).to_global(sbp=sbp) * 1
+        for base in (x, y):
+            take(base).add_(100)
+        assert (y.numpy() == x.numpy()).all(), (sbp, number, y.numpy())
+""")

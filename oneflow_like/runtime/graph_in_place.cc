@@ -109,6 +109,19 @@ Strides GraphTracer::StridesOf(int value) {
   return strides;
 }
 
+// Of a global value its layout has a say too, and the plan knows it alone.
+Status GraphTracer::CheckView(const op::OpDef& def, int base, const Attrs& given) {
+  if (def.view_may_copy || !local_) return Status::Ok();
+  OFL_ASSIGN(const Attrs attrs, def.CompleteAttrs(given));
+  const TensorMeta& meta = graph_.values[base].meta;
+  const Strides strides = StridesOf(base);
+  const auto found = def.view(meta.shape, strides, attrs);
+  OFL_ENSURE(found.ok() || found.status().code() != Code::kUnimplemented, Code::kInvalidArgument)
+      << "[" << def.name << "] the result would not lie in its operand's memory: got "
+      << meta.ToString() << " with strides " << strides << "; " << found.status().message();
+  return Status::Ok();
+}
+
 bool GraphTracer::SharesMemory(int x, const sbp::Layout& layout) {
   if (layouts_.IsLocal(x)) return layout.placement.size() == 1;
   const auto lies = layouts_.LayoutOf(x);

@@ -252,6 +252,7 @@ op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Att
   for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = Resolve(inputs[i]);
   if (ready.ok()) ready = GatherOperands(inputs);
   if (ready.ok()) ready = CheckUpdates(def, inputs, attrs);
+  if (ready.ok() && base >= 0) ready = CheckView(def, base, attrs);
   if (!ready.ok()) return Fail(ready), op::Values(def.outputs.size());
   op::Values results = recorder_.Apply(def, std::move(inputs), attrs);
   if (!recorder_.status().ok()) Fail(recorder_.status());

@@ -107,6 +107,8 @@ class GraphTracer final : public tensor::Tracer {
   // A result that lies in the memory of `base`, where the operator is a view.
   void NoteView(const op::OpDef& def, int base, const op::Values& results);
   Strides StridesOf(int value);
+  // Refuses a view that eager refuses, since it would not lie in its operand's memory.
+  Status CheckView(const op::OpDef& def, int base, const Attrs& attrs);
   Status CheckApart(int target);
   Result<int> PutBack(int view, int content);
   // A content in the layout that its tensor has.

@@ -199,6 +199,17 @@ def test_strides_are_those_of_eager(laid):
     assert seen[0] == seen[1]
 
 
+def test_a_view_that_eager_refuses():
+    for laid in ("transposed", "columns"):
+        def build(x, laid=laid):
+            y = LAID[laid](x * 1)
+            return y.view(y.numel())
+
+        for call in (build, Of(build)):
+            with pytest.raises(ValueError, match="would not lie in its operand's memory"):
+                call(flow.ones(3, 4))
+
+
 def test_a_target_whose_elements_share_a_place_is_told_so():
     def build(x):
         (x * 1)[:, :1].expand(3, 4).add_(1)

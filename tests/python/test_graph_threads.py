@@ -117,3 +117,17 @@ time.sleep(600)
     assert job.returncode == 1, err
     assert "rank 1" in err, err
     assert 1.5 < time.monotonic() - began < 20
+
+
+def test_a_graph_that_a_signal_left_taken_is_free_again():
+    """What a signal's handler raises may come between two steps, where no `finally` covers it."""
+    graph = Slow(flow.randn(8, 8))
+    x = flow.randn(8, 8)
+    expected = graph(x).tolist()
+    lock = graph._its_state().lock
+    assert lock.acquire(blocking=False)
+    assert graph(x).tolist() == expected
+    assert not lock.locked()
+    assert lock.acquire(blocking=False)
+    assert graph.compile(x) is not None and not lock.locked()
+    assert graph(x).tolist() == expected

@@ -7,6 +7,7 @@ as long as the guards of the program hold (docs/graphs.md).
 import contextlib
 import logging
 import os
+import sys
 import threading
 
 import numpy
@@ -281,10 +282,23 @@ class Graph:
             raise RuntimeError(f"[nn.Graph] graph {type(self).__name__} was called inside the "
                                "build() of a graph; expected one graph; call the modules "
                                "themselves, or the inner graph before or after")
-        if not lock.acquire(blocking=False):
+        if not lock.acquire(blocking=False) and not (
+                self._is_left_taken()
+                and (lock.acquire(blocking=False) or self._is_left_taken())):
             raise RuntimeError(f"[nn.Graph] graph {self.name} is running in another thread; "
                                "expected one call at a time; wait for it, or make a graph for "
                                "each thread")
+
+    def _is_left_taken(self):
+        """Whether nobody is inside a call: what the handler of a signal raises, as Ctrl-C, may come
+        just before a `finally` begins or ends, and leaves the graph taken."""
+        calls = (Graph.__call__.__code__, Graph.compile.__code__)
+        inside = 0
+        for frame in sys._current_frames().values():
+            while frame is not None:
+                inside += frame.f_code in calls and frame.f_locals.get("self") is self
+                frame = frame.f_back
+        return inside <= 1  # this very call
 
     def __call__(self, *args, **kwargs):
         self._enter()

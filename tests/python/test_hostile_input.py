@@ -39,7 +39,7 @@ class ForgetfulParameter(nn.Parameter):
 def failed_init():
     x = bare(flow.Tensor)
     with pytest.raises(TypeError):
-        x.__init__(3)
+        x.__init__("3")
     return x
 
 

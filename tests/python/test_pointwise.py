@@ -266,6 +266,12 @@ def test_what_is_overwritten_gets_a_gradient_of_zeros():
         filled.sum().backward()
         assert x.grad.tolist() == [0.0, 0.0]
     assert flow.fill(flow.tensor([NAN, 1.0]), 3).tolist() == [3.0, 3.0]
+    # An element that the index names twice takes the value once.
+    x, value = flow.zeros(3, requires_grad=True), flow.tensor(2.0, requires_grad=True)
+    y = x.index_fill(0, flow.tensor([0, 0, 1]), value)
+    (y * flow.tensor([1.0, 10.0, 100.0])).sum().backward()
+    assert y.tolist() == [2.0, 2.0, 0.0] and value.grad.item() == 11.0
+    assert x.grad.tolist() == [0.0, 0.0, 100.0]
     y = flow.zeros(2, dtype=flow.float64)
     assert y.copy_(1.1) is y and y.tolist() == [1.1, 1.1] and y.copy_(True).tolist() == [1.0, 1.0]
     assert flow.zeros(2, dtype=flow.int64).copy_(1.5).tolist() == [1, 1]

@@ -73,27 +73,28 @@ op::Values ComposeIndexCopy(op::Builder& b, Span in, const Attrs& attrs) {
   }
   return PutSlices(b, "index_copy", in, *a, in[2], false);
 }
-op::Values FillSlices(op::Builder& b, Span in, const Attrs& attrs, op::Value value) {
+op::Values ComposeIndexFill(op::Builder& b, Span in, const Attrs& attrs) {
   const auto a = AlongOf(b, "index_fill", in, attrs, false);
   if (!a.ok()) return Refused(b, a.status());
-  if (!value) {
-    const op::Value one = b.Call("index", {a->x, a->index}, {{"dim", int64_t{a->axis}}});
-    value = b.Call("full_like", {one}, {{"value", attrs.Number("value")}});
-  } else {
-    if (value->meta().shape.rank() > 0)
-      return Refused(b, Error(Code::kInvalidArgument)
-                            << "[index_fill] value has axes: got " << value->meta().ToString()
-                            << "; expected a number or a 0-d tensor");
-    if (value->meta().dtype != a->x->meta().dtype) value = CastTo(b, value, a->x->meta().dtype);
-    value = Expanded(b, value, a->slices);
-  }
+  const op::Value one = b.Call("index", {a->x, a->index}, {{"dim", int64_t{a->axis}}});
+  const op::Value value = b.Call("full_like", {one}, {{"value", attrs.Number("value")}});
   return PutSlices(b, "index_fill", in, *a, value, false);
 }
-op::Values ComposeIndexFill(op::Builder& b, Span in, const Attrs& attrs) {
-  return FillSlices(b, in, attrs, nullptr);
-}
+// By way of a mask: an element takes the value once, however often the index names it, and so does
+// the value's gradient.
 op::Values ComposeIndexFillTensor(op::Builder& b, Span in, const Attrs& attrs) {
-  return FillSlices(b, in, attrs, in[2]);
+  op::Value value = in[2];
+  if (value->meta().shape.rank() > 0)
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "[index_fill] value has axes: got " << value->meta().ToString()
+                          << "; expected a number or a 0-d tensor");
+  const op::Values nowhere = {Filled(b, in[0], DType::kBool, false), in[1]};
+  if (!nowhere[0]) return {nullptr};
+  const Attrs fill = {{"dim", attrs.Get<int64_t>("dim")}, {"value", true}};
+  const op::Values named = ComposeIndexFill(b, nowhere, fill);
+  if (!named[0]) return {nullptr};
+  if (value->meta().dtype != in[0]->meta().dtype) value = CastTo(b, value, in[0]->meta().dtype);
+  return {b.Call("where", {named[0], value, in[0]})};
 }
 
 op::Value Flat(op::Builder& b, const op::Value& x) {
@@ -248,7 +249,9 @@ OFL_OP(index_fill_tensor) {
       .PyBoth("index_fill(input, dim, index, value)")
       .PyMethod("index_fill_(input, dim, index, value)")
       .Samples([] {
-        return WithDTypes({Of({{4, 3}, {1}, {}}, {0, 4}, {{"dim", kZero}})}, kSome, {0, 2});
+        return WithDTypes({Of({{4, 3}, {1}, {}}, {0, 4}, {{"dim", kZero}}),
+                           Of({{2, 3}, {4}, {}}, {0, 2}, {{"dim", kZero}})},
+                          kSome, {0, 2});
       })
       .ErrorSamples({{{{kF, {4, 3}}, {kI, {2}}, {kF, {2}}},
                       {{"dim", kZero}},

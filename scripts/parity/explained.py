@@ -42,11 +42,8 @@ REASONS = {
     "no-sizes": "`zeros()`, `ones()`, `empty()`, `rand()` and `randn()` without sizes make a "
                 "tensor of no axes; `x.reshape()`, `x.permute()`, `x.expand()` and their kin take "
                 "none as well.",
-    "bool-subtraction": "A bool tensor beside numbers is subtracted as 0 and 1 (`1 - mask`, `x - "
-                        "mask`); PyTorch refuses that. Of two bool tensors both do.",
-    "no-history": "`fill`, and `logical_not_`, `logical_and_`, `logical_or_`, `logical_xor_` of a "
-                  "result, give what depends on no operand: it has no gradient, where PyTorch's "
-                  "has zeros or (in place) the one of the old values.",
+    "no-history": "`logical_not_`, `logical_and_`, `logical_or_` and `logical_xor_` of a result give "
+                  "what has no gradient; PyTorch hands the new values' gradient to the old ones.",
     "clone-order": "`clone()` and the results of operators are row-major without gaps; PyTorch "
                    "keeps the order of axes of a permuted operand.",
     "bags": "What `torch.embedding_bag` gives beside the bags serves its gradient alone: the "
@@ -68,9 +65,6 @@ EXPLAINED = [
     ("Tensor.type", "*.type()*", "oneflow_like.* instead of torch.*", "type-names"),
     *((f"torch.{name}", "*no arguments*", "accepted:*", "no-sizes")
       for name in ("zeros", "ones", "empty", "rand", "randn")),
-    *((f"torch.{name}", "*b(4))*", "accepted:*", "bool-subtraction")
-      for name in ("sub", "subtract", "rsub")),
-    ("torch.fill", "*gradient*", "requires_grad is False", "no-history"),
     *((f"Tensor.logical_{name}_", "*gradient*", "gradient: operand 0: no tensor: None",
        "no-history") for name in ("not", "and", "or", "xor")),
     *((row, "*clone()*strided]", "4 of 6 values: *", "clone-order")

@@ -42,8 +42,9 @@ REASONS = {
     "no-sizes": "`zeros()`, `ones()`, `empty()`, `rand()` and `randn()` without sizes make a "
                 "tensor of no axes; `x.reshape()`, `x.permute()`, `x.expand()` and their kin take "
                 "none as well.",
-    "no-history": "`logical_not_`, `logical_and_`, `logical_or_` and `logical_xor_` of a result give "
-                  "what has no gradient; PyTorch hands the new values' gradient to the old ones.",
+    "no-history": "`logical_not_`, `logical_and_`, `logical_or_` and `logical_xor_` of a result "
+                  "give what has no gradient; PyTorch hands the new values' gradient to the old "
+                  "ones.",
     "clone-order": "`clone()` and the results of operators are row-major without gaps; PyTorch "
                    "keeps the order of axes of a permuted operand.",
     "bags": "What `torch.embedding_bag` gives beside the bags serves its gradient alone: the "

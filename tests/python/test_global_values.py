@@ -45,6 +45,7 @@ calls = {
 for name, call in calls.items():
     for sbp in (MAX, MIN):
         check(call, of_parts([[nan, 5.0, nan], [5.0, nan, nan]], sbp), [nan] * 3, name)
+        check(call, of_parts([[nan, -5.0, nan], [-5.0, nan, nan]], sbp), [nan] * 3, name)
 
 # Where such parts come from.
 rows = flow.tensor([[nan, 1.0], [5.0, 2.0], [6.0, 0.5]])

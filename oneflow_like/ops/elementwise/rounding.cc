@@ -144,9 +144,10 @@ OFL_OP(frac) {
   Named(op, "frac(input)", Writes::kBoth);
 }
 
+// Not antitone: NaN has a sign that is not that of the numbers of other parts.
 OFL_OP(signbit) {
   Predicate<SignBit, kReals | kBools>(op, "Whether the sign of input is -; of -0 it is.",
-                                      "; antitone 0; never partial")
+                                      "; never partial")
       .Oracle("np.signbit(input) if input.dtype.kind == 'f' else input < 0");
   Named(op, "signbit(input)", Writes::kNothing);
 }

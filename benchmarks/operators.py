@@ -13,8 +13,10 @@ import statistics
 import time
 
 import rounds
-from operator_cases import CASES, SIZES
+from more_operator_cases import MORE_CASES
+from operator_cases import FIRST_CASES, SIZES
 
+CASES = FIRST_CASES + MORE_CASES
 WAYS = ("forward", "backward")
 _SLICE_S = 2e-3  # what one measurement takes, about
 _LEAST, _MOST = 1, 2000

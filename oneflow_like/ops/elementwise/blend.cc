@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 namespace {
@@ -218,7 +219,7 @@ OFL_OP(nan_to_num) {
       .Infer(InferUnaryOf<kReals | kBools | kComplexes, Gives::kSame>)
       .Grad([](op::GradContext& c) {
         const op::Value finite = Of(c.b, "isfinite", c.inputs[0]);
-        c.Set(0, Where(c.b, finite, c.grads[0], ZerosLike(c.b, c.grads[0])));
+        c.Set(0, ZeroUnless(c.b, finite, c.grads[0]));
       })
       .Oracle("np.nan_to_num(input, nan=nan or 0.0, posinf=posinf, neginf=neginf)");
   ForEachDType<kFields>([&]<class T>(DType dtype) { op.Cpu(dtype, RunReplace<T>); });

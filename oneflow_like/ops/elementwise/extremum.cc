@@ -3,6 +3,7 @@
 
 #include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 namespace {
@@ -127,23 +128,21 @@ Status RunClamp(op::KernelContext& c) {
 void GradClamp(op::GradContext& c) {
   if (!c.Needs(0)) return;
   const op::Value& x = c.inputs[0];
-  const op::Value none = c.b.Call("zeros_like", {c.grads[0]});
   const auto low = Bound(c.attrs, "min"), high = Bound(c.attrs, "max");
   if (low && high && low->As<double>() > high->As<double>()) {
-    c.Set(0, none);
+    SetZero(c);
     return;
   }
-  c.Set(0, c.b.Call("where", {c.b.Call("eq", {c.outputs[0], x}), c.grads[0], none}));
+  c.Set(0, ZeroUnless(c.b, c.b.Call("eq", {c.outputs[0], x}), c.grads[0]));
 }
 
 // An element within its bound keeps the gradient, the bound itself included; else the bound has it.
 void GradBound(op::GradContext& c, const char* within, const char* beyond) {
-  const op::Value none = ZerosLike(c.b, c.grads[0]);
   const char* const compare[] = {within, beyond};
   for (int i = 0; i < 2; ++i) {
     if (!c.Needs(i)) continue;
     const op::Value mine = c.b.Call(compare[i], {c.inputs[0], c.inputs[1]});
-    SetReduced(c, i, Where(c.b, mine, c.grads[0], none));
+    SetReduced(c, i, ZeroUnless(c.b, mine, c.grads[0]));
   }
 }
 

@@ -1,4 +1,5 @@
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/move/copy.h"
 
 #include <cmath>
@@ -46,17 +47,6 @@ bool Holds(DType dtype, int64_t whole) {
     case DType::kInt32: return whole == static_cast<int32_t>(whole);
     default: return true;
   }
-}
-
-// One element of `dtype`, as it lies in memory.
-void WriteElement(const Scalar& value, DType dtype, void* element) {
-  alignas(16) std::byte wide[16];
-  ForEachDType<kNumbers | kBools | kFloat8s>([&]<class T>(DType candidate) {
-    if (candidate != dtype) return;
-    const T computed = value.As<T>();
-    std::memcpy(wide, &computed, sizeof computed);
-  });
-  StorerOf(ComputeTypeOf(dtype), dtype)(wide, element, static_cast<int64_t>(DTypeSize(dtype)), 1);
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ op::OpDefBuilder& Named(op::OpDefBuilder& op, const std::string& signature, Writ
 
 op::Value Against(op::Builder& b, const char* compare, const op::Value& x, double number) {
   if (x == nullptr) return nullptr;
-  return b.Call(compare, {x, b.Call("full_like", {x}, {{"value", Scalar(number)}})});
+  return b.Call("compare_number", {x},
+                {{"compare", std::string(compare)}, {"value", Scalar(number)}});
 }
 
 void SetSlope(op::GradContext& c, const op::Value& slope) {

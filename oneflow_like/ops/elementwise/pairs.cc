@@ -4,6 +4,7 @@
 
 #include "oneflow_like/core/half.h"
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 namespace {
@@ -171,10 +172,10 @@ void GradHypot(op::GradContext& c) {
 void GradCopySign(op::GradContext& c) {
   if (c.Needs(0)) {
     const op::Value& x = c.inputs[0];
-    const op::Value none = c.b.Call("eq", {x, ZerosLike(c.b, x)});
+    const op::Value none = Against(c.b, "eq", x, 0);
     const op::Value safe = Where(c.b, none, OnesLike(c.b, x), x);
     const op::Value way = Div(c.b, c.outputs[0], safe);
-    SetReduced(c, 0, Mul(c.b, c.grads[0], Where(c.b, none, ZerosLike(c.b, x), way)));
+    SetReduced(c, 0, Mul(c.b, c.grads[0], Filled(c.b, none, int64_t{0}, way)));
   }
   if (c.Needs(1)) c.Set(1, ZerosLike(c.b, c.inputs[1]));
 }
@@ -204,7 +205,7 @@ void GradTimesLog(op::GradContext& c, const char* log, int64_t shift) {
   const op::Value& x = c.inputs[0];
   const op::Value& y = c.inputs[1];
   if (c.Needs(0)) {
-    const op::Value at_zero = c.b.Call("eq", {x, ZerosLike(c.b, x)});
+    const op::Value at_zero = Against(c.b, "eq", x, 0);
     const op::Value flat =
         c.b.Call("logical_and", {at_zero, Against(c.b, "le", y, static_cast<double>(-shift))});
     const op::Value safe = Where(c.b, flat, OnesLike(c.b, y), y);
@@ -225,12 +226,12 @@ void GradAngle(op::GradContext& c) {
     return;
   }
   // i z / |z|^2 = i / conj(z), and 0 at 0.
-  const op::Value at_zero = c.b.Call("eq", {z, ZerosLike(c.b, z)});
+  const op::Value at_zero = Against(c.b, "eq", z, 0);
   const op::Value safe = Where(c.b, at_zero, OnesLike(c.b, z), z);
   const op::Value turned =
       Div(c.b, MulScalar(c.b, CastTo(c.b, c.grads[0], z->meta().dtype), std::complex<double>(0, 1)),
           Conj(c.b, safe));
-  c.Set(0, Where(c.b, at_zero, ZerosLike(c.b, z), turned));
+  c.Set(0, Filled(c.b, at_zero, int64_t{0}, turned));
 }
 
 Status InferComplex(op::InferContext& c) {
@@ -314,8 +315,8 @@ OFL_OP(heaviside) {
         const op::Value& x = c.inputs[0];
         if (c.Needs(0)) c.Set(0, ZerosLike(c.b, x));
         if (!c.Needs(1)) return;
-        const op::Value taken = c.b.Call("eq", {x, ZerosLike(c.b, x)});
-        SetReduced(c, 1, Where(c.b, taken, c.grads[0], ZerosLike(c.b, c.grads[0])));
+        const op::Value taken = Against(c.b, "eq", x, 0);
+        SetReduced(c, 1, ZeroUnless(c.b, taken, c.grads[0]));
       })
       .Oracle("np.heaviside(input, other)");
   Named(op, "heaviside(input, values: other)");

@@ -44,15 +44,13 @@ Scalar Plus(const Scalar& s, int64_t n) {
   }
 }
 
-op::Value IsZero(op::Builder& b, const op::Value& x) {
-  return b.Call("eq", {x, b.Call("zeros_like", {x})});
-}
+op::Value IsZero(op::Builder& b, const op::Value& x) { return Against(b, "eq", x, 0); }
 
 // Where 0^e does not depend on e: e >= 0.
 op::Value IsFlatAtZero(op::Builder& b, const op::Value& e) {
-  if (!IsComplex(e->meta().dtype)) return b.Call("ge", {e, b.Call("zeros_like", {e})});
+  if (!IsComplex(e->meta().dtype)) return Against(b, "ge", e, 0);
   const op::Value real = b.Call("real", {e});
-  const op::Value right = b.Call("ge", {real, b.Call("zeros_like", {real})});
+  const op::Value right = Against(b, "ge", real, 0);
   return b.Call("logical_and", {right, IsZero(b, b.Call("imag", {e}))});
 }
 
@@ -65,7 +63,7 @@ void GradPow(op::GradContext& c) {
   if (c.Needs(0)) {
     const op::Value none = IsZero(c.b, e);
     const op::Value size = c.b.Call("abs", {x});
-    const op::Value away = c.b.Call("gt", {size, c.b.Call("zeros_like", {size})});  // NaN is not
+    const op::Value away = Against(c.b, "gt", size, 0);  // NaN is not
     const op::Value pole = c.b.Call("logical_and", {none, c.b.Call("logical_not", {away})});
     const op::Value safe = c.b.Call("where", {pole, c.b.Call("ones_like", {e}), e});
     const op::Value lower = c.b.Call("pow", {x, AddScalar(c.b, safe, -1.0)});

@@ -1,5 +1,6 @@
 // Circular and hyperbolic functions and their inverses.
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 namespace {
@@ -33,10 +34,10 @@ op::Value Square(op::Builder& b, const op::Value& x) { return Of(b, "square", x)
 // (cos(pi x) - sinc(x)) / x, and 0 at 0.
 void GradSinc(op::GradContext& c) {
   const op::Value& x = c.inputs[0];
-  const op::Value at_zero = c.b.Call("eq", {x, ZerosLike(c.b, x)});
+  const op::Value at_zero = Against(c.b, "eq", x, 0);
   const op::Value safe = Where(c.b, at_zero, OnesLike(c.b, x), x);
   const op::Value gap = Sub(c.b, Of(c.b, "cos", MulScalar(c.b, x, math::kPi)), c.outputs[0]);
-  SetSlope(c, Where(c.b, at_zero, ZerosLike(c.b, x), Div(c.b, gap, safe)));
+  SetSlope(c, Filled(c.b, at_zero, int64_t{0}, Div(c.b, gap, safe)));
 }
 
 }  // namespace

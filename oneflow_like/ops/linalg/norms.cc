@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/linalg/matrices.h"
 #include "oneflow_like/ops/reduce/norm.h"
 
@@ -236,7 +237,7 @@ op::Values Condition(op::Builder& b, const op::Value& a, const Order& order) {
   if (inverse[0] == nullptr) return {nullptr};
   const op::Value product = Mul(b, NormOfMatrices(b, a, order, {-2, -1}, false, none),
                                 NormOfMatrices(b, inverse[0], order, {-2, -1}, false, none));
-  const op::Value singular = b.Call("ne", {inverse[1], ZerosLike(b, inverse[1])});
+  const op::Value singular = Against(b, "ne", inverse[1], 0);
   return {ReplaceWhere(b, singular, kInf, product)};
 }
 

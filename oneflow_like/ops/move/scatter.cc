@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/move/indices.h"
 
 namespace ofl::ops {
@@ -235,7 +236,7 @@ class Rule {
     if (!keeps_) count = Cleared(count);
     count = Scattered(count, Of("ones_like", src_), "sum");
     const op::Value one = Of("ones_like", x_);
-    count = c_.b.Call("where", {c_.b.Call("eq", {count, Of("zeros_like", count)}), one, count});
+    count = c_.b.Call("where", {Against(c_.b, "eq", count, 0), one, count});
     const op::Value grad = c_.b.Call("div", {c_.grads[0], count});
     SetBoth(grad, [&] { return At(grad); });
   }
@@ -248,7 +249,7 @@ class Rule {
     }
     if (!c_.Needs(2)) return;
     // Of one zero at a place the others' product is the slope; of several nothing is.
-    const op::Value zero = c_.b.Call("eq", {src_, Of("zeros_like", src_)});
+    const op::Value zero = Against(c_.b, "eq", src_, 0);
     const op::Value one = Of("ones_like", src_), none = Of("zeros_like", src_);
     const op::Value zeros =
         At(Scattered(Of("zeros_like", x_), c_.b.Call("where", {zero, one, none}), "sum"));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
@@ -356,7 +357,7 @@ op::Values ComposeCtc(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   op::Value losses = b.Call("ctc_rows", std::move(operands), given);
   if (losses != nullptr && attrs.Get<bool>("zero_infinity"))
-    losses = Where(b, Of(b, "isinf", losses), ZerosLike(b, losses), losses);
+    losses = Filled(b, Of(b, "isinf", losses), int64_t{0}, losses);
   if (losses == nullptr) return {nullptr};
   if (*how == "mean") return {MeanByLabels(b, losses, in, attrs)};
   if (*how == "sum") return {b.Call("sum", {losses})};

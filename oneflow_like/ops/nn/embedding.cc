@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/nn/row_math.h"
 #include "oneflow_like/ops/nn/rows.h"
 
@@ -158,7 +159,7 @@ void GradEmbedding(op::GradContext& c) {
   if (const int64_t* padding = c.attrs.Maybe<int64_t>("padding_idx")) {
     const op::Value row = c.b.Call("full_like", {c.inputs[1]}, {{"value", Scalar(*padding)}});
     const op::Value counts = Column(c.b, c.b.Call("ne", {c.inputs[1], row}));
-    grad = Where(c.b, counts, grad, ZerosLike(c.b, grad));
+    grad = ZeroUnless(c.b, counts, grad);
   }
   if (c.attrs.Get<bool>("scale_grad_by_freq")) grad = ByFrequency(c.b, grad, c.inputs[1], rows);
   c.Set(0, c.b.Call("embedding_grad", {grad, c.inputs[1]}, {{"num_embeddings", rows}}));

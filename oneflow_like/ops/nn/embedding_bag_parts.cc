@@ -1,4 +1,5 @@
 // torch.embedding_bag: beside the bags what PyTorch keeps for their gradient.
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
@@ -28,7 +29,7 @@ op::Value LargestOf(op::Builder& b, const op::Value& rows, const op::Value& inde
   const op::Value place = b.Call("argmax", {Where(b, seen, wide, least)}, {{"dim", Ints{0}}});
   const op::Value any = b.Call("any", {seen}, {{"dim", Ints{0}}});
   const op::Value row = b.Call("take", {index, place});
-  return row == nullptr ? row : Where(b, any, row, ZerosLike(b, row));
+  return row == nullptr ? row : ZeroUnless(b, any, row);
 }
 
 op::Values ComposeParts(op::Builder& b, Operands in, const Attrs& attrs) {

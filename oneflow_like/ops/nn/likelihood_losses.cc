@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
@@ -115,7 +116,7 @@ op::Value PoissonLosses(op::Builder& b, Operands in, const Attrs& attrs) {
   const op::Value half_log =
       MulScalar(b, Of(b, "log", MulScalar(b, safe, 2 * std::numbers::pi)), 0.5);
   const op::Value stirling = Add(b, Sub(b, Mul(b, safe, Of(b, "log", safe)), safe), half_log);
-  return Add(b, losses, Where(b, above, stirling, ZerosLike(b, stirling)));
+  return Add(b, losses, ZeroUnless(b, above, stirling));
 }
 
 // --- gaussian_nll_loss --------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 // Reductions that others compose: logsumexp, and sums that leave NaN out.
+#include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/move/copy.h"
 #include "oneflow_like/ops/nn/rows.h"
 #include "oneflow_like/ops/reduce/reduction.h"
@@ -28,8 +29,7 @@ op::Values ComposeLogSumExp(op::Builder& b, Span in, const Attrs& attrs) {
   if (most == nullptr) return {nullptr};
   const op::Value size = b.Call("abs", {most});
   constexpr double kInf = std::numeric_limits<double>::infinity();
-  const op::Value infinite =
-      b.Call("eq", {size, b.Call("full_like", {size}, {{"value", Scalar(kInf)}})});
+  const op::Value infinite = Against(b, "eq", size, kInf);
   most = CastTo(b, ReplaceWhere(b, infinite, 0.0, most),
                 dtype == RealOf(dtype) ? StatisticOf(dtype) : dtype);
   const op::Value sum = b.Call("sum", {b.Call("exp", {b.Call("sub", {x, most})})}, over);

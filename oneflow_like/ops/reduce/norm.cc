@@ -1,5 +1,6 @@
 // Norms, and what is made of them: distances, vectors of length 1.
 #include "oneflow_like/ops/reduce/norm.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 
 #include <cmath>
 
@@ -27,7 +28,7 @@ void GradRootPower(op::GradContext& c) {
   op::Builder& b = c.b;
   const op::Value& x = c.inputs[0];
   const double e = c.attrs.Get<double>("exponent");
-  const op::Value none = b.Call("eq", {x, b.Call("zeros_like", {x})});
+  const op::Value none = Against(b, "eq", x, 0);
   const op::Value safe = ReplaceWhere(b, none, 1.0, x);
   const op::Value lower = b.Call("pow_scalar", {safe}, {{"scalar", Scalar(e - 1)}});
   c.Set(0, ReplaceWhere(b, none, 0.0, Mul(b, c.grads[0], MulScalar(b, lower, e))));
@@ -99,7 +100,7 @@ std::string PowerSumRule(std::span<const Shape> in, std::span<const Shape>, cons
 op::Value DirectionOf(op::Builder& b, const op::Value& z) {
   if (z == nullptr || !IsComplex(z->meta().dtype)) return b.Call("sign", {z});
   const op::Value size = CastTo(b, b.Call("abs", {z}), z->meta().dtype);
-  const op::Value none = b.Call("eq", {size, b.Call("zeros_like", {size})});
+  const op::Value none = Against(b, "eq", size, 0);
   return b.Call("div", {z, ReplaceWhere(b, none, 1, size)});
 }
 

@@ -1,4 +1,5 @@
 #include "oneflow_like/ops/reduce/reduction.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 
@@ -82,7 +83,7 @@ int64_t CountOf(const Shape& shape, const Attrs& attrs) {
 op::Value ReplaceWhere(op::Builder& b, const op::Value& condition, Scalar value,
                        const op::Value& x) {
   if (x == nullptr) return x;
-  return b.Call("where", {condition, b.Call("full_like", {x}, {{"value", value}}), x});
+  return Filled(b, condition, value, x);
 }
 
 op::Value IsNan(op::Builder& b, const op::Value& x) { return b.Call("ne", {x, x}); }

@@ -1,6 +1,7 @@
 // var and std, alone and with the mean.
 #include <cmath>
 
+#include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/nn/rows.h"
 #include "oneflow_like/ops/reduce/reduction.h"
 
@@ -150,7 +151,7 @@ void GradVariance(op::GradContext& c) {
       static_cast<double>(CountOf(x->meta().shape, c.attrs)) - c.attrs.Get<double>("correction");
   op::Value grad = c.grads[0];
   if (c.attrs.Get<bool>("root")) {
-    const op::Value none = b.Call("eq", {y, b.Call("zeros_like", {y})});
+    const op::Value none = Against(b, "eq", y, 0);
     const op::Value safe = ReplaceWhere(b, none, 1.0, y);
     grad = ReplaceWhere(b, none, 0.0, b.Call("div", {MulScalar(b, grad, 0.5), safe}));
   }

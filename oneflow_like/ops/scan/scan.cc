@@ -1,5 +1,6 @@
 // Running sums, products and logarithms of sums along one axis.
 #include "oneflow_like/ops/scan/scan.h"
+#include "oneflow_like/ops/elementwise/forms.h"
 
 #include <cmath>
 
@@ -362,8 +363,7 @@ void GradLogCumSumExp(op::GradContext& c) {
   const int64_t dim = AxisAttr(c.attrs, "dim", shape.rank()), n = shape[static_cast<int>(dim)];
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const op::Value size = IsComplex(y->meta().dtype) ? b.Call("real", {y}) : y;
-  const op::Value none =
-      b.Call("eq", {size, b.Call("full_like", {size}, {{"value", Scalar(-kInf)}})});
+  const op::Value none = Against(b, "eq", size, -kInf);
   const op::Value safe = ReplaceWhere(b, none, 0.0, y);
   // The last place has none behind it: its factor meets nothing.
   const op::Value next =

@@ -1,4 +1,5 @@
 // quantile and nanquantile, composed of sort and gather.
+#include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/sort/order.h"
 
 namespace ofl::ops {
@@ -65,7 +66,7 @@ class Quantile {
     if (ranks == nullptr) return ranks;
     const op::Value below = CastTo(b_, CastTo(b_, ranks, DType::kInt64), ranks->meta().dtype);
     // A negative one is no place, which gather says.
-    return ReplaceWhere(b_, b_.Call("lt", {ranks, b_.Call("zeros_like", {ranks})}), -1.0, below);
+    return ReplaceWhere(b_, Against(b_, "lt", ranks, 0), -1.0, below);
   }
   op::Value Ceil(const op::Value& ranks, const op::Value& below) {
     const op::Value more = b_.Call("gt", {ranks, below});

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 namespace {
@@ -20,30 +21,6 @@ Status RunConstant(op::KernelContext& c) {
   return Status::Ok();
 }
 
-// As torch fills: a fraction is cut off, uint8 takes negative numbers from its other end, bool is
-// whether it is not 0. What is beyond that would be undefined.
-bool Holds(DType dtype, const Scalar& value) {
-  if (value.category() == DTypeCategory::kComplex) return IsComplex(dtype);
-  if (!IsInteger(dtype)) return true;
-  const double real = std::trunc(value.As<double>());
-  if (!(real >= -0x1p63 && real < 0x1p63)) return value.category() == DTypeCategory::kInteger;
-  const int64_t whole = value.As<int64_t>();
-  switch (dtype) {
-    case DType::kInt8: return whole == static_cast<int8_t>(whole);
-    case DType::kUInt8: return whole >= -255 && whole <= 255;
-    case DType::kInt16: return whole == static_cast<int16_t>(whole);
-    case DType::kInt32: return whole == static_cast<int32_t>(whole);
-    default: return true;
-  }
-}
-
-Status CheckValue(const Scalar& value, DType dtype) {
-  OFL_ENSURE(Holds(dtype, value), Code::kInvalidArgument)
-      << DTypeName(dtype) << " cannot hold the value; expected a "
-      << (IsInteger(dtype) ? "number in its range" : "real number");
-  return Status::Ok();
-}
-
 Status InferFull(op::InferContext& c) {
   const auto& dims = c.attr<std::vector<int64_t>>("shape");
   OFL_ENSURE(std::ranges::none_of(dims, [](int64_t n) { return n < 0; }), Code::kInvalidArgument)
@@ -51,7 +28,7 @@ Status InferFull(op::InferContext& c) {
   OFL_ASSIGN(const Shape shape, Shape::Checked(dims));
   const DType* given = c.maybe<DType>("dtype");
   const DType dtype = given != nullptr ? *given : c.number("value").dtype();
-  OFL_TRY(CheckValue(c.number("value"), dtype));
+  OFL_TRY(CheckHolds(dtype, c.number("value")));
   c.AddOutput({dtype, shape});
   return Status::Ok();
 }
@@ -62,7 +39,7 @@ Status InferLike(op::InferContext& c) {
 }
 
 Status InferFullLike(op::InferContext& c) {
-  OFL_TRY(CheckValue(c.number("value"), c.input(0).dtype));
+  OFL_TRY(CheckHolds(c.input(0).dtype, c.number("value")));
   c.AddOutput(c.input(0));
   return Status::Ok();
 }
@@ -159,13 +136,13 @@ Status InferArange(op::InferContext& c) {
                    : CountReal(start.As<double>(), end.As<double>(), step.As<double>()));
   OFL_ENSURE(count <= int64_t{1} << 48, Code::kInvalidArgument)
       << "the range is too long; expected at most 2^48 elements";
-  OFL_TRY(CheckValue(start, dtype));
-  if (IsInteger(dtype)) OFL_TRY(CheckValue(step, dtype == DType::kUInt8 ? DType::kInt32 : dtype));
+  OFL_TRY(CheckHolds(dtype, start));
+  if (IsInteger(dtype)) OFL_TRY(CheckHolds(dtype == DType::kUInt8 ? DType::kInt32 : dtype, step));
   if (count > 0 && whole)
-    OFL_TRY(CheckValue(start.As<int64_t>() + (count - 1) * step.As<int64_t>(), dtype));
+    OFL_TRY(CheckHolds(dtype, start.As<int64_t>() + (count - 1) * step.As<int64_t>()));
   if (count > 0 && !whole)
     OFL_TRY(
-        CheckValue(start.As<double>() + static_cast<double>(count - 1) * step.As<double>(), dtype));
+        CheckHolds(dtype, start.As<double>() + static_cast<double>(count - 1) * step.As<double>()));
   c.AddOutput({dtype, {count}});
   return Status::Ok();
 }

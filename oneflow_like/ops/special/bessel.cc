@@ -1,5 +1,6 @@
 // Bessel functions and Airy's.
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/special/functions.h"
 #include "oneflow_like/ops/special/host.h"
 
@@ -30,7 +31,7 @@ op::OpDefBuilder& Function(op::OpDefBuilder& op, const char* doc, Range range = 
 // y / x, and `at_zero` where x is 0, for an odd function y.
 op::Value Ratio(op::GradContext& c, const op::Value& y, const op::Value& at_zero,
                 const op::Value& ratio_of) {
-  const op::Value none = c.b.Call("eq", {ratio_of, ZerosLike(c.b, ratio_of)});
+  const op::Value none = Against(c.b, "eq", ratio_of, 0);
   const op::Value safe = Where(c.b, none, OnesLike(c.b, ratio_of), ratio_of);
   return Where(c.b, none, at_zero, Div(c.b, y, safe));
 }
@@ -173,10 +174,10 @@ OFL_OP(spherical_bessel_j0) {
                             "The spherical Bessel function of the first kind: sin(input) / input.")
       .Grad([](op::GradContext& c) {
         const op::Value& x = c.inputs[0];
-        const op::Value at_zero = c.b.Call("eq", {x, ZerosLike(c.b, x)});
+        const op::Value at_zero = Against(c.b, "eq", x, 0);
         const op::Value safe = Where(c.b, at_zero, OnesLike(c.b, x), x);
         const op::Value slope = Div(c.b, Sub(c.b, Of(c.b, "cos", x), c.outputs[0]), safe);
-        SetSlope(c, Where(c.b, at_zero, ZerosLike(c.b, x), slope));
+        SetSlope(c, Filled(c.b, at_zero, int64_t{0}, slope));
       })
       .Oracle("np.sin(input) / input")
       .Py("special.spherical_bessel_j0(input)");

@@ -1,8 +1,46 @@
 // Activations that are written in other operators.
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
+#include "oneflow_like/ops/elementwise/repeats.h"
 
 namespace ofl::ops {
 namespace {
+
+struct Sloped {
+  template <class T>
+  OFL_FN T operator()(T x, T weight) const {
+    const T below = weight * x;
+    return x > T(0) ? x : below;
+  }
+};
+
+void GradPreluEach(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const op::Value &x = c.inputs[0], &weight = c.inputs[1], &grad = c.grads[0];
+  const op::Value above = Against(b, "gt", x, 0);
+  if (c.Needs(0)) SetReduced(c, 0, Where(b, above, grad, Mul(b, grad, weight)));
+  if (c.Needs(1)) {
+    SetReduced(c, 1, Filled(b, above, int64_t{0}, Mul(b, grad, x)));
+  }
+}
+
+struct Gated {
+  template <class T>
+  OFL_FN T operator()(T x, T gate) const {
+    return x * math::Sigmoid(gate);
+  }
+};
+
+void GradGated(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const op::Value &x = c.inputs[0], &grad = c.grads[0];
+  const op::Value open = Of(b, "sigmoid", c.inputs[1]);
+  if (c.Needs(0)) SetReduced(c, 0, Mul(b, grad, open));
+  if (c.Needs(1)) {
+    const op::Value slope = Mul(b, open, From(b, int64_t{1}, open));
+    SetReduced(c, 1, Mul(b, Mul(b, grad, x), slope));
+  }
+}
 
 // One weight, or one a channel: axis 1.
 op::Values ComposePrelu(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
@@ -20,8 +58,7 @@ op::Values ComposePrelu(op::Builder& b, std::span<const op::Value> in, const Att
   std::vector<int64_t> dims(static_cast<size_t>(std::max(shape.rank(), 0)), 1);
   if (count != 1) dims[1] = count;
   const op::Value weight = b.Call("reshape", {in[1]}, {{"shape", dims}});
-  const op::Value none = ZerosLike(b, in[0]);
-  return {Where(b, b.Call("gt", {in[0], none}), in[0], Mul(b, weight, in[0]))};
+  return {b.Call("prelu_each", {in[0], weight})};
 }
 
 op::Values ComposeGlu(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
@@ -38,7 +75,7 @@ op::Values ComposeGlu(op::Builder& b, std::span<const op::Value> in, const Attrs
   const auto part = [&](int64_t start) {
     return b.Call("narrow", {in[0]}, {{"dim", dim}, {"start", start}, {"length", half}});
   };
-  return {Mul(b, part(0), Of(b, "sigmoid", part(half)))};
+  return {b.Call("gated", {part(0), part(half)})};
 }
 
 op::Values ComposeRrelu(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
@@ -180,6 +217,22 @@ OFL_OP(rrelu) {
                       {{"lower", 1.0}, {"upper", 0.5}},
                       Code::kInvalidArgument,
                       "lower is not below upper"}});
+}
+
+OFL_OP(prelu_each) {
+  RepeatingBinary<Sloped, kFloats>(op, "input where it is positive, elsewhere other times input.",
+                                   "; never partial")
+      .Grad(GradPreluEach)
+      .Oracle("np.where(input > 0, input, other * input)")
+      .Py("prelu_each(input, other)");
+}
+
+OFL_OP(gated) {
+  Binary<Gated, kFloats>(op, "input times the sigmoid of other.",
+                         "; linear 0; never partial max min")
+      .Grad(GradGated)
+      .Oracle("input / (1 + np.exp(-other))")
+      .Py("gated(input, other)");
 }
 
 OFL_OP(prelu) {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/repeats.h"
 
 namespace ofl::ops {
 namespace {
@@ -121,8 +122,8 @@ op::OpDefBuilder& Scaled(op::OpDefBuilder& op, const char* doc) {
 }  // namespace
 
 OFL_OP(add) {
-  Binary<Plus, kNumbers | kBools>(op, "The sum input + other, with NumPy broadcasting.",
-                                  "; linear jointly 0 1; never partial max min");
+  RepeatingBinary<Plus, kNumbers | kBools>(op, "The sum input + other, with NumPy broadcasting.",
+                                           "; linear jointly 0 1; never partial max min");
   op.Numbers({"add_scalar", "add_scalar"})
       .Grad(GradAdd)
       .Oracle("input + other")
@@ -139,8 +140,8 @@ OFL_OP(add_scalar) {
 }
 
 OFL_OP(sub) {
-  Binary<Minus, kNumbers>(op, "The difference input - other, with NumPy broadcasting.",
-                          "; linear jointly 0 1; never partial max min");
+  RepeatingBinary<Minus, kNumbers>(op, "The difference input - other, with NumPy broadcasting.",
+                                   "; linear jointly 0 1; never partial max min");
   op.Numbers({"add_scalar", "rsub_scalar", true})
       .Grad(GradSub)
       .Oracle("input - other")
@@ -158,8 +159,9 @@ OFL_OP(rsub_scalar) {
 }
 
 OFL_OP(mul) {
-  Binary<Times, kNumbers | kBools>(op, "The product input * other, with NumPy broadcasting.",
-                                   "; linear 0 1; never partial max min");
+  RepeatingBinary<Times, kNumbers | kBools>(op,
+                                            "The product input * other, with NumPy broadcasting.",
+                                            "; linear 0 1; never partial max min");
   op.Numbers({"mul_scalar", "mul_scalar"})
       .Grad(GradMul)
       .Oracle("input * other")
@@ -181,8 +183,8 @@ OFL_OP(mul_scalar) {
 OFL_OP(div) {
   // No sum of quotients: a part by next to nothing is huge, and where parts cancel out their
   // quotients do not; by 0 they are infinities of both signs.
-  Binary<Ratio, kFields>(op, "The quotient input / other, with NumPy broadcasting.",
-                         "; never partial", {1, 3});
+  RepeatingBinary<Ratio, kFields>(op, "The quotient input / other, with NumPy broadcasting.",
+                                  "; never partial", {1, 3});
   op.Numbers({"div_scalar", "rdiv_scalar"})
       .Grad(GradDiv)
       .Oracle("input / other")

@@ -106,7 +106,7 @@ OFL_SIMD void Store(const void* row, void* to, int64_t stride, int64_t n) {
 }
 
 template <class T>
-void SplatRow(void* row, int64_t n) {
+OFL_SIMD void SplatRow(void* row, int64_t n) {
   T* y = static_cast<T*>(row);
   const T first = y[0];
   for (int64_t i = 1; i < n; ++i) y[i] = first;

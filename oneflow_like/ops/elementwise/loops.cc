@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "oneflow_like/ops/elementwise/repeats.h"
 #include "oneflow_like/ops/kernel_util.h"
 
 namespace ofl::ops {
@@ -24,7 +25,8 @@ struct Loop {
   // Null: the row function sees the operand's memory itself.
   std::array<LoadFn, kMaxRowInputs> load{};
   StoreFn store = nullptr;
-  int64_t tile = 0;  // elements; 0: no operand needs one
+  RowFn fn = nullptr;  // the row's, or its form for an operand that repeats
+  int64_t tile = 0;    // elements; 0: no operand needs one
   int inner() const { return rank - 1; }
 };
 
@@ -84,7 +86,7 @@ void RunRange(const Loop& loop, int64_t begin, int64_t end) {
     const int64_t n = std::min(loop.size[inner] - at[inner], end - begin);
     if (loop.tile == 0) {
       const void* in[kMaxRowInputs] = {data[0], data[1], data[2]};
-      loop.row->fn(loop.functor, in, data[kOut], n);
+      loop.fn(loop.functor, in, data[kOut], n);
     } else {
       RunTiled(loop, data, n, tiles);
     }
@@ -170,6 +172,23 @@ void Arrange(std::span<const RowInput> inputs, const op::TensorView& output, Loo
   loop.rank = std::max(used, 1);
 }
 
+// Both operands and the output are stored as they are computed, one operand repeats along the
+// innermost axis, and the row has a form for that.
+bool TakeRepeating(const RepeatingRows& repeating, std::span<const RowInput> inputs, DType output,
+                   Loop& loop) {
+  const Row& row = *loop.row;
+  const int inner = loop.inner();
+  const auto runs = [&](int k, DType stored, DType computed) {
+    return stored == computed && loop.stride[k][inner] == static_cast<int64_t>(DTypeSize(stored));
+  };
+  if (row.arity != 2 || inputs[0].view == nullptr || inputs[1].view == nullptr) return false;
+  const DType a = inputs[0].view->meta.dtype, b = inputs[1].view->meta.dtype;
+  if (a != row.in[0] || b != row.in[1] || !runs(kOut, output, row.out)) return false;
+  if (loop.stride[0][inner] == 0 && runs(1, b, row.in[1])) loop.fn = repeating.first;
+  if (loop.stride[1][inner] == 0 && runs(0, a, row.in[0])) loop.fn = repeating.second;
+  return loop.fn != nullptr;
+}
+
 void ChooseTiles(std::span<const RowInput> inputs, DType output, const DType* storage, Loop& loop) {
   const Row& row = *loop.row;
   const int inner = loop.inner();
@@ -227,10 +246,9 @@ bool RunDirect(const Row& row, const void* functor, std::span<const RowInput> in
   return true;
 }
 
-}  // namespace
-
-void RunRow(device::Stream* stream, const Row& row, const void* functor,
-            std::span<const RowInput> inputs, const op::TensorView& output, const DType* storage) {
+void RunRowIn(device::Stream* stream, const Row& row, const void* functor,
+              std::span<const RowInput> inputs, const op::TensorView& output, const DType* storage,
+              const RepeatingRows& repeating) {
   const int64_t n = output.numel();
   if (n == 0 || (storage == nullptr && RunDirect(row, functor, inputs, output, n))) return;
   Loop loop;
@@ -243,9 +261,26 @@ void RunRow(device::Stream* stream, const Row& row, const void* functor,
   }
   loop.data[kOut] = output.as<std::byte>();
   if (!Flatten(inputs, output, loop)) Arrange(inputs, output, loop);
-  ChooseTiles(inputs, output.meta.dtype, storage, loop);
+  if (!TakeRepeating(repeating, inputs, output.meta.dtype, loop)) {
+    loop.fn = row.fn;
+    ChooseTiles(inputs, output.meta.dtype, storage, loop);
+  }
   Parallel(stream, n, kElementGrain,
            [&](int64_t begin, int64_t end) { RunRange(loop, begin, end); });
+}
+
+}  // namespace
+
+void RunRow(device::Stream* stream, const Row& row, const void* functor,
+            std::span<const RowInput> inputs, const op::TensorView& output, const DType* storage) {
+  RunRowIn(stream, row, functor, inputs, output, storage, {});
+}
+
+Status RunRow(op::KernelContext& c, const Row& row, const void* functor,
+              const RepeatingRows& repeating) {
+  const RowInput inputs[] = {{&c.inputs[0]}, {&c.inputs[1]}};
+  RunRowIn(c.stream, row, functor, inputs, c.outputs[0], nullptr, repeating);
+  return Status::Ok();
 }
 
 Status RunRow(op::KernelContext& c, const Row& row, const void* functor) {

@@ -34,18 +34,29 @@ struct LogOdds {
 constexpr DTypeSet kFields = kFloats | kComplexes;
 constexpr double kLn10 = 2.30258509299404568402;
 
-// 1 / (x (1 - x)); where eps limits x 0, and without one NaN outside [0, 1].
+// dy / (x (1 - x)); where eps limits x 0, and without one NaN outside [0, 1].
+struct LogitSlope : LogOdds {
+  using LogOdds::LogOdds;
+  template <class T>
+  OFL_FN T operator()(T dy, T x) const {
+    const T low = eps < 0 ? T(0) : static_cast<T>(eps), high = T(1) - low;
+    const T slope = dy / (x * (T(1) - x)), outside = eps < 0 ? T(NAN) : T(0);
+    return (x >= low) & (x <= high) ? slope : outside;
+  }
+};
+
 void GradLogit(op::GradContext& c) {
-  const op::Value& x = c.inputs[0];
-  const double* eps = c.attrs.Maybe<double>("eps");
-  const double low = eps != nullptr && *eps >= 0 ? *eps : 0;
-  const op::Value inside =
-      c.b.Call("logical_and", {Against(c.b, "ge", x, low), Against(c.b, "le", x, 1 - low)});
-  const op::Value safe =
-      Where(c.b, inside, x, c.b.Call("full_like", {x}, {{"value", Scalar(0.5)}}));
-  const op::Value slope = Div(c.b, c.grads[0], Mul(c.b, safe, From(c.b, int64_t{1}, safe)));
-  const double outside = eps != nullptr && *eps >= 0 ? 0.0 : NAN;
-  c.Set(0, Where(c.b, inside, slope, c.b.Call("full_like", {slope}, {{"value", Scalar(outside)}})));
+  c.Set(0, c.b.Call("logit_grad", {c.grads[0], c.inputs[0]}, c.attrs));
+}
+// By x: (2 x - 1) / (x (1 - x))^2.
+void GradLogitGrad(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const op::Value &dy = c.inputs[0], &x = c.inputs[1], &u = c.grads[0];
+  if (c.Needs(0)) SetReduced(c, 0, b.Call("logit_grad", {u, x}, c.attrs));
+  if (!c.Needs(1)) return;
+  const op::Value once = b.Call("logit_grad", {Mul(b, u, dy), x}, c.attrs);
+  const op::Value bend = AddScalar(b, MulScalar(b, x, int64_t{2}), int64_t{-1});
+  SetReduced(c, 1, b.Call("logit_grad", {Mul(b, once, bend), x}, c.attrs));
 }
 
 op::Values Scaled(op::Builder& b, const char* name, const op::Value& x, double factor) {
@@ -162,6 +173,26 @@ OFL_OP(logit) {
         return samples;
       });
   Named(op, "logit(input, eps=None)", Writes::kBoth).Namespace("special");
+}
+
+OFL_OP(logit_grad) {
+  Binary<LogitSlope, kFloats>(op, "input times the slope of logit at other.",
+                              "; linear 0; never partial max min")
+      .OptionalAttr("eps", op::AttrType::kFloat)
+      .Grad(GradLogitGrad)
+      .Oracle("logit_grad(input, other, eps)")
+      .Py("logit_grad(input, other, eps=None)")
+      .Samples([] {
+        std::vector<op::Sample> samples;
+        for (DType dtype : ListOf(kFloats))
+          samples.push_back({{{dtype, {5, 3}}, {dtype, {5, 3}}}, {}, 0.1, 0.9, ""});
+        samples.push_back({{{DType::kFloat32, {5, 3}}, {DType::kFloat32, {3}}},
+                           {{"eps", 0.25}},
+                           0.05,
+                           0.95,
+                           "eps"});
+        return samples;
+      });
 }
 
 }  // namespace ofl::ops

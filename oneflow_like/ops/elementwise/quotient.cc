@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "oneflow_like/ops/elementwise/covered.h"
 #include "oneflow_like/ops/elementwise/forms.h"
 
 namespace ofl::ops {
@@ -18,21 +19,55 @@ struct Divides {
   }
 };
 
-// std::fmod, which takes a step for each bit of the quotient. A small quotient is known at once:
-// the division rounds it up to the next whole number at most, and the fused difference is exact.
+// std::fmod takes a step for each bit of the quotient. A small quotient is known at once: the
+// division rounds it up to the next whole number at most, and the fused difference is exact.
 template <class T>
-OFL_FN T Rest(T a, T b) {
+OFL_FN bool IsSmallQuotient(T a, T b) {
   const T quotient = a / b;
   constexpr T kSmall = 4194304;  // 2^22
-  if (!(quotient < kSmall && quotient > -kSmall) || b - b != T(0)) return std::fmod(a, b);
-  const T rest = std::fma(-std::trunc(quotient), b, a);
-  const T size = b < 0 ? -b : b;
-  if (rest == 0) return std::copysign(T(0), a);
-  return (rest < 0) == (a < 0) ? rest : a < 0 ? rest - size : rest + size;
+  return (quotient < kSmall) & (quotient > -kSmall) & (b - b == T(0));
+}
+// Written without jumps.
+template <class T>
+OFL_FN T QuickRest(T a, T b) {
+  const T rest = std::fma(-std::trunc(a / b), b, a);
+  const T size = b < T(0) ? -b : b, none = std::copysign(T(0), a);
+  const T less = rest - size, more = rest + size;
+  const T turned = a < T(0) ? less : more;
+  const T right = (rest < T(0)) == (a < T(0)) ? rest : turned;
+  return rest == T(0) ? none : right;
+}
+template <class T>
+OFL_FN T Rest(T a, T b) {
+  return IsSmallQuotient(a, b) ? QuickRest(a, b) : std::fmod(a, b);
+}
+
+// What of floating numbers is made of a, b and the rest of a / b, likewise.
+template <class T>
+OFL_FN T SignedAs(T rest, T b) {
+  const T other = rest + b;
+  return (rest != T(0)) & ((rest < T(0)) != (b < T(0))) ? other : rest;
+}
+template <class T>
+OFL_FN T FloorOf(T a, T b, T rest) {
+  const T ratio = a / b, exact = (a - rest) / b, below = exact - T(1);
+  const T quotient = (rest != T(0)) & ((b < T(0)) != (rest < T(0))) ? below : exact;
+  const T whole = std::floor(quotient), next = whole + T(1);
+  const T rounded = quotient - whole > T(0.5) ? next : whole;
+  const T none = std::copysign(T(0), ratio);
+  return quotient == T(0) ? none : rounded;
 }
 
 // As Python's % and //: the remainder has the sign of the divisor.
 struct Remainder : Divides {
+  template <class T>
+  OFL_FN static bool Covers(T a, T b) {
+    return IsSmallQuotient(a, b);
+  }
+  template <class T>
+  OFL_FN static T Quick(T a, T b) {
+    return SignedAs(QuickRest(a, b), b);
+  }
   template <class T>
   OFL_FN T operator()(T a, T b) const {
     if constexpr (std::is_integral_v<T>) {
@@ -40,12 +75,19 @@ struct Remainder : Divides {
       const T rest = static_cast<T>(a % b);
       return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
     } else {
-      const T rest = Rest(a, b);
-      return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+      return SignedAs(Rest(a, b), b);
     }
   }
 };
 struct FloorDivide : Divides {
+  template <class T>
+  OFL_FN static bool Covers(T a, T b) {
+    return IsSmallQuotient(a, b) & (b != T(0));
+  }
+  template <class T>
+  OFL_FN static T Quick(T a, T b) {
+    return FloorOf(a, b, QuickRest(a, b));
+  }
   template <class T>
   OFL_FN T operator()(T a, T b) const {
     if constexpr (std::is_integral_v<T>) {
@@ -54,18 +96,20 @@ struct FloorDivide : Divides {
       const T quotient = static_cast<T>(a / b);
       return a % b != 0 && (a < 0) != (b < 0) ? static_cast<T>(quotient - 1) : quotient;
     } else {
-      if (b == 0) return a / b;
-      const T rest = Rest(a, b);
-      T quotient = (a - rest) / b;
-      if (rest != 0 && (b < 0) != (rest < 0)) quotient -= T(1);
-      if (quotient == 0) return std::copysign(T(0), a / b);
-      const T whole = std::floor(quotient);
-      return quotient - whole > T(0.5) ? whole + T(1) : whole;
+      return b == 0 ? a / b : FloorOf(a, b, Rest(a, b));
     }
   }
 };
 // As C's: towards 0.
 struct Fmod : Divides {
+  template <class T>
+  OFL_FN static bool Covers(T a, T b) {
+    return IsSmallQuotient(a, b);
+  }
+  template <class T>
+  OFL_FN static T Quick(T a, T b) {
+    return QuickRest(a, b);
+  }
   template <class T>
   OFL_FN T operator()(T a, T b) const {
     if constexpr (std::is_integral_v<T>)
@@ -85,11 +129,19 @@ struct TruncDivide : Divides {
 };
 
 template <class F, class T>
+const Row& DividingRow() {
+  if constexpr (std::is_floating_point_v<T> && requires { F::Quick(T(1), T(1)); })
+    return kCoveredRow2<F, T, T>;
+  else
+    return kRowOf<F, T, T>;
+}
+
+template <class F, class T>
 Status RunDividing(op::KernelContext& c) {
   bool by_zero = false;
   F f;
   f.by_zero = &by_zero;
-  OFL_TRY(RunRow(c, kRowOf<F, T, T>, &f));
+  OFL_TRY(RunRow(c, DividingRow<F, T>(), &f));
   OFL_ENSURE(!by_zero, Code::kFailedPrecondition)
       << "division of an integer by zero (ZeroDivisionError): got 0 in other; expected another "
       << "number; convert with .to(flow.float32)";

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/nn/panels.h"
 #include "oneflow_like/ops/nn/row_math.h"
 #include "oneflow_like/ops/nn/rows.h"
 
@@ -67,12 +68,12 @@ Status CheckClasses(const char* op, const int64_t* target, int64_t count, int64_
   return Status::Ok();
 }
 
-// Half types: a row for each thread.
+// A row for each thread, of half types, and of rows that may be strided.
 template <class T, int kLogits>
 int64_t CrossEntropyScratch(std::span<const TensorMeta> in, std::span<const TensorMeta>,
                             const Attrs&, int threads) {
   const TensorMeta& logits = in[kLogits];
-  if (!IsHalf(logits.dtype)) return 0;
+  if (!IsHalf(logits.dtype) && kLogits > 0) return 0;
   const int64_t rows = in[kLogits + 1].shape.numel();
   return RowScratch<T>(rows, logits.shape[logits.shape.rank() - 1], threads);
 }
@@ -85,11 +86,31 @@ Status RunCrossEntropy(op::KernelContext& c) {
   const int64_t ignored = c.attr<int64_t>("ignore_index");
   const int64_t* target = c.inputs[1].as<int64_t>();
   OFL_TRY(CheckClasses("cross_entropy_rows", target, rows, classes, ignored));
-  const Rows<T> x(c.inputs[0]), losses(c.outputs[0]);
+  if (rows == 0) return Status::Ok();
+  const RowStarts starts({&c.inputs[0]}, shape.rank() - 1);
   T* lse = c.outputs[1].as<T>();
+  if (LiesInPanels<T>(starts, {&c.inputs[0]})) {
+    ForPanels(c.stream, starts, classes * kStepsPerElement,
+              [&](int64_t first, const std::array<int64_t, 3>& at, int64_t count) {
+                const Side<const T> x{c.inputs[0].as<T>() + at[0], starts.stride(0)};
+                T max[kPanel], sum[kPanel];
+                PanelMax(x, classes, count, max);
+                PanelSumExp(x, classes, count, max, sum);
+                for (int64_t k = 0; k < count; ++k) {
+                  const int64_t r = first + k;
+                  const T log_sum = std::log(sum[k]);
+                  lse[r] = max[k] + log_sum;
+                  c.outputs[0].as<T>()[r] =
+                      target[r] == ignored ? T(0)
+                                           : log_sum - (x.data[target[r] * x.step + k] - max[k]);
+                }
+              });
+    return Status::Ok();
+  }
+  const Rows<T> x(c.inputs[0], starts.stride(0)), losses(c.outputs[0]);
   ForRows(c.stream, rows, classes * kStepsPerElement, x.direct() ? 0 : classes,
           reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
-            const T* row = x.Read(r * classes, classes, scratch);
+            const T* row = x.Read(starts.Of(r)[0], classes, scratch);
             const T max = RowMax(row, classes);
             const T log_sum = std::log(RowSumExp(row, classes, max));
             lse[r] = max + log_sum;
@@ -268,6 +289,7 @@ OFL_OP(cross_entropy_rows) {
       .In("target")
       .Out("loss")
       .Out("logsumexp")
+      .Strided("input")
       .Attr("ignore_index", op::AttrType::kInt, int64_t{-100})
       .Infer(InferCrossEntropy)
       .Sbp(CrossEntropyRule)

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/nn/panels.h"
 #include "oneflow_like/ops/nn/row_math.h"
 #include "oneflow_like/ops/nn/rows.h"
 
@@ -60,6 +61,34 @@ void SoftmaxGradRow(const T* dy, const T* y, T* dx, int64_t n) {
   }
 }
 
+// The same of rows side by side.
+template <class T, bool kLog>
+void SoftmaxPanel(Side<const T> x, Side<T> y, int64_t n, int64_t rows) {
+  T max[kPanel], sum[kPanel];
+  PanelMax(x, n, rows, max);
+  if constexpr (kLog) {
+    PanelSumExp(x, n, rows, max, sum);
+    for (int64_t c = 0; c < rows; ++c) sum[c] = std::log(sum[c]);
+    PanelLogSoftmax(x, y, n, rows, max, sum);
+  } else {
+    PanelExp(x, y, n, rows, max, sum);
+    for (int64_t c = 0; c < rows; ++c) sum[c] = T(1) / sum[c];
+    PanelScale(y, n, rows, sum);
+  }
+}
+
+template <class T, bool kLog>
+void SoftmaxGradPanel(Side<const T> dy, Side<const T> y, Side<T> dx, int64_t n, int64_t rows) {
+  T sum[kPanel];
+  if constexpr (kLog) {
+    PanelSum(dy, n, rows, sum);
+    PanelLogSoftmaxGrad(dy, y, dx, n, rows, sum);
+  } else {
+    PanelDot(dy, y, n, rows, sum);
+    PanelSoftmaxGrad(dy, y, dx, n, rows, sum);
+  }
+}
+
 constexpr int64_t kStepsPerElement = 8;  // exp against a plain load and store
 
 int AxisOf(const Attrs& attrs, const Shape& shape) {
@@ -80,8 +109,17 @@ template <class T, bool kLog>
 Status RunSoftmax(op::KernelContext& c) {
   if (c.outputs[0].numel() == 0) return Status::Ok();
   const RowStarts starts({&c.inputs[0], &c.outputs[0]}, AxisOf(*c.attrs, c.inputs[0].meta.shape));
+  const int64_t n = starts.length();
+  if (LiesInPanels<T>(starts, {&c.inputs[0], &c.outputs[0]})) {
+    ForPanels(c.stream, starts, n * kStepsPerElement,
+              [&](int64_t, const std::array<int64_t, 3>& at, int64_t rows) {
+                SoftmaxPanel<T, kLog>({c.inputs[0].as<T>() + at[0], starts.stride(0)},
+                                      {c.outputs[0].as<T>() + at[1], starts.stride(1)}, n, rows);
+              });
+    return Status::Ok();
+  }
   const Rows<T> x(c.inputs[0], starts.stride(0)), y(c.outputs[0], starts.stride(1));
-  const int64_t n = starts.length(), scratch_size = x.direct() && y.direct() ? 0 : n;
+  const int64_t scratch_size = x.direct() && y.direct() ? 0 : n;
   ForRows(c.stream, starts.rows(), n * kStepsPerElement, scratch_size,
           reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
             const auto at = starts.Of(r);
@@ -98,10 +136,20 @@ Status RunSoftmaxGrad(op::KernelContext& c) {
   if (c.outputs[0].numel() == 0) return Status::Ok();
   const RowStarts starts({&c.inputs[0], &c.inputs[1], &c.outputs[0]},
                          AxisOf(*c.attrs, c.inputs[0].meta.shape));
+  const int64_t n = starts.length();
+  if (LiesInPanels<T>(starts, {&c.inputs[0], &c.inputs[1], &c.outputs[0]})) {
+    ForPanels(c.stream, starts, n * kStepsPerElement,
+              [&](int64_t, const std::array<int64_t, 3>& at, int64_t rows) {
+                SoftmaxGradPanel<T, kLog>({c.inputs[0].as<T>() + at[0], starts.stride(0)},
+                                          {c.inputs[1].as<T>() + at[1], starts.stride(1)},
+                                          {c.outputs[0].as<T>() + at[2], starts.stride(2)}, n,
+                                          rows);
+              });
+    return Status::Ok();
+  }
   const Rows<T> dy(c.inputs[0], starts.stride(0)), y(c.inputs[1], starts.stride(1)),
       dx(c.outputs[0], starts.stride(2));
   const bool direct = dy.direct() && y.direct() && dx.direct();
-  const int64_t n = starts.length();
   ForRows(c.stream, starts.rows(), n * kStepsPerElement, direct ? 0 : 2 * n,
           reinterpret_cast<T*>(c.workspace.data()), [&](int64_t r, T* scratch) {
             const auto at = starts.Of(r);

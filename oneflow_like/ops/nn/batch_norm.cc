@@ -63,6 +63,14 @@ void Update(op::Builder& b, const op::Value& old, const op::Value& seen, double 
   if (value != nullptr) (void)b.CallAll("assign", {old, value});
 }
 
+// x * scale + bias in one pass; either may be missing.
+op::Value Affine(op::Builder& b, const op::Value& x, const op::Value& scale,
+                 const op::Value& bias) {
+  if (scale == nullptr) return bias == nullptr ? x : Add(b, x, bias);
+  if (bias == nullptr) return Mul(b, x, scale);
+  return b.Call("addcmul", {bias, x, scale});
+}
+
 // (x - mean) / sqrt(var + eps) * weight + bias, in x's dtype. Channels are axis 1.
 op::Value Scaled(op::Builder& b, const op::Value& centred, const op::Value& var,
                  const op::Value* weight, const op::Value* bias, double eps) {
@@ -71,8 +79,7 @@ op::Value Scaled(op::Builder& b, const op::Value& centred, const op::Value& var,
   const DType dtype = centred->meta().dtype;
   op::Value scale = Of(b, "rsqrt", AddScalar(b, var, eps));
   if (weight != nullptr) scale = Mul(b, scale, Channels(b, *weight, rank, dtype));
-  const op::Value y = Mul(b, centred, scale);
-  return bias != nullptr ? Add(b, y, Channels(b, *bias, rank, dtype)) : y;
+  return Affine(b, centred, scale, bias != nullptr ? Channels(b, *bias, rank, dtype) : nullptr);
 }
 
 // Normalises by statistics over `axes`, and lets the running ones follow them: of each channel the
@@ -106,11 +113,18 @@ op::Value ByRunning(op::Builder& b, Operands in, const Attrs& attrs) {
                         << "there are no running statistics to normalise by: got None; expected "
                            "running_mean and running_var, or statistics of the input");
   }
+  // What is the same for every element of a channel comes first, so that one pass is left.
+  op::Value scale =
+      Of(b, "rsqrt", AddScalar(b, CastTo(b, running.var, wide), attrs.Get<double>("eps")));
+  if (const op::Value* weight = OperandAt(in, attrs, 3))
+    scale = Mul(b, scale, CastTo(b, *weight, wide));
+  op::Value shift = Of(b, "neg", Mul(b, CastTo(b, running.mean, wide), scale));
+  if (const op::Value* bias = OperandAt(in, attrs, 4))
+    shift = Add(b, shift, CastTo(b, *bias, wide));
+  if (scale == nullptr || shift == nullptr) return nullptr;
   const int rank = in[0]->meta().shape.rank();
-  const op::Value centred = Sub(b, CastTo(b, in[0], wide), Channels(b, running.mean, rank, wide));
-  const op::Value y =
-      Scaled(b, centred, Channels(b, running.var, rank, wide), OperandAt(in, attrs, 3),
-             OperandAt(in, attrs, 4), attrs.Get<double>("eps"));
+  const op::Value y = Affine(b, CastTo(b, in[0], wide), Channels(b, scale, rank, wide),
+                             Channels(b, shift, rank, wide));
   return CastTo(b, y, dtype);
 }
 
@@ -152,7 +166,22 @@ op::Values ComposeInstanceNorm(op::Builder& b, Operands in, const Attrs& attrs) 
   if (wrong.ok() && own) wrong = CheckCount(in[0]->meta().shape, false);
   if (!wrong.ok()) return Refused(b, wrong);
   if (!own) return {ByRunning(b, in, attrs)};
-  return {ByOwnStatistics(b, in, attrs, AxesFrom(2, in[0]->meta().shape.rank()))};
+  const Running running = RunningOf(in, attrs);
+  const Shape shape = in[0]->meta().shape;
+  if (running.mean != nullptr || running.var != nullptr || shape.numel() == 0)
+    return {ByOwnStatistics(b, in, attrs, AxesFrom(2, shape.rank()))};
+  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
+  const int64_t each = shape.numel() / (shape[0] * shape[1]);
+  const op::Values rows =
+      b.CallAll("layer_norm", {ShapedAs(b, Wide(b, in[0]), Shape{shape[0], shape[1], each})},
+                {{"normalized_shape", Dims{each}}, {"eps", attrs.Get<double>("eps")}});
+  if (rows.empty() || rows[0] == nullptr) return {nullptr};
+  const op::Value *weight = OperandAt(in, attrs, 3), *bias = OperandAt(in, attrs, 4);
+  const auto channels = [&](const op::Value* of) {
+    return of == nullptr ? nullptr : Channels(b, *of, shape.rank(), wide);
+  };
+  return {
+      CastTo(b, Affine(b, ShapedAs(b, rows[0], shape), channels(weight), channels(bias)), dtype)};
 }
 
 // --- group_norm ---------------------------------------------------------------------------------
@@ -182,13 +211,13 @@ op::Values ComposeGroupNorm(op::Builder& b, Operands in, const Attrs& attrs) {
       b.CallAll("layer_norm", {ShapedAs(b, x, Shape{shape[0], groups, each})},
                 {{"normalized_shape", Dims{each}}, {"eps", attrs.Get<double>("eps")}});
   if (rows.empty() || rows[0] == nullptr) return {nullptr};
-  op::Value y = ShapedAs(b, rows[0], shape);
   const DType wide = StatisticOf(dtype);
-  if (const op::Value* weight = OperandAt(in, attrs, 1))
-    y = Mul(b, y, Channels(b, *weight, shape.rank(), wide));
-  if (const op::Value* bias = OperandAt(in, attrs, 2))
-    y = Add(b, y, Channels(b, *bias, shape.rank(), wide));
-  return {CastTo(b, y, dtype)};
+  const op::Value *weight = OperandAt(in, attrs, 1), *bias = OperandAt(in, attrs, 2);
+  const auto channels = [&](const op::Value* of) {
+    return of == nullptr ? nullptr : Channels(b, *of, shape.rank(), wide);
+  };
+  return {
+      CastTo(b, Affine(b, ShapedAs(b, rows[0], shape), channels(weight), channels(bias)), dtype)};
 }
 
 // --- rms_norm -----------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 // Losses of a difference: l1, mse, smooth_l1, huber.
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
@@ -41,19 +42,58 @@ op::Value Squares(op::Builder& b, Operands in, const Attrs&) {
 }
 
 // d^2 / 2 up to `bend`, then bend * (d - bend / 2): both are m * (d - m / 2), m what is below.
-op::Value Bent(op::Builder& b, Operands in, double bend) {
-  const op::Value d = Of(b, "abs", Difference(b, in));
-  const op::Value m = b.Call("clamp", {d}, {{"max", Scalar(bend)}});
-  return Mul(b, m, Sub(b, d, MulScalar(b, m, 0.5)));
+struct BentTerm {
+  explicit BentTerm(const Attrs& attrs)
+      : bend(attrs.Get<double>("bend")), scale(attrs.Get<double>("scale")) {}
+  template <class T>
+  OFL_FN T operator()(T x, T t) const {
+    const T z = x - t, d = z < T(0) ? -z : z, limit = static_cast<T>(bend);
+    const T m = d > limit ? limit : d;
+    return m * (d - m * T(0.5)) * static_cast<T>(scale);  // half of m is exact
+  }
+  double bend, scale;
+};
+// The gradient by x: the difference, limited to the bend.
+struct BentSlope : BentTerm {
+  using BentTerm::BentTerm;
+  template <class T>
+  OFL_FN T operator()(T dy, T x, T t) const {
+    const T z = x - t, limit = static_cast<T>(bend);
+    const T low = z < -limit ? -limit : z;
+    return dy * (low > limit ? limit : low) * static_cast<T>(scale);
+  }
+};
+
+// Both operands' gradients, of which the second is the negative of the first.
+void SetBoth(op::GradContext& c, int first, const op::Value& grad) {
+  if (c.Needs(first)) SetReduced(c, first, grad);
+  if (c.Needs(first + 1)) SetReduced(c, first + 1, Of(c.b, "neg", grad));
+}
+
+void GradBentTerm(op::GradContext& c) {
+  SetBoth(c, 0, c.b.Call("bent_slope", {c.grads[0], c.inputs[0], c.inputs[1]}, c.attrs));
+}
+void GradBentSlope(op::GradContext& c) {
+  op::Builder& b = c.b;
+  const op::Value &u = c.grads[0], &dy = c.inputs[0], &x = c.inputs[1], &t = c.inputs[2];
+  if (c.Needs(0)) SetReduced(c, 0, b.Call("bent_slope", {u, x, t}, c.attrs));
+  if (!c.Needs(1) && !c.Needs(2)) return;
+  const op::Value inside =
+      Against(b, "le", Of(b, "abs", Sub(b, x, t)), c.attrs.Get<double>("bend"));
+  SetBoth(c, 1, ZeroUnless(b, inside, MulScalar(b, Mul(b, u, dy), c.attrs.Get<double>("scale"))));
+}
+
+op::Value Bent(op::Builder& b, Operands in, double bend, double scale) {
+  return b.Call("bent_terms", {in[0], in[1]}, {{"bend", bend}, {"scale", scale}});
 }
 
 op::Value SmoothLosses(op::Builder& b, Operands in, const Attrs& attrs) {
   const double beta = attrs.Get<double>("beta");
   if (beta == 0) return Absolute(b, in, attrs);
-  return MulScalar(b, Bent(b, in, beta), 1 / beta);
+  return Bent(b, in, beta, 1 / beta);
 }
 op::Value HuberLosses(op::Builder& b, Operands in, const Attrs& attrs) {
-  return Bent(b, in, attrs.Get<double>("delta"));
+  return Bent(b, in, attrs.Get<double>("delta"), 1);
 }
 
 op::Values ComposeL1(op::Builder& b, Operands in, const Attrs& attrs) {
@@ -97,6 +137,17 @@ std::vector<op::Sample> DistanceSamples(bool weighted, const Attrs& more = {}) {
   return samples;
 }
 
+std::vector<op::Sample> BentSamples() {
+  std::vector<op::Sample> samples;
+  for (DType dtype : ListOf(kFloats))
+    samples.push_back({{{dtype, {5, 3}}, {dtype, {5, 3}}}, {{"bend", 0.7}, {"scale", 2.0}}});
+  samples.push_back(
+      {{{DType::kFloat32, {5, 3}}, {DType::kFloat32, {3}}}, {{"bend", 1.5}, {"scale", 1.0}}});
+  samples.push_back(
+      {{{DType::kFloat32, {0, 3}}, {DType::kFloat32, {3}}}, {{"bend", 1.5}, {"scale", 1.0}}});
+  return samples;
+}
+
 op::OpDefBuilder& Distance(op::OpDefBuilder& op, const char* doc) {
   return Loss(op.In("input").In("target"), doc)
       .ErrorSamples({{{{DType::kFloat32, {5}}, {DType::kFloat32, {4}}},
@@ -107,6 +158,33 @@ op::OpDefBuilder& Distance(op::OpDefBuilder& op, const char* doc) {
 }
 
 }  // namespace
+
+OFL_OP(bent_terms) {
+  Binary<BentTerm, kFloats>(
+      op,
+      "scale d^2 / 2 where the distance d of input and other is at most bend, "
+      "else scale bend (d - bend / 2).",
+      "; never partial")
+      .Attr("bend", op::AttrType::kFloat, 1.0)
+      .Attr("scale", op::AttrType::kFloat, 1.0)
+      .Grad(GradBentTerm)
+      .Oracle("scale * bend * bent(input - other, bend)")
+      .Py("bent_terms(input, other, bend, scale)")
+      .Samples([] { return BentSamples(); });
+}
+
+OFL_OP(bent_slope) {
+  op.In("grad").In("input").In("other");
+  Ternary<BentSlope, kFloats>(op,
+                              "Gradient of bent_terms by input: grad times scale times the "
+                              "difference, limited to bend on either side.",
+                              "; linear 0", {}, {{"bend", 0.7}, {"scale", 2.0}})
+      .Attr("bend", op::AttrType::kFloat, 1.0)
+      .Attr("scale", op::AttrType::kFloat, 1.0)
+      .Grad(GradBentSlope)
+      .Oracle("grad * scale * np.clip(input - other, -bend, bend)")
+      .Py("bent_slope(grad, input, other, bend, scale)");
+}
 
 OFL_OP(mse_loss) {
   Distance(op, "The squared differences of input and target: their mean, their sum or themselves.")

@@ -1,4 +1,5 @@
 // Losses of class indices and class probabilities: nll_loss, cross_entropy.
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
@@ -52,9 +53,9 @@ struct Classes {
   op::Value counts, safe;
 };
 Classes ClassesOf(op::Builder& b, const op::Value& target, int64_t ignored) {
-  const op::Value none = b.Call("full_like", {target}, {{"value", Scalar(ignored)}});
-  const op::Value counts = b.Call("ne", {target, none});
-  return {counts, Mul(b, target, CastTo(b, counts, DType::kInt64))};
+  const op::Value counts = b.Call("compare_number", {target},
+                                  {{"compare", std::string("ne")}, {"value", Scalar(ignored)}});
+  return {counts, ZeroUnless(b, counts, target)};
 }
 
 // Of each row the weight of its class, 0 where it does not count.
@@ -82,19 +83,11 @@ op::Values ComposeNll(op::Builder& b, Operands in, const Attrs& attrs) {
   const int64_t ignored = attrs.Get<int64_t>("ignore_index");
   const op::Value target = CastTo(b, in[1], DType::kInt64);
   const Shape rows = target->meta().shape;
-  const Classes classes = ClassesOf(b, target, ignored);
-  Shape column = rows;
-  const int axis = ClassAxis(in[0]->meta().shape);
-  column.insert(axis, 1);
-  const op::Value picked =
-      ShapedAs(b,
-               b.Call("gather", {Wide(b, in[0]), ShapedAs(b, classes.safe, column)},
-                      {{"dim", int64_t{axis}}}),
-               rows);
-  if (picked == nullptr) return {nullptr};
-  op::Value losses = Where(b, classes.counts, Of(b, "neg", picked), ZerosLike(b, picked));
+  op::Value losses = b.Call("nll_rows", {Wide(b, in[0]), target}, {{"ignore_index", ignored}});
   op::Value weights;
   if (in.size() > 2) {
+    const Classes classes = ClassesOf(b, target, ignored);
+    if (!b.status().ok()) return {nullptr};
     weights = RowWeights(b, classes, CastTo(b, in[2], wide), rows);
     losses = Mul(b, losses, weights);
   }

@@ -1,5 +1,8 @@
-// grid_sample and affine_grid, in other operators.
+// grid_sample, by grid_points and in other operators.
+#include "oneflow_like/ops/conv/grid_sample.h"
+
 #include "oneflow_like/ops/conv/composed.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 
 namespace ofl::ops {
 namespace {
@@ -69,7 +72,7 @@ op::Value Taken(op::Builder& b, const op::Value& rows, const Shape& image, const
     return b.Call("broadcast_to", {ShapedAs(b, x, {points[0], 1, points[1]})}, {{"shape", each}});
   };
   const op::Value taken = b.Call("gather", {rows, spread(place)}, {{"dim", int64_t{2}}});
-  return taken == nullptr ? taken : Where(b, spread(inside), taken, ZerosLike(b, taken));
+  return taken == nullptr ? taken : ZeroUnless(b, spread(inside), taken);
 }
 
 op::Value Weighted(op::Builder& b, const op::Value& x, const op::Value& weight) {
@@ -185,12 +188,24 @@ op::Values ComposeGridSample(op::Builder& b, Operands in, const Attrs& attrs) {
   const TensorMeta x = in[0]->meta(), grid = in[1]->meta();
   const auto sampling = SamplingOf(x, grid, attrs);
   if (!sampling.ok()) return Refused(b, sampling.status());
-  const Sampling& s = *sampling;
+  const op::Value y = b.Call("grid_points", {Wide(b, in[0]), Wide(b, in[1])},
+                             {{"mode", sampling->mode},
+                              {"padding", sampling->padding},
+                              {"align_corners", sampling->align_corners}});
+  return {CastTo(b, y, x.dtype)};
+}
+
+}  // namespace
+
+op::Values DecomposeGridPoints(op::Builder& b, Operands in, const Attrs& attrs) {
+  const TensorMeta x = in[0]->meta(), grid = in[1]->meta();
+  const Sampling s{attrs.Get<std::string>("mode"), attrs.Get<std::string>("padding"),
+                   attrs.Get<bool>("align_corners")};
   const int axes = x.shape.rank() - 2;
   const int64_t points = ProductOf(grid.shape, 1, axes + 1);
   const op::Value rows =
-      ShapedAs(b, Wide(b, in[0]), {x.shape[0], x.shape[1], ProductOf(x.shape, 2, axes + 2)});
-  const op::Value flat = ShapedAs(b, Wide(b, in[1]), {grid.shape[0], points, axes});
+      ShapedAs(b, in[0], {x.shape[0], x.shape[1], ProductOf(x.shape, 2, axes + 2)});
+  const op::Value flat = ShapedAs(b, in[1], {grid.shape[0], points, axes});
   op::Values at;  // of the axes in their order; the grid has them from the last on
   for (int i = 0; i < axes; ++i) {
     const op::Value x_of =
@@ -210,59 +225,10 @@ op::Values ComposeGridSample(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   Shape shape{x.shape[0], x.shape[1]};
   for (int i = 0; i < axes; ++i) shape.push_back(grid.shape[1 + i]);
-  return {CastTo(b, ShapedAs(b, y, shape), x.dtype)};
+  return {ShapedAs(b, y, shape)};
 }
 
-// --- affine_grid ---------------------------------------------------------------------------------
-
-// Places of `count` elements in [-1, 1], in the shape of an axis of the grid.
-op::Value Line(op::Builder& b, const op::Value& theta, int64_t count, bool align,
-               const Shape& shape) {
-  const op::Value one =
-      b.Call("slice", {theta},
-             {{"begin", Ints{0, 0, 0}}, {"end", Ints{1, 1, 1}}, {"step", Ints{1, 1, 1}}});
-  const op::Value ones = b.Call("broadcast_to", {OnesLike(b, one)}, {{"shape", Ints{1, 1, count}}});
-  const op::Value from_one = b.Call("cumsum", {ones}, {{"dim", int64_t{2}}});
-  // An aligned axis of one element has it in the middle.
-  const bool ends = align && count > 1;
-  const double step = 2.0 / static_cast<double>(ends ? count - 1 : count);
-  return ShapedAs(b, AddScalar(b, MulScalar(b, from_one, step), ends ? -1 - step : -1 - step / 2),
-                  shape);
-}
-
-op::Values ComposeAffineGrid(op::Builder& b, Operands in, const Attrs& attrs) {
-  const TensorMeta meta = in[0]->meta();
-  const Ints& size = attrs.Get<Ints>("size");
-  const int axes = static_cast<int>(size.size()) - 2;
-  const bool positive = std::ranges::all_of(size, [](int64_t n) { return n > 0; });
-  if ((axes != 2 && axes != 3) || !positive || !IsFloating(meta.dtype) ||
-      !(meta.shape == Shape{size[0], axes, axes + 1})) {
-    return Refused(b, Error(IsFloating(meta.dtype) ? Code::kInvalidArgument : Code::kTypeMismatch)
-                          << "got theta: " << meta.ToString()
-                          << " and size=" << Shape(std::span<const int64_t>(size))
-                          << "; expected floats (images, 2, 3) for four sizes, (images, 3, 4) for "
-                             "five, all of them positive");
-  }
-  const bool* given = attrs.Maybe<bool>("align_corners");
-  const bool align = given != nullptr && *given;
-  const op::Value theta = Wide(b, in[0]);
-  Shape column{size[0]};
-  for (int i = 0; i < axes; ++i) column.push_back(1);
-  column.push_back(axes);
-  op::Value sum;
-  for (int i = 0; i <= axes; ++i) {  // the coordinates from the last axis on, then what is added
-    op::Value term = ShapedAs(
-        b, b.Call("select", {theta}, {{"dim", int64_t{2}}, {"index", int64_t{i}}}), column);
-    if (i < axes) {
-      Shape line{1};
-      for (int k = 0; k < axes; ++k) line.push_back(k == axes - 1 - i ? size[2 + k] : 1);
-      line.push_back(1);
-      term = Mul(b, term, Line(b, theta, size[static_cast<size_t>(1 + axes - i)], align, line));
-    }
-    sum = Sum(b, sum, term);
-  }
-  return {CastTo(b, sum, meta.dtype)};
-}
+namespace {
 
 op::Sample GridOf(Shape x, Shape grid, const char* mode, const char* padding, bool align,
                   DType dtype = DType::kFloat32) {
@@ -319,31 +285,6 @@ OFL_OP(grid_sample) {
                       {{"mode", std::string("cubic")}},
                       Code::kInvalidArgument,
                       "got mode="}});
-}
-
-OFL_OP(affine_grid) {
-  op.Doc(
-        "The points that grid_sample reads for images of `size`, moved by the affine maps `theta` "
-        "(images, 2, 3),\nor (images, 3, 4) for three spatial axes.")
-      .In("theta")
-      .Out("grid")
-      .Attr("size", op::AttrType::kInts)
-      .OptionalAttr("align_corners", op::AttrType::kBool)
-      .Compose(ComposeAffineGrid)
-      .Oracle("affine_grid(theta, size, align_corners)")
-      .Py("nn.functional.affine_grid(theta, size, align_corners=None)")
-      .Py("affine_grid_generator(theta, size, align_corners)")
-      .Public()
-      .Samples([] {
-        return std::vector<op::Sample>{
-            {{{DType::kFloat32, {2, 2, 3}}}, {{"size", Ints{2, 3, 4, 5}}}},
-            {{{DType::kFloat32, {2, 2, 3}}}, {{"size", Ints{2, 1, 3, 1}}, {"align_corners", true}}},
-            {{{DType::kFloat64, {2, 3, 4}}}, {{"size", Ints{2, 1, 2, 3, 4}}}}};
-      })
-      .ErrorSamples({{{{DType::kFloat32, {2, 2, 3}}},
-                      {{"size", Ints{1, 3, 4, 5}}},
-                      Code::kInvalidArgument,
-                      "expected floats (images, 2, 3)"}});
 }
 
 }  // namespace ofl::ops

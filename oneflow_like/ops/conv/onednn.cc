@@ -292,6 +292,12 @@ Key KeyOf(const ConvSizes& s, ConvPart part, DType dtype, bool biased, int threa
   return key;
 }
 
+// Such a product takes less time than a call of the library.
+bool IsTiny(const ConvSizes& s) {
+  constexpr int64_t kTiny = 16384;
+  return SaturatingMul(s.images * s.output(), s.weight()) < kTiny * s.filters;
+}
+
 // Null where the library has no kernel of its own for it. Bounds and preparing ask for the same
 // plan one after the other, so a few are kept.
 PlanRef PlanOf(ConvPart part, std::span<const TensorMeta> in, std::span<const TensorMeta> out,
@@ -303,7 +309,7 @@ PlanRef PlanOf(ConvPart part, std::span<const TensorMeta> in, std::span<const Te
   const bool large =
       std::max({sizes.images * sizes.groups * sizes.input(),
                 sizes.images * sizes.groups * sizes.output(), sizes.weight()}) >= kMostElements;
-  if (sizes.empty() || large) return nullptr;
+  if (sizes.empty() || large || IsTiny(sizes)) return nullptr;
   const bool biased = part == ConvPart::kOutput && in.size() > 2;
   const Key key = KeyOf(sizes, part, in[0].dtype, biased, threads);
   const std::lock_guard lock(mutex);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/nn/recurrent_gates.h"
 
 namespace ofl::ops {
 namespace {
@@ -40,28 +41,67 @@ struct State {
   op::Value hidden, cell;
 };
 
+// Gates lie side by side.
+op::Value Gate(op::Builder& b, const op::Value& x, int64_t i, int64_t size, int64_t count = 1) {
+  return Narrow(b, x, 1, i * size, count * size);
+}
+
+op::Value GruOf(op::Builder& b, const op::Value& from_input, const op::Value& from_state,
+                const op::Value& hidden) {
+  const int64_t size = hidden->meta().shape[1];
+  const op::Value open =
+      Of(b, "sigmoid", Add(b, Gate(b, from_input, 0, size, 2), Gate(b, from_state, 0, size, 2)));
+  const op::Value fresh = Of(b, "tanh",
+                             Add(b, Gate(b, from_input, 2, size),
+                                 Mul(b, Gate(b, open, 0, size), Gate(b, from_state, 2, size))));
+  return Add(b, Mul(b, Sub(b, hidden, fresh), Gate(b, open, 1, size)), fresh);
+}
+
+State LstmOf(op::Builder& b, const op::Value& from_input, const op::Value& from_state,
+             const op::Value& before) {
+  const int64_t size = before->meta().shape[1];
+  const op::Value gates = Add(b, from_input, from_state);
+  const op::Value open = Of(b, "sigmoid", Gate(b, gates, 0, size, 2));
+  const op::Value cell =
+      Add(b, Mul(b, Gate(b, open, 1, size), before),
+          Mul(b, Gate(b, open, 0, size), Of(b, "tanh", Gate(b, gates, 2, size))));
+  return {Mul(b, Of(b, "sigmoid", Gate(b, gates, 3, size)), Of(b, "tanh", cell)), cell};
+}
+
+// Operands that the fused steps take; others are left to the parts, which say what is wrong.
+bool Fuses(const op::Value& from_input, const op::Value& from_state, const op::Value& state,
+           int64_t gates) {
+  const TensorMeta &a = from_input->meta(), &s = state->meta();
+  return (a.dtype == DType::kFloat32 || a.dtype == DType::kFloat64) && s.dtype == a.dtype &&
+         s.shape.rank() == 2 && a.shape == Shape{s.shape[0], gates * s.shape[1]} &&
+         from_state->meta() == a;
+}
+
 // `from_input`: the product with the input, and its bias.
 State Step(op::Builder& b, Kind kind, const op::Value& from_input, const State& state,
            const Weights& w) {
   if (from_input == nullptr || state.hidden == nullptr) return {};
   const op::Value from_state = Linear(b, state.hidden, w.state, w.state_bias);
-  const int64_t size = from_input->meta().shape[1] / GatesOf(kind);
-  const auto gate = [&](const op::Value& x, int64_t i) { return Narrow(b, x, 1, i * size, size); };
+  if (from_state == nullptr) return {};
   if (kind == Kind::kGru) {
-    const op::Value open =
-        Of(b, "sigmoid",
-           Add(b, Narrow(b, from_input, 1, 0, 2 * size), Narrow(b, from_state, 1, 0, 2 * size)));
-    const op::Value fresh =
-        Of(b, "tanh", Add(b, gate(from_input, 2), Mul(b, gate(open, 0), gate(from_state, 2))));
-    return {Add(b, Mul(b, Sub(b, state.hidden, fresh), gate(open, 1)), fresh), nullptr};
+    if (!Fuses(from_input, from_state, state.hidden, 3))
+      return {GruOf(b, from_input, from_state, state.hidden), nullptr};
+    return {b.Call("gru_gates", {from_input, from_state, state.hidden}), nullptr};
   }
-  const op::Value gates = Add(b, from_input, from_state);
-  if (kind != Kind::kLstm) return {Of(b, kind == Kind::kTanh ? "tanh" : "relu", gates), nullptr};
-  const op::Value open = Of(b, "sigmoid", Narrow(b, gates, 1, 0, 2 * size));
-  const op::Value cell = Add(b, Mul(b, gate(open, 1), state.cell),
-                             Mul(b, gate(open, 0), Of(b, "tanh", gate(gates, 2))));
-  const op::Value hidden = Mul(b, Of(b, "sigmoid", gate(gates, 3)), Of(b, "tanh", cell));
-  return {w.projection == nullptr ? hidden : Linear(b, hidden, w.projection, nullptr), cell};
+  if (kind != Kind::kLstm) {
+    const op::Value gates = Add(b, from_input, from_state);
+    return {Of(b, kind == Kind::kTanh ? "tanh" : "relu", gates), nullptr};
+  }
+  if (state.cell == nullptr) return {};
+  State next;
+  if (Fuses(from_input, from_state, state.cell, 4)) {
+    const op::Values made = b.CallAll("lstm_gates", {from_input, from_state, state.cell});
+    next = {made[0], made[1]};
+  } else {
+    next = LstmOf(b, from_input, from_state, state.cell);
+  }
+  if (w.projection != nullptr) next.hidden = Linear(b, next.hidden, w.projection, nullptr);
+  return next;
 }
 
 // The rows [start, start + count) of a state.
@@ -346,13 +386,10 @@ op::Sample SampleOf(Kind kind, const NetSample& n) {
     for (int j = 0; n.biases && j < 2; ++j, ++params) add({height});
     if (n.projection > 0) add({out, kHidden}), ++params;
   }
-  s.attrs = {{"has_biases", n.biases},
-             {"num_layers", n.layers},
-             {"dropout", 0.0},
-             {"train", false},
-             {"bidirectional", n.both_ways},
-             {"batch_first", n.batch_first},
-             {std::string(op::kArity), Ints{1, kind == Kind::kLstm ? 2 : 1, params}}};
+  s.attrs = {
+      {"has_biases", n.biases}, {"num_layers", n.layers},       {"dropout", 0.0},
+      {"train", false},         {"bidirectional", n.both_ways}, {"batch_first", n.batch_first}};
+  if (kind == Kind::kLstm) s.attrs.Set(op::kArity, Ints{1, 2, params});
   if (!n.sizes.empty()) s.attrs.Set("batch_sizes", n.sizes);
   return s;
 }
@@ -364,11 +401,9 @@ op::OpDefBuilder& Layered(op::OpDefBuilder& op, const char* doc) {
   op.Doc(std::string(doc) +
          "\nOver (time, batch, size), or over rows that are packed, `batch_sizes` of each time; "
          "`params` are the\nweights of each layer and direction.")
-      .In("input")
-      .InVariadic("hx")
-      .InVariadic("params")
-      .Out("output")
-      .Out(kLstm ? "h_n" : "hidden");
+      .In("input");
+  kLstm ? op.InVariadic("hx") : op.In("hx");
+  op.InVariadic("params").Out("output").Out(kLstm ? "h_n" : "hidden");
   if (kLstm) op.Out("c_n");
   const std::string rest = ", params, has_biases, num_layers, dropout, train, bidirectional";
   return op.Attr("has_biases", op::AttrType::kBool)
@@ -401,6 +436,14 @@ op::OpDefBuilder& Layered(op::OpDefBuilder& op, const char* doc) {
 }
 
 }  // namespace
+
+op::Values DecomposeLstmGates(op::Builder& b, Inputs in, const Attrs&) {
+  const State next = LstmOf(b, in[0], in[1], in[2]);
+  return {next.hidden, next.cell};
+}
+op::Values DecomposeGruGates(op::Builder& b, Inputs in, const Attrs&) {
+  return {GruOf(b, in[0], in[1], in[2])};
+}
 
 OFL_OP(lstm_cell) {
   Cell<Kind::kLstm>(op, "One step of an LSTM: from the state hx = (h, c) the next h and c.");

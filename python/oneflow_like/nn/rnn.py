@@ -126,7 +126,8 @@ class RNNBase(Module):
             raise RuntimeError(f"[{self.mode}] got an input of size {x.shape[-1]}; "
                                f"input.size(-1) must be equal to input_size={self.input_size}")
         states = self._states(hx, x, batch, single, order)
-        arguments = (states, self._flat_weights, self.bias, self.num_layers, self.dropout,
+        given = states if self.mode == "LSTM" else states[0]
+        arguments = (given, self._flat_weights, self.bias, self.num_layers, self.dropout,
                      self.training, self.bidirectional)
         layers = _LAYERS[self.mode]
         if packed is not None:

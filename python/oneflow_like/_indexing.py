@@ -186,7 +186,21 @@ def _prepared(x, plan, user):
     return view, list(indices), axes[0]
 
 
+def _is_plain(x, index):
+    """Whether the index is one local tensor beside a local one, for which nothing has to be done
+    first: whole numbers, or a mask of the same shape."""
+    if type(index) is not Tensor or x.is_global or index.is_global or _C.is_tracing():
+        return False
+    if index.dtype is _C.bool:
+        return index.ndim > 0 and index.shape == x.shape
+    return index.dtype is _C.int64 and index.ndim > 0 and x.ndim > 0
+
+
 def get(x, index):
+    if _is_plain(x, index):
+        if index.dtype is _C.bool:
+            return _C.masked_select(x, index)
+        return _C._index(x, [index], 0)
     view, indices, dim = _prepared(x, _Plan(x, index, "getitem"), "getitem")
     return _C._index(view, indices, dim)
 
@@ -207,6 +221,15 @@ def _put_masked(x, plan, value):
 
 
 def put(x, index, value):
+    if _is_plain(x, index):
+        number = not isinstance(value, Tensor)
+        if number and index.dtype is _C.bool:
+            x.masked_fill_(index, value)
+            return None
+        if not number and index.dtype is _C.int64 and value.dtype is x.dtype and (
+                tuple(value.shape) == (*index.shape, *x.shape[1:])) and not value.is_global:
+            x._index_put_(value, [index], 0)
+            return None
     plan = _Plan(x, index, "setitem")
     single = not isinstance(value, Tensor) or value.numel() == 1
     if single and len(plan.at) == 1 and _is_mask(plan.at[0][1]) and plan.at[0][1].ndim > 0:

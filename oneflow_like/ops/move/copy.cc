@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "device/cpu/simd.h"
+
 namespace ofl::ops {
 namespace {
 
@@ -89,6 +91,13 @@ void PairForTiles(Loops& loops, int64_t element) {
   rotate(loops.to);
 }
 
+// y[j] = x[-j]
+template <class T>
+OFL_SIMD void CopyBackwards(const T* x, T* y, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t j = 0; j < n; ++j) y[j] = x[-j];
+}
+
 // `n` elements along one axis.
 template <class T>
 void CopyRow(const std::byte* source, int64_t from, std::byte* target, int64_t to, int64_t n) {
@@ -104,8 +113,7 @@ void CopyRow(const std::byte* source, int64_t from, std::byte* target, int64_t t
       return;
     }
     if (from == -kElement) {
-      const T* x = reinterpret_cast<const T*>(source);
-      for (int64_t j = 0; j < n; ++j) y[j] = x[-j];
+      CopyBackwards(reinterpret_cast<const T*>(source), y, n);
       return;
     }
     for (int64_t j = 0; j < n; ++j) y[j] = *reinterpret_cast<const T*>(source + j * from);

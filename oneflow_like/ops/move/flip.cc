@@ -126,10 +126,10 @@ op::Values ComposeRot90(op::Builder& b, Span in, const Attrs& attrs) {
   const int64_t turns = (attrs.Get<int64_t>("k") % 4 + 4) % 4;
   if (turns == 0) return {b.Call("identity", {in[0]})};
   if (turns == 2) return {b.Call("flip", {in[0]}, {{"dims", Ints{*first, *second}}})};
-  // The copy comes last, so that the result lies dense.
-  const op::Value turned =
-      b.Call("transpose", {in[0]}, {{"dim0", int64_t{*first}}, {"dim1", int64_t{*second}}});
-  return {b.Call("flip", {turned}, {{"dims", Ints{turns == 1 ? *first : *second}}})};
+  // A flip of what lies dense is quick; turned, the result is strided, as torch's is.
+  const op::Value flipped =
+      b.Call("flip", {in[0]}, {{"dims", Ints{turns == 1 ? *second : *first}}});
+  return {b.Call("transpose", {flipped}, {{"dim0", int64_t{*first}}, {"dim1", int64_t{*second}}})};
 }
 
 op::Sample Of(Shape shape, Attrs attrs = {}) {

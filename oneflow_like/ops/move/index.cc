@@ -149,25 +149,38 @@ struct Pick {
         count(picked.middle.numel()),
         tail(whole.after.numel()) {}
 
+  // How far apart the places lie in what is picked, where that is one distance for all; else 0.
+  int64_t Step() const {
+    const int last = picked.middle.rank() - 1;
+    if (last < 0) return 1;
+    const int64_t step = picked.between[last];
+    int64_t next = step;
+    for (int i = last; i >= 0; next *= picked.middle[i--])
+      if (picked.middle[i] != 1 && picked.between[i] != next) return 0;
+    return step;
+  }
+
   // body(offset in whole or kElsewhere, offset in picked) for each outer index and each place in
   // their order; `shared` says that places, not only outer indices, may be shared out to threads.
   template <class Body>
   void ForEach(device::Stream* stream, bool shared, const Body& body) const {
-    const int64_t rows = shared ? outer * count : outer;
-    const int64_t each = shared ? 1 : count;
-    Parallel(stream, rows, RowGrain(each * (tail + 2)), [&](int64_t begin, int64_t end) {
-      int64_t last = -1, at_whole = 0, at_picked = 0;
-      for (int64_t row = begin * each; row < end * each; ++row) {
-        const int64_t o = row / count, p = row % count;
-        if (o != last) {
-          at_whole = OffsetIn(whole.before, whole.outer, o);
-          at_picked = OffsetIn(picked.before, picked.outer, o);
-          last = o;
-        }
-        body(places[p] == kElsewhere ? kElsewhere : at_whole + places[p],
-             at_picked + OffsetIn(picked.middle, picked.between, p));
-      }
-    });
+    const int64_t each = shared ? 1 : count, step = Step();
+    Parallel(
+        stream, shared ? outer * count : outer, RowGrain(each * (tail + 2)),
+        [&](int64_t begin, int64_t end) {
+          int64_t row = begin * each;
+          while (row < end * each) {
+            const int64_t o = row / count, first = row % count;
+            const int64_t last = std::min(count, first + end * each - row);
+            const int64_t at_whole = OffsetIn(whole.before, whole.outer, o);
+            const int64_t at_picked = OffsetIn(picked.before, picked.outer, o);
+            for (int64_t p = first; p < last; ++p) {
+              const int64_t to = step != 0 ? p * step : OffsetIn(picked.middle, picked.between, p);
+              body(places[p] == kElsewhere ? kElsewhere : at_whole + places[p], at_picked + to);
+            }
+            row += last - first;
+          }
+        });
   }
 };
 
@@ -198,8 +211,10 @@ Status RunIndex(op::KernelContext& c) {
       IsDense(pick.whole.after, pick.whole.inner) && IsDense(pick.whole.after, pick.picked.inner);
   if (pick.tail == 1) {
     WithBits(size, [&]<class T>(T) {
-      pick.ForEach(c.stream, true, [&](int64_t from, int64_t to) {
-        y.as<T>()[to] = from == kElsewhere ? T{} : x.as<T>()[from];
+      const T* source = x.as<T>();
+      T* target = y.as<T>();
+      pick.ForEach(c.stream, true, [=](int64_t from, int64_t to) {
+        target[to] = from == kElsewhere ? T{} : source[from];
       });
     });
     return Status::Ok();
@@ -225,6 +240,14 @@ void AddPicked(device::Stream* stream, const Pick& pick, const op::TensorView& v
   const int last = pick.whole.after.rank() - 1;
   const int64_t from_step = last < 0 ? 0 : pick.picked.inner[last];
   const int64_t to_step = last < 0 ? 0 : pick.whole.inner[last];
+  if (pick.tail == 1) {
+    const T* source = value.as<T>();
+    T* target = sums.as<T>();
+    pick.ForEach(stream, false, [=](int64_t to, int64_t from) {
+      if (to != kElsewhere) target[to] = Plus(target[to], source[from]);
+    });
+    return;
+  }
   pick.ForEach(stream, false, [&](int64_t to, int64_t from) {
     if (to == kElsewhere) return;
     ForRows<2>(pick.whole.after, {pick.picked.inner, pick.whole.inner}, 0, pick.tail,

@@ -1,5 +1,7 @@
 #include "oneflow_like/ops/move/indices.h"
 
+#include <algorithm>
+
 namespace ofl::ops {
 namespace {
 
@@ -58,10 +60,44 @@ Status CheckIndices(const char* op, const op::TensorView& index, int64_t size) {
   return Status::Ok();
 }
 
+namespace {
+
+// places[j] + entry * stride, of entries that count from either end; whether one lies outside.
+OFL_SIMD bool AddPlaces(const int64_t* entries, int64_t step, int64_t n, int64_t size,
+                        int64_t stride, bool first, int64_t* places) {
+  int64_t outside = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    const int64_t given = entries[j * step];
+    const int64_t entry = given + (given < 0 ? size : 0);
+    outside |= entry | (size - 1 - entry);  // negative: its highest bit
+    places[j] = (first ? 0 : places[j]) + entry * stride;
+  }
+  return outside < 0;
+}
+
+// Of vectors of indices, the tensor being whole: false where it is a shard or an index is wrong.
+bool LocateInWhole(std::span<const op::TensorView> indices, int dim, const Shape& logical,
+                   const op::TensorView& x, const Strides& strides, int64_t* places) {
+  const int rank = indices[0].meta.shape.rank();
+  if (rank > 1 && !std::ranges::all_of(indices, &op::TensorView::dense)) return false;
+  for (size_t k = 0; k < indices.size(); ++k) {
+    const int axis = dim + static_cast<int>(k);
+    if (x.meta.shape[axis] != logical[axis]) return false;
+    const int64_t step = rank == 1 ? indices[k].strides[0] : 1;
+    if (AddPlaces(indices[k].as<int64_t>(), step, indices[k].numel(), logical[axis], strides[axis],
+                  k == 0, places))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 Status Locate(const char* op, std::span<const op::TensorView> indices, int dim,
               const Shape& logical, const Shape& first, const op::TensorView& x,
               const Strides& strides, int64_t* places) {
   const int64_t count = indices[0].numel();
+  if (LocateInWhole(indices, dim, logical, x, strides, places)) return Status::Ok();
   std::fill(places, places + count, int64_t{0});
   for (size_t k = 0; k < indices.size(); ++k) {
     const op::TensorView& index = indices[k];

@@ -1,7 +1,9 @@
 // What masks choose: masked_fill, masked_select, masked_scatter, where and the places of nonzero.
 #include <algorithm>
+#include <array>
 
 #include "oneflow_like/op/def/promotion.h"
+#include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/move/indices.h"
 #include "oneflow_like/ops/move/places.h"
 
@@ -37,13 +39,10 @@ op::Values ComposeMaskedFill(op::Builder& b, Span in, const Attrs&) {
   if (value->meta().dtype != in[0]->meta().dtype) value = CastTo(b, value, in[0]->meta().dtype);
   return {b.Call("where", {in[1], value, in[0]})};
 }
-// The number as a 0-d tensor that lies as the tensor does would need a layout of its own: it takes
-// the shape of the tensor's instead.
 op::Values ComposeMaskedFillNumber(op::Builder& b, Span in, const Attrs& attrs) {
   const auto shape = Together(b, "masked_fill", in[0], in[1]);
   if (!shape) return {nullptr};
-  const op::Value value = b.Call("full_like", {in[0]}, {{"value", attrs.Number("value")}});
-  return {b.Call("where", {in[1], value, in[0]})};
+  return {Filled(b, in[1], attrs.Number("value"), in[0])};
 }
 
 op::Values Places(op::Builder& b, const op::Value& x) {
@@ -58,6 +57,13 @@ op::Values ComposeMaskedSelect(op::Builder& b, Span in, const Attrs&) {
   const op::Value x = AsVector(b, Expanded(b, in[0], *shape));
   const op::Value mask = Expanded(b, in[1], *shape);
   if (!x || !mask) return {nullptr};
+  if (x->layout() == nullptr) {  // one index is enough; of a shard it would cost a conversion
+    const Shape flat{shape->numel()};
+    const op::Value places = b.Call("nonzero", {Reshaped(b, mask, flat)});
+    const op::Value place =
+        b.Call("select", {places}, {{"dim", int64_t{1}}, {"index", int64_t{0}}});
+    return {b.Call("index", {Reshaped(b, x, flat), place})};
+  }
   op::Values all = {x};
   for (const op::Value& at : Places(b, mask)) all.push_back(at);
   if (!b.status().ok()) return {nullptr};
@@ -79,6 +85,72 @@ op::Values ComposeMaskedScatter(op::Builder& b, Span in, const Attrs&) {
                                   {{"pad", std::vector<int64_t>{1, 0}}, {"value", int64_t{0}}});
   const op::Value taken = Reshaped(b, b.Call("index", {padded, place}), *shape);
   return {b.Call("where", {mask, taken, x})};
+}
+
+// --- in one pass, for calls without a tape and without layouts
+// ------------------------------------
+
+// The strides of an operand as its elements repeat over `shape`.
+Strides Repeating(const op::TensorView& x, const Shape& shape) {
+  Strides strides = ContiguousStrides(shape);
+  const int more = shape.rank() - x.meta.shape.rank();
+  for (int i = 0; i < shape.rank(); ++i) {
+    const bool still = i < more || x.meta.shape[i - more] == 1;
+    strides[i] = still ? 0 : x.strides[i - more];
+  }
+  return strides;
+}
+
+Status RunMaskedSelect(op::KernelContext& c) {
+  const op::TensorView &x = c.inputs[0], &mask = c.inputs[1], &y = c.outputs[0];
+  OFL_ASSIGN(const Shape shape, BroadcastShapes(x.meta.shape, mask.meta.shape));
+  const std::array<Strides, 2> strides = {Repeating(x, shape), Repeating(mask, shape)};
+  const int last = shape.rank() - 1;
+  int64_t used = 0;
+  WithBits(ElementSize(y), [&]<class T>(T) {
+    T* to = y.as<T>();
+    ForRows<2>(shape, strides, 0, shape.numel(), [&](const auto& offset, int64_t n) {
+      const T* from = x.as<T>() + offset[0];
+      const bool* chosen = mask.as<bool>() + offset[1];
+      const int64_t step = last < 0 ? 0 : strides[0][last], next = last < 0 ? 0 : strides[1][last];
+      // Each is written behind those that count, without a jump: the next one may replace it.
+      for (int64_t j = 0; j < n; ++j) {
+        to[used] = from[j * step];
+        used += chosen[j * next] ? 1 : 0;
+      }
+    });
+  });
+  *c.extent = used;
+  return Status::Ok();
+}
+
+Status RunMaskedScatter(op::KernelContext& c) {
+  const op::TensorView &x = c.inputs[0], &mask = c.inputs[1], &source = c.inputs[2];
+  const op::TensorView& y = c.outputs[0];
+  const Shape& shape = y.meta.shape;
+  if (y.numel() == 0) return Status::Ok();
+  CopyBox(c.stream, {x.data, y.meta, Repeating(x, shape)}, y);
+  const std::array<Strides, 2> strides = {y.strides, Repeating(mask, shape)};
+  const int last = shape.rank() - 1;
+  const int64_t given = source.numel();
+  int64_t used = 0;
+  WithBits(ElementSize(y), [&]<class T>(T) {
+    const T* from = source.as<T>();
+    ForRows<2>(shape, strides, 0, shape.numel(), [&](const auto& offset, int64_t n) {
+      T* to = y.as<T>() + offset[0];
+      const bool* chosen = mask.as<bool>() + offset[1];
+      const int64_t next = last < 0 ? 0 : strides[1][last];
+      for (int64_t j = 0; j < n; ++j) {
+        const bool takes = chosen[j * next];
+        if (takes && used < given) to[j] = from[used];
+        used += takes ? 1 : 0;
+      }
+    });
+  });
+  OFL_ENSURE(used <= given, Code::kOutOfRange)
+      << "[masked_scatter] source has too few elements: got " << given << " for " << used
+      << " true places; expected one for each";
+  return Status::Ok();
 }
 
 DType TogetherOf(const Scalar& a, const Scalar& b) {
@@ -160,6 +232,7 @@ OFL_OP(masked_select) {
                           {0});
       })
       .ErrorSamples({{{{kF, {2}}, {kB, {3}}}, {}, Code::kInvalidArgument, "broadcast"}});
+  CpuForAllTypes(op, RunMaskedSelect);
 }
 
 OFL_OP(masked_scatter) {
@@ -182,6 +255,7 @@ OFL_OP(masked_scatter) {
       })
       .ErrorSamples(
           {{{{kF, {2}}, {kB, {2}}, {DType::kInt64, {2}}}, {}, Code::kTypeMismatch, "one dtype"}});
+  CpuForAllTypes(op, RunMaskedScatter);
 }
 
 OFL_OP(nonzero_places) {

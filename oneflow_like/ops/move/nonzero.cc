@@ -1,5 +1,6 @@
 // Where the elements are that are not zero.
 #include <algorithm>
+#include <array>
 #include <complex>
 
 #include "oneflow_like/ops/kernel_util.h"
@@ -32,19 +33,29 @@ struct HalfBits {
 };
 
 // The indices of the elements that count, at most as many as there is room for; how many they are.
+// Every element is written behind those that count, which the next one then replaces or keeps:
+// without a jump, since which elements count cannot be foreseen.
 template <class T, class Counts>
 int64_t Find(const op::TensorView& in, int64_t* out, int64_t room) {
   const T* x = in.as<T>();
   const Shape& shape = in.meta.shape;
+  const int rank = shape.rank(), last = rank - 1;
+  if (shape.numel() == 0) return 0;
+  if (rank == 0) return room > 0 && Counts{}(x[0]) ? 1 : 0;
+  const int64_t width = shape[last], rows = shape.numel() / width;
+  std::array<int64_t, kMaxRank> at{};
   int64_t used = 0;
-  for (int64_t i = 0; i < shape.numel() && used < room; ++i) {
-    if (!Counts{}(x[i])) continue;
-    int64_t rest = i;
-    for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-      out[used * shape.rank() + axis] = rest % shape[axis];
-      rest /= shape[axis];
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t j = 0; j < width && used < room; ++j) {
+      int64_t* entry = out + used * rank;
+      for (int i = 0; i < last; ++i) entry[i] = at[i];
+      entry[last] = j;
+      used += Counts{}(x[r * width + j]) ? 1 : 0;
     }
-    ++used;
+    for (int i = last - 1; i >= 0; --i) {
+      if (++at[i] < shape[i]) break;
+      at[i] = 0;
+    }
   }
   return used;
 }

@@ -78,6 +78,41 @@ op::Values ComposeChannels(op::Builder& b, Span in, const Attrs& attrs) {
   return {Reshaped(b, Permuted(b, x, {0, 2, 1, 3}), DimsOf(shape))};
 }
 
+// --- in one copy, for calls without a tape and without layouts -----------------------------------
+
+// Input 0, seen in the shape `apart` with its axes in another order, becomes output 0.
+Status CopyTurned(op::KernelContext& c, const Shape& apart, std::initializer_list<int> order) {
+  const Strides dense = ContiguousStrides(apart);
+  Shape turned;
+  Strides strides;
+  for (int axis : order) {
+    turned.push_back(apart[axis]);
+    strides.push_back(dense[axis]);
+  }
+  const TensorMeta meta{c.inputs[0].meta.dtype, turned};
+  CopyBox(c.stream, {c.inputs[0].data, meta, strides}, {c.outputs[0].data, meta});
+  return Status::Ok();
+}
+
+Status RunShuffle(op::KernelContext& c) {
+  const Shape& y = c.outputs[0].meta.shape;
+  const int rank = y.rank();
+  const int64_t r = c.attr<int64_t>("upscale_factor"), outer = ProductOf(y, 0, rank - 3);
+  return CopyTurned(c, {outer, y[rank - 3], r, r, y[rank - 2] / r, y[rank - 1] / r},
+                    {0, 1, 4, 2, 5, 3});
+}
+Status RunUnshuffle(op::KernelContext& c) {
+  const Shape &x = c.inputs[0].meta.shape, &y = c.outputs[0].meta.shape;
+  const int rank = y.rank();
+  const int64_t r = c.attr<int64_t>("downscale_factor"), outer = ProductOf(y, 0, rank - 3);
+  return CopyTurned(c, {outer, x[rank - 3], y[rank - 2], r, y[rank - 1], r}, {0, 1, 3, 5, 2, 4});
+}
+Status RunChannels(op::KernelContext& c) {
+  const Shape& x = c.inputs[0].meta.shape;
+  const int64_t groups = c.attr<int64_t>("groups");
+  return CopyTurned(c, {x[0], groups, x[1] / groups, ProductOf(x, 2, x.rank())}, {0, 2, 1, 3});
+}
+
 // --- windows as columns ---------------------------------------------------------------------
 
 // One number for both axes, or one for each.
@@ -254,6 +289,7 @@ OFL_OP(pixel_shuffle) {
                       {{"upscale_factor", int64_t{2}}},
                       Code::kInvalidArgument,
                       "at least 3"}});
+  CpuForAllTypes(op, RunShuffle);
 }
 
 OFL_OP(pixel_unshuffle) {
@@ -274,6 +310,7 @@ OFL_OP(pixel_unshuffle) {
                       {{"downscale_factor", int64_t{2}}},
                       Code::kInvalidArgument,
                       "multiples of 2"}});
+  CpuForAllTypes(op, RunUnshuffle);
 }
 
 OFL_OP(channel_shuffle) {
@@ -296,6 +333,7 @@ OFL_OP(channel_shuffle) {
                       {{"groups", int64_t{3}}},
                       Code::kInvalidArgument,
                       "a divisor of axis 1"}});
+  CpuForAllTypes(op, RunChannels);
 }
 
 OFL_OP(im2col) {

@@ -252,22 +252,33 @@ Status RunBincount(op::KernelContext& c) {
   if (y.numel() > 0) std::memset(y.data, 0, y.meta.bytes());
   const LoadFn load = LoaderOf(x.meta.dtype, DTypeOf<T>::value);
   const auto width = static_cast<int64_t>(DTypeSize(x.meta.dtype));
-  for (int64_t i = 0; i < x.numel(); ++i) {
-    T value;
-    load(x.as<std::byte>() + i * width, width, &value, 1);
-    const auto at = static_cast<int64_t>(value);
-    OFL_ENSURE(at >= 0 && at < size, Code::kOutOfRange)
-        << "[bincount] a number outside of the bins: got " << at << " at position " << i
-        << "; expected 0 <= number < " << size;
-    if (y.meta.dtype == DType::kFloat32) {
-      y.as<float>()[at] += c.inputs[1].as<float>()[i];
-    } else if (y.meta.dtype == DType::kFloat64) {
-      y.as<double>()[at] += c.inputs[1].as<double>()[i];
-    } else {
-      ++y.as<int64_t>()[at];
+  const auto each = [&](const auto& add) -> Status {
+    constexpr int64_t kTile = 512;
+    T tile[kTile];
+    for (int64_t i = 0; i < x.numel(); i += kTile) {
+      const int64_t count = std::min(kTile, x.numel() - i);
+      load(x.as<std::byte>() + i * width, width, tile, count);
+      for (int64_t j = 0; j < count; ++j) {
+        const auto at = static_cast<int64_t>(tile[j]);
+        OFL_ENSURE(at >= 0 && at < size, Code::kOutOfRange)
+            << "[bincount] a number outside of the bins: got " << at << " at position " << i + j
+            << "; expected 0 <= number < " << size;
+        add(at, i + j);
+      }
     }
+    return Status::Ok();
+  };
+  if (y.meta.dtype == DType::kFloat32) {
+    return each([sums = y.as<float>(), weights = c.inputs[1].as<float>()](int64_t at, int64_t i) {
+      sums[at] += weights[i];
+    });
   }
-  return Status::Ok();
+  if (y.meta.dtype == DType::kFloat64) {
+    return each([sums = y.as<double>(), weights = c.inputs[1].as<double>()](int64_t at, int64_t i) {
+      sums[at] += weights[i];
+    });
+  }
+  return each([counts = y.as<int64_t>()](int64_t at, int64_t) { ++counts[at]; });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/linalg/gemm.h"
+#include "oneflow_like/ops/nn/row_math.h"
 
 namespace ofl::ops {
 namespace {
@@ -75,6 +76,14 @@ bool AsOneMatrix(const op::TensorView& a, const ProductDims& d, const Shape& bat
 template <class T>
 Status MultiplyAs(device::Stream* stream, const op::TensorView& a, const op::TensorView& b,
                   const op::TensorView& out, const ProductDims& d, bool add) {
+  if constexpr (std::is_floating_point_v<T>) {
+    // BLAS would pack both vectors as matrices.
+    if (d.vector_a && d.vector_b) {
+      const T dot = RowDot(a.as<T>(), b.as<T>(), d.k);
+      *out.as<T>() = add ? *out.as<T>() + dot : dot;
+      return Status::Ok();
+    }
+  }
   OFL_ASSIGN(const Shape batch, BroadcastShapes(d.batch_a, d.batch_b));
   const Lying left = LyingOf(a), right = LyingOf(b);
   GemmArgs<T> g;

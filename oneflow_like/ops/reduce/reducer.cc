@@ -166,6 +166,8 @@ void ReduceRuns(const Loop& loop, int64_t begin, int64_t end) {
   const int64_t acc_size = static_cast<int64_t>(r.acc_size);
   const Axis last = loop.kept.count == 0 ? Axis{} : loop.kept.last();
   const bool across = RunsAcross(loop, loop.kept);
+  const bool brief =
+      loop.load == nullptr && r.short_runs != nullptr && loop.inner.total <= kShortRun;
   alignas(16) std::byte acc[kBlock * kMaxAccumulator];
   Tiles tiles;
   for (int64_t k = begin; k < end;) {
@@ -177,6 +179,8 @@ void ReduceRuns(const Loop& loop, int64_t begin, int64_t end) {
       const int64_t position = i * loop.inner.total;
       if (across) {
         RunPartsAcross(loop, x, last.in, n, position, acc, tiles);
+      } else if (brief) {
+        r.short_runs(acc, x, last.in, n, loop.inner.total);
       } else {
         for (int64_t b = 0; b < n; ++b)
           RunParts(loop, x + b * last.in, 0, loop.inner.total, position, acc + b * acc_size, tiles);

@@ -23,6 +23,7 @@ namespace ofl::ops {
 inline constexpr int kLanes = 32;
 inline constexpr int kRowGroup = 16;  // rows that are joined side by side at once
 inline constexpr size_t kMaxAccumulator = 32;
+inline constexpr int64_t kShortRun = 8;  // for which lanes would cost more than the elements
 
 // How accumulators become elements of the output.
 struct Finish {
@@ -50,6 +51,9 @@ struct Reducer {
                int64_t position);
   void (*join)(void* acc, const void* later);  // one accumulator
   void (*finish)(const void* acc, const Finish& how, void* y, int64_t n);
+  // `run` of `count` runs of n <= kShortRun elements, `stride` bytes apart, each into an
+  // accumulator. Null: there is none, and each is run by itself.
+  void (*short_runs)(void* acc, const void* x, int64_t stride, int64_t count, int64_t n) = nullptr;
 };
 
 // Which axes are reduced, and which axis of the output each kept one is.
@@ -112,6 +116,24 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   *total = R::Join(*total, lanes[0]);
 }
 
+// The same lanes of which most hold nothing: what would join nothing is left out.
+template <class R, class T>
+OFL_SIMD void ShortRuns(void* acc, const void* from, int64_t stride, int64_t count, int64_t n) {
+  using Acc = typename R::Acc;
+  Acc* total = static_cast<Acc*>(acc);
+  for (int64_t b = 0; b < count; ++b) {
+    const T* x = reinterpret_cast<const T*>(static_cast<const std::byte*>(from) + b * stride);
+    Acc lanes[kShortRun];
+    for (int64_t j = 0; j < kShortRun; ++j)
+      lanes[j] = j < n ? R::Join(R::Identity(), AccOf<R>(x[j])) : R::Identity();
+    for (int64_t width = kShortRun / 2; width > 0; width /= 2) {
+      if (width >= n) continue;
+      for (int64_t j = 0; j < width; ++j) lanes[j] = R::Join(lanes[j], lanes[j + width]);
+    }
+    total[b] = R::Join(total[b], lanes[0]);
+  }
+}
+
 // `kCount` rows at once: each accumulator is loaded once for all of them.
 template <class R, class T, int kCount>
 OFL_INLINE void JoinSomeRows(typename R::Acc* to, const std::byte* x, int64_t stride, int64_t n) {
@@ -170,7 +192,8 @@ inline const Reducer kReducer = {DTypeOf<T>::value,
                                  RunLanes<R, T>,
                                  JoinRows<R, T>,
                                  JoinAcc<R>,
-                                 FinishRow<Out, typename R::Acc>};
+                                 FinishRow<Out, typename R::Acc>,
+                                 ShortRuns<R, T>};
 
 // --- sums ---------------------------------------------------------------------------------------
 

@@ -81,6 +81,30 @@ class OpNode final : public Node {
     return std::move(context.input_grads);
   }
 
+  bool IsPart() const override {
+    // Not of places in the memory itself, which the gradient may not share.
+    return def_.view != nullptr && !def_.write_back.empty() && !attrs_->Has("storage_offset");
+  }
+
+  Result<bool> AddInto(const TensorRef& sum, const op::Value& grad) override {
+    const TensorImpl* part = AsTensor(grad);
+    if (!IsPart() || sum->is_global() || part->is_global() || !sum->has_data() ||
+        !part->has_data() || !sum->dense() || sum->meta().dtype != part->meta().dtype)
+      return false;
+    const auto geometry = def_.view(sum->meta().shape, sum->strides(), *attrs_);
+    if (!geometry.ok() || !(geometry->shape == part->meta().shape) ||
+        OverlapsItself(geometry->shape, geometry->strides))
+      return false;
+    const auto size = static_cast<int64_t>(DTypeSize(sum->meta().dtype));
+    const TensorRef target = sum->As(part->meta(), nullptr, geometry->shape, geometry->strides,
+                                     sum->offset_bytes() + geometry->offset * size);
+    OFL_ASSIGN(const op::OpDef* add, op::OpRegistry::Get().Require("add"));
+    const op::Value terms[] = {op::Value(target), grad};
+    OFL_ASSIGN(const bool done, RunInto(*add, terms, {}, *target));
+    if (done) sum->BumpVersion();
+    return done;
+  }
+
   void Release() override {
     Node::Release();
     inputs_.clear();
@@ -246,6 +270,7 @@ class Walk {
   // Before the roots are added.
   void Want(std::span<const TensorRef> wanted, std::span<const TensorRef> roots) {
     captured_.resize(wanted.size());
+    captured_own_.resize(wanted.size());
     all_ = false;
     for (size_t i = 0; i < wanted.size(); ++i) {
       const Edge edge = EdgeOf(op::Value(wanted[i]));
@@ -282,6 +307,12 @@ class Walk {
   struct Pending {
     NodeRef node;
     op::Values grads;
+    std::vector<bool> own;  // of each gradient: see Slot
+  };
+  // A sum of gradients under way. `own`: this walk made the tensor, and nobody else holds it.
+  struct Slot {
+    op::Value* sum = nullptr;
+    bool own = false;
   };
 
   // Nodes are numbered as they were recorded: what a node leads to has lower numbers.
@@ -351,47 +382,95 @@ class Walk {
         << "[backward] the graph was already freed at " << node.name()
         << ": got a second backward through it; expected one; use backward(retain_graph=True) "
            "the first time";
+    OFL_ASSIGN(const bool added, AddPart(node, pending.grads[0]));
+    if (added) {
+      if (!retain_) node.Release();
+      return Status::Ok();
+    }
     EagerBuilder builder;
     op::Values grads = node.Apply(builder, pending.grads);
     if (!builder.status().ok()) return builder.status().WithNote("in backward of " + Called(node));
     OFL_CHECK(grads.size() == node.edges.size());
     if (anomaly_mode.on && anomaly_mode.check_nan) OFL_TRY(CheckNan(node, grads));
     std::vector<Edge> edges = node.edges;
+    // Zeros around a part are a tensor of their own.
+    const bool fresh = node.IsPart() && grads[0] != nullptr && AsTensor(grads[0])->has_data() &&
+                       AsTensor(grads[0])->storage().use_count() == 1;
     if (!retain_) node.Release();
     for (size_t i = 0; i < edges.size(); ++i) {
-      if (grads[i] != nullptr && Leads(edges[i])) OFL_TRY(Add(edges[i], std::move(grads[i])));
+      if (grads[i] != nullptr && Leads(edges[i]))
+        OFL_TRY(Add(edges[i], std::move(grads[i]), fresh));
     }
     return Status::Ok();
   }
 
-  static Status Accumulate(op::Value& into, op::Value grad) {
+  // The one place where gradients along this edge add up; null where there are several or none yet.
+  Slot SlotOf(const Edge& edge) {
+    if (edge.leaf != nullptr && all_) {
+      const auto at = leaf_index_.find(edge.leaf.get());
+      if (at == leaf_index_.end()) return {};
+      return {&leaves_[at->second].second, leaf_own_[at->second]};
+    }
+    if (edge.leaf != nullptr) {
+      const auto at = wanted_leaves_.find(edge.leaf.get());
+      if (at == wanted_leaves_.end() || at->second.size() != 1) return {};
+      return {&captured_[at->second[0]], captured_own_[at->second[0]]};
+    }
+    const auto at = edge.node == nullptr ? ready_.end() : ready_.find(edge.node->number());
+    if (at == ready_.end()) return {};
+    const auto output = static_cast<size_t>(edge.output);
+    return {&at->second.grads[output], at->second.own[output]};
+  }
+
+  // Slices of one tensor would each make, and add, a gradient of its whole size.
+  Result<bool> AddPart(Node& node, const op::Value& grad) {
+    if (create_graph_ || !node.IsPart() || grad == nullptr || !Leads(node.edges[0])) return false;
+    const Slot slot = SlotOf(node.edges[0]);
+    if (!slot.own || *slot.sum == nullptr) return false;
+    return node.AddInto(TensorRef(AsTensor(*slot.sum)), grad);
+  }
+
+  // Gives back whether the sum is the walk's own.
+  static Result<bool> Accumulate(op::Value& into, op::Value grad, bool fresh) {
     if (into == nullptr) {
       into = std::move(grad);
-      return Status::Ok();
+      return fresh;
     }
     OFL_ASSIGN(into, CallOp("add", {into, grad}));
-    return Status::Ok();
+    return AsTensor(into)->has_data() && AsTensor(into)->storage().use_count() == 1;
   }
 
-  Status Add(const Edge& edge, op::Value grad) {
+  // `fresh`: nobody else holds the gradient.
+  Status Add(const Edge& edge, op::Value grad, bool fresh = false) {
     if (edge.leaf != nullptr) {
       if (!all_) {
         const auto at = wanted_leaves_.find(edge.leaf.get());
         if (at == wanted_leaves_.end()) return Status::Ok();
-        for (size_t i : at->second) OFL_TRY(Accumulate(captured_[i], grad));
+        for (size_t i : at->second) {
+          OFL_ASSIGN(captured_own_[i],
+                     Accumulate(captured_[i], grad, fresh && at->second.size() == 1));
+        }
         return Status::Ok();
       }
-      auto [at, fresh] = leaf_index_.try_emplace(edge.leaf.get(), leaves_.size());
-      if (fresh) leaves_.push_back({edge.leaf, nullptr});
-      return Accumulate(leaves_[at->second].second, std::move(grad));
+      auto [at, added] = leaf_index_.try_emplace(edge.leaf.get(), leaves_.size());
+      if (added) {
+        leaves_.push_back({edge.leaf, nullptr});
+        leaf_own_.push_back(false);
+      }
+      OFL_ASSIGN(leaf_own_[at->second],
+                 Accumulate(leaves_[at->second].second, std::move(grad), fresh));
+      return Status::Ok();
     }
     if (edge.node == nullptr) return Status::Ok();
     Pending& pending = ready_[edge.node->number()];
     if (pending.node == nullptr) {
       pending.node = edge.node;
       pending.grads.resize(static_cast<size_t>(edge.node->num_outputs()));
+      pending.own.resize(pending.grads.size());
     }
-    return Accumulate(pending.grads[static_cast<size_t>(edge.output)], std::move(grad));
+    const auto output = static_cast<size_t>(edge.output);
+    OFL_ASSIGN(pending.own[output], Accumulate(pending.grads[output], std::move(grad), fresh));
+    return Status::Ok();
   }
 
   // Whoever holds a leaf's grad sees it grow, unless overlapping elements forbid, or the sum is to
@@ -458,6 +537,7 @@ class Walk {
   std::unordered_map<const TensorImpl*, std::vector<size_t>> wanted_leaves_;
   std::unordered_set<uint64_t> needed_;
   op::Values captured_;
+  std::vector<bool> captured_own_, leaf_own_;  // see Slot
 };
 
 // What flows into the root: the caller's gradient, or 1 where the root has one element.

@@ -42,6 +42,15 @@ class Node {
 
   // Gradients of the inputs (null where nothing flows) from those of the outputs (likewise).
   virtual op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) = 0;
+  // Of an operator whose result is a part of its input's memory: adds the gradient to that part of
+  // `sum`, the input's gradient so far, instead of making one of zeros around it. `sum` is nobody
+  // else's. False: nothing was done.
+  virtual Result<bool> AddInto(const TensorRef& sum, const op::Value& grad) {
+    (void)sum, (void)grad;
+    return false;
+  }
+  // Whether it is such an operator.
+  virtual bool IsPart() const { return false; }
   // Drops what backward needs.
   virtual void Release() { released_ = true; }
 

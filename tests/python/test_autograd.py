@@ -251,3 +251,55 @@ def test_a_gradient_that_grew_in_place_is_refused_where_its_old_value_is_needed(
     (x * 2).sum().backward()
     with pytest.raises(RuntimeError, match="changed in place"):
         y.backward()
+
+
+def _sliced(x):
+    """Parts of one tensor, some of them twice, one of a part, beside the whole."""
+    first, second = x.chunk(2)
+    return ((first * 2).sum() + (second[1:] * first[:1]).sum() + (x[1] ** 2).sum()
+            + x.t()[2].sum() + x.diagonal().sum() * 3 + x.unfold(0, 2, 2).sum() + (x * 5).sum()
+            + x[::2, 1:].sum())
+
+
+def test_gradients_of_parts_add_up_where_the_whole_has_its_own():
+    x = flow.tensor(np.arange(12, dtype=np.float64).reshape(4, 3), requires_grad=True)
+    weights = np.full((4, 3), 6.0)  # of the whole, and of its windows
+    weights[:2] += 2
+    weights[3] += x.detach().numpy()[0]
+    weights[0] += x.detach().numpy()[3]
+    weights[1] += 2 * x.detach().numpy()[1]
+    weights[:, 2] += 1
+    weights[range(3), range(3)] += 3
+    weights[::2, 1:] += 1
+    inner = x * 1
+    for source in (x, inner):
+        for _ in range(2):  # the second walk finds what the first one left
+            (found,) = flow.autograd.grad(_sliced(source), source, retain_graph=True)
+            np.testing.assert_array_equal(found.numpy(), weights)
+    _sliced(x).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), weights)
+    _sliced(x * 1).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * weights)
+
+
+def test_a_gradient_of_parts_is_nobody_elses():
+    x = flow.ones(4, requires_grad=True)
+    y = x * 1
+    seen = []
+    y.register_hook(lambda grad: seen.append(grad))
+    both = y[:2].sum() + y[2:].sum()
+    (first,) = flow.autograd.grad(both, y, retain_graph=True)
+    (again,) = flow.autograd.grad(both + y[0] * 3, y, retain_graph=True)
+    assert first.tolist() == [1, 1, 1, 1] and again.tolist() == [4, 1, 1, 1]
+    both.backward()
+    assert x.grad.tolist() == [1, 1, 1, 1] and seen[0].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("parts_first", [False, True])
+def test_what_flows_into_two_places_grows_in_one_alone(parts_first):
+    a, b = flow.zeros(3, requires_grad=True), flow.zeros(3, requires_grad=True)
+    c, d = a * 1, b * 1
+    calls = [lambda: (c + d).sum(), lambda: c[1:].sum() + c[:1].sum() * 2]
+    terms = [call() for call in (calls[::-1] if parts_first else calls)]
+    (terms[0] + terms[1]).backward()
+    assert a.grad.tolist() == [3, 2, 2] and b.grad.tolist() == [1, 1, 1]

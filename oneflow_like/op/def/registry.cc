@@ -1,5 +1,7 @@
 // The fluent form that fills in an operator, and the registry of all of them.
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 #include "oneflow_like/op/def/op_def.h"
 
@@ -332,9 +334,15 @@ const OpRegistry& OpRegistry::Get() {
   return *registry;
 }
 
+// By hash: gradients and composites ask for their parts by name in every call.
 const OpDef* OpRegistry::Find(std::string_view name) const {
-  const auto at = defs_.find(name);
-  return at == defs_.end() ? nullptr : &at->second;
+  static const auto& index = *[this] {
+    auto* made = new std::unordered_map<std::string_view, const OpDef*>;
+    for (const OpDef* def : sorted_) made->emplace(def->name, def);
+    return made;
+  }();
+  const auto at = index.find(name);
+  return at == index.end() ? nullptr : at->second;
 }
 
 Result<const OpDef*> OpRegistry::Require(std::string_view name) const {

@@ -426,6 +426,8 @@ def _read(image, at):
 @_helper
 def _grid_sample(x, grid, mode, padding, align_corners):
     align_corners, axes = bool(align_corners), x.ndim - 2
+    if len(x) == 0:
+        return np.zeros((*x.shape[:2], *grid.shape[1:-1]), x.dtype)
     images = []
     for image, points in _zip(x.astype(np.float64), grid.astype(np.float64)):
         at = [points[..., axes - 1 - i] for i in range(axes)]
@@ -438,9 +440,9 @@ def _grid_sample(x, grid, mode, padding, align_corners):
             images.append(_read(image, [np.round(p) for p in at]))
             continue
         floors = [np.floor(p) for p in at]
-        taps, weigh = range(2), np.vectorize(lambda t: max(1 - abs(t), 0.0))
+        taps, weigh = range(2), np.vectorize(lambda t: max(1 - abs(t), 0.0), otypes=[float])
         if mode == "bicubic":
-            taps, weigh = range(-1, 3), np.vectorize(lambda t: _cubic(t, -0.75))
+            taps, weigh = range(-1, 3), np.vectorize(lambda t: _cubic(t, -0.75), otypes=[float])
         total = 0
         for tap in itertools.product(taps, repeat=axes):
             places = [f + t for f, t in _zip(floors, tap)]
@@ -453,12 +455,52 @@ def _grid_sample(x, grid, mode, padding, align_corners):
 
 
 @_helper
+def _grid_sample_input(dy, grid, mode, padding, align_corners, size):
+    """Of each element: what an image of it alone is read as, times the gradient."""
+    dx = np.zeros((*dy.shape[:2], math.prod(size)), dy.dtype)
+    for k in range(dx.shape[2]):
+        unit = np.zeros((len(dy), 1, *size), dy.dtype)
+        unit.reshape(len(dy), -1)[:, k] = 1
+        seen = _grid_sample(unit, grid, mode, padding, align_corners)
+        dx[:, :, k] = (dy * seen).reshape(*dy.shape[:2], -1).sum(-1)
+    return dx.reshape(*dy.shape[:2], *size)
+
+
+@_helper
+def _grid_sample_grid(dy, x, grid, mode, padding, align_corners):
+    """By differences, which are exact of polynomials up to the fourth degree."""
+    step, dtype = 1e-3, grid.dtype
+    dy, x, grid = (v.astype(np.float64) for v in (dy, x, grid))
+    made = np.zeros_like(grid)
+    for k in range(grid.shape[-1]):
+        def at(times):
+            moved = grid.copy()
+            moved[..., k] += times * step  # noqa: B023
+            return _grid_sample(x, moved, mode, padding, align_corners)
+        slope = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)
+        made[..., k] = (dy * slope).sum(axis=1)
+    return made.astype(dtype)
+
+
+@_helper
 def _affine_grid(theta, size, align_corners):
     lines = [np.linspace(-1, 1, n) if align_corners and n > 1 else (2 * np.arange(n) + 1) / n - 1
              for n in size[2:]]
     grids = np.meshgrid(*lines, indexing="ij")
     base = np.stack([*grids[::-1], np.ones_like(grids[0])], axis=-1)
     return np.einsum("nij,...j->n...i", theta, base.astype(theta.dtype))
+
+
+@_helper
+def _affine_points_grad(grad, align_corners):
+    unit = np.zeros((1, grad.shape[-1], grad.shape[-1] + 1), grad.dtype)
+    made = []
+    for k in range(unit.shape[2]):
+        unit[...] = 0
+        unit[:, :, k] = 1
+        base = _affine_grid(unit, (1, 1, *grad.shape[1:-1]), align_corners)
+        made.append((grad * base).reshape(len(grad), -1, grad.shape[-1]).sum(axis=1))
+    return np.stack(made, axis=-1)
 
 
 # --- borders --------------------------------------------------------------------------------

@@ -100,6 +100,21 @@ def nll(x, target, weight, ignore_index, reduction):
     return _mean_by(losses, weights, reduction)
 
 
+def nll_rows(x, target, ignore_index):
+    axis = min(x.ndim - 1, 1)
+    counts = target != ignore_index
+    safe = np.expand_dims(np.where(counts, target, 0), axis)
+    return np.where(counts, -np.take_along_axis(x, safe, axis).squeeze(axis), 0)
+
+
+def nll_rows_grad(grad, target, classes, ignore_index):
+    axis = min(grad.ndim, 1)
+    counts = target != ignore_index
+    place = np.expand_dims(np.where(counts, target, 0), axis)
+    value = np.expand_dims(np.where(counts, -grad, 0), axis)
+    return np.where(np.arange(classes).reshape(-1, *[1] * (grad.ndim - axis)) == place, value, 0)
+
+
 def cross_entropy(x, target, weight, ignore_index, reduction, label_smoothing):
     probabilities = x.shape == target.shape
     logs = _log_softmax(_classes_last(x))
@@ -257,4 +272,4 @@ HELPERS = {f.__name__: f for f in (
     reduced, weighted, bent, bce, bce_logits, kl_div, poisson, gaussian, hinge, cosine_rows,
     triplet, nll, cross_entropy, batch_norm, group_norm, rms_norm, local_response_norm,
     multi_margin, multilabel_margin, embedding_bag, ctc_rows, ctc_rows_grad,
-    ctc_loss, embedding_bag_parts)}
+    ctc_loss, embedding_bag_parts, nll_rows, nll_rows_grad)}

@@ -11,7 +11,7 @@ EXACT = {"ceil", "floor", "trunc", "signbit", "isnan", "isinf", "isposinf", "isn
         "lcm", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "both_true",
         "either_true", "one_true", "not_true", "fmax", "fmin", "heaviside", "copysign",
         "clamp_low", "clamp_high", "threshold", "hardshrink", "hardtanh", "outside_grad",
-        "positive", "isclose"}
+        "positive", "isclose", "where_number", "compare_number"}
 
 
 def _helper(function):
@@ -31,6 +31,14 @@ def _logit(x, eps):
 
 
 @_helper
+def _logit_grad(dy, x, eps):
+    limited = eps is not None and eps >= 0
+    low = eps if limited else 0
+    inside = (x >= low) & (x <= 1 - low)
+    return np.where(inside, dy / (x * (1 - x)), 0 if limited else np.nan)
+
+
+@_helper
 def _silu_grad(dy, x):
     s = 1 / (1 + np.exp(-x))
     return dy * s * (1 + x * (1 - s))
@@ -40,6 +48,13 @@ def _silu_grad(dy, x):
 def _mish_grad(dy, x):
     t = np.tanh(np.log1p(np.exp(x)))
     return dy * (t + x * (1 - t * t) / (1 + np.exp(-x)))
+
+
+@_helper
+def _compared(x, compare, value):
+    names = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
+             "ge": "greater_equal"}
+    return getattr(np, names[compare])(x, np.asarray(value).astype(x.dtype))
 
 
 @_helper

@@ -148,8 +148,8 @@ Status RunMaskedScatter(op::KernelContext& c) {
     });
   });
   OFL_ENSURE(used <= given, Code::kOutOfRange)
-      << "[masked_scatter] source has too few elements: got " << given << " for " << used
-      << " true places; expected one for each";
+      << "[masked_scatter] the true places are out of bounds of source: got " << given
+      << " elements for " << used << " places; expected one for each";
   return Status::Ok();
 }
 

@@ -168,10 +168,10 @@ Status InferRange(op::InferContext& c) {
   OFL_ENSURE(steps < static_cast<double>(int64_t{1} << 48), Code::kInvalidArgument)
       << "the range is too long; expected at most 2^48 elements";
   const auto last = static_cast<int64_t>(steps);
-  OFL_TRY(CheckValue(start, dtype));
-  OFL_TRY(CheckValue(IsInteger(dtype) ? Scalar(start.As<int64_t>() + last * step.As<int64_t>())
-                                      : Scalar(from + static_cast<double>(last) * by),
-                     dtype));
+  OFL_TRY(CheckHolds(dtype, start));
+  OFL_TRY(CheckHolds(dtype, IsInteger(dtype)
+                                ? Scalar(start.As<int64_t>() + last * step.As<int64_t>())
+                                : Scalar(from + static_cast<double>(last) * by)));
   c.AddOutput({dtype, {last + 1}});
   return Status::Ok();
 }

@@ -79,7 +79,7 @@ EXAMPLES |= {
 _STEPS, _STATE = "flow.ones(2, 1, 3)", "flow.zeros(1, 1, 2)"
 _LAST = "False, 1, 0.0, False, False, False"
 for _name, _gates in (("gru", 3), ("rnn_relu", 1), ("rnn_tanh", 1)):
-    EXAMPLES[_name] = (f"{_STEPS}, [{_STATE}], [flow.ones({2 * _gates}, 3), "
+    EXAMPLES[_name] = (f"{_STEPS}, {_STATE}, [flow.ones({2 * _gates}, 3), "
                        f"flow.ones({2 * _gates}, 2)], {_LAST}")
 EXAMPLES["lstm"] = (f"{_STEPS}, [{_STATE}, {_STATE}], [flow.ones(8, 3), flow.ones(8, 2)], {_LAST}")
 EXAMPLES["lstm_cell"] = ("flow.ones(1, 3), [flow.zeros(1, 2), flow.zeros(1, 2)], flow.ones(8, 3), "

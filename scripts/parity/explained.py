@@ -24,6 +24,8 @@ REASONS = {
     "local-memory": "A global tensor has no memory of its own: DLPack and `new_empty_strided` want "
                     "a local one (`x.to_local()`), and a view whose elements other ranks hold has "
                     "another `data_ptr()` than its base.",
+    "global-resize": "`resize_` and `resize_as_` change local tensors; a global one keeps its "
+                     "shape.",
     "number-range": "A number beside an integer tensor means itself (`clamp(uint8, -1, 1)`); "
                     "PyTorch wraps it into the dtype first.",
     "exp-of-halves": "`matrix_exp` of half types is computed in float32, where PyTorch's "
@@ -69,6 +71,8 @@ EXPLAINED = [
     *((f"Tensor.logical_{name}_", "*gradient*", "gradient: operand 0: no tensor: None",
        "no-history") for name in ("not", "and", "or", "xor")),
     *((row, "*clone()*strided]", "4 of 6 values: *", "clone-order")
+      for row in ("Tensor.resize_", "Tensor.resize_as_", "torch.resize_as_")),
+    *((row, "*", "*a global tensor keeps its shape*", "global-resize")
       for row in ("Tensor.resize_", "Tensor.resize_as_", "torch.resize_as_")),
     ("torch.embedding_bag", "*strided]", "result 1: shape*", "bags"),
     ("*.polygamma", "*", "*: inf instead of *", "limits"),

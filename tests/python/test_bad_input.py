@@ -570,3 +570,9 @@ def test_refusals_are_runtime_errors_as_well():
             call()
         assert isinstance(caught.value, RuntimeError), kind
     assert [row.sum().item() for row in x] == [3, 3]  # an IndexError still ends an iteration
+
+
+@pytest.mark.parametrize("dtype", [flow.complex64, flow.int64])
+def test_rows_that_have_no_length_are_not_bounded(dtype):
+    with pytest.raises(TypeError, match=r"(?s)^\[embedding\] max_norm bounds rows of real numbers"):
+        flow.nn.functional.embedding(flow.tensor([0]), flow.ones(2, 3).to(dtype), max_norm=1.0)

@@ -230,8 +230,9 @@ op::Values ComposeOrmqr(op::Builder& b, Operands in, const Attrs& attrs) {
             << ", other: " << in[2]->meta().ToString() << "; expected as many "
             << (left ? "rows" : "columns") << " of other as input has rows, one dtype and batch";
   }
+  if (!wrong.ok()) return Refused(b, wrong);
   const int64_t count = in[1]->meta().shape[in[1]->meta().shape.rank() - 1];
-  if (wrong.ok() && count != std::min(RowsOf(v), ColumnsOf(v))) {
+  if (count != std::min(RowsOf(v), ColumnsOf(v))) {
     wrong = Error(Code::kInvalidArgument)
             << "no number of reflections: got " << count
             << " tau for input: " << in[0]->meta().ToString()
@@ -374,7 +375,11 @@ OFL_OP(ormqr) {
           {{{{DType::kFloat32, {3, 3}}, {DType::kFloat32, {3}}, {DType::kFloat32, {2, 2}}},
             {},
             Code::kInvalidArgument,
-            "the sizes do not fit"}});
+            "the sizes do not fit"},
+           {{{DType::kFloat32, {3, 3}}, {DType::kFloat32, {}}, {DType::kFloat32, {3, 3}}},
+            {},
+            Code::kInvalidArgument,
+            "no reflections"}});
 }
 
 }  // namespace ofl::ops

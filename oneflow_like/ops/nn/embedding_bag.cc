@@ -41,9 +41,16 @@ void Renorm(op::Builder& b, const op::Value& weight, const op::Value& index, con
   const double* most = attrs.Maybe<double>("max_norm");
   if (most == nullptr) return;
   const DType dtype = weight->meta().dtype, wide = StatisticOf(dtype);
+  if (!IsFloating(dtype)) {
+    b.Fail(Error(Code::kTypeMismatch)
+           << "max_norm bounds rows of real numbers: got weight: " << weight->meta().ToString()
+           << "; expected a floating dtype, or max_norm=None");
+    return;
+  }
   const op::Value w = CastTo(b, b.Call("without_gradient", {weight}), wide);
   const op::Value norm = b.Call(
       "norm_of_order", {w}, {{"p", *attrs.Find("norm_type")}, {"dim", Dims{1}}, {"keepdim", true}});
+  if (norm == nullptr) return;
   const op::Value used = Against(b, "gt", Frequencies(b, index, w->meta().shape[0], wide), 0);
   const op::Value beyond = b.Call("logical_and", {used, Against(b, "gt", norm, *most)});
   const op::Value scale = MulScalar(b, Of(b, "reciprocal", AddScalar(b, norm, 1e-7)), *most);
@@ -64,6 +71,7 @@ Result<Lookup> LookUp(op::Builder& b, Operands in, const Attrs& attrs) {
   made.index = in[0]->meta().dtype == DType::kInt32 ? CastTo(b, in[0], DType::kInt64) : in[0];
   OFL_TRY(b.status());
   if (attrs.Has("max_norm")) Renorm(b, weight, made.index, attrs);
+  OFL_TRY(b.status());
   made.rows = b.Call(
       "embedding", {weight, made.index},
       {{"padding_idx", padding}, {"scale_grad_by_freq", attrs.Get<bool>("scale_grad_by_freq")}});

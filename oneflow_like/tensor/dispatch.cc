@@ -132,8 +132,7 @@ Status FinishMutated(const op::OpDef& def, const Attrs& attrs, std::span<const o
     if (!def.InputMutated(static_cast<int>(i), attrs)) continue;
     TensorImpl* x = AsTensor(inputs[i]);
     if (ready[i].get() != x && x->has_data()) OFL_TRY(CopyElements(*ready[i], *x));
-    x->BumpVersion();
-    NoteChange(x->storage().get(), x->version());
+    CountChange(*x);
     OFL_TRY(PutBack(*x));
   }
   return Status::Ok();

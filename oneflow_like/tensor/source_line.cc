@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "oneflow_like/tensor/tensor.h"
+
 namespace ofl::tensor {
 namespace {
 
@@ -61,13 +63,14 @@ std::string KeptAt::Story(const Storage* memory, uint64_t version) const {
   return story.empty() ? story : "; " + story;
 }
 
-void NoteChange(const Storage* memory, uint64_t version) {
+void CountChange(TensorImpl& changed) {
+  changed.BumpVersion();
   if (language.here == nullptr) return;
   SourceLine line = SourceLine::Here();
   if (!line.known()) return;
   Change& change = Changes()[changes_noted++ % kKnown];
-  change.memory = memory;
-  change.version = version;
+  change.memory = changed.storage().get();
+  change.version = changed.version();
   change.line = std::move(line);
 }
 

@@ -11,6 +11,7 @@
 namespace ofl::tensor {
 
 struct Storage;
+class TensorImpl;
 
 class SourceLine {
  public:
@@ -57,7 +58,7 @@ struct KeptAt {
   uint64_t changes = 0;  // that had been noted before
 };
 
-// After a change in place. The last few thousand are known.
-void NoteChange(const Storage* memory, uint64_t version);
+// After a change in place: counts it, and notes where. The last few thousand are known.
+void CountChange(TensorImpl& changed);
 
 }  // namespace ofl::tensor

@@ -198,8 +198,7 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
     OFL_TRY(CopyElements(*value, *target));
   }
   target->AddClaim(value->claim());
-  target->BumpVersion();
-  NoteChange(target->storage().get(), target->version());
+  CountChange(*target);
   return PutBack(*target);
 }
 
@@ -209,8 +208,7 @@ Status DispatchInto(const op::OpDef& def, std::span<const op::Value> inputs, con
   OFL_TRY(BringUp(*target));
   OFL_ASSIGN(bool written, RunInto(def, inputs, attrs, *target));
   if (written) {
-    target->BumpVersion();
-    NoteChange(target->storage().get(), target->version());
+    CountChange(*target);
     return PutBack(*target);
   }
   OFL_ASSIGN(op::Values results, Dispatch(def, inputs, attrs, generator));

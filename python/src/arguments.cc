@@ -55,10 +55,7 @@ nb::object PlainNumber(PyObject* o) {
 
 }  // namespace
 
-bool AttrFrom(op::AttrType type, PyObject* given, AttrValue* out) {
-  const bool number = type == op::AttrType::kFloat || type == op::AttrType::kScalar;
-  const nb::object plain = number ? PlainNumber(given) : nb::borrow(given);
-  PyObject* const o = plain.ptr();
+bool AttrFrom(op::AttrType type, PyObject* o, AttrValue* out) {
   switch (type) {
     case op::AttrType::kBool:
       if (!PyBool_Check(o)) return false;
@@ -72,7 +69,7 @@ bool AttrFrom(op::AttrType type, PyObject* given, AttrValue* out) {
     }
     case op::AttrType::kFloat: {
       double v = 0;
-      if (!FloatFrom(o, &v)) return false;
+      if (!FloatFrom(PlainNumber(o).ptr(), &v)) return false;
       *out = v;
       return true;
     }
@@ -82,7 +79,7 @@ bool AttrFrom(op::AttrType type, PyObject* given, AttrValue* out) {
       *out = std::move(v);
       return true;
     }
-    case op::AttrType::kScalar: return NumberFrom(o, out);
+    case op::AttrType::kScalar: return NumberFrom(PlainNumber(o).ptr(), out);
     case op::AttrType::kString: {
       if (!PyUnicode_Check(o)) return false;
       const char* text = PyUnicode_AsUTF8(o);

@@ -40,23 +40,6 @@ PyObject* ExceptionOf(Code code) {
   }
 }
 
-// The directory of the package with a closing slash, found once.
-const std::string& PackageDirectory() {
-  static const std::string* directory = [] {
-    auto* found = new std::string;
-    nb::object package =
-        nb::steal(PyObject_GetAttrString(PyImport_AddModule("oneflow_like"), "__file__"));
-    if (!package.is_valid()) {
-      PyErr_Clear();
-      return found;
-    }
-    *found = TextOf(package.ptr());
-    found->resize(found->rfind('/') + 1);
-    return found;
-  }();
-  return *directory;
-}
-
 // The line of the innermost frame outside this package, and if `function` is given the name of the
 // package's function that was called there; empty without one.
 UserLine FindLine(std::string* function) {
@@ -142,6 +125,22 @@ std::string TextOf(const Status& status, std::string_view called, std::string_vi
 }
 
 }  // namespace
+
+const std::string& PackageDirectory() {
+  static const std::string* directory = [] {
+    auto* found = new std::string;
+    nb::object package =
+        nb::steal(PyObject_GetAttrString(PyImport_AddModule("oneflow_like"), "__file__"));
+    if (!package.is_valid()) {
+      PyErr_Clear();
+      return found;
+    }
+    *found = TextOf(package.ptr());
+    found->resize(found->rfind('/') + 1);
+    return found;
+  }();
+  return *directory;
+}
 
 UserLine FindUserLine() { return FindLine(nullptr); }
 

@@ -11,23 +11,11 @@
 #include "oneflow_like/tensor/source_line.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "python/src/convert.h"
+#include "python/src/errors.h"
 #include "python/src/frames.h"
 
 namespace ofl::python {
 namespace {
-
-// The directory of the package with a closing slash; empty while it is being imported.
-std::string Directory() {
-  nb::object package = nb::steal(PyImport_GetModule(nb::str("oneflow_like").ptr()));
-  if (!package.is_valid()) return {};
-  nb::object file = nb::steal(PyObject_GetAttrString(package.ptr(), "__file__"));
-  if (!file.is_valid()) {
-    PyErr_Clear();
-    return {};
-  }
-  const std::string path = TextOf(file.ptr());
-  return path.substr(0, path.rfind('/') + 1);
-}
 
 // Whether code belongs to this package. All code of a file shares the text of its name.
 bool IsInside(PyObject* file) {
@@ -38,11 +26,11 @@ bool IsInside(PyObject* file) {
   static std::array<Known, 64> known;
   Known& entry = known[(reinterpret_cast<uintptr_t>(file) >> 5) % known.size()];
   if (entry.file == file) return entry.inside;
-  static const auto* directory = new std::string(Directory());
+  const std::string& directory = PackageDirectory();
   Py_INCREF(file);
   Py_XDECREF(entry.file);
   entry.file = file;
-  entry.inside = !directory->empty() && TextOf(file).starts_with(*directory);
+  entry.inside = !directory.empty() && TextOf(file).starts_with(directory);
   return entry.inside;
 }
 

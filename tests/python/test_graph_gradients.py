@@ -6,6 +6,7 @@ from jobs import run_text
 
 import oneflow_like as flow
 from oneflow_like import nn
+from oneflow_like.testing.graphs import Calls as Of
 
 
 class Train(nn.Graph):
@@ -103,15 +104,6 @@ def test_hooks_of_parameters_are_refused_in_a_graph(kind):
     getattr(p, kind)(HOOKS[kind])
     with pytest.raises(NotImplementedError, match="a parameter has a hook"):
         graph()
-
-
-class Of(nn.Graph):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def build(self, *args):
-        return self.function(*args)
 
 
 def test_numbers_made_in_build_change_in_place_in_every_call_anew():

@@ -10,6 +10,7 @@ from jobs import run_text
 import oneflow_like as flow
 from oneflow_like import nn
 from oneflow_like.nn import functional as F
+from oneflow_like.testing.graphs import Calls as Of
 
 HERE = pathlib.Path(__file__).resolve().parent
 WIDTH, HEADS = 12, 3
@@ -153,15 +154,6 @@ def test_views_on_two_ranks(tmp_path):
 
 
 # --- what answers about memory, as eager does ----------------------------------------------------
-
-class Of(nn.Graph):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def build(self, *args):
-        return self.function(*args)
-
 
 LAID = {
     "transposed": lambda y: y.t(), "rows": lambda y: y[1:], "columns": lambda y: y[:, 1:],

@@ -94,7 +94,7 @@ op::Value Rounded(op::Builder& b, const op::Value& y) {
                 {{"min", int64_t{0}}, {"max", int64_t{255}}});
 }
 
-op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r, bool bytes) {
+op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r, bool rounded) {
   const Shape shape = x->meta().shape;
   op::Value y = x;
   for (int i = r.axes - 1; i >= 0 && y != nullptr; --i) {
@@ -103,10 +103,10 @@ op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r, bool b
     if (same && (r.factors.empty() || (r.mode == "linear" && !r.antialias))) continue;
     Attrs attrs = {{"dim", int64_t{2 + i}},    {"size", r.sizes[at]},
                    {"mode", r.mode},           {"align_corners", r.align_corners},
-                   {"antialias", r.antialias}, {"bytes", bytes && !IsNearest(r.mode)}};
+                   {"antialias", r.antialias}, {"bytes", rounded}};
     if (!r.factors.empty()) attrs.Set("factor", r.factors[at]);
     y = b.Call("resample", {y}, attrs);
-    if (bytes && !IsNearest(r.mode)) y = Rounded(b, y);
+    if (rounded) y = Rounded(b, y);
   }
   return y;
 }
@@ -122,7 +122,7 @@ op::Values ComposeInterpolate(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   const bool whole = !IsFloating(meta.dtype);
   const op::Value x = whole ? CastTo(b, in[0], DType::kFloat32) : Wide(b, in[0]);
-  const op::Value y = Resampled(b, x, r, whole);
+  const op::Value y = Resampled(b, x, r, whole && !IsNearest(r.mode));
   if (y == nullptr) return {nullptr};
   if (y == in[0]) return {b.Call("identity", {y})};
   return {CastTo(b, y, meta.dtype)};

@@ -54,10 +54,11 @@ op::Value NormOfVectors(op::Builder& b, const op::Value& given, double ord, cons
   const auto axes = AxesOf(dims, shape.rank());
   if (wrong.ok() && !axes.ok()) wrong = axes.status();
   if (wrong.ok()) {
-    int64_t count = dims.empty() || shape.rank() == 0 ? shape.numel() : 1;
-    for (int64_t axis : *axes)
-      if (shape.rank() > 0) count *= shape[static_cast<int>(axis)];
-    if (count == 0 && (ord < 0 || std::isinf(ord))) {
+    const auto is_empty = [&](int64_t axis) {
+      return shape.rank() > 0 && shape[static_cast<int>(axis)] == 0;
+    };
+    const bool none = dims.empty() ? shape.numel() == 0 : std::ranges::any_of(*axes, is_empty);
+    if (none && (ord < 0 || std::isinf(ord))) {
       wrong = Error(Code::kInvalidArgument)
               << "the norm of order " << ord << " of no elements: got " << given->meta().ToString()
               << "; expected some";

@@ -155,31 +155,35 @@ op::OpDefBuilder& Integral(op::OpDefBuilder& op, const char* doc) {
 
 // --- covariances --------------------------------------------------------------------------------
 
-// Of half types in float32 where the weights are: their common dtype.
-DType CovarianceDType(Span in, const Attrs& attrs) {
-  const DType own = in[0]->meta().dtype, dtype = IsDifferentiable(own) ? own : DType::kFloat32;
-  if (in.size() == 1 || !attrs.Has(op::kArity) || attrs.Get<Dims>(op::kArity)[2] == 0) return dtype;
-  const auto both = PromoteTypes(dtype, in.back()->meta().dtype);
-  return both.ok() ? *both : dtype;
-}
+// Weights of observations; null where there are none.
+struct Weights {
+  const op::Value* frequencies = nullptr;
+  const op::Value* reliabilities = nullptr;
+
+  static Weights Of(Span in, const Attrs& attrs) {
+    if (in.size() == 1 || !attrs.Has(op::kArity)) return {};
+    const Dims& arity = attrs.Get<Dims>(op::kArity);
+    return {arity[1] > 0 ? &in[1] : nullptr, arity[2] > 0 ? &in.back() : nullptr};
+  }
+};
 
 class Covariance {
  public:
-  Covariance(op::Builder& b, Span in, const Attrs& attrs) : b_(b), correction_(1) {
-    const DType wide = StatisticOf(CovarianceDType(in, attrs));
+  Covariance(op::Builder& b, Span in, const Attrs& attrs) : b_(b) {
+    const Weights given = Weights::Of(in, attrs);
+    if (IsDifferentiable(in[0]->meta().dtype)) dtype_ = in[0]->meta().dtype;
+    if (given.reliabilities != nullptr)
+      dtype_ = PromoteTypes(dtype_, (*given.reliabilities)->meta().dtype).value();
+    const DType wide = StatisticOf(dtype_), real = RealOf(wide);
     x_ = CastTo(b, in[0], wide);
     const Shape& shape = in[0]->meta().shape;
     if (x_ != nullptr && shape.rank() < 2)
       x_ = b.Call("reshape", {x_}, {{"shape", Dims{1, shape.numel()}}});
-    real_ = RealOf(wide);
-    if (const AttrValue* given = attrs.Find("correction")) correction_ = std::get<int64_t>(*given);
-    if (in.size() == 1 || !attrs.Has(op::kArity)) return;
-    const Dims& arity = attrs.Get<Dims>(op::kArity);
-    if (arity[1] > 0) weights_ = frequent_ = CastTo(b, in[1], real_);
-    if (arity[2] > 0) {
-      reliable_ = CastTo(b, in.back(), real_);
-      weights_ = weights_ == nullptr ? reliable_ : Mul(b, weights_, reliable_);
-    }
+    if (const AttrValue* times = attrs.Find("correction")) correction_ = std::get<int64_t>(*times);
+    if (given.frequencies != nullptr) weights_ = CastTo(b, *given.frequencies, real);
+    if (given.reliabilities == nullptr) return;
+    reliable_ = CastTo(b, *given.reliabilities, real);
+    weights_ = weights_ == nullptr ? reliable_ : Mul(b, weights_, reliable_);
   }
 
   // The rows without their (weighted) mean, and what squares are divided by.
@@ -206,18 +210,26 @@ class Covariance {
     }
     return b_.Call("div", {products, b_.Call("clamp", {divisor}, {{"min", Scalar(0.0)}})});
   }
-  op::Value Of() {
+  op::Values Of() {
     const op::Value centred = Centred();
-    if (centred == nullptr) return centred;
+    if (centred == nullptr) return {centred};
     const op::Value weighted = weights_ == nullptr ? centred : Mul(b_, centred, weights_);
-    return Divided(b_.Call("matmul", {centred, Conj(b_, weighted)}, {{"transpose_b", true}}));
+    return Stored(
+        Divided(b_.Call("matmul", {centred, Conj(b_, weighted)}, {{"transpose_b", true}})));
+  }
+  // In the dtype of the result; of one row a number.
+  op::Values Stored(const op::Value& y) {
+    if (y == nullptr) return {y};
+    const op::Value stored = CastTo(b_, y, dtype_);
+    if (stored == nullptr || stored->meta().shape.numel() != 1) return {stored};
+    return {b_.Call("reshape", {stored}, {{"shape", Dims{}}})};
   }
 
  private:
   op::Builder& b_;
-  op::Value x_, weights_, frequent_, reliable_, total_;
-  DType real_ = DType::kFloat32;
-  int64_t correction_;
+  op::Value x_, weights_, reliable_, total_;
+  DType dtype_ = DType::kFloat32;  // of the result: that of numbers and weights together
+  int64_t correction_ = 1;
 };
 
 Status CheckWeights(const op::Value& weights, bool frequencies) {
@@ -244,22 +256,15 @@ Status CheckCovariance(Span in, const Attrs& attrs) {
         << "weights must have one number for each observation: got " << in[i]->meta().ToString()
         << "; expected (" << n << ",)";
   }
-  if (in.size() == 1 || !attrs.Has(op::kArity)) return Status::Ok();
-  const Dims& arity = attrs.Get<Dims>(op::kArity);
-  if (arity[1] > 0) OFL_TRY(CheckWeights(in[1], true));
-  return arity[2] > 0 ? CheckWeights(in.back(), false) : Status::Ok();
-}
-
-op::Values Squeezed(op::Builder& b, const op::Value& y, DType dtype) {
-  if (y == nullptr) return {y};
-  const op::Value stored = CastTo(b, y, dtype);
-  if (stored == nullptr || stored->meta().shape.numel() != 1) return {stored};
-  return {b.Call("reshape", {stored}, {{"shape", Dims{}}})};
+  const Weights weights = Weights::Of(in, attrs);
+  if (weights.frequencies != nullptr) OFL_TRY(CheckWeights(*weights.frequencies, true));
+  if (weights.reliabilities != nullptr) OFL_TRY(CheckWeights(*weights.reliabilities, false));
+  return Status::Ok();
 }
 
 op::Values ComposeCov(op::Builder& b, Span in, const Attrs& attrs) {
   if (Status wrong = CheckCovariance(in, attrs); !wrong.ok()) return Refused(b, wrong);
-  return Squeezed(b, Covariance(b, in, attrs).Of(), CovarianceDType(in, attrs));
+  return Covariance(b, in, attrs).Of();
 }
 
 op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
@@ -274,13 +279,12 @@ op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value spread = b.Call("sqrt", {covariance.Divided(squares)});
   if (spread == nullptr || products == nullptr) return {nullptr};
   const int64_t rows = products->meta().shape[0];
-  if (rows == 1)
-    return Squeezed(b, b.Call("div", {products, products}), CovarianceDType(in, attrs));
+  if (rows == 1) return covariance.Stored(b.Call("div", {products, products}));
   op::Value y = b.Call("div", {products, spread});
   y = b.Call("div", {y, b.Call("reshape", {spread}, {{"shape", Dims{1, rows}}})});
   if (!IsComplex(in[0]->meta().dtype))
     y = b.Call("clamp", {y}, {{"min", Scalar(-1.0)}, {"max", Scalar(1.0)}});
-  return Squeezed(b, y, CovarianceDType(in, attrs));
+  return covariance.Stored(y);
 }
 
 std::vector<op::Sample> CovarianceSamples() {

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import oneflow_like as flow
-from oneflow_like import nn
+from oneflow_like import _C, nn
+from oneflow_like.testing import oracles
+from oneflow_like.testing.samples import array, call_on, draw, tensors
 
 
 def test_limits_are_numpy_s():
@@ -103,3 +105,34 @@ def test_a_graph_of_another_default_dtype_is_traced_anew():
 
     with pytest.raises(RuntimeError, match="inside build"):
         Sets()(x)
+
+
+# --- bytes of a bool ----------------------------------------------------------------------------
+
+WITH_BOOL = [(name, index) for name in sorted(_C.op_names()) for index, sample in
+             enumerate(_C.op_samples(name))
+             if any(d == flow.bool for d, _ in sample["inputs"]) and not name.startswith("view_")
+             and not oracles.is_update(name)]
+
+
+def bytes_that_are_true(x):
+    """The same truths as a tensor of bool, of other bytes than 0 and 1."""
+    byte = flow.tensor([2 + 2 * (i % 100) for i in range(x.numel())], dtype=flow.uint8)
+    return (x.view(flow.uint8) * byte.view(x.shape)).view(flow.bool)
+
+
+@pytest.mark.parametrize(("name", "index"), WITH_BOOL)
+def test_every_byte_but_zero_is_true(name, index):
+    sample = _C.op_samples(name)[index]
+    dtypes = [d for d, _ in sample["inputs"]]
+    plain = tensors(draw(sample["inputs"], sample["low"], sample["high"], 0, sample["note"],
+                         sample["ranges"]), dtypes)
+    other = [bytes_that_are_true(x) if d == flow.bool else x
+             for x, d in zip(plain, dtypes, strict=True)]
+    results = []
+    for inputs in (plain, other):
+        flow.manual_seed(0)
+        results.append([array(y.view(flow.uint8) != 0 if y.dtype == flow.bool else y)
+                        for y in call_on(name, inputs, sample["attrs"])])
+    for got, want in zip(results[1], results[0], strict=True):
+        np.testing.assert_array_equal(got, want)

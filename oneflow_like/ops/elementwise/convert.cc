@@ -73,6 +73,11 @@ struct To {
     return static_cast<T>(x);
   }
 };
+// A byte of a bool may be any number, where it was written as another dtype.
+template <class T>
+struct Truth {
+  OFL_INLINE T operator()(uint8_t x) const { return x != 0 ? 1 : 0; }
+};
 
 // `ivdep`: the row is nobody's memory but the loop's own.
 template <class F, class From, class To>
@@ -147,6 +152,8 @@ DType ComputeTypeOf(DType storage) {
 }
 
 LoadFn LoaderOf(DType storage, DType compute) {
+  if (storage == DType::kBool && DTypeSize(compute) == 1)
+    return Load<Truth<uint8_t>, uint8_t, uint8_t>;
   if (storage == compute) return SameLoader(DTypeSize(storage));
   if (compute == DType::kFloat32) {
     switch (storage) {
@@ -160,7 +167,7 @@ LoadFn LoaderOf(DType storage, DType compute) {
   if (compute == DType::kInt32) {
     switch (storage) {
       case DType::kInt8: return Load<To<int32_t>, int8_t, int32_t>;
-      case DType::kBool:
+      case DType::kBool: return Load<Truth<int32_t>, uint8_t, int32_t>;
       case DType::kUInt8: return Load<To<int32_t>, uint8_t, int32_t>;
       case DType::kInt16: return Load<To<int32_t>, int16_t, int32_t>;
       default: return nullptr;
@@ -170,7 +177,8 @@ LoadFn LoaderOf(DType storage, DType compute) {
 }
 
 StoreFn StorerOf(DType compute, DType storage) {
-  if (storage == compute) return SameStorer(DTypeSize(storage));
+  if (storage == compute || (storage == DType::kBool && DTypeSize(compute) == 1))
+    return SameStorer(DTypeSize(storage));
   if (compute == DType::kFloat32) {
     switch (storage) {
       case DType::kFloat16: return Store<RoundHalf, float, uint16_t>;
@@ -183,6 +191,7 @@ StoreFn StorerOf(DType compute, DType storage) {
   if (compute == DType::kInt32) {
     switch (storage) {
       case DType::kInt8:
+      case DType::kBool:
       case DType::kUInt8: return Store<To<uint8_t>, int32_t, uint8_t>;
       case DType::kInt16: return Store<To<uint16_t>, int32_t, uint16_t>;
       default: return nullptr;

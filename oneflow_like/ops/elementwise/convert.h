@@ -18,8 +18,8 @@ DType ComputeTypeOf(DType storage);
 using LoadFn = void (*)(const void* from, int64_t stride, void* row, int64_t n);
 using StoreFn = void (*)(const void* row, void* to, int64_t stride, int64_t n);
 
-// Between equal dtypes, and between a dtype and the one it is computed in; bool also loads as
-// int32. Null for every other pair.
+// Between equal dtypes, and between a dtype and the one it is computed in; bool also as uint8 and
+// int32, loaded as 0 or 1 whatever its byte is. Null for every other pair.
 LoadFn LoaderOf(DType storage, DType compute);
 StoreFn StorerOf(DType compute, DType storage);
 

@@ -48,17 +48,27 @@ template <class F>
 concept InPieces = requires { F::kInPieces; };
 inline constexpr int64_t kPiece = 16;
 
+// A stored element. A byte of a bool may be any number, where it was written as another dtype: all
+// but 0 are true.
+template <class T>
+OFL_INLINE T ElementAt(const T* at) {
+  if constexpr (std::is_same_v<T, bool>)
+    return *reinterpret_cast<const unsigned char*>(at) != 0;
+  else
+    return *at;
+}
+
 // y[i] = f(in[i]...). Each iteration reads and writes its own element only, which `ivdep` states.
 template <class F, class Out, class... In>
 OFL_INLINE void RunPiece(const F& f, Out* y, int64_t n, const In*... in) {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = f(in[i]...);
+  for (int64_t i = 0; i < n; ++i) y[i] = f(ElementAt(in + i)...);
 }
 template <class T>
 struct Piece {
   T of[kPiece] = {};
   OFL_INLINE Piece(const T* from, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) of[i] = from[i];
+    for (int64_t i = 0; i < n; ++i) of[i] = ElementAt(from + i);
   }
 };
 // A number that the compiler does not know: it would unroll the last piece, and call there the

@@ -84,7 +84,7 @@ void ForStoredTypes(op::OpDefBuilder& op) {
       .Cpu(DType::kInt16, Kernel<int16_t, Value>::Run)
       .Cpu(DType::kInt32, Kernel<int32_t, Value>::Run)
       .Cpu(DType::kInt64, Kernel<int64_t, Value>::Run)
-      .Cpu(DType::kBool, Kernel<bool, Value>::Run)
+      .Cpu(DType::kBool, Kernel<uint8_t, Value>::Run)
       .Cpu(DType::kComplex64, Kernel<std::complex<float>, Value>::Run)
       .Cpu(DType::kComplex128, Kernel<std::complex<double>, Value>::Run);
 }

@@ -320,9 +320,6 @@ void SetBounds(DType stored, Finish& how) {
   }
 }
 
-// bool is computed in like the integer of its size.
-DType NumberOf(DType dtype) { return dtype == DType::kBool ? DType::kUInt8 : dtype; }
-
 }  // namespace
 
 ReducedAxes AxesOf(const Attrs& attrs, int rank, bool keepdim) {
@@ -359,8 +356,9 @@ void Reduce(device::Stream* stream, const op::TensorView& in, const op::TensorVi
   loop.in_size = static_cast<int64_t>(DTypeSize(reducer.in));
   const Axes& inner = loop.inner;
   const bool dense = inner.count == 0 || (inner.count == 1 && inner.last().in == loop.in_size);
-  if (in.meta.dtype != reducer.in) {
-    loop.load = LoaderOf(NumberOf(in.meta.dtype), reducer.in);
+  const bool as_bytes = in.meta.dtype == DType::kBool && reducer.in == DType::kUInt8;
+  if (in.meta.dtype != reducer.in && !as_bytes) {
+    loop.load = LoaderOf(in.meta.dtype, reducer.in);
   } else if (!dense) {
     loop.load = LoaderOf(reducer.in, reducer.in);
   }
@@ -370,7 +368,7 @@ void Reduce(device::Stream* stream, const op::TensorView& in, const op::TensorVi
   if (out.meta.dtype == reducer.out) {
     if (!fits) loop.store = StorerOf(reducer.out, reducer.out);
   } else {
-    loop.store = StorerOf(reducer.out, NumberOf(out.meta.dtype));
+    loop.store = StorerOf(reducer.out, out.meta.dtype);
   }
   if (loop.inner_reduced || inner.count == 0) {
     if (loop.kept.total == 1 && loop.reduced.total == 1) {

@@ -14,9 +14,6 @@ inline int ScanAxis(const Attrs& attrs, const Shape& shape) {
   return shape.rank() == 0 ? -1 : AxisAttr(attrs, "dim", shape.rank());
 }
 
-// bool is stored like the integer of its size.
-inline DType StoredNumber(DType dtype) { return dtype == DType::kBool ? DType::kUInt8 : dtype; }
-
 // How tiles of one operand come and go: in order, or, of a reversed scan, from the end on.
 class TileRows {
  public:
@@ -24,8 +21,8 @@ class TileRows {
       : data_(view.as<std::byte>()),
         size_(static_cast<int64_t>(DTypeSize(view.meta.dtype))),
         stride_((reverse ? -stride : stride) * size_),
-        load_(LoaderOf(StoredNumber(view.meta.dtype), compute)),
-        store_(StorerOf(compute, StoredNumber(view.meta.dtype))) {}
+        load_(LoaderOf(view.meta.dtype, compute)),
+        store_(StorerOf(compute, view.meta.dtype)) {}
   // `start`: element where the row begins, from which `place` counts.
   void Load(int64_t start, int64_t place, int64_t n, void* tile) const {
     load_(data_ + start * size_ + place * stride_, stride_, tile, n);

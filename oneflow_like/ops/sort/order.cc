@@ -32,8 +32,8 @@ OFL_SIMD void KeysOfRow(const T* x, int64_t n, uint64_t* keys) {
   }
 }
 
-DType Stored(DType dtype) { return dtype == DType::kBool ? DType::kUInt8 : dtype; }
-DType KeyType(DType dtype) { return ComputeTypeOf(Stored(dtype)); }
+// Keys of bool are those of the integer of its size.
+DType KeyType(DType dtype) { return ComputeTypeOf(dtype == DType::kBool ? DType::kUInt8 : dtype); }
 
 void KeysOfTile(DType type, const void* tile, int64_t n, uint64_t* keys) {
   switch (type) {
@@ -48,7 +48,7 @@ void KeysOfTile(DType type, const void* tile, int64_t n, uint64_t* keys) {
 template <class Body>
 void ForKeyTiles(DType dtype, const void* from, int64_t stride, int64_t n, const Body& body) {
   const DType type = KeyType(dtype);
-  const LoadFn load = LoaderOf(Stored(dtype), type);
+  const LoadFn load = LoaderOf(dtype, type);
   alignas(64) std::byte tile[kTile * 8];
   uint64_t keys[kTile];
   for (int64_t i = 0; i < n; i += kTile) {

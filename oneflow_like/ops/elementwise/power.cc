@@ -36,6 +36,31 @@ struct Cube {
   }
 };
 
+struct Itself {
+  template <class T>
+  OFL_FN T operator()(T x) const {
+    return x;
+  }
+};
+struct Root {
+  template <class T>
+  OFL_FN T operator()(T x) const {
+    return math::Sqrt(x);
+  }
+};
+struct OverRoot {
+  template <class T>
+  OFL_FN T operator()(T x) const {
+    return T(1) / math::Sqrt(x);
+  }
+};
+struct Inverted {
+  template <class T>
+  OFL_FN T operator()(T x) const {
+    return T(1) / x;
+  }
+};
+
 Scalar Plus(const Scalar& s, int64_t n) {
   switch (s.category()) {
     case DTypeCategory::kComplex: return s.As<std::complex<double>>() + static_cast<double>(n);
@@ -113,13 +138,21 @@ Status InferPowScalar(op::InferContext& c) {
   return Status::Ok();
 }
 
-// Kernels that are powers by multiplication, which is also what gradients of squares see.
+// Kernels that are powers by multiplication and roots, as torch has them, which is also what
+// gradients of squares and of roots see.
 template <class T>
 Status RunPowScalar(op::KernelContext& c) {
   const Scalar e = c.number("scalar");
   if (e.category() != DTypeCategory::kComplex) {
-    if (e.As<double>() == 2.0) return RunFunctor<Square, T>(c);
-    if (e.As<double>() == 3.0) return RunFunctor<Cube, T>(c);
+    const double exponent = e.As<double>();
+    if (exponent == 2.0) return RunFunctor<Square, T>(c);
+    if (exponent == 3.0) return RunFunctor<Cube, T>(c);
+    if constexpr (std::is_floating_point_v<T>) {
+      if (exponent == 1.0) return RunFunctor<Itself, T>(c);
+      if (exponent == 0.5) return RunFunctor<Root, T>(c);
+      if (exponent == -0.5) return RunFunctor<OverRoot, T>(c);
+      if (exponent == -1.0) return RunFunctor<Inverted, T>(c);
+    }
   }
   return RunFunctorWithNumber<Power, T, false>(c);
 }

@@ -116,23 +116,44 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   *total = R::Join(*total, lanes[0]);
 }
 
-// The same lanes of which most hold nothing: what would join nothing is left out.
-template <class R, class T>
-OFL_SIMD void ShortRuns(void* acc, const void* from, int64_t stride, int64_t count, int64_t n) {
-  using Acc = typename R::Acc;
-  Acc* total = static_cast<Acc*>(acc);
+// The same lanes of which most hold nothing: what would join nothing is left out. The number of
+// elements is known to the compiler, so that no lane is kept in memory.
+template <class R, class T, int64_t kCount>
+OFL_INLINE void ShortRunsOf(typename R::Acc* total, const std::byte* from, int64_t stride,
+                            int64_t count) {
   for (int64_t b = 0; b < count; ++b) {
-    const T* x = reinterpret_cast<const T*>(static_cast<const std::byte*>(from) + b * stride);
-    Acc lanes[kShortRun];
+    const T* x = reinterpret_cast<const T*>(from + b * stride);
+    typename R::Acc lanes[kShortRun];
+#pragma GCC unroll 8
     for (int64_t j = 0; j < kShortRun; ++j)
-      lanes[j] = j < n ? R::Join(R::Identity(), AccOf<R>(x[j])) : R::Identity();
-    for (int64_t width = kShortRun / 2; width > 0; width /= 2) {
-      if (width >= n) continue;
+      lanes[j] = j < kCount ? R::Join(R::Identity(), AccOf<R>(x[j])) : R::Identity();
+#pragma GCC unroll 3
+    for (int64_t step = 0; step < 3; ++step) {
+      const int64_t width = kShortRun / 2 >> step;
+      if (width >= kCount) continue;
+#pragma GCC unroll 4
       for (int64_t j = 0; j < width; ++j) lanes[j] = R::Join(lanes[j], lanes[j + width]);
     }
     total[b] = R::Join(total[b], lanes[0]);
   }
 }
+template <class R, class T>
+OFL_SIMD void ShortRuns(void* acc, const void* runs, int64_t stride, int64_t count, int64_t n) {
+  auto* total = static_cast<typename R::Acc*>(acc);
+  const auto* from = static_cast<const std::byte*>(runs);
+  switch (n) {
+    case 0: return ShortRunsOf<R, T, 0>(total, from, stride, count);
+    case 1: return ShortRunsOf<R, T, 1>(total, from, stride, count);
+    case 2: return ShortRunsOf<R, T, 2>(total, from, stride, count);
+    case 3: return ShortRunsOf<R, T, 3>(total, from, stride, count);
+    case 4: return ShortRunsOf<R, T, 4>(total, from, stride, count);
+    case 5: return ShortRunsOf<R, T, 5>(total, from, stride, count);
+    case 6: return ShortRunsOf<R, T, 6>(total, from, stride, count);
+    case 7: return ShortRunsOf<R, T, 7>(total, from, stride, count);
+    default: return ShortRunsOf<R, T, 8>(total, from, stride, count);
+  }
+}
+static_assert(kShortRun == 8);
 
 // `kCount` rows at once: each accumulator is loaded once for all of them.
 template <class R, class T, int kCount>

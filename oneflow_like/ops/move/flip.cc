@@ -53,6 +53,31 @@ void GradFlip(op::GradContext& c) {
   if (c.grads[0] && c.Needs(0)) c.Set(0, c.b.Call("flip", {c.grads[0]}, c.attrs));
 }
 
+// The gradient comes turned: it is turned back first, so that what is flipped lies dense.
+void GradTurnedFlip(op::GradContext& c) {
+  if (!c.grads[0] || !c.Needs(0)) return;
+  const auto first = c.attrs.Get<int64_t>("dim0"), second = c.attrs.Get<int64_t>("dim1");
+  const Attrs turn = {{"dim0", first}, {"dim1", second}};
+  const int64_t axis = c.attrs.Get<Ints>("dims")[0];
+  Attrs attrs = c.attrs;
+  attrs.Set("dims", Ints{axis == first ? second : first});
+  const op::Value turned = c.b.Call("transpose", {c.grads[0]}, turn);
+  c.Set(0, c.b.Call("transpose", {c.b.Call("turned_flip", {turned}, attrs)}, turn));
+}
+
+Status InferTurnedFlip(op::InferContext& c) {
+  const Ints& dims = c.attr<Ints>("dims");
+  const auto first = c.attr<int64_t>("dim0"), second = c.attr<int64_t>("dim1");
+  OFL_ENSURE(dims.size() == 1 && first != second && (dims[0] == first || dims[0] == second),
+             Code::kInvalidArgument)
+      << "dims must be one of two axes, dim0 and dim1; expected dims=(dim0,) or dims=(dim1,)";
+  for (int64_t axis : {first, second})
+    OFL_ENSURE(axis >= 0 && axis < c.input(0).shape.rank(), Code::kOutOfRange)
+        << "dim0 and dim1 must be axes of input, counted from the front; expected 0 <= axis < "
+        << c.input(0).shape.rank();
+  return InferFlip(c);
+}
+
 op::Values ComposeFliplr(op::Builder& b, Span in, const Attrs&) {
   if (in[0]->meta().shape.rank() < 2) {
     return Refused(b, Error(Code::kInvalidArgument)
@@ -127,9 +152,10 @@ op::Values ComposeRot90(op::Builder& b, Span in, const Attrs& attrs) {
   if (turns == 0) return {b.Call("identity", {in[0]})};
   if (turns == 2) return {b.Call("flip", {in[0]}, {{"dims", Ints{*first, *second}}})};
   // A flip of what lies dense is quick; turned, the result is strided, as torch's is.
-  const op::Value flipped =
-      b.Call("flip", {in[0]}, {{"dims", Ints{turns == 1 ? *second : *first}}});
-  return {b.Call("transpose", {flipped}, {{"dim0", int64_t{*first}}, {"dim1", int64_t{*second}}})};
+  Attrs turn = {{"dim0", int64_t{*first}}, {"dim1", int64_t{*second}}};
+  Attrs flip = turn;
+  flip.Set("dims", Ints{turns == 1 ? *second : *first});
+  return {b.Call("transpose", {b.Call("turned_flip", {in[0]}, flip)}, turn)};
 }
 
 op::Sample Of(Shape shape, Attrs attrs = {}) {
@@ -162,6 +188,37 @@ OFL_OP(flip) {
                       {{"dims", Ints{2}}},
                       Code::kOutOfRange,
                       "[-2, 1], but got 2"}});
+  CpuForAllTypes(op, RunFlip);
+}
+
+OFL_OP(turned_flip) {
+  op.Doc(
+        "`input` with axis dims[0] backwards, of which a transposed view of dim0 and dim1 is taken "
+        "next.")
+      .In("input")
+      .Out("output")
+      .Attr("dims", op::AttrType::kInts)
+      .Attr("dim0", op::AttrType::kInt)
+      .Attr("dim1", op::AttrType::kInt)
+      .Infer(InferTurnedFlip)
+      .Sbp(FlipRule)
+      .Grad(GradTurnedFlip)
+      .Strided()
+      .Oracle("np.flip(input, dims)")
+      .Py("_turned_flip(input, dims, dim0, dim1)")
+      .Samples([] {
+        const Attrs first = {{"dims", Ints{0}}, {"dim0", int64_t{0}}, {"dim1", int64_t{1}}};
+        const Attrs last = {{"dims", Ints{2}}, {"dim0", int64_t{0}}, {"dim1", int64_t{2}}};
+        return InEveryDType({Of({2, 3}, first), Of({2, 3, 4}, last), Of({0, 3}, first)});
+      })
+      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
+                      {{"dims", Ints{0}}, {"dim0", int64_t{1}}, {"dim1", int64_t{1}}},
+                      Code::kInvalidArgument,
+                      "one of two axes"},
+                     {{{DType::kFloat32, {2, 3}}},
+                      {{"dims", Ints{0}}, {"dim0", int64_t{0}}, {"dim1", int64_t{2}}},
+                      Code::kOutOfRange,
+                      "counted from the front"}});
   CpuForAllTypes(op, RunFlip);
 }
 

@@ -349,6 +349,7 @@ EXACT = {
     "as_strided_scatter", "unflatten", "ravel", "movedim", "matrix_transpose", "adjoint",
     "hermitian", "unbind", "tensor_split", "tensor_split_indices", "hsplit", "hsplit_indices",
     "vsplit", "vsplit_indices", "dsplit", "dsplit_indices", "slice_scatter_dim", "triu", "flip",
+    "turned_flip",
     "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "repeat_interleave", "meshgrid",
     "broadcast_tensors", "atleast_1d", "atleast_1d_list", "atleast_2d", "atleast_2d_list",
     "atleast_3d", "atleast_3d_list", "hstack", "vstack", "dstack", "column_stack", "block_diag",

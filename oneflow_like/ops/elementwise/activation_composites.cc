@@ -24,24 +24,6 @@ void GradPreluEach(op::GradContext& c) {
   }
 }
 
-struct Gated {
-  template <class T>
-  OFL_FN T operator()(T x, T gate) const {
-    return x * math::Sigmoid(gate);
-  }
-};
-
-void GradGated(op::GradContext& c) {
-  op::Builder& b = c.b;
-  const op::Value &x = c.inputs[0], &grad = c.grads[0];
-  const op::Value open = Of(b, "sigmoid", c.inputs[1]);
-  if (c.Needs(0)) SetReduced(c, 0, Mul(b, grad, open));
-  if (c.Needs(1)) {
-    const op::Value slope = Mul(b, open, From(b, int64_t{1}, open));
-    SetReduced(c, 1, Mul(b, Mul(b, grad, x), slope));
-  }
-}
-
 // One weight, or one a channel: axis 1.
 op::Values ComposePrelu(op::Builder& b, std::span<const op::Value> in, const Attrs&) {
   const Shape& shape = in[0]->meta().shape;
@@ -59,23 +41,6 @@ op::Values ComposePrelu(op::Builder& b, std::span<const op::Value> in, const Att
   if (count != 1) dims[1] = count;
   const op::Value weight = b.Call("reshape", {in[1]}, {{"shape", dims}});
   return {b.Call("prelu_each", {in[0], weight})};
-}
-
-op::Values ComposeGlu(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  const Shape& shape = in[0]->meta().shape;
-  const int64_t given = attrs.Get<int64_t>("dim"), rank = shape.rank();
-  const int64_t dim = given < 0 ? given + rank : given;
-  if (dim < 0 || dim >= rank || shape[static_cast<int>(dim)] % 2 != 0) {
-    b.Fail(Error(dim < 0 || dim >= rank ? Code::kOutOfRange : Code::kInvalidArgument)
-           << "[glu] the axis has no two halves: got input: " << in[0]->meta().ToString()
-           << ", dim=" << given << "; expected an axis of an even size");
-    return {nullptr};
-  }
-  const int64_t half = shape[static_cast<int>(dim)] / 2;
-  const auto part = [&](int64_t start) {
-    return b.Call("narrow", {in[0]}, {{"dim", dim}, {"start", start}, {"length", half}});
-  };
-  return {b.Call("gated", {part(0), part(half)})};
 }
 
 op::Values ComposeRrelu(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
@@ -131,18 +96,6 @@ op::OpDefBuilder& Composed(op::OpDefBuilder& op, const char* doc, op::DecomposeF
 }
 
 }  // namespace
-
-OFL_OP(logsigmoid) {
-  Composed(op, "log(1 / (1 + exp(-input))).",
-           [](op::Builder& b, std::span<const op::Value> in, const Attrs&) {
-             const op::Value soft =
-                 b.Call("softplus", {Of(b, "neg", in[0])}, {{"beta", 1.0}, {"threshold", 1e300}});
-             return op::Values{Of(b, "neg", soft)};
-           })
-      .Samples([] { return UnarySamples(ListOf(kFloats), -4, 4); })
-      .Oracle("-np.log1p(np.exp(-input))")
-      .Py("nn.functional.logsigmoid(input)");
-}
 
 OFL_OP(softsign) {
   Composed(op, "input / (1 + |input|).",
@@ -227,14 +180,6 @@ OFL_OP(prelu_each) {
       .Py("prelu_each(input, other)");
 }
 
-OFL_OP(gated) {
-  Binary<Gated, kFloats>(op, "input times the sigmoid of other.",
-                         "; linear 0; never partial max min")
-      .Grad(GradGated)
-      .Oracle("input / (1 + np.exp(-other))")
-      .Py("gated(input, other)");
-}
-
 OFL_OP(prelu) {
   op.Doc("input where it is positive, else weight * input; one weight, or one for each channel.")
       .In("input")
@@ -259,31 +204,6 @@ OFL_OP(prelu) {
                       {},
                       Code::kInvalidArgument,
                       "expected one weight or 3"}});
-}
-
-OFL_OP(glu) {
-  op.Doc("The first half of an axis times the sigmoid of the second half.")
-      .In("input")
-      .Out("output")
-      .Attr("dim", op::AttrType::kInt, int64_t{-1})
-      .Compose(ComposeGlu)
-      .Oracle(
-          "np.multiply(*[f(p) for f, p in zip((lambda x: x, lambda x: 1 / (1 + np.exp(-x))), "
-          "np.split(input, 2, axis=dim))])")
-      .Py("nn.functional.glu(input, dim=-1)")
-      .Samples([]() -> std::vector<op::Sample> {
-        return {{{{DType::kFloat32, {5, 6}}}, {}},
-                {{{DType::kFloat64, {4, 3}}}, {{"dim", int64_t{0}}}},
-                {{{DType::kFloat32, {2, 0, 3}}}, {{"dim", int64_t{1}}}}};
-      })
-      .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
-                      {},
-                      Code::kInvalidArgument,
-                      "expected an axis of an even size"},
-                     {{{DType::kFloat32, {2, 3}}},
-                      {{"dim", int64_t{5}}},
-                      Code::kOutOfRange,
-                      "expected an axis of an even size"}});
 }
 
 }  // namespace ofl::ops

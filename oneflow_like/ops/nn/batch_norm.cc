@@ -207,12 +207,22 @@ op::Values ComposeGroupNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   int64_t each = shape[1] / groups;
   for (int i = 2; i < shape.rank(); ++i) each = SaturatingMul(each, shape[i]);
   const op::Value x = Wide(b, in[0]);
+  const DType wide = StatisticOf(dtype);
+  const op::Value *weight = OperandAt(in, attrs, 1), *bias = OperandAt(in, attrs, 2);
+  if (weight != nullptr && bias != nullptr && shape.numel() > 0) {
+    const int64_t channels = shape[1] / groups;
+    const Shape own{groups, channels};
+    const op::Value y = b.Call(
+        "group_affine",
+        {ShapedAs(b, x, Shape{shape[0], groups, channels, each / channels}),
+         ShapedAs(b, CastTo(b, *weight, wide), own), ShapedAs(b, CastTo(b, *bias, wide), own)},
+        {{"eps", attrs.Get<double>("eps")}});
+    return {y == nullptr ? y : CastTo(b, ShapedAs(b, y, shape), dtype)};
+  }
   const op::Values rows =
       b.CallAll("layer_norm", {ShapedAs(b, x, Shape{shape[0], groups, each})},
                 {{"normalized_shape", Dims{each}}, {"eps", attrs.Get<double>("eps")}});
   if (rows.empty() || rows[0] == nullptr) return {nullptr};
-  const DType wide = StatisticOf(dtype);
-  const op::Value *weight = OperandAt(in, attrs, 1), *bias = OperandAt(in, attrs, 2);
   const auto channels = [&](const op::Value* of) {
     return of == nullptr ? nullptr : Channels(b, *of, shape.rank(), wide);
   };
@@ -251,6 +261,25 @@ op::Values ComposeRmsNorm(op::Builder& b, Operands in, const Attrs& attrs) {
 
 // --- local_response_norm ------------------------------------------------------------------------
 
+// Of each of `count` channels and the size - 1 behind it. Few are added one after the other, in
+// passes over all elements.
+op::Value SumOfNeighbours(op::Builder& b, const op::Value& x, int64_t count, int64_t size) {
+  constexpr int64_t kFew = 16;
+  if (size > kFew) {
+    const op::Value windows =
+        b.Call("unfold", {x}, {{"dimension", int64_t{1}}, {"size", size}, {"step", int64_t{1}}});
+    return b.Call("sum", {windows}, {{"dim", Dims{-1}}});
+  }
+  op::Value sum;
+  for (int64_t k = 0; k < size; ++k) {
+    const op::Value part =
+        b.Call("narrow", {x}, {{"dim", int64_t{1}}, {"start", k}, {"length", count}});
+    sum = sum == nullptr ? part : Add(b, sum, part);
+    if (sum == nullptr) return nullptr;
+  }
+  return sum;
+}
+
 // The mean of the squares over a window of `size` channels, those beyond the ends being 0.
 op::Values ComposeLocalResponse(op::Builder& b, Operands in, const Attrs& attrs) {
   const TensorMeta meta = in[0]->meta();
@@ -271,10 +300,10 @@ op::Values ComposeLocalResponse(op::Builder& b, Operands in, const Attrs& attrs)
   around[around.size() - 2] = size / 2;
   around[around.size() - 1] = (size - 1) / 2;
   const op::Value padded = b.Call("constant_pad_nd", {Mul(b, x, x)}, {{"pad", around}});
-  const op::Value windows =
-      b.Call("unfold", {padded}, {{"dimension", int64_t{1}}, {"size", size}, {"step", int64_t{1}}});
-  op::Value mean = b.Call(whole ? "sum" : "mean", {windows}, {{"dim", Dims{-1}}});
-  if (whole && mean != nullptr) {  // of whole numbers a whole one, as torch's pooling has it
+  op::Value mean = SumOfNeighbours(b, padded, meta.shape[1], size);
+  if (!whole) {
+    mean = b.Call("div_scalar", {mean}, {{"scalar", static_cast<double>(size)}});
+  } else if (mean != nullptr) {  // of whole numbers a whole one, as torch's pooling has it
     const op::Value count = b.Call("full_like", {mean}, {{"value", size}});
     mean = CastTo(b, b.Call("trunc_divide", {mean, count}), DType::kFloat32);
   }

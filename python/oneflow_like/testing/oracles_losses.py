@@ -150,6 +150,20 @@ def batch_norm(x, running_mean, running_var, weight, bias, own, eps, instance=Fa
     return _affine((x - mean) / np.sqrt(var + eps), weight, bias)
 
 
+def group_affine(x, weight, bias, eps):
+    mean, var = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
+    return (x - mean) / np.sqrt(var + eps) * weight[..., None] + bias[..., None]
+
+
+def group_affine_grad(dy, x, weight, eps):
+    rstd = 1 / np.sqrt(x.var((2, 3), keepdims=True) + eps)
+    normal = (x - x.mean((2, 3), keepdims=True)) * rstd
+    g = dy * weight[..., None]
+    dx = rstd * (g - g.mean((2, 3), keepdims=True)
+                 - normal * (g * normal).mean((2, 3), keepdims=True))
+    return dx, (dy * normal).sum((0, 3)), dy.sum((0, 3))
+
+
 def group_norm(x, groups, weight, bias, eps):
     rows = x.reshape(x.shape[0], groups, -1)
     mean, var = rows.mean(-1, keepdims=True), rows.var(-1, keepdims=True)
@@ -270,6 +284,7 @@ def ctc_loss(log_probs, targets, inputs, labels, blank, reduction, zero_infinity
 
 HELPERS = {f.__name__: f for f in (
     reduced, weighted, bent, bce, bce_logits, kl_div, poisson, gaussian, hinge, cosine_rows,
-    triplet, nll, cross_entropy, batch_norm, group_norm, rms_norm, local_response_norm,
-    multi_margin, multilabel_margin, embedding_bag, ctc_rows, ctc_rows_grad,
+    triplet, nll, cross_entropy, batch_norm, group_norm, group_affine, group_affine_grad,
+    rms_norm, local_response_norm, multi_margin, multilabel_margin, embedding_bag,
+    ctc_rows, ctc_rows_grad,
     ctc_loss, embedding_bag_parts, nll_rows, nll_rows_grad)}

@@ -45,6 +45,19 @@ def _silu_grad(dy, x):
 
 
 @_helper
+def _glu(x, dim):
+    first, second = np.split(x, 2, axis=dim)
+    return first / (1 + np.exp(-second))
+
+
+@_helper
+def _glu_grad(dy, x, dim):
+    first, second = np.split(x, 2, axis=dim)
+    s = 1 / (1 + np.exp(-second))
+    return np.concatenate([dy * s, dy * first * s * (1 - s)], axis=dim)
+
+
+@_helper
 def _mish_grad(dy, x):
     t = np.tanh(np.log1p(np.exp(x)))
     return dy * (t + x * (1 - t * t) / (1 + np.exp(-x)))

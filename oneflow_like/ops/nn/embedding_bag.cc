@@ -227,8 +227,29 @@ Status CheckBags(Operands in, const Attrs& attrs) {
   return Status::Ok();
 }
 
+// Sums and means of whole rows, in one pass over the table's.
+bool AddsPlainRows(Operands in, const Attrs& attrs) {
+  const DType dtype = in[1]->meta().dtype;
+  const bool own = OperandAt(in, attrs, 2) == nullptr && OperandAt(in, attrs, 3) == nullptr;
+  const int64_t* place = attrs.Maybe<int64_t>("place");
+  const bool padded = (place != nullptr && *place >= 0) || attrs.Maybe<int64_t>("padding_idx");
+  return own && !padded && (dtype == DType::kFloat32 || dtype == DType::kFloat64) &&
+         in[0]->meta().shape.rank() == 2 && in[1]->meta().shape.rank() == 2 &&
+         attrs.Get<std::string>("mode") != "max" && attrs.Maybe<double>("max_norm") == nullptr &&
+         !attrs.Get<bool>("scale_grad_by_freq");
+}
+
 op::Values ComposeBag(op::Builder& b, Operands in, const Attrs& attrs) {
   if (Status wrong = CheckBags(in, attrs); !wrong.ok()) return Refused(b, wrong);
+  if (AddsPlainRows(in, attrs)) {
+    if (Status wrong = CheckTable(in, attrs); !wrong.ok()) return Refused(b, wrong);
+    const int64_t length = std::max<int64_t>(in[0]->meta().shape[1], 1);
+    const double scale =
+        attrs.Get<std::string>("mode") == "mean" ? 1.0 / static_cast<double>(length) : 1.0;
+    const op::Value index =
+        in[0]->meta().dtype == DType::kInt32 ? CastTo(b, in[0], DType::kInt64) : in[0];
+    return {b.Call("embedding_sum", {in[1], index}, {{"scale", scale}})};
+  }
   const auto found = LookUp(b, in, attrs);
   if (!found.ok()) return Refused(b, found.status());
   Bags bags(b, *found, attrs);

@@ -40,7 +40,48 @@ OFL_SIMD void TakeLarger(const T* x, int64_t step, Index at, T* most, Index* pla
   }
 }
 
+// The same without places.
+template <class T, int64_t kStep>
+OFL_INLINE void TakeLarger(const T* x, int64_t step, T* most, int64_t n) {
+  const int64_t apart = kStep > 0 ? kStep : step;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const T value = x[i * apart];
+    most[i] = Beyond(value, most[i]) ? value : most[i];
+  }
+}
+template <class T>
+OFL_SIMD void TakeLarger(const T* x, int64_t step, T* most, int64_t n) {
+  switch (step) {
+    case 1: return TakeLarger<T, 1>(x, step, most, n);
+    case 2: return TakeLarger<T, 2>(x, step, most, n);
+    default: return TakeLarger<T, 0>(x, step, most, n);
+  }
+}
+
 constexpr int64_t kPieceOfRow = 256;  // windows whose largest elements are kept on the stack
+
+template <class T>
+void ValuesOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* y) {
+  const AxisWindows& last = p.axes[2];
+  const int64_t line = last.in, plane = p.axes[1].in * line;
+  for (int64_t first = 0; first < last.out; first += kPieceOfRow) {
+    const int64_t end = std::min(first + kPieceOfRow, last.out);
+    std::fill(y + first, y + end, Lowest<T>());
+    ForElements(p.axes[0], i, [&](int64_t a) {
+      ForElements(p.axes[1], j, [&](int64_t b) {
+        for (int64_t k = 0; k < last.kernel; ++k) {
+          const int64_t shift = k * last.dilation - last.before;
+          auto [low, high] = Seeing(last, shift);
+          low = std::max(low, first), high = std::min(high, end);
+          if (low >= high) continue;
+          TakeLarger(x + a * plane + b * line + low * last.stride + shift, last.stride, y + low,
+                     high - low);
+        }
+      });
+    });
+  }
+}
 
 // Places are counted in 32 bits where planes allow, beside floats of the same width.
 template <class T, class Index>
@@ -107,6 +148,16 @@ void Largest(op::KernelContext& c, const Pool& p, const T* x, T* y, int64_t* pla
   });
 }
 
+template <class T>
+void Values(op::KernelContext& c, const Pool& p, const T* x, T* y) {
+  ForPlanes(c, p, [&](int64_t plane) {
+    ForRowsOf(p, [&](int64_t i, int64_t j) {
+      const int64_t row = plane * p.out() + (i * p.axes[1].out + j) * p.axes[2].out;
+      ValuesOfRow(p, x + plane * p.in(), i, j, y + row);
+    });
+  });
+}
+
 Status InferMax(op::InferContext& c) {
   const TensorMeta& x = c.input(0);
   OFL_TRY(RequireIn(c, 0, kReals));
@@ -127,14 +178,7 @@ Status InferMax(op::InferContext& c) {
 }
 
 Status RunMax(op::KernelContext& c) {
-  const Pool p = PoolOf(c.inputs[0].meta.shape, c.outputs[0].meta.shape, *c.attrs);
-  MutableBytes scratch = c.workspace;
-  OFL_ASSIGN(const op::TensorView x, WideCopy(c, c.inputs[0], scratch));
-  const op::TensorView y = WideRoom(c.outputs[0], scratch);
-  if (y.numel() == 0) return Status::Ok();
-  WithWide(x.meta.dtype,
-           [&]<class T>(T) { Largest(c, p, x.as<T>(), y.as<T>(), c.outputs[1].as<int64_t>()); });
-  return StoreWide(c, y, c.outputs[0]);
+  return RunWindowMax(c, PoolOf(c.inputs[0].meta.shape, c.outputs[0].meta.shape, *c.attrs));
 }
 
 std::string MaxRule(std::span<const Shape> in, std::span<const Shape>, const Attrs& attrs) {
@@ -320,6 +364,21 @@ std::vector<op::Sample> FractionalSamples() {
 }
 
 }  // namespace
+
+Status RunWindowMax(op::KernelContext& c, const Pool& p) {
+  MutableBytes scratch = c.workspace;
+  OFL_ASSIGN(const op::TensorView x, WideCopy(c, c.inputs[0], scratch));
+  const op::TensorView y = WideRoom(c.outputs[0], scratch);
+  if (y.numel() == 0) return Status::Ok();
+  WithWide(x.meta.dtype, [&]<class T>(T) {
+    if (c.outputs.size() > 1) {
+      Largest(c, p, x.as<T>(), y.as<T>(), c.outputs[1].as<int64_t>());
+    } else {
+      Values(c, p, x.as<T>(), y.as<T>());
+    }
+  });
+  return StoreWide(c, y, c.outputs[0]);
+}
 
 OFL_OP(window_max) {
   WithWindows(op.Doc("The largest element of each window of the last axes, one for each number of "

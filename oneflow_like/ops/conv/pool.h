@@ -61,6 +61,9 @@ void WithWide(DType wide, const Fn& fn) {
   }
 }
 
+// The largest elements of regular windows, or of any with the places as a second output.
+Status RunWindowMax(op::KernelContext& c, const Pool& p);
+
 // --- loops ---------------------------------------------------------------------------------------
 
 // Planes are shared out among threads.

@@ -1,6 +1,8 @@
 // Max, average and adaptive pooling as torch names them, in other operators.
 #include "oneflow_like/ops/conv/pooling.h"
 
+#include "oneflow_like/ops/conv/pool.h"
+
 namespace ofl::ops {
 
 Result<PoolRequest> RequestOfPool(const TensorMeta& x, const Attrs& attrs, int axes) {
@@ -57,6 +59,22 @@ op::Values ComposeMax(op::Builder& b, Operands in, const Attrs& attrs) {
   if (made[0] == nullptr) return {nullptr};
   if (!attrs.Get<bool>("return_indices")) made.resize(1);
   return made;
+}
+
+// Where nobody will ask for places, as no gradient will.
+template <int kAxes>
+Status RunMaxPool(op::KernelContext& c) {
+  OFL_ASSIGN(const PoolRequest r, RequestOfPool(c.inputs[0].meta, *c.attrs, kAxes));
+  const Shape& x = c.inputs[0].meta.shape;
+  Pool p;
+  p.planes = ProductOf(x, 0, x.rank() - kAxes);
+  for (int i = 0; i < kAxes; ++i) {
+    const auto at = static_cast<size_t>(i);
+    p.axes[static_cast<size_t>(3 - kAxes + i)] = {
+        x[x.rank() - kAxes + i], r.size[at],   r.kernel[at], r.stride[at],
+        r.dilation[at],          r.padding[at]};
+  }
+  return RunWindowMax(c, p);
 }
 
 // Integers are divided as whole numbers, rounded towards 0.
@@ -261,6 +279,7 @@ void MaxPool(op::OpDefBuilder& op) {
       .Public()
       .Samples([] { return PoolSamples(kAxes, kReals, {{"dilation", Ints{2}}}); })
       .ErrorSamples(PoolErrors(kAxes));
+  for (DType dtype : ListOf(kReals)) op.Cpu(dtype, RunMaxPool<kAxes>, WideScratch);
   if (kAxes != 1) return;
   op.Py("max_pool1d_with_indices(input, kernel_size, stride=()" + rest + ")",
         {{"return_indices", true}})

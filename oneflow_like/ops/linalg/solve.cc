@@ -47,17 +47,72 @@ struct LinearSystem {
   }
 };
 
+// As LAPACK compares elements of a column.
+template <class T>
+auto MagnitudeOf(T x) {
+  return std::abs(std::real(x)) + std::abs(std::imag(x));
+}
+
+// Up to this size calls of the library would cost more than what they compute.
+constexpr int kSmallMatrix = 4;
+
+// The inverse of a row-major matrix by elimination, the row with the largest element of a column
+// first. Gives the first pivot that is zero, from 1, else 0.
+template <class T, int n>
+int InvertSmall(const T* from, T* to) {
+  T a[n][n], x[n][n];
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) a[i][j] = from[i * n + j], x[i][j] = i == j ? T(1) : T(0);
+  int info = 0;
+  for (int k = 0; k < n; ++k) {
+    int row = k;
+    for (int i = k + 1; i < n; ++i)
+      if (MagnitudeOf(a[i][k]) > MagnitudeOf(a[row][k])) row = i;
+    for (int j = 0; j < n && row != k; ++j)
+      std::swap(a[k][j], a[row][j]), std::swap(x[k][j], x[row][j]);
+    if (a[k][k] == T(0) && info == 0) info = k + 1;
+    for (int i = k + 1; i < n; ++i) {
+      const T by = a[k][k] == T(0) ? T(0) : a[i][k] / a[k][k];
+      for (int j = k + 1; j < n; ++j) a[i][j] -= by * a[k][j];
+      for (int j = 0; j < n; ++j) x[i][j] -= by * x[k][j];
+    }
+  }
+  for (int k = n - 1; k >= 0; --k) {
+    for (int i = k + 1; i < n; ++i)
+      for (int j = 0; j < n; ++j) x[k][j] -= a[k][i] * x[i][j];
+    for (int j = 0; j < n; ++j) to[k * n + j] = x[k][j] = x[k][j] / a[k][k];
+  }
+  return info;
+}
+template <class T>
+int InvertSmall(int n, const T* from, T* to) {
+  switch (n) {
+    case 1: return InvertSmall<T, 1>(from, to);
+    case 2: return InvertSmall<T, 2>(from, to);
+    case 3: return InvertSmall<T, 3>(from, to);
+    default: return InvertSmall<T, 4>(from, to);
+  }
+}
+
 struct Inverse {
   template <class T>
   static Status One(Matrices& m, int64_t i, Arena& arena) {
-    const SquareLu<T> lu(m, i, arena);
-    if (arena.counting()) return Status::Ok();
-    *m.Out<int32_t>(1, i, 0) = lu.info;
-    OFL_ENSURE(lu.info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
+    const int n = m.rows(0);
+    int info = 0;
+    if (n > 0 && n <= kSmallMatrix) {
+      if (arena.counting()) return Status::Ok();
+      info = InvertSmall(n, m.In<T>(0, i, 2), m.Out<T>(0, i, 2));
+    } else {
+      const SquareLu<T> lu(m, i, arena);
+      if (arena.counting()) return Status::Ok();
+      info = lu.info;
+      // Columns of the transpose's inverse are rows of the inverse.
+      lu.SolveUnit('T', T(1), m.Out<T>(0, i, 2));
+    }
+    *m.Out<int32_t>(1, i, 0) = info;
+    OFL_ENSURE(info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
         << "[linalg.inv] " << BatchText(m, i) << "the matrix is singular: got a zero as pivot "
-        << lu.info << "; expected another matrix; linalg.pinv takes any";
-    // Columns of the transpose's inverse are rows of the inverse.
-    lu.SolveUnit('T', T(1), m.Out<T>(0, i, 2));
+        << info << "; expected another matrix; linalg.pinv takes any";
     return Status::Ok();
   }
 };

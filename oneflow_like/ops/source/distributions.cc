@@ -143,19 +143,64 @@ int64_t PermutationBound(std::span<const TensorMeta>, std::span<const TensorMeta
   return attrs.Get<int64_t>("n") * static_cast<int64_t>(sizeof(int64_t));
 }
 
-// Every rank makes the whole permutation (Fisher and Yates) and keeps its part.
-Status RunPermutation(op::KernelContext& c) {
-  const int64_t n = c.attr<int64_t>("n"), first = c.output_offsets[0][0];
-  auto* order = reinterpret_cast<int64_t*>(c.workspace.data());
-  std::iota(order, order + n, int64_t{0});
-  OwnDraws draws(c.random.seed, static_cast<uint64_t>(c.random.offset),
-                 static_cast<uint64_t>(c.piece));
-  for (int64_t i = n - 1; i > 0; --i) {
-    const auto product = static_cast<unsigned __int128>(draws()) * static_cast<uint64_t>(i + 1);
-    std::swap(order[i], order[static_cast<int64_t>(product >> 64)]);
+// Draws 2 * first to 2 * first + 31 of OwnDraws.
+constexpr int64_t kBulkBlocks = 16, kBulk = 2 * kBulkBlocks;
+OFL_SIMD void BulkOfDraws(uint64_t seed, uint64_t offset, uint64_t index, uint64_t first,
+                          uint64_t* draws) {
+  uint32_t c0[kBulkBlocks], c1[kBulkBlocks], c2[kBulkBlocks], c3[kBulkBlocks];
+  for (int64_t i = 0; i < kBulkBlocks; ++i) {
+    const uint64_t counter = index | (first + static_cast<uint64_t>(i)) << 44;
+    c0[i] = static_cast<uint32_t>(counter);
+    c1[i] = static_cast<uint32_t>(counter >> 32);
+    c2[i] = static_cast<uint32_t>(offset);
+    c3[i] = static_cast<uint32_t>(offset >> 32);
   }
-  return CastElements(c.stream, {order + first, {DType::kInt64, c.outputs[0].meta.shape}},
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    for (int64_t i = 0; i < kBulkBlocks; ++i) PhiloxRound(k0, k1, c0[i], c1[i], c2[i], c3[i]);
+    k0 += kPhiloxWeyl0;
+    k1 += kPhiloxWeyl1;
+  }
+  for (int64_t i = 0; i < kBulkBlocks; ++i) {
+    draws[2 * i] = static_cast<uint64_t>(c1[i]) << 32 | c0[i];
+    draws[2 * i + 1] = static_cast<uint64_t>(c3[i]) << 32 | c2[i];
+  }
+}
+
+// Fisher and Yates. Places are known before their turn, and fetched.
+template <class T>
+void Permute(const op::KernelContext& c, T* order, int64_t n) {
+  std::iota(order, order + n, T{0});
+  uint64_t draws[kBulk];
+  int64_t places[kBulk];
+  uint64_t block = 0;
+  for (int64_t i = n - 1; i > 0; i -= kBulk, block += kBulkBlocks) {
+    BulkOfDraws(c.random.seed, static_cast<uint64_t>(c.random.offset),
+                static_cast<uint64_t>(c.piece), block, draws);
+    const int64_t count = std::min(kBulk, i);
+    for (int64_t k = 0; k < count; ++k) {
+      const auto product =
+          static_cast<unsigned __int128>(draws[k]) * static_cast<uint64_t>(i - k + 1);
+      places[k] = static_cast<int64_t>(product >> 64);
+      __builtin_prefetch(order + places[k], 1);
+    }
+    for (int64_t k = 0; k < count; ++k) std::swap(order[i - k], order[places[k]]);
+  }
+}
+
+template <class T>
+Status RunPermutationOf(op::KernelContext& c) {
+  const int64_t n = c.attr<int64_t>("n"), first = c.output_offsets[0][0];
+  T* order = reinterpret_cast<T*>(c.workspace.data());
+  Permute(c, order, n);
+  return CastElements(c.stream, {order + first, {DTypeOf<T>::value, c.outputs[0].meta.shape}},
                       c.outputs[0]);
+}
+
+// Every rank makes the whole permutation and keeps its part. Half the memory is quicker by far.
+Status RunPermutation(op::KernelContext& c) {
+  const bool small = c.attr<int64_t>("n") <= std::numeric_limits<int32_t>::max();
+  return small ? RunPermutationOf<int32_t>(c) : RunPermutationOf<int64_t>(c);
 }
 
 op::Sample Permuted(int64_t n, DType dtype = DType::kInt64) {

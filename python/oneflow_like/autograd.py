@@ -203,11 +203,16 @@ def _weighted(results, weights):
 
 def _weights_like(results):
     """Fixed numbers without symmetry, so that no error cancels in their sum."""
+    from ._creation import tensor  # which needs this module
+
     made = []
     for number, result in enumerate(results):
         count = result.numel()
         values = np.cos(np.arange(count) * 0.7 + number) + 1.5
-        made.append(_C.from_numpy(values.astype(result.dtype.name).reshape(tuple(result.shape))))
+        where = {}
+        if result.is_global:
+            where = {"placement": result.placement, "sbp": [_C.sbp.broadcast] * len(result.sbp)}
+        made.append(tensor(values.reshape(tuple(result.shape)), dtype=result.dtype, **where))
     return made
 
 
@@ -232,17 +237,20 @@ def _refuse_complex(inputs, check):
 def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
     """Whether func's gradients are those of central differences (float64 inputs are advised).
 
-    `func` maps local tensors to one tensor or a tuple; inputs that require grad are varied: real
-    ones, while a complex result counts as its real and its imaginary part.
+    `func` maps tensors to one tensor or a tuple; inputs that require grad are varied: real ones,
+    while a complex result counts as its real and its imaginary part. Of global tensors the whole
+    value is varied, and every rank of the placement calls.
     """
+    from ._creation import tensor  # which needs this module
+
     inputs = _tuple_of(inputs)
     _refuse_complex(inputs, "gradcheck")
     results = [r for r in _real_results(func(*inputs)) if r.requires_grad]
     weights = _weights_like(results)
 
-    def value():
+    def value(given):
         with no_grad():
-            kept = [r for r in _real_results(func(*inputs)) if r.dtype.is_floating_point]
+            kept = [r for r in _real_results(func(*given)) if r.dtype.is_floating_point]
             return float(_weighted(kept, weights).item())
 
     if len(results) != len([r for r in _real_results(func(*inputs)) if r.dtype.is_floating_point]):
@@ -251,16 +259,21 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
     found = grad(_weighted(results, weights), varied, materialize_grads=True)
     for number, (x, g) in enumerate(zip(varied, found, strict=True)):
-        memory = x.detach().numpy()
+        memory = x.detach().numpy()  # of a local tensor its own
         slopes = np.zeros(memory.shape)
+
+        def value_with(at, number, x=x, memory=memory):
+            memory[at] = number
+            if not x.is_global:
+                return value(inputs)
+            other = tensor(memory, dtype=x.dtype, placement=x.placement, sbp=x.sbp,
+                           requires_grad=True)
+            return value([other if given is x else given for given in inputs])
+
         for at in np.ndindex(*memory.shape):
             kept = memory[at].copy()
-            memory[at] = kept + eps
-            above = value()
-            memory[at] = kept - eps
-            below = value()
+            slopes[at] = (value_with(at, kept + eps) - value_with(at, kept - eps)) / (2 * eps)
             memory[at] = kept
-            slopes[at] = (above - below) / (2 * eps)
         if not np.allclose(g.detach().numpy(), slopes, rtol=rtol, atol=atol, equal_nan=True):
             if raise_exception:
                 raise RuntimeError(f"[gradcheck] the gradient of input {number} is not that of "
@@ -273,9 +286,9 @@ def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
     """gradcheck of func's gradients: whether they can be differentiated again, rightly."""
     inputs = _tuple_of(inputs)
     _refuse_complex(inputs, "gradgradcheck")
-    varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
 
     def gradients(*given):
+        varied = [x for x in given if isinstance(x, _C.Tensor) and x.requires_grad]
         with enable_grad():
             results = [r for r in _real_results(func(*given)) if r.requires_grad]
             total = _weighted(results, _weights_like(results))

@@ -16,7 +16,7 @@
 namespace ofl::python {
 namespace {
 
-PyObject* dtype_objects[16] = {};
+PyObject* dtype_objects[kNumDTypes + 1] = {};  // by a dtype's number, from 1 on
 PyObject* size_type = nullptr;
 PyObject* sbp_type = nullptr;
 

@@ -217,3 +217,23 @@ def test_global_tensors_and_their_conversions(tmp_path):
         for g, w in zip(got, want):
             np.testing.assert_allclose(g.numpy(), w, rtol=1e-9, atol=1e-12)
     """))
+
+
+ON_TWO_RANKS = """
+import oneflow_like as flow
+from oneflow_like.autograd import gradcheck, gradgradcheck
+
+everyone = flow.placement.all("cpu")
+values = flow.arange(10.0, dtype=flow.float64).reshape(5, 2).sin()
+for sbp in (flow.sbp.split(0), flow.sbp.split(1), flow.sbp.broadcast, flow.sbp.partial_sum):
+    x = flow.tensor(values.numpy(), placement=everyone, sbp=sbp, requires_grad=True)
+    for call in (lambda x: x.sin() * x, lambda x: (x * x).sum(0)):
+        assert gradcheck(call, x) and gradgradcheck(call, x)
+    assert not gradcheck(lambda x: x * x.detach(), x, raise_exception=False)
+    assert not gradgradcheck(lambda x: x * x * x.detach(), x, raise_exception=False)
+print("checked")
+"""
+
+
+def test_global_tensors_are_varied_whole(tmp_path):
+    assert run_text(tmp_path, 2, ON_TWO_RANKS).stdout.count("checked") == 2

@@ -76,6 +76,26 @@ def test_slopes_at_zero_are_zero():
         assert np.isfinite(x.grad.numpy()).all()
 
 
+def test_neighbours_share_the_gradient_of_a_quantile_though_they_are_equal():
+    for values, q, want in (([0.0, 0.0], 0.25, [0.75, 0.25]), ([0.0, 4.0], 0.25, [0.75, 0.25]),
+                            ([3.0, 1.0, 2.0, 2.0], 0.5, [0, 0, 0.5, 0.5])):
+        x = flow.tensor(values, requires_grad=True)
+        x.quantile(q).backward()
+        assert x.grad.tolist() == want
+    assert flow.tensor([np.inf, np.inf]).quantile(0.5).item() == np.inf
+
+
+def test_corners_have_the_gradients_of_torch():
+    calls = ((lambda x: flow.atan2(x, flow.zeros(2)), [0.0, 0.0], [0, 0]),
+             (lambda x: flow.atan2(flow.zeros(2), x), [0.0, 1.0], [0, 0]),
+             (lambda x: flow.nn.functional.threshold(x, 0.0, 2.0), [np.inf, -np.inf], [1, 0]),
+             (lambda x: flow.nn.functional.threshold(x, 0.0, 2.0), [np.nan, 0.0], [1, 0]))
+    for call, values, want in calls:
+        x = flow.tensor(values, requires_grad=True)
+        call(x).sum().backward()
+        assert x.grad.tolist() == want
+
+
 def test_products_with_zeros_have_gradients():
     for values, want in (([2.0, 0.0, 3.0], [0, 6, 0]), ([0.0, 0.0, 3.0], [0, 0, 0])):
         x = flow.tensor(values, requires_grad=True)

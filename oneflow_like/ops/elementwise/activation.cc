@@ -319,9 +319,13 @@ void SetWindow(op::GradContext& c, double low, double high, double scale) {
                     {{"low", low}, {"high", high}, {"scale", scale}}));
 }
 
+void SetOutside(op::GradContext& c, double low, double high) {
+  c.Set(0, c.b.Call(kOutsideGrad, {c.grads[0], c.inputs[0]}, {{"low", low}, {"high", high}}));
+}
+
 void GradShrink(op::GradContext& c) {
   const double lambda = c.attrs.Get<double>("lambd");
-  c.Set(0, c.b.Call(kOutsideGrad, {c.grads[0], c.inputs[0]}, {{"low", -lambda}, {"high", lambda}}));
+  SetOutside(c, -lambda, lambda);
 }
 
 }  // namespace
@@ -483,7 +487,7 @@ OFL_OP(threshold) {
                                 "; never partial", {{"threshold", 1.0}, {"value", 2.0}})
       .Attr("threshold", op::AttrType::kFloat)
       .Attr("value", op::AttrType::kFloat)
-      .Grad([](op::GradContext& c) { SetWindow(c, c.attrs.Get<double>("threshold"), kInf, 1); })
+      .Grad([](op::GradContext& c) { SetOutside(c, -kInf, c.attrs.Get<double>("threshold")); })
       .Oracle("np.where(input <= threshold, input.dtype.type(value), input)")
       .Py("nn.functional.threshold(input, threshold, value, inplace=False)")
       .Py("threshold(input, threshold, value)")

@@ -156,7 +156,9 @@ void GradAtan2(op::GradContext& c) {
   const op::Value& y = c.inputs[0];
   const op::Value& x = c.inputs[1];
   const op::Value size = Add(c.b, Of(c.b, "square", y), Of(c.b, "square", x));
-  const op::Value unit = Div(c.b, c.grads[0], size);
+  // 0 at the origin, which has no angle.
+  const op::Value origin = Against(c.b, "eq", size, 0);
+  const op::Value unit = Where(c.b, origin, ZerosLike(c.b, size), Div(c.b, c.grads[0], size));
   if (c.Needs(0)) SetReduced(c, 0, Mul(c.b, unit, x));
   if (c.Needs(1)) SetReduced(c, 1, Of(c.b, "neg", Mul(c.b, unit, y)));
 }

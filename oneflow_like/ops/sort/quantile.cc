@@ -94,8 +94,9 @@ class Quantile {
     const op::Value low = Pick(sorted, below), high = Pick(sorted, above);
     op::Value weight = b_.Call("sub", {ranks, below});
     if (how_ == "midpoint") weight = b_.Call("full_like", {weight}, {{"value", Scalar(0.5)}});
-    // Equal neighbours stay as they are, infinite ones too.
-    const op::Value same = b_.Call("eq", {low, high});
+    // Equal infinite neighbours stay as they are.
+    const op::Value same =
+        b_.Call("logical_and", {b_.Call("eq", {low, high}), b_.Call("isinf", {low})});
     const op::Value apart = ReplaceWhere(b_, same, 0.0, b_.Call("sub", {high, low}));
     return b_.Call("add", {low, Mul(b_, apart, weight)});
   }

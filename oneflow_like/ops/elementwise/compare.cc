@@ -84,8 +84,7 @@ Status InferCompareNumber(op::InferContext& c) {
 
 std::string CompareNumberRule(std::span<const Shape>, std::span<const Shape>, const Attrs& attrs) {
   const auto& compare = attrs.Get<std::string>("compare");
-  const bool up = compare == "gt" || compare == "ge", down = compare == "lt" || compare == "le";
-  return std::string("(...)->(...)") + (up ? "; monotone 0" : down ? "; antitone 0" : "");
+  return std::string("(...)->(...)") + (compare == "eq" || compare == "ne" ? "" : kWhole);
 }
 
 std::vector<op::Sample> CompareNumberSamples() {

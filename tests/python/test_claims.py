@@ -314,3 +314,24 @@ def test_a_rank_that_notices_by_itself_tells_the_others(tmp_path):
     assert done.returncode == 1
     assert "computed one global tensor in different ways" in done.stderr
     assert "launch 4 of graph Sends" in done.stderr
+
+
+NAN_IN_A_PART = """
+import oneflow_like as flow
+
+RANK = flow.env.get_rank()
+everyone = flow.placement.all("cpu")
+part = flow.tensor([float("nan"), 0.0, 2.0] if RANK == 0 else [0.0, 3.0, 3.0])
+for sbp in (flow.sbp.partial_min, flow.sbp.partial_max):
+    x = part.to_global(everyone, sbp)
+    whole = x.to_global(sbp=flow.sbp.broadcast)
+    for compare in ("lt", "le", "gt", "ge", "eq", "ne"):
+        attrs = {"compare": compare, "value": 1}
+        (got,), (want,) = (flow._C.call_op("compare_number", [t], attrs) for t in (x, whole))
+        assert got.numpy().tolist() == want.numpy().tolist(), (sbp, compare)
+print("alike")
+"""
+
+
+def test_nan_in_a_part_decides_a_comparison_with_a_number(tmp_path):
+    assert run_text(tmp_path, 2, NAN_IN_A_PART).stdout.count("alike") == 2

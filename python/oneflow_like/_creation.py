@@ -12,6 +12,7 @@ _NUMPY_NAMES = {"float32", "float64", "float16", "int8", "uint8", "int16", "int3
                 "complex64", "complex128"}
 
 
+_MOST_AXES = 8  # kMaxRank of oneflow_like/core/shape.h
 _OF_PYTHON = {float: _C.float64, int: _C.int64, bool: _C.bool, complex: _C.complex128}
 
 
@@ -319,8 +320,17 @@ def _new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, pin
                   requires_grad=requires_grad, pin_memory=pin_memory, **layout)
 
 
+def _number_for_each_axis(name, argument, given):
+    """A list of whole numbers; what no tensor has axes for is not read to its end."""
+    if len(given) > _MOST_AXES:
+        raise ValueError(f"[{name}] argument '{argument}' is too long: got {len(given)} numbers; "
+                         f"expected one for each axis, of which a tensor has at most {_MOST_AXES}")
+    return [int(n) for n in given]
+
+
 def _strided(name, size, stride, empty, requires_grad):
-    size, stride = ([int(n) for n in sizes] for sizes in (size, stride))
+    size = _number_for_each_axis(name, "size", size)
+    stride = _number_for_each_axis(name, "stride", stride)
     if len(size) != len(stride) or any(n < 0 for n in (*size, *stride)):
         raise ValueError(f"[{name}] size and stride do not fit: got {size} and {stride}; expected "
                          "one stride for each axis, none negative")
@@ -344,7 +354,8 @@ def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=Non
     """A tensor of undefined values without gaps, whose axes lie in this order, the outermost first.
     """
     _ready("empty_permuted", device, pin_memory)
-    size, order = [int(n) for n in size], [int(n) for n in physical_layout]
+    size = _number_for_each_axis("empty_permuted", "size", size)
+    order = _number_for_each_axis("empty_permuted", "physical_layout", physical_layout)
     if sorted(order) != list(range(len(size))):
         raise ValueError(f"[empty_permuted] the order is none of the axes: got {order} for a size "
                          f"of {len(size)} axes; expected each of 0 to {len(size) - 1} once")

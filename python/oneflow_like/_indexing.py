@@ -53,10 +53,16 @@ def _constant(array):
     return _C.from_numpy(np.array(array, order="C"))
 
 
-def _plain(item):
+def _plain(item, user):
     """Nested lists with numbers of tensors in them, as numbers."""
-    if isinstance(item, (list, tuple, range)):
-        return [_plain(x) for x in item]
+    if isinstance(item, range):
+        try:
+            return np.arange(item.start, item.stop, item.step)
+        except (ValueError, MemoryError):
+            raise IndexError(f"[{user}] memory cannot hold an index: got {item}; expected fewer "
+                             "numbers; use a slice") from None
+    if isinstance(item, (list, tuple)):
+        return [_plain(x, user) for x in item]
     return item.item() if isinstance(item, Tensor) and item.ndim == 0 else item
 
 
@@ -66,7 +72,7 @@ def _index_of(x, item, user):
         tensor = item
     else:
         try:
-            array = item if isinstance(item, np.ndarray) else np.array(_plain(item))
+            array = item if isinstance(item, np.ndarray) else np.array(_plain(item, user))
         except RecursionError:
             raise IndexError(f"[{user}] an index contains itself, or is nested too deep; expected "
                              "at most 8 levels of lists") from None

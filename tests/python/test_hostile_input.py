@@ -323,6 +323,39 @@ def test_numbers_at_the_ends_of_their_range():
     assert tuple(x[least:most:most].shape) == (1, 3)
 
 
+LONG_RANGES = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+import oneflow_like as flow
+x = flow.ones(3)
+index = range(2**62)
+calls = {
+    "getitem": (IndexError, lambda: x[index]),
+    "getitem of a list": (IndexError, lambda: x[[index, index]]),
+    "setitem": (IndexError, lambda: x.__setitem__(index, 1.0)),
+    "empty_strided": (ValueError, lambda: flow.empty_strided(index, (1,))),
+    "empty_strided by strides": (ValueError, lambda: flow.empty_strided((1,), index)),
+    "empty_permuted": (ValueError, lambda: flow.empty_permuted(index, (0,))),
+    "empty_permuted by order": (ValueError, lambda: flow.empty_permuted((1,), index)),
+}
+for name, (expected, call) in calls.items():
+    try:
+        call()
+    except expected as error:
+        assert "expected" in str(error), error
+    else:
+        raise AssertionError(name)
+assert x[range(0, 3, 2)].tolist() == [1, 1]
+print("done")
+"""
+
+
+def test_a_range_that_no_memory_holds_is_refused_before_it_is_read():
+    ended = subprocess.run([sys.executable, "-c", LONG_RANGES], capture_output=True, text=True,
+                           timeout=60, check=False)
+    assert ended.stdout.strip() == "done", ended.stderr[-1000:]
+
+
 # --- everything, at random -------------------------------------------------------------------
 
 FUZZ = r'''

@@ -155,12 +155,7 @@ OFL_SIMD void BulkOfDraws(uint64_t seed, uint64_t offset, uint64_t index, uint64
     c2[i] = static_cast<uint32_t>(offset);
     c3[i] = static_cast<uint32_t>(offset >> 32);
   }
-  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < kPhiloxRounds; ++round) {
-    for (int64_t i = 0; i < kBulkBlocks; ++i) PhiloxRound(k0, k1, c0[i], c1[i], c2[i], c3[i]);
-    k0 += kPhiloxWeyl0;
-    k1 += kPhiloxWeyl1;
-  }
+  PhiloxLanes(seed, c0, c1, c2, c3);
   for (int64_t i = 0; i < kBulkBlocks; ++i) {
     draws[2 * i] = static_cast<uint64_t>(c1[i]) << 32 | c0[i];
     draws[2 * i + 1] = static_cast<uint64_t>(c3[i]) << 32 | c2[i];

@@ -6,7 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-// Philox over the lanes of a group: a loop over lanes inside each round becomes vector code.
 OFL_INLINE void Group(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* words) {
   uint32_t c0[kGroupBlocks], c1[kGroupBlocks], c2[kGroupBlocks], c3[kGroupBlocks];
   for (int64_t i = 0; i < kGroupBlocks; ++i) {
@@ -16,12 +15,7 @@ OFL_INLINE void Group(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* 
     c2[i] = static_cast<uint32_t>(offset);
     c3[i] = static_cast<uint32_t>(offset >> 32);
   }
-  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < kPhiloxRounds; ++round) {
-    for (int64_t i = 0; i < kGroupBlocks; ++i) PhiloxRound(k0, k1, c0[i], c1[i], c2[i], c3[i]);
-    k0 += kPhiloxWeyl0;
-    k1 += kPhiloxWeyl1;
-  }
+  PhiloxLanes(seed, c0, c1, c2, c3);
   for (int64_t i = 0; i < kGroupBlocks; ++i) {
     words[4 * i] = c0[i];
     words[4 * i + 1] = c1[i];

@@ -39,6 +39,19 @@ OFL_INLINE PhiloxBlock Philox(uint64_t seed, uint64_t offset, uint64_t counter) 
   return {c0, c1, c2, c3};
 }
 
+// The blocks of `kLanes` counters, in place of them: a loop over lanes inside each round becomes
+// vector code.
+template <int64_t kLanes>
+OFL_INLINE void PhiloxLanes(uint64_t seed, uint32_t (&c0)[kLanes], uint32_t (&c1)[kLanes],
+                            uint32_t (&c2)[kLanes], uint32_t (&c3)[kLanes]) {
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    for (int64_t i = 0; i < kLanes; ++i) PhiloxRound(k0, k1, c0[i], c1[i], c2[i], c3[i]);
+    k0 += kPhiloxWeyl0;
+    k1 += kPhiloxWeyl1;
+  }
+}
+
 // [0, 1) in steps of 2^-24, exact in float.
 OFL_INLINE float UnitFloat(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1.0p-24f; }
 

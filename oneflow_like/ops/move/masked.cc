@@ -3,6 +3,7 @@
 #include <array>
 
 #include "oneflow_like/op/def/promotion.h"
+#include "oneflow_like/ops/elementwise/loops.h"
 #include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/move/indices.h"
 #include "oneflow_like/ops/move/places.h"
@@ -111,12 +112,12 @@ Status RunMaskedSelect(op::KernelContext& c) {
     T* to = y.as<T>();
     ForRows<2>(shape, strides, 0, shape.numel(), [&](const auto& offset, int64_t n) {
       const T* from = x.as<T>() + offset[0];
-      const uint8_t* chosen = mask.as<uint8_t>() + offset[1];
+      const bool* chosen = mask.as<bool>() + offset[1];
       const int64_t step = last < 0 ? 0 : strides[0][last], next = last < 0 ? 0 : strides[1][last];
       // Each is written behind those that count, without a jump: the next one may replace it.
       for (int64_t j = 0; j < n; ++j) {
         to[used] = from[j * step];
-        used += chosen[j * next] != 0 ? 1 : 0;
+        used += ElementAt(chosen + j * next) ? 1 : 0;
       }
     });
   });
@@ -138,10 +139,10 @@ Status RunMaskedScatter(op::KernelContext& c) {
     const T* from = source.as<T>();
     ForRows<2>(shape, strides, 0, shape.numel(), [&](const auto& offset, int64_t n) {
       T* to = y.as<T>() + offset[0];
-      const uint8_t* chosen = mask.as<uint8_t>() + offset[1];
+      const bool* chosen = mask.as<bool>() + offset[1];
       const int64_t next = last < 0 ? 0 : strides[1][last];
       for (int64_t j = 0; j < n; ++j) {
-        const bool takes = chosen[j * next] != 0;
+        const bool takes = ElementAt(chosen + j * next);
         if (takes && used < given) to[j] = from[used];
         used += takes ? 1 : 0;
       }

@@ -3,6 +3,7 @@
 #include <array>
 #include <complex>
 
+#include "oneflow_like/ops/elementwise/loops.h"
 #include "oneflow_like/ops/kernel_util.h"
 
 namespace ofl::ops {
@@ -41,7 +42,7 @@ int64_t Find(const op::TensorView& in, int64_t* out, int64_t room) {
   const Shape& shape = in.meta.shape;
   const int rank = shape.rank(), last = rank - 1;
   if (shape.numel() == 0) return 0;
-  if (rank == 0) return room > 0 && Counts{}(x[0]) ? 1 : 0;
+  if (rank == 0) return room > 0 && Counts{}(ElementAt(x)) ? 1 : 0;
   const int64_t width = shape[last], rows = shape.numel() / width;
   std::array<int64_t, kMaxRank> at{};
   int64_t used = 0;
@@ -50,7 +51,7 @@ int64_t Find(const op::TensorView& in, int64_t* out, int64_t room) {
       int64_t* entry = out + used * rank;
       for (int i = 0; i < last; ++i) entry[i] = at[i];
       entry[last] = j;
-      used += Counts{}(x[r * width + j]) ? 1 : 0;
+      used += Counts{}(ElementAt(x + r * width + j)) ? 1 : 0;
     }
     for (int i = last - 1; i >= 0; --i) {
       if (++at[i] < shape[i]) break;
@@ -84,7 +85,7 @@ void ForStoredTypes(op::OpDefBuilder& op) {
       .Cpu(DType::kInt16, Kernel<int16_t, Value>::Run)
       .Cpu(DType::kInt32, Kernel<int32_t, Value>::Run)
       .Cpu(DType::kInt64, Kernel<int64_t, Value>::Run)
-      .Cpu(DType::kBool, Kernel<uint8_t, Value>::Run)
+      .Cpu(DType::kBool, Kernel<bool, Value>::Run)
       .Cpu(DType::kComplex64, Kernel<std::complex<float>, Value>::Run)
       .Cpu(DType::kComplex128, Kernel<std::complex<double>, Value>::Run);
 }

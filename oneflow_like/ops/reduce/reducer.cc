@@ -356,8 +356,7 @@ void Reduce(device::Stream* stream, const op::TensorView& in, const op::TensorVi
   loop.in_size = static_cast<int64_t>(DTypeSize(reducer.in));
   const Axes& inner = loop.inner;
   const bool dense = inner.count == 0 || (inner.count == 1 && inner.last().in == loop.in_size);
-  const bool as_bytes = in.meta.dtype == DType::kBool && reducer.in == DType::kUInt8;
-  if (in.meta.dtype != reducer.in && !as_bytes) {
+  if (in.meta.dtype != reducer.in) {
     loop.load = LoaderOf(in.meta.dtype, reducer.in);
   } else if (!dense) {
     loop.load = LoaderOf(reducer.in, reducer.in);

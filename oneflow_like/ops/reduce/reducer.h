@@ -16,6 +16,7 @@
 #include "device/cpu/simd.h"
 #include "oneflow_like/op/kernel/kernel.h"
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/elementwise/loops.h"
 
 namespace ofl::ops {
 
@@ -102,10 +103,10 @@ OFL_SIMD void RunLanes(void* acc, void* kept, const void* from, int64_t n, int64
   for (int j = 0; j < kLanes; ++j) lanes[j] = first ? R::Identity() : state[j];
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i + j]));
+    for (int j = 0; j < kLanes; ++j) lanes[j] = R::Join(lanes[j], AccOf<R>(ElementAt(x + i + j)));
   const int64_t rest = n - i;
   for (int j = 0; j < kLanes; ++j)
-    if (j < rest) lanes[j] = R::Join(lanes[j], AccOf<R>(x[i + j]));
+    if (j < rest) lanes[j] = R::Join(lanes[j], AccOf<R>(ElementAt(x + i + j)));
   if (!last) {
     for (int j = 0; j < kLanes; ++j) state[j] = lanes[j];
     return;
@@ -126,7 +127,7 @@ OFL_INLINE void ShortRunsOf(typename R::Acc* total, const std::byte* from, int64
     typename R::Acc lanes[kShortRun];
 #pragma GCC unroll 8
     for (int64_t j = 0; j < kShortRun; ++j)
-      lanes[j] = j < kCount ? R::Join(R::Identity(), AccOf<R>(x[j])) : R::Identity();
+      lanes[j] = j < kCount ? R::Join(R::Identity(), AccOf<R>(ElementAt(x + j))) : R::Identity();
 #pragma GCC unroll 3
     for (int64_t step = 0; step < 3; ++step) {
       const int64_t width = kShortRun / 2 >> step;
@@ -163,7 +164,7 @@ OFL_INLINE void JoinSomeRows(typename R::Acc* to, const std::byte* x, int64_t st
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     typename R::Acc sum = to[i];
-    for (int r = 0; r < kCount; ++r) sum = R::Join(sum, AccOf<R>(rows[r][i]));
+    for (int r = 0; r < kCount; ++r) sum = R::Join(sum, AccOf<R>(ElementAt(rows[r] + i)));
     to[i] = sum;
   }
 }

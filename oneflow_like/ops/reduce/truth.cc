@@ -4,10 +4,6 @@
 namespace ofl::ops {
 namespace {
 
-// A byte of a bool may be any number, where it was written as another dtype; all but 0 are true.
-template <class T>
-using Read = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
-
 // NaN counts as true.
 template <class T>
 struct AnyOf {
@@ -59,7 +55,7 @@ template <template <class> class R>
 void Kernels(op::OpDefBuilder& op) {
   ForEachDType<kSummed>([&]<class T>(DType dtype) {
     op.Cpu(dtype, [](op::KernelContext& c) {
-      return Reduce(c, kReducer<R<Read<T>>, Read<T>, uint8_t>,
+      return Reduce(c, kReducer<R<T>, T, uint8_t>,
                     TruthAxes(*c.attrs, c.inputs[0].meta.shape.rank()));
     });
   });
@@ -162,7 +158,7 @@ OFL_OP(count_nonzero) {
                       "but got 2"}});
   ForEachDType<kSummed>([&]<class T>(DType dtype) {
     op.Cpu(dtype, [](op::KernelContext& c) {
-      return Reduce(c, kReducer<NonzeroCount<Read<T>>, Read<T>, int64_t>,
+      return Reduce(c, kReducer<NonzeroCount<T>, T, int64_t>,
                     AxesOf(*c.attrs, c.inputs[0].meta.shape.rank(), false));
     });
   });

@@ -3,6 +3,7 @@
 // Statistics are means over logical axes: under a split batch those of the whole batch.
 #include <limits>
 
+#include "oneflow_like/ops/nn/group_affine.h"
 #include "oneflow_like/ops/nn/losses.h"
 
 namespace ofl::ops {
@@ -160,6 +161,20 @@ op::Values ComposeBatchNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   return {ByOwnStatistics(b, in, attrs, axes)};
 }
 
+// Of groups of channels, in parts that take any of the operands.
+op::Value ByGroups(op::Builder& b, const op::Value& x, int64_t groups, const op::Value* weight,
+                   const op::Value* bias, double eps) {
+  const Shape shape = x->meta().shape;
+  const DType dtype = x->meta().dtype, wide = StatisticOf(dtype);
+  int64_t each = shape[1] / groups;
+  for (int i = 2; i < shape.rank(); ++i) each = SaturatingMul(each, shape[i]);
+  const op::Value normal = NormalisedGroups(b, Wide(b, x), groups, each, eps);
+  const auto channels = [&](const op::Value* of) {
+    return of == nullptr ? nullptr : Channels(b, *of, shape.rank(), wide);
+  };
+  return CastTo(b, Affine(b, normal, channels(weight), channels(bias)), dtype);
+}
+
 op::Values ComposeInstanceNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   Status wrong = CheckNorm(in, attrs);
   const bool own = attrs.Get<bool>("use_input_stats");
@@ -170,18 +185,8 @@ op::Values ComposeInstanceNorm(op::Builder& b, Operands in, const Attrs& attrs) 
   const Shape shape = in[0]->meta().shape;
   if (running.mean != nullptr || running.var != nullptr || shape.numel() == 0)
     return {ByOwnStatistics(b, in, attrs, AxesFrom(2, shape.rank()))};
-  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
-  const int64_t each = shape.numel() / (shape[0] * shape[1]);
-  const op::Values rows =
-      b.CallAll("layer_norm", {ShapedAs(b, Wide(b, in[0]), Shape{shape[0], shape[1], each})},
-                {{"normalized_shape", Dims{each}}, {"eps", attrs.Get<double>("eps")}});
-  if (rows.empty() || rows[0] == nullptr) return {nullptr};
-  const op::Value *weight = OperandAt(in, attrs, 3), *bias = OperandAt(in, attrs, 4);
-  const auto channels = [&](const op::Value* of) {
-    return of == nullptr ? nullptr : Channels(b, *of, shape.rank(), wide);
-  };
-  return {
-      CastTo(b, Affine(b, ShapedAs(b, rows[0], shape), channels(weight), channels(bias)), dtype)};
+  return {ByGroups(b, in[0], shape[1], OperandAt(in, attrs, 3), OperandAt(in, attrs, 4),
+                   attrs.Get<double>("eps"))};
 }
 
 // --- group_norm ---------------------------------------------------------------------------------
@@ -202,32 +207,20 @@ Status CheckGroups(Operands in, const Attrs& attrs) {
 op::Values ComposeGroupNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   if (Status wrong = CheckGroups(in, attrs); !wrong.ok()) return Refused(b, wrong);
   const Shape shape = in[0]->meta().shape;
-  const DType dtype = in[0]->meta().dtype;
-  const int64_t groups = attrs.Get<int64_t>("num_groups");
-  int64_t each = shape[1] / groups;
-  for (int i = 2; i < shape.rank(); ++i) each = SaturatingMul(each, shape[i]);
-  const op::Value x = Wide(b, in[0]);
-  const DType wide = StatisticOf(dtype);
+  const int64_t groups = attrs.Get<int64_t>("num_groups"), channels = shape[1] / groups;
+  const double eps = attrs.Get<double>("eps");
   const op::Value *weight = OperandAt(in, attrs, 1), *bias = OperandAt(in, attrs, 2);
-  if (weight != nullptr && bias != nullptr && shape.numel() > 0) {
-    const int64_t channels = shape[1] / groups;
-    const Shape own{groups, channels};
-    const op::Value y = b.Call(
-        "group_affine",
-        {ShapedAs(b, x, Shape{shape[0], groups, channels, each / channels}),
-         ShapedAs(b, CastTo(b, *weight, wide), own), ShapedAs(b, CastTo(b, *bias, wide), own)},
-        {{"eps", attrs.Get<double>("eps")}});
-    return {y == nullptr ? y : CastTo(b, ShapedAs(b, y, shape), dtype)};
-  }
-  const op::Values rows =
-      b.CallAll("layer_norm", {ShapedAs(b, x, Shape{shape[0], groups, each})},
-                {{"normalized_shape", Dims{each}}, {"eps", attrs.Get<double>("eps")}});
-  if (rows.empty() || rows[0] == nullptr) return {nullptr};
-  const auto channels = [&](const op::Value* of) {
-    return of == nullptr ? nullptr : Channels(b, *of, shape.rank(), wide);
-  };
-  return {
-      CastTo(b, Affine(b, ShapedAs(b, rows[0], shape), channels(weight), channels(bias)), dtype)};
+  if (weight == nullptr || bias == nullptr || shape.numel() == 0)
+    return {ByGroups(b, in[0], groups, weight, bias, eps)};
+  const DType dtype = in[0]->meta().dtype, wide = StatisticOf(dtype);
+  const Shape own{groups, channels};
+  const int64_t length = shape.numel() / (shape[0] * shape[1]);
+  const op::Value y =
+      b.Call("group_affine",
+             {ShapedAs(b, Wide(b, in[0]), Shape{shape[0], groups, channels, length}),
+              ShapedAs(b, CastTo(b, *weight, wide), own), ShapedAs(b, CastTo(b, *bias, wide), own)},
+             {{"eps", eps}});
+  return {y == nullptr ? y : CastTo(b, ShapedAs(b, y, shape), dtype)};
 }
 
 // --- rms_norm -----------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 // group_affine: normalised groups of channels with a weight and a bias for each channel, of
 // group_norm; and its gradient, in two passes over what the caches hold.
+#include "oneflow_like/ops/nn/group_affine.h"
+
 #include <cmath>
 
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/ops/nn/losses.h"
 #include "oneflow_like/ops/nn/row_math.h"
 #include "oneflow_like/ops/nn/rows.h"
 
@@ -136,17 +139,10 @@ Status RunAffineGrad(op::KernelContext& c) {
 
 op::Values DecomposeAffine(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   const Shape shape = in[0]->meta().shape;
-  const auto shaped = [&](const op::Value& x, std::vector<int64_t> dims) {
-    return b.Call("reshape", {x}, {{"shape", std::move(dims)}});
-  };
-  const int64_t each = shape[2] * shape[3];
-  const op::Values rows = b.CallAll(
-      "layer_norm", {shaped(in[0], {shape[0], shape[1], each})},
-      {{"normalized_shape", std::vector<int64_t>{each}}, {"eps", attrs.Get<double>("eps")}});
-  if (rows.empty() || rows[0] == nullptr) return {nullptr};
-  const std::vector<int64_t> wide = {1, shape[1], shape[2], 1};
-  return {b.Call("addcmul",
-                 {shaped(in[2], wide), shaped(rows[0], DimsOf(shape)), shaped(in[1], wide)})};
+  const op::Value rows =
+      NormalisedGroups(b, in[0], shape[1], shape[2] * shape[3], attrs.Get<double>("eps"));
+  const Shape wide = {1, shape[1], shape[2], 1};
+  return {b.Call("addcmul", {ShapedAs(b, in[2], wide), rows, ShapedAs(b, in[1], wide)})};
 }
 
 void GradAffine(op::GradContext& c) {
@@ -178,6 +174,16 @@ std::vector<op::Sample> AffineSamples(bool gradient) {
 }
 
 }  // namespace
+
+op::Value NormalisedGroups(op::Builder& b, const op::Value& x, int64_t groups, int64_t each,
+                           double eps) {
+  if (x == nullptr) return nullptr;
+  const Shape shape = x->meta().shape;
+  const op::Values rows =
+      b.CallAll("layer_norm", {ShapedAs(b, x, Shape{shape[0], groups, each})},
+                {{"normalized_shape", std::vector<int64_t>{each}}, {"eps", eps}});
+  return rows.empty() ? nullptr : ShapedAs(b, rows[0], shape);
+}
 
 OFL_OP(group_affine) {
   op.Doc(

@@ -411,6 +411,11 @@ def a_tensor_that_left_its_compile_world():
     x * 2
 
 
+@graph_case(IndexError, "[embedding_bag]", "got 9", "index < 4")
+def an_index_outside_a_table_of_bags():
+    Program(lambda _, i: F.embedding_bag(i, flow.ones(4, 2)))(numbers([1, 9]))
+
+
 @graph_case(IndexError, "[embedding]", "got 9", "earlier call")
 def a_graph_that_failed_before():
     table = flow.ones(4, 2)

@@ -45,7 +45,7 @@ std::string SumGradRule(std::span<const Shape>, std::span<const Shape>, const At
 Status CheckIndices(const op::TensorView& index, int64_t rows) {
   for (int64_t i = 0; i < index.numel(); ++i)
     OFL_ENSURE(index.as<int64_t>()[i] >= 0 && index.as<int64_t>()[i] < rows, Code::kOutOfRange)
-        << "[embedding] an index lies outside the table: got " << index.as<int64_t>()[i]
+        << "[embedding_bag] an index lies outside the table: got " << index.as<int64_t>()[i]
         << " at position " << i << "; expected 0 <= index < " << rows;
   return Status::Ok();
 }

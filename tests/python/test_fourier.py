@@ -5,7 +5,8 @@ import pytest
 
 import oneflow_like as flow
 
-LENGTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 21, 30, 49, 53, 60, 97, 101, 106, 128, 225, 1009]
+LENGTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 21, 30, 49, 53, 59, 60, 97, 101, 106, 128, 159,
+           225, 509, 1009, 1018, 2018, 2809, 3127]
 
 
 def draw(shape, dtype):
@@ -32,6 +33,45 @@ def test_every_length(lines):
                 np.testing.assert_allclose(half.numpy(), np.fft.rfft(x.real, axis=axis), atol=scale)
                 np.testing.assert_allclose(flow.fft.irfft(half, n, dim=axis).numpy(), x.real,
                                            atol=scale)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_a_line_s_bits_do_not_depend_on_those_beside_it(dtype):
+    for n in LENGTHS:
+        x = flow.from_numpy(draw((11, n), dtype))
+        transform = flow.fft.fft if np.dtype(dtype).kind == "c" else flow.fft.rfft
+        every = transform(x).numpy()
+        for line in (0, 7, 10):
+            np.testing.assert_array_equal(transform(x[line:line + 1]).numpy(),
+                                          every[line:line + 1])
+
+
+# A sum over a whole turn of roots must cancel: their errors would add up in the first number.
+@pytest.mark.parametrize("n", [1009, 2018, 9973, 16381])
+def test_a_signal_comes_back_from_lengths_with_large_primes(n):
+    x = draw((9, n), "float64")
+    half = flow.fft.rfft(flow.from_numpy(x))
+    np.testing.assert_allclose(flow.fft.irfft(half, n).numpy(), x, atol=8e-15, rtol=0)
+
+
+# Many real numbers are transformed as a half, and mirrored.
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(130, 127), (128, 130), (3, 6000), (16400, 1), (2, 8200)])
+def test_many_real_numbers(shape, axis):
+    x = draw(shape, "float64")
+    for name in ("fft", "ifft"):
+        given = flow.tensor(x, requires_grad=True)
+        got = getattr(flow.fft, name)(given, dim=axis)
+        want = getattr(np.fft, name)(x, axis=axis)
+        np.testing.assert_allclose(got.detach().numpy(), want, atol=1e-12 * np.abs(want).max())
+        seed = draw(shape, "complex128")
+        got.backward(flow.from_numpy(seed))
+        # The adjoint of a transform is the one with the other sign, of which a real signal's
+        # gradient is the real part.
+        other, size = ("ifft", shape[axis]) if name == "fft" else ("fft", 1 / shape[axis])
+        adjoint = getattr(np.fft, other)(seed, axis=axis).real * size
+        np.testing.assert_allclose(given.grad.numpy(), adjoint,
+                                   atol=1e-12 * np.abs(adjoint).max())
 
 
 def test_threads_share_the_lines():

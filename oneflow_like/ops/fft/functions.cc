@@ -91,6 +91,22 @@ Result<double> ScaleOf(const Function& f, const std::string* norm, const Points&
                 << "'; expected 'backward', 'ortho' or 'forward'");
 }
 
+// From so many numbers on, the transform of real ones is that of a half, and the mirrored half.
+constexpr int64_t kManyReals = int64_t{1} << 14;
+
+// All numbers of the transform over one axis of real ones.
+op::Value TransformWhole(op::Builder& b, const op::Value& x, int64_t dim, double scale,
+                         bool forward) {
+  const int64_t n = x->meta().shape[static_cast<int>(dim)];
+  const op::Value half = TransformReal(b, x, {dim}, scale);
+  if (half == nullptr) return nullptr;
+  const op::Value others =
+      b.Call("narrow", {half}, {{"dim", dim}, {"start", int64_t{1}}, {"length", n - (n / 2 + 1)}});
+  const op::Value mirrored =
+      b.Call("flip", {forward ? Conj(b, others) : others}, {{"dims", Ints{dim}}});
+  return b.Call("concat", {forward ? half : Conj(b, half), mirrored}, {{"dim", dim}});
+}
+
 op::Values Transformed(op::Builder& b, const Function& f, op::Value x, const Ints* sizes,
                        const Ints* dims, const std::string* norm) {
   const DType dtype = x->meta().dtype;
@@ -109,12 +125,16 @@ op::Values Transformed(op::Builder& b, const Function& f, op::Value x, const Int
   if (!points.ok()) return Refused(b, points.status());
   const auto scale = ScaleOf(f, norm, *points);
   if (!scale.ok()) return Refused(b, scale.status());
-  if (f.kind != Function::kToHalf) x = CastTo(b, x, ComplexOf(dtype));
+  const bool whole = f.kind == Function::kComplex && !IsComplex(dtype) &&
+                     points->dims.size() == 1 && x->meta().shape.numel() >= kManyReals &&
+                     points->sizes[0] > 2;
+  if (f.kind != Function::kToHalf && !whole) x = CastTo(b, x, ComplexOf(dtype));
   for (size_t i = 0; i < points->dims.size(); ++i) {
     const bool half = f.kind == Function::kFromHalf && i + 1 == points->dims.size();
     const int64_t size = points->sizes[i];
     x = Resized(b, x, points->dims[i], half ? size / 2 + 1 : size);
   }
+  if (whole && x != nullptr) return {TransformWhole(b, x, points->dims[0], *scale, f.forward)};
   switch (f.kind) {
     case Function::kComplex: return {TransformComplex(b, x, points->dims, *scale, f.forward)};
     case Function::kToHalf: {

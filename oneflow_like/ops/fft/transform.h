@@ -1,5 +1,6 @@
 // Discrete Fourier transforms of one length along rows: Eigen's (kissfft inside) for lengths whose
-// prime factors are small, the chirp form (Bluestein) over a power of two for others.
+// prime factors are small. A large prime p becomes a convolution: of p - 1 numbers where that has
+// small factors (Rader), with a chirp over a power of two (Bluestein) otherwise.
 #pragma once
 
 #include <complex>
@@ -11,7 +12,7 @@ namespace ofl::ops {
 // Numbers of kLanes transforms that run side by side, each in its own vector lane.
 inline constexpr int64_t kLanes = 8;
 template <class T>
-struct Pack {
+struct alignas(kLanes * sizeof(T)) Pack {
   using Vector [[gnu::vector_size(kLanes * sizeof(T))]] = T;
   Vector v;
   Pack() = default;

@@ -20,7 +20,15 @@ class ExternalBuffer final : public Buffer {
   std::shared_ptr<void> owner_;  // shared with whoever made the memory
 };
 
+CpuDevice& ProcessCpu() {
+  // Never destroyed: buffers that live until the process ends still return to their device.
+  static CpuDevice* cpu = new CpuDevice(HostMemoryBytes());
+  return *cpu;
+}
+
 }  // namespace
+
+void LimitHostMemory(int64_t bytes) { ProcessCpu().allocator().set_limit(bytes); }
 
 int64_t ChunkSize(int64_t n, int64_t grain, int threads) {
   if (n <= 0) return 1;
@@ -31,12 +39,8 @@ int64_t ChunkSize(int64_t n, int64_t grain, int threads) {
 }
 
 Result<Device*> GetDevice(DeviceKind kind) {
-  // Never destroyed: buffers that live until the process ends still return to their device.
   switch (kind) {
-    case DeviceKind::kCpu: {
-      static CpuDevice* cpu = new CpuDevice(HostMemoryBytes());
-      return static_cast<Device*>(cpu);
-    }
+    case DeviceKind::kCpu: return static_cast<Device*>(&ProcessCpu());
     case DeviceKind::kNull: {
       static NullDevice* null = new NullDevice();
       return static_cast<Device*>(null);

@@ -345,6 +345,8 @@ def watch(process, notes, limit):
         if now != last:
             last, since = now, time.monotonic()
         if time.monotonic() - since > limit:
+            os.killpg(process.pid, signal.SIGABRT)  # each worker says where it is
+            time.sleep(2)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return False
@@ -358,7 +360,7 @@ def run(args):
     with tempfile.TemporaryDirectory(prefix="random_calls_") as folder:
         note = os.path.join(folder, "note")
         notes = [f"{note}.{rank}" for rank in range(args.processes)]
-        first = 0
+        first = max(args.first, 0)
         while first < args.calls and len(found) < args.most:
             for path in notes:
                 pathlib.Path(path).write_bytes(b"\0" * NOTE_BYTES)
@@ -378,7 +380,10 @@ def run(args):
             number, what = max(states)
             how = f"exit code {process.returncode}" if ended else f"no end within {args.limit} s"
             found.append((how, number, what))
-            print(f"{how} in call {number}: {what}\n{text[-3000:]}", flush=True)
+            print(f"{how} in call {number}: {what}\n{text[-12000:]}", flush=True)
+            if args.processes > 1:
+                print("\n".join(f"rank {rank} was in call {at}: {call}"
+                                for rank, (at, call) in enumerate(states)), flush=True)
             first = max(number, first) + 1
     return found
 

@@ -79,6 +79,7 @@ Result<BufferRef> CpuAllocator::Allocate(int64_t bytes) {
     if (!list.blocks.empty()) {
       block = list.blocks.back();
       list.blocks.pop_back();
+      if (ClassBytes(size_class) > kMaxSmallBytes) kept_.fetch_sub(ClassBytes(size_class));
     }
   }
   if (block.data == nullptr) {
@@ -94,6 +95,11 @@ Result<BufferRef> CpuAllocator::Allocate(int64_t bytes) {
 void CpuAllocator::Free(const Block& block, int64_t bytes) {
   ASAN_POISON_MEMORY_REGION(block.data, ClassBytes(block.size_class));
   in_use_.fetch_sub(bytes, std::memory_order_relaxed);
+  const int64_t kept = ClassBytes(block.size_class);
+  if (kept > kMaxSmallBytes && kept_.fetch_add(kept) + kept > limit_ / kKeptShare) {
+    std::lock_guard lock(slabs_mutex_);
+    return ReleaseLocked(block);
+  }
   FreeList& list = free_[block.size_class];
   std::lock_guard lock(list.mutex);
   list.blocks.push_back(block);
@@ -119,15 +125,24 @@ Result<CpuAllocator::Block> CpuAllocator::Refill(int size_class, int64_t bytes) 
   return block;
 }
 
+bool CpuAllocator::Fits(int64_t bytes) const {
+  if (bytes > limit_ - reserved_.load(std::memory_order_relaxed)) return false;
+  return bytes < kAskedBytes || available_ == nullptr || bytes <= available_();
+}
+
 Result<uint32_t> CpuAllocator::NewSegment(int64_t bytes, int64_t requested) {
   bytes = RoundUp(bytes, 4096);
   const auto refuse = [&]() -> Status {
-    return Error(Code::kResourceExhausted)
-           << "out of memory on cpu: requested " << requested << " bytes, in use "
-           << in_use_.load(std::memory_order_relaxed) << ", limit " << limit_;
+    auto refusal = Error(Code::kResourceExhausted);
+    refusal << "out of memory on cpu: requested " << requested << " bytes, in use "
+            << in_use_.load(std::memory_order_relaxed) << ", limit " << limit_;
+    if (available_ != nullptr) refusal << ", available on this machine now " << available_();
+    return refusal;
   };
-  if (bytes > limit_ - reserved_.load(std::memory_order_relaxed)) ReleaseCachedLocked();
-  if (bytes > limit_ - reserved_.load(std::memory_order_relaxed)) return refuse();
+  if (!Fits(bytes)) {
+    ReleaseCachedLocked();
+    if (!Fits(bytes)) return refuse();
+  }
   const auto map = [&] {
     return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   };
@@ -157,15 +172,18 @@ void CpuAllocator::ReleaseCachedLocked() {
       std::lock_guard lock(free_[c].mutex);
       blocks.swap(free_[c].blocks);
     }
-    for (const Block& block : blocks) {
-      const auto at = segments_.find(block.handle.segment);
-      OFL_CHECK(at != segments_.end());
-      ASAN_UNPOISON_MEMORY_REGION(at->second.base, at->second.bytes);
-      munmap(at->second.base, at->second.bytes);
-      reserved_.fetch_sub(at->second.bytes, std::memory_order_relaxed);
-      segments_.erase(at);
-    }
+    for (const Block& block : blocks) ReleaseLocked(block);
   }
+}
+
+void CpuAllocator::ReleaseLocked(const Block& block) {
+  const auto at = segments_.find(block.handle.segment);
+  OFL_CHECK(at != segments_.end());
+  ASAN_UNPOISON_MEMORY_REGION(at->second.base, at->second.bytes);
+  munmap(at->second.base, at->second.bytes);
+  reserved_.fetch_sub(at->second.bytes, std::memory_order_relaxed);
+  kept_.fetch_sub(ClassBytes(block.size_class));
+  segments_.erase(at);
 }
 
 std::byte* CpuAllocator::Resolve(MemoryHandle handle, int64_t bytes) const {

@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace ofl::device {
 namespace {
@@ -53,6 +57,17 @@ class CpuStream final : public Stream {
   ThreadPool pool_;
 };
 
+// The number that follows this name in a file of names and numbers.
+std::optional<int64_t> NumberAfter(const char* path, std::string_view name) {
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    int64_t number = 0;
+    if (word == name && file >> number) return number;
+    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::unique_ptr<Stream> CpuDevice::NewStream(int threads) {
@@ -65,6 +80,20 @@ int64_t HostMemoryBytes() {
        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     int64_t limit = 0;
     if (std::ifstream(path) >> limit && limit > 0) bytes = std::min(bytes, limit);
+  }
+  return bytes;
+}
+
+int64_t AvailableHostMemoryBytes() {
+  const int64_t kib = NumberAfter("/proc/meminfo", "MemAvailable:").value_or(INT64_MAX >> 10);
+  int64_t bytes = kib << 10;
+  int64_t limit = 0, used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
+    // Pages of files count as used, and are given up when memory is asked for.
+    for (const char* files : {"active_file", "inactive_file"})
+      used -= NumberAfter("/sys/fs/cgroup/memory.stat", files).value_or(0);
+    bytes = std::min(bytes, std::max<int64_t>(limit - used, 0));
   }
   return bytes;
 }

@@ -8,9 +8,16 @@
 
 namespace ofl::device {
 
+// Bytes of memory of this machine, or of its control group where that is less.
+int64_t HostMemoryBytes();
+// What of them nobody uses now. Reads /proc: some 20 us.
+int64_t AvailableHostMemoryBytes();
+// The most that the process's CPU device takes of them from now on.
+void LimitHostMemory(int64_t bytes);
+
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int64_t limit_bytes) : allocator_(limit_bytes) {}
+  explicit CpuDevice(int64_t limit_bytes) : allocator_(limit_bytes, AvailableHostMemoryBytes) {}
   DeviceKind kind() const override { return DeviceKind::kCpu; }
   Result<BufferRef> Allocate(int64_t bytes) override { return allocator_.Allocate(bytes); }
   // `threads` below 1 counts as 1.
@@ -21,8 +28,5 @@ class CpuDevice final : public Device {
  private:
   CpuAllocator allocator_;
 };
-
-// Bytes of memory of this machine, or of its control group where that is less.
-int64_t HostMemoryBytes();
 
 }  // namespace ofl::device

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <thread>
 
+#include "device/cpu/cpu_device.h"
 #include "device/cpu/cpu_level.h"
 #include "oneflow_like/op/kernel/blas_core.h"
 
@@ -71,6 +72,8 @@ Result<std::unique_ptr<tensor::Context>> MakeContext() {
   OFL_ASSIGN(int64_t threads, IntOf("OMP_NUM_THREADS", cores, 1, 4096));
   OFL_ASSIGN(int64_t local_rank,
              IntOf("LOCAL_RANK", config.rank % config.local_world_size, 0, config.world_size - 1));
+  OFL_ASSIGN(int64_t memory, IntOf("OFL_MEMORY_LIMIT_MIB", 0, 1, int64_t{1} << 32));
+  if (memory > 0) device::LimitHostMemory(memory << 20);
   tensor::ContextOptions options;
   options.rank = config.rank;
   options.world_size = config.world_size;

@@ -19,7 +19,8 @@ Result<transport::WorldConfig> WorldFromEnvironment();
 std::string Arithmetic();
 
 // A context for that world; it connects at its first communication. Kernels use OMP_NUM_THREADS
-// threads, or all of the machine's cores when unset; OFL_CPU_LEVEL is checked.
+// threads, or all of the machine's cores when unset; their memory stays within
+// OFL_MEMORY_LIMIT_MIB; OFL_CPU_LEVEL is checked.
 Result<std::unique_ptr<tensor::Context>> MakeContext();
 
 }  // namespace ofl::runtime

@@ -2,6 +2,9 @@
 
 import array as arrays
 import gc
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +186,29 @@ def test_membership_and_reversal():
     assert reversed(x).tolist() == [[3, 4], [1, 2]] and reversed(flow.tensor(3)).item() == 3
     with pytest.raises(TypeError, match="only a Tensor or a number"):
         "a" in x  # noqa: B015
+
+
+LIMITED = """
+import oneflow_like as flow
+held = flow.zeros(10 << 20)
+for _ in range(20):  # what is freed is at hand again
+    flow.zeros(10 << 20)
+try:
+    flow.zeros(20 << 20)
+except flow.OutOfMemoryError as error:
+    print(error)
+"""
+
+
+def _under(limit, code):
+    env = {**os.environ, "OFL_MEMORY_LIMIT_MIB": limit}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+def test_a_process_keeps_within_the_memory_that_its_environment_allows():
+    ended = _under("100", LIMITED)
+    assert "requested 83886080 bytes, in use 41943040, limit 104857600" in ended.stdout, ended
+    for wrong in ("0", "-1", "much", "1e3"):
+        ended = _under(wrong, "import oneflow_like")
+        assert ended.returncode == 1 and "OFL_MEMORY_LIMIT_MIB: got" in ended.stderr, ended

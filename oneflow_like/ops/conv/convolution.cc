@@ -384,6 +384,7 @@ op::Value WeightFrom(op::GradContext& c, const op::Value& y, const op::Value& x,
 // y of the given spatial sizes: borders behind are as wide as these need.
 op::Value OutputFrom(op::GradContext& c, const op::Value& x, const op::Value& w,
                      const op::Value& like) {
+  if (x == nullptr || w == nullptr) return nullptr;
   Attrs attrs = Common(c.attrs);
   const Ints in = SpatialOf(x, c.attrs), kernel = SpatialOf(w, c.attrs),
              out = SpatialOf(like, c.attrs);

@@ -95,6 +95,7 @@ op::Value Rounded(op::Builder& b, const op::Value& y) {
 }
 
 op::Value Resampled(op::Builder& b, const op::Value& x, const Request& r, bool rounded) {
+  if (x == nullptr) return nullptr;
   const Shape shape = x->meta().shape;
   op::Value y = x;
   for (int i = r.axes - 1; i >= 0 && y != nullptr; --i) {

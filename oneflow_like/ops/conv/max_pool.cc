@@ -64,13 +64,14 @@ constexpr int64_t kPieceOfRow = 256;  // windows whose largest elements are kept
 template <class T>
 void ValuesOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* y) {
   const AxisWindows& last = p.axes[2];
+  const auto seen = PlacesSeen(last);
   const int64_t line = last.in, plane = p.axes[1].in * line;
   for (int64_t first = 0; first < last.out; first += kPieceOfRow) {
     const int64_t end = std::min(first + kPieceOfRow, last.out);
     std::fill(y + first, y + end, Lowest<T>());
     ForElements(p.axes[0], i, [&](int64_t a) {
       ForElements(p.axes[1], j, [&](int64_t b) {
-        for (int64_t k = 0; k < last.kernel; ++k) {
+        for (int64_t k = seen.first; k < seen.second; ++k) {
           const int64_t shift = k * last.dilation - last.before;
           auto [low, high] = Seeing(last, shift);
           low = std::max(low, first), high = std::min(high, end);
@@ -87,6 +88,7 @@ void ValuesOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* y) {
 template <class T, class Index>
 void LargestOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* y, int64_t* places) {
   const AxisWindows& last = p.axes[2];
+  const auto seen = PlacesSeen(last);
   const int64_t line = last.in, plane = p.axes[1].in * line;
   Index at[kPieceOfRow];
   for (int64_t first = 0; first < last.out; first += kPieceOfRow) {
@@ -117,7 +119,7 @@ void LargestOfRow(const Pool& p, const T* x, int64_t i, int64_t j, T* y, int64_t
           }
           return;
         }
-        for (int64_t k = 0; k < last.kernel; ++k) {
+        for (int64_t k = seen.first; k < seen.second; ++k) {
           const int64_t shift = k * last.dilation - last.before;
           auto [low, high] = Seeing(last, shift);
           low = std::max(low, first), high = std::min(high, first + n);

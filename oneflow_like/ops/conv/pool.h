@@ -90,6 +90,14 @@ void ForElements(const AxisWindows& a, int64_t o, const Body& body) {
   if (at < 0) at += (-at + a.dilation - 1) / a.dilation * a.dilation;
   for (; at < end; at += a.dilation) body(at);
 }
+// The places of the kernel at which any regular window sees an element: [first, second). A kernel
+// may reach far beyond the input.
+inline std::pair<int64_t, int64_t> PlacesSeen(const AxisWindows& a) {
+  const int64_t before_last = a.before - (a.out - 1) * a.stride;
+  const int64_t low = before_last <= 0 ? 0 : (before_last + a.dilation - 1) / a.dilation;
+  const int64_t high = (a.in + a.before + a.dilation - 1) / a.dilation;
+  return {std::min(low, a.kernel), std::min(high, a.kernel)};
+}
 // Of regular windows of the last axis, those that see an element at place k of the kernel.
 inline std::pair<int64_t, int64_t> Seeing(const AxisWindows& a, int64_t shift) {
   const int64_t low = shift >= 0 ? 0 : (-shift + a.stride - 1) / a.stride;

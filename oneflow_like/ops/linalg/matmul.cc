@@ -88,6 +88,7 @@ void GradMatmul(op::GradContext& c) {
   const ProductDims d = DimsOfMatmul(shape_a, shape_b, c.attrs);
   // y is linear in each operand: the gradient is the conjugate transpose's product.
   op::Value a = Conj(c.b, c.inputs[0]), b = Conj(c.b, c.inputs[1]), dy = c.grads[0];
+  if (!a || !b) return;
   if (d.vector_a && d.vector_b) {
     if (c.Needs(0)) c.Set(0, Mul(c.b, b, dy));
     if (c.Needs(1)) c.Set(1, Mul(c.b, a, dy));

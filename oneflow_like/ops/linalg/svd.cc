@@ -139,6 +139,7 @@ void GradSvd(op::GradContext& c) {
              RowPart(b, c.grads[2], 0, k),
              m > k,
              n > k};
+  if (!p.u || !p.vh) return;
   if (!p.gu && !p.gvh) {
     if (!p.gs) return;
     const op::Value row = Unsqueezed(b, LikeMatrix(b, p.gs, p.u), -2);

@@ -41,7 +41,7 @@ inline op::Value Narrow(op::Builder& b, const op::Value& loss, DType dtype) {
 }
 
 inline op::Value Wide(op::Builder& b, const op::Value& x) {
-  return CastTo(b, x, StatisticOf(x->meta().dtype));
+  return x == nullptr ? nullptr : CastTo(b, x, StatisticOf(x->meta().dtype));
 }
 // Which of an operator's operands were given, where optional ones may be left out.
 const op::Value* OperandAt(Operands in, const Attrs& attrs, size_t operand);

@@ -133,6 +133,7 @@ std::string VarianceRule(std::span<const Shape> in, std::span<const Shape>, cons
 op::Values DecomposeVariance(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   const DType dtype = in[0]->meta().dtype;
   const op::Value x = CastTo(b, in[0], StatisticOf(dtype));
+  if (x == nullptr) return {nullptr};
   const op::Value apart = b.Call("sub", {x, b.Call("mean", {x}, KeptAxes(attrs))});
   const Attrs over = {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
   const op::Value squares = b.Call("sum", {b.Call("square", {apart})}, over);

@@ -94,8 +94,41 @@ TEST(CpuAllocator, RefusesWhatDoesNotFit) {
 
 TEST(CpuAllocator, GivesFreeBlocksBackBeforeItRefuses) {
   CpuAllocator allocator(int64_t{32} << 20);
-  ASSERT_TRUE(allocator.Allocate(int64_t{20} << 20).ok());  // freed at once, but cached
+  ASSERT_TRUE(allocator.Allocate(int64_t{3} << 20).ok());  // freed at once, but cached
+  EXPECT_GE(allocator.stats().bytes_cached, int64_t{3} << 20);
   EXPECT_TRUE(allocator.Allocate(int64_t{30} << 20).ok());
+}
+
+TEST(CpuAllocator, KeepsAnEighthOfTheLimitAtMost) {
+  CpuAllocator allocator(int64_t{64} << 20);
+  std::vector<BufferRef> held;
+  for (int i = 0; i < 10; ++i) held.push_back(*allocator.Allocate(int64_t{4} << 20));
+  const MemoryHandle first = held[0]->handle(), last = held[9]->handle();
+  held.clear();
+  EXPECT_EQ(allocator.stats().bytes_cached, int64_t{8} << 20);
+  EXPECT_NE(allocator.Resolve(first, 1), nullptr);
+  EXPECT_EQ(allocator.Resolve(last, 1), nullptr);
+  // Blocks that are taken again make room for others.
+  for (int i = 0; i < 2; ++i) held.push_back(*allocator.Allocate(int64_t{4} << 20));
+  EXPECT_EQ(allocator.stats().bytes_cached, 0);
+  held.clear();
+  EXPECT_EQ(allocator.stats().bytes_cached, int64_t{8} << 20);
+}
+
+TEST(CpuAllocator, RefusesWhatTheMachineHasNotLeft) {
+  static int64_t left = int64_t{300} << 20;
+  CpuAllocator allocator(int64_t{8} << 30, [] { return left; });
+  EXPECT_TRUE(allocator.Allocate(int64_t{256} << 20).ok());
+  allocator.ReleaseCached();
+  left = int64_t{100} << 20;
+  const auto refused = allocator.Allocate(int64_t{256} << 20);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), Code::kResourceExhausted);
+  EXPECT_NE(refused.status().message().find("available on this machine now 104857600"),
+            std::string::npos)
+      << refused.status().message();
+  // Small ones are not asked about: that would cost more than they do.
+  EXPECT_TRUE(allocator.Allocate(int64_t{128} << 20).ok());
 }
 
 TEST(CpuAllocator, SurvivesManyThreads) {

@@ -9,7 +9,8 @@ import math
 from . import _cpu  # noqa: F401  (before the extension, which loads BLAS)
 
 try:
-    from ._C import (Generator, Size, Tensor, channels_last, channels_last_3d, contiguous_format,
+    from ._C import (Generator, InvalidArgumentError, OutOfMemoryError, OutOfRangeError, Size,
+                     Tensor, TypeMismatchError, channels_last, channels_last_3d, contiguous_format,
                      default_generator, device, dtype, initial_seed, layout, manual_seed,
                      memory_format, placement, preserve_format, sbp, seed, strided)
 except ModuleNotFoundError as error:
@@ -74,7 +75,8 @@ e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
 
 __version__ = getattr(_C, "__version__", "0.1.0")
 
-__all__ = ["Generator", "Size", "Tensor", "as_tensor", "asarray", "autograd", "bfloat16", "bool",
+__all__ = ["Generator", "InvalidArgumentError", "OutOfMemoryError", "OutOfRangeError", "Size",
+           "Tensor", "TypeMismatchError", "as_tensor", "asarray", "autograd", "bfloat16", "bool",
            "broadcast_shapes", "channels_last", "channels_last_3d", "comm", "complex128",
            "complex64", "contiguous_format", "default_generator", "device", "distributed", "dtype",
            "empty_permuted", "empty_strided", "enable_grad", "env", "fft", "float16", "float32",

@@ -200,6 +200,14 @@ except flow.OutOfMemoryError as error:
 """
 
 
+def test_the_classes_of_errors_are_names_of_the_package():
+    for name in ("TypeMismatchError", "OutOfRangeError", "InvalidArgumentError",
+                 "OutOfMemoryError"):
+        assert issubclass(getattr(flow, name), RuntimeError) and name in flow.__all__
+    with pytest.raises(flow.OutOfMemoryError, match="out of memory on cpu"):
+        flow.zeros(2**46)
+
+
 def _under(limit, code):
     env = {**os.environ, "OFL_MEMORY_LIMIT_MIB": limit}
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True,

@@ -190,12 +190,11 @@ Result<op::Value> GraphTracer::Fitted(const op::Value& target, const op::Value& 
   OFL_ASSIGN(const bool was_global, IsGlobal(target));
   OFL_ASSIGN(const bool is_global, IsGlobal(result));
   const DType from = result->meta().dtype, to = target->meta().dtype;
-  OFL_ENSURE(result->meta().shape == target->meta().shape && (is_global || !was_global),
+  OFL_ENSURE(result->meta().shape == target->meta().shape && (was_global || !is_global),
              Code::kInvalidArgument)
       << "[in-place] the result does not fit: got " << result->meta().ToString()
       << (is_global ? " global" : " local") << " for " << target->meta().ToString()
-      << (was_global ? " global" : " local") << "; expected the same shape, and a global tensor "
-      << "for a global one";
+      << (was_global ? " global" : " local") << tensor::FitAdvice(is_global, was_global);
   OFL_ENSURE(CategoryOf(from) <= CategoryOf(to), Code::kTypeMismatch)
       << "[in-place] result type " << DTypeName(from)
       << " can't be cast to the desired output type " << DTypeName(to) << ": got "
@@ -207,8 +206,14 @@ Result<op::Value> GraphTracer::Fitted(const op::Value& target, const op::Value& 
     result = Apply(*cast, {result}, attrs)[0];
     OFL_TRY(status());
   }
-  if (!was_global || !is_global) return result;
+  if (!was_global) return result;
   OFL_ASSIGN(const sbp::Layout was, LikelyLayout(target));
+  if (!is_global) {  // a value that build() made: every rank has it
+    OFL_ASSIGN(const int made, Own(result));
+    result = recorder_.ToLayout(recorder_.Handle(Rehome(made, was.placement)), was);
+    OFL_TRY(recorder_.status());
+    return result;
+  }
   OFL_ASSIGN(const sbp::Layout is, LikelyLayout(result));
   if (was == is) return result;
   result = ToLayout(result, was);

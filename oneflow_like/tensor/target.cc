@@ -169,6 +169,13 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
   return Assign(value, target, def.name);
 }
 
+std::string FitAdvice(bool value_global, bool target_global) {
+  std::string text = "; expected the same shape, both local or both global";
+  if (value_global && !target_global)
+    text += "; make the target global before (to_global), or the value local (to_local)";
+  return text;
+}
+
 Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_view op) {
   OFL_TRY(CheckTarget(*target, op));
   OFL_TRY(BringUp(*target));
@@ -177,7 +184,7 @@ Status WriteInto(const TensorRef& given, const TensorRef& target, std::string_vi
       value->meta().shape == target->meta().shape && value->is_global() == target->is_global(),
       Code::kInvalidArgument)
       << "[" << op << "] the result does not fit: got " << Describe(*value) << " for "
-      << Describe(*target) << "; expected the same shape, both local or both global";
+      << Describe(*target) << FitAdvice(value->is_global(), target->is_global());
   const DType from = value->meta().dtype, to = target->meta().dtype;
   OFL_ENSURE(CategoryOf(from) <= CategoryOf(to), Code::kTypeMismatch)
       << "[" << op << "] result type " << DTypeName(from)

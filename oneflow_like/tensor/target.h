@@ -6,6 +6,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "oneflow_like/op/def/op_def.h"
@@ -38,6 +39,9 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
                        const TensorRef& target, Generator* generator = nullptr);
 // Likewise the elements and the history of a value that exists.
 Status Assign(const TensorRef& value, const TensorRef& target, std::string_view op);
+
+// What a value must be to go into a target, for the end of an error; eager calls and graphs say it.
+std::string FitAdvice(bool value_global, bool target_global);
 
 // Puts a value that exists into `target`, by the same rules. `op` stands in errors. Not recorded.
 Status WriteInto(const TensorRef& value, const TensorRef& target, std::string_view op);

@@ -74,11 +74,15 @@ std::string PublicName(std::string name) {
   return name.starts_with('_') || name.starts_with('<') || name == "forward" ? "" : name;
 }
 
+// What a change in place is called where its caller's name is not known.
+constexpr std::string_view kInPlace = "in-place";
+
 // The operator in the brackets that a text begins with; empty without.
 std::string_view HeadOf(std::string_view text) {
   const size_t end = text.starts_with('[') ? text.find("] ") : text.npos;
   if (end == text.npos || end == 1) return {};
   const std::string_view head = text.substr(1, end - 1);
+  if (head == kInPlace) return head;
   const auto in_name = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.'; };
   return std::ranges::all_of(head, in_name) ? head : std::string_view();
 }
@@ -106,7 +110,7 @@ std::string TextOf(const Status& status, std::string_view called, std::string_vi
                      message.substr(head.empty() ? 0 : head.size() + sizeof("[] ") - 1);
   std::vector<std::string> parts{std::string(called)};
   const auto add = [&](std::string_view part) {
-    if (part.empty() || part.starts_with('_') ||
+    if (part.empty() || part == kInPlace || part.starts_with('_') ||
         std::ranges::any_of(parts, [&](const auto& p) { return SameOperator(p, part); }))
       return;
     parts.emplace_back(part);

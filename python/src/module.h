@@ -44,6 +44,8 @@ void BindWorld(nb::module_& m);
 // Compiled graphs and plans, for nn.Graph.
 void BindRuntime(nb::module_& m);
 void BindVersions(nb::module_& m);
+// Last: what is bound by then tells of wrong arguments as operators do.
+void BindCallErrors(nb::module_& m);
 
 // --- errors ---------------------------------------------------------------------------------
 // Sets the Python exception of a failed status; keeps one that is set already (Ctrl-C).
@@ -88,7 +90,8 @@ PyObject* WrapTensor(op::Value value);
 nb::object Wrapped(op::Value value);
 // Puts another value's memory (and history) into this handle: what x.add_(1) does where a tape
 // records it or a graph traces it.
-void Rebind(PyTensor& self, const PyTensor& other);
+Status TryRebind(PyTensor& self, const PyTensor& other);
+void Rebind(PyTensor& self, const PyTensor& other);  // the same; throws
 nb::object DTypeObject(DType dtype);
 // dtype objects of ours and of NumPy's names; false when `object` is none.
 bool DTypeFrom(PyObject* object, DType* out);

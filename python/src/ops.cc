@@ -242,8 +242,7 @@ Status RunInto(const Function& function, const Arguments& call, PyTensor& target
   }
   if (traced || call.like != nullptr) {
     OFL_ASSIGN(op::Values results, Run(call));
-    Rebind(target, PyTensor{std::move(results[0])});
-    return Status::Ok();
+    return TryRebind(target, PyTensor{std::move(results[0])});
   }
   const tensor::TensorRef into(tensor::AsTensor(target.value));
   if (function.in_place || call.in_place) {
@@ -268,7 +267,7 @@ Status RunIntoSeveral(const Function& function, const Arguments& call, PyObject*
         << tensor::Describe(*target.value) << "; expected " << DTypeName(results[i]->meta().dtype);
     TakeShape(target, results[i]);
     if (target.value->is_symbolic() || tensor::CurrentTracer() != nullptr) {
-      Rebind(target, PyTensor{std::move(results[i]), {}});
+      OFL_TRY(TryRebind(target, PyTensor{std::move(results[i]), {}}));
       continue;
     }
     OFL_TRY(tensor::WriteInto(tensor::TensorRef(tensor::AsTensor(results[i])),

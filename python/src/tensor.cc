@@ -150,7 +150,12 @@ bool RequiresGrad(Self self) {
   return tracer != nullptr && tracer->RequiresGrad(self->value);
 }
 
-void SetRequiresGrad(Self self, bool on) {
+void SetRequiresGrad(Self self, nb::object given) {
+  if (!PyBool_Check(given.ptr())) {
+    Throw(Error(Code::kTypeMismatch) << "[requires_grad] requires_grad must be a bool: got "
+                                     << TypeNameOf(given.ptr()) << "; expected True or False");
+  }
+  const bool on = given.is(nb::bool_(true));
   RefuseInBuild("requires_grad", "requires_grad was set", *self->value,
                 "set it before or after the call: the graph then traces anew");
   TensorRef x = Eager(*self);
@@ -392,7 +397,12 @@ nb::object StrideOf(Self self, std::optional<int64_t> dim) {
           << "got " << self->value->meta().ToString() << "; expected a local one, or an eager one");
   }
   const Strides strides = StridesOf(self);
-  if (dim) return nb::int_(strides[Unwrap(NormalizeAxis(*dim, strides.rank()))]);
+  if (dim) {
+    const auto axis = NormalizeAxis(*dim, strides.rank());
+    if (axis.ok()) return nb::int_(strides[*axis]);
+    Throw(Error(Code::kOutOfRange)
+          << "[stride] " << axis.status().message() << ": got " << tensor::Describe(*self->value));
+  }
   nb::list list;
   for (int64_t step : strides) list.append(step);
   return nb::tuple(list);
@@ -439,7 +449,8 @@ void BindProperties(nb::class_<PyTensor>& c) {
       .def_prop_ro("placement", &PlacementOf)
       .def_prop_ro("sbp", &SbpOf)
       .def_prop_ro("device", &DeviceOf)
-      .def_prop_rw("requires_grad", &RequiresGrad, &SetRequiresGrad)
+      .def_prop_rw("requires_grad", &RequiresGrad, &SetRequiresGrad,
+                   nb::for_setter(nb::sig("def requires_grad(self, arg: bool, /) -> None")))
       .def_prop_rw("grad", &GradOf, &SetGrad, nb::arg("grad").none())
       .def_prop_ro("grad_fn", &GradFnOf)
       .def_prop_ro("is_leaf",
@@ -460,27 +471,22 @@ void BindProperties(nb::class_<PyTensor>& c) {
 
 }  // namespace
 
-void Rebind(PyTensor& self, const PyTensor& other) {
-  if (self.value->is_symbolic()) {
-    Unwrap(TracerOf(self, "in-place").InPlace(self.value, other.value));
-    return;
-  }
-  if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr) {
-    Unwrap(tracer->InPlace(self.value, other.value));  // a buffer, or an error
-    return;
-  }
-  if (other.value->is_symbolic()) {
-    Throw(Error(Code::kFailedPrecondition)
-          << "[in-place] a tensor from outside build() cannot be changed inside a graph: got "
-          << tensor::Describe(*self.value)
-          << "; expected a value made in build(); return the new value, and copy_() it after the "
-             "call");
-  }
+Status TryRebind(PyTensor& self, const PyTensor& other) {
+  if (self.value->is_symbolic()) return TracerOf(self, "in-place").InPlace(self.value, other.value);
+  if (tensor::Tracer* tracer = tensor::CurrentTracer(); tracer != nullptr)
+    return tracer->InPlace(self.value, other.value);  // a buffer, or an error
+  OFL_ENSURE(!other.value->is_symbolic(), Code::kFailedPrecondition)
+      << "[in-place] a tensor from outside build() cannot be changed inside a graph: got "
+      << tensor::Describe(*self.value)
+      << "; expected a value made in build(); return the new value, and copy_() it after the call";
   const TensorRef target = Eager(self);
   const bool before = target->requires_grad();
-  Unwrap(tensor::Assign(Eager(other), target, "in-place"));
+  OFL_TRY(tensor::Assign(Eager(other), target, "in-place"));
   if (target->requires_grad() != before) NoteWrite();
+  return Status::Ok();
 }
+
+void Rebind(PyTensor& self, const PyTensor& other) { Unwrap(TryRebind(self, other)); }
 
 PyTensor* TensorOf(PyObject* object) {
   if (!PyObject_TypeCheck(object, tensor_type)) return nullptr;
@@ -500,6 +506,7 @@ PyObject* WrapTensor(op::Value value) {
 
 void BindTensor(nb::module_& m) {
   nb::class_<PyTensor> c(m, "Tensor", nb::type_slots(tensor_slots), nb::is_weak_referenceable(),
+                         nb::dynamic_attr(),  // a pointer more: it is a subject of GC anyway
                          "An n-dimensional array, local or global.");
   tensor_type = reinterpret_cast<PyTypeObject*>(c.ptr());
   c.def(

@@ -301,7 +301,7 @@ def a_number_read_in_build():
     Program(lambda _, x: x * x.sum().item())(local())
 
 
-@graph_case(RuntimeError, "[in-place]", "outside build()", "copy_()")
+@graph_case(RuntimeError, "[add_]", "outside build()", "copy_()")
 def a_buffer_changed_in_build():
     buffer = flow.zeros(4, 4)
     try:

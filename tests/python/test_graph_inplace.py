@@ -196,7 +196,7 @@ def test_a_change_behind_a_history_is_refused(share):
         (y.detach() if share == "detach" else y.data).add_(1.0)
         return y.sum()
 
-    with pytest.raises(RuntimeError, match=r"\[in-place\].*history.*behind its back.*clone"):
+    with pytest.raises(RuntimeError, match=r"\[add_\].*history.*behind its back.*clone"):
         Of(build, layer)(flow.tensor(numbers(3, 4)))
 
 
@@ -230,21 +230,21 @@ def test_copies_are_apart_afterwards():
 
 CAPTURED = flow.zeros(4)
 OUTSIDE = {
-    "a parameter": (lambda m, x: m.weight.detach().mul_(0.5), "weight"),
-    "a parameter's data": (lambda m, x: m.weight.data.clamp_(-1.0, 1.0), "weight"),
-    "a part of a parameter": (lambda m, x: m.weight.__setitem__(0, 0.0), "outside build"),
-    "a part of its data": (lambda m, x: m.weight.data.__setitem__(0, 0.0), "weight"),
-    "a tensor of nobody": (lambda m, x: CAPTURED.add_(1.0), "outside build"),
-    "a buffer, with a history": (lambda m, x: m.count.add_(m.bias), "history.*detach"),
-    "an argument": (lambda m, x: x.add_(1.0), "argument"),
-    "a part of an argument": (lambda m, x: x.__setitem__(0, 1.0), "argument"),
-    "an argument's data": (lambda m, x: x.detach().zero_(), "argument"),
+    "a parameter": (lambda m, x: m.weight.detach().mul_(0.5), "mul_", "weight"),
+    "a parameter's data": (lambda m, x: m.weight.data.clamp_(-1.0, 1.0), "clamp_", "weight"),
+    "a part of a parameter": (lambda m, x: m.weight.__setitem__(0, 0), "setitem", "outside build"),
+    "a part of its data": (lambda m, x: m.weight.data.__setitem__(0, 0.0), "setitem", "weight"),
+    "a tensor of nobody": (lambda m, x: CAPTURED.add_(1.0), "add_", "outside build"),
+    "a buffer, with a history": (lambda m, x: m.count.add_(m.bias), "add_", "history.*detach"),
+    "an argument": (lambda m, x: x.add_(1.0), "add_", "argument"),
+    "a part of an argument": (lambda m, x: x.__setitem__(0, 1.0), "setitem", "argument"),
+    "an argument's data": (lambda m, x: x.detach().zero_(), "zero_", "argument"),
 }
 
 
 @pytest.mark.parametrize("case", OUTSIDE)
 def test_tensors_from_outside_are_not_changed(case):
-    change, words = OUTSIDE[case]
+    change, name, words = OUTSIDE[case]
     layer = nn.Linear(4, 4)
     layer.register_buffer("count", flow.zeros(4))
 
@@ -253,7 +253,7 @@ def test_tensors_from_outside_are_not_changed(case):
         return x * 2.0
 
     before = [v.detach().numpy().copy() for v in (layer.weight, layer.count)]
-    with pytest.raises(RuntimeError, match=rf"\[in-place\](.|\n)*{words}"):
+    with pytest.raises(RuntimeError, match=rf"^\[{name}\](.|\n)*{words}"):
         Of(build, layer)(flow.tensor(numbers(3, 4)))
     for v, was in zip((layer.weight, layer.count), before, strict=True):
         np.testing.assert_array_equal(v.detach().numpy(), was)
@@ -370,7 +370,7 @@ def test_buffers_of_micro_batches_are_refused():
     model.register_buffer("seen", flow.zeros(4))
     graph = Of(lambda x: model.seen.add_(x.sum(0)) + model(x), model)
     graph.config.set_gradient_accumulation_steps(2)
-    with pytest.raises(NotImplementedError, match=r"\[in-place\].*seen.*2 micro-batches"):
+    with pytest.raises(NotImplementedError, match=r"\[add_\].*seen.*2 micro-batches"):
         graph(flow.ones(4, 4))
 
 
@@ -383,7 +383,7 @@ def test_a_history_is_not_kept_over_a_change():
             y.mul_(2.0)
         return y
 
-    with pytest.raises(RuntimeError, match=r"\[in-place\] under no_grad"):
+    with pytest.raises(RuntimeError, match=r"\[mul_\] under no_grad"):
         Of(build, layer)(flow.tensor(numbers(3, 4)))
 
 

@@ -164,6 +164,66 @@ refused(lambda: Of(lambda x: x + leaf)(x), "requires grad", "to_global")
 refused(lambda: Of(lambda x: outside * 2.0 + x)(x), "mixes local and global", "to_global")
 """
 
+TARGETS = COMMON + """
+class Of(nn.Graph):
+    def __init__(self, build):
+        super().__init__()
+        self.body = build
+    def build(self, *args):
+        return self.body(*args)
+
+def part(a, g):
+    a[0] = g[0]
+
+def mask(a, g):
+    a[g > 0] = 2.0
+
+def places(a, g):
+    a[flow.tensor([0])] = g[:1]
+
+first = lambda: flow.tensor([0])
+WRITES = {
+    "setitem": [part, mask, places],
+    "add_": [lambda a, g: a.add_(g), lambda a, g: a[0].add_(g[0]), lambda a, g: a.t_().add_(g)],
+    "add": [lambda a, g: flow.add(g, g, out=a), lambda a, g: flow.add(a, g, out=a)],
+    "copy_": [lambda a, g: a.copy_(g)],
+    "exp": [lambda a, g: flow.exp(g, out=a)],
+    "topk": [lambda a, g: flow.topk(g, 2, out=(a, flow.zeros(2, 2, dtype=flow.int64)))],
+    "index_put_": [lambda a, g: a.index_put_((first(),), g[:1])],
+    "index_copy_": [lambda a, g: a.index_copy_(0, first(), g[:1])],
+    "index_fill_": [lambda a, g: a.index_fill_(0, first(), g[0, 0])],
+    "masked_fill_": [lambda a, g: a.masked_fill_(a > 0, g[0, 0]),
+                     lambda a, g: a.masked_fill_(g > 0, 3.0)],
+    "masked_scatter_": [lambda a, g: a.masked_scatter_(a == 0, g)],
+    "scatter_": [lambda a, g: a.scatter_(0, flow.tensor([[0, 0]]), g)],
+    "put_": [lambda a, g: a.put_(first(), g[0, :1])],
+    "lerp_": [lambda a, g: a.lerp_(g, 0.5)],
+    "bernoulli_": [lambda a, g: a.bernoulli_(g)],
+    "eq_": [lambda a, g: a.eq_(g)],
+}
+g = flow.ones(2, 2, placement=everyone, sbp=S(0))
+for name, writes in WRITES.items():
+    for write in writes:
+        words = (f"[{name}] the result does not fit: got ", "; expected the same shape, both ",
+                 "local or both global; make the target global before (to_global)")
+        refused(lambda: write(flow.zeros(2, 2), g), *words)
+        refused(lambda: Of(lambda g: write(flow.zeros(2, 2), g))(g), *words)
+# The other way round a local value counts as B.
+def other_way(g):
+    return (g * 3.0).copy_(flow.arange(4).reshape(2, 2) * 2)
+eager, traced = other_way(g), Of(other_way)(g)
+assert eager.numpy().tolist() == traced.numpy().tolist() == [[0.0, 2.0], [4.0, 6.0]]
+assert traced.is_global and traced.sbp == (S(0),)
+alone = flow.ones(2, placement=flow.placement("cpu", ranks=[0]), sbp=B)
+traced = Of(lambda g, a: (g, (a * 3.0).copy_(flow.zeros(2) + 5.0)))(g, alone)[1]
+assert rank or traced.to_local().tolist() == [5.0, 5.0]
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_global_value_does_not_go_into_a_local_tensor(tmp_path, processes):
+    run_text(tmp_path, processes, TARGETS)
+
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_equal_local_tensors_count_as_broadcast(tmp_path, processes):

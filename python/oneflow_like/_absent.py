@@ -124,6 +124,8 @@ OUTSIDE = {
 REASONS = {where: {name: why for why, spaces in OUTSIDE.items()
                    for name in spaces.get(where, "").split()}
            for where in ("flow", "Tensor", "nn.functional")}
+_BY_LAYOUT = ("use global tensors: module.to_global(placement=..., sbp=flow.sbp.broadcast), and "
+              "a batch split over the ranks")
 # What users of PyTorch look for, and where it is.
 ELSEWHERE = {
     "flow": {"cuda": "there are no kernels for CUDA; tensors lie on the CPU, and placement= says "
@@ -144,7 +146,32 @@ ELSEWHERE = {
                "share_memory_": "processes of a job have memory of their own; use flow.comm",
                "names": "axes have no names", "redistribute": "use to_global(sbp=...)",
                "full_tensor": "use to_global(sbp=flow.sbp.broadcast).to_local()"},
+    "autograd": {"graph": "there are no hooks on what is saved for backward, and no nodes to walk; "
+                          "use utils.checkpoint to save memory, register_hook to see gradients",
+                 "forward_ad": "there are no dual numbers; use autograd.functional.jvp",
+                 "profiler": "use Python's profilers",
+                 "Variable": "every tensor is one; use flow.tensor(..., requires_grad=True)",
+                 "grad_mode": "use flow.no_grad, flow.enable_grad, flow.set_grad_enabled",
+                 "anomaly_mode": "use autograd.detect_anomaly"},
+    "autograd.function": {"InplaceFunction": "use Function and ctx.mark_dirty",
+                          "NestedIOFunction": "use Function, with the parts of a list as arguments "
+                                              "of their own"},
+    "nn": {"DataParallel": _BY_LAYOUT, "parallel": _BY_LAYOUT,
+           "SyncBatchNorm": "use nn.functional.batch_norm of global tensors: it counts all ranks",
+           "attention": "use nn.functional.scaled_dot_product_attention",
+           "modules": "use nn itself"},
+    "utils": {"data": "make batches of NumPy arrays or tensors; one DataLoader of PyTorch's gives "
+                      "arrays by x.numpy()"},
+    "nn.utils": {"clip_grad_norm": "use clip_grad_norm_"},
 }
+
+
+def _function_of(name):
+    """The function that a layer or loss of PyTorch's without a module here is made of, or None."""
+    from .nn import functional  # which needs this module
+    plain = {n.replace("_", ""): n for n in functional.__all__ if not n.endswith("_")}
+    found = plain.get(name.lower()) or plain.get(name.lower().removesuffix("loss"))
+    return found if name[:1].isupper() else None
 
 
 def why_absent(where, name, known):
@@ -158,6 +185,9 @@ def why_absent(where, name, known):
         return f"{text}; {advice}"
     if reason is not None:
         return f"{text} (docs/from_pytorch.md)"
+    function = _function_of(name) if where == "nn" else None
+    if function is not None:
+        return f"{text}: of this layer there is the function alone; use nn.functional.{function}"
     near = difflib.get_close_matches(name, [n for n in known if not n.startswith("_")], 3, 0.7)
     return text + (f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "")
 

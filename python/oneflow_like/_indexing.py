@@ -158,10 +158,12 @@ class _Plan:
 def _places(mask, user):
     """The places where a mask is true: one index for each of its axes."""
     if mask.is_symbolic or _C.is_tracing():
+        use = ("flow.where(mask, x, 0), which keeps the shape" if user == "getitem" else
+               "x[mask] = number, x.copy_(flow.where(mask, values, x)) or x.masked_scatter_(mask, "
+               "values)")
         raise RuntimeError(f"[{user}] how many elements a mask picks depends on values, which a "
                            f"graph does not know when it is compiled: got {mask._describe()}; "
-                           "expected integers; use flow.where(mask, x, 0), which keeps the shape, "
-                           "or x[mask] = number")
+                           f"expected integers or slices inside build(); use {use}")
     if mask.ndim == 0:
         return [_beside(mask, _constant(np.zeros(int(builtins.bool(mask)), np.int64)))]
     return _C.unbind(_C.nonzero(mask), 1)

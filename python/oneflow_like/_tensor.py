@@ -42,7 +42,19 @@ Size.__reduce__ = lambda self: (Size, (tuple(self),))
 @_method
 def size(self, dim=None):
     """The sizes of all axes, or of one."""
-    return self.shape if dim is None else self.shape[dim]
+    shape = self.shape
+    if dim is None:
+        return shape
+    try:
+        return shape[None if isinstance(dim, builtins.bool) else operator.index(dim)]
+    except TypeError:
+        raise TypeError(f"[size] argument 'dim' must be int, not {type(dim).__name__}; expected an "
+                        "axis, or none for all sizes") from None
+    except IndexError:
+        bound = max(len(shape), 1)
+        raise IndexError("[size] Dimension out of range (expected to be in range of "
+                         f"[{-bound}, {bound - 1}], but got {dim}): got {self._describe()}"
+                         ) from None
 
 
 @_method
@@ -141,14 +153,15 @@ for _name in ("divmod",):
 @_method
 def __len__(self):
     if self.ndim == 0:
-        raise TypeError("len() of a 0-d tensor")
+        raise TypeError(f"len() of a 0-d tensor: got {self._describe()}; expected an axis")
     return self.shape[0]
 
 
 @_method
 def __iter__(self):
     if self.ndim == 0:
-        raise TypeError("iteration over a 0-d tensor")
+        raise TypeError(f"iteration over a 0-d tensor: got {self._describe()}; expected an axis; "
+                        "use x.item() for its value")
     return (self[i] for i in range(self.shape[0]))
 
 
@@ -170,9 +183,10 @@ def __contains__(self, element):
 @_method
 def __bool__(self):
     if self.numel() != 1:
-        raise RuntimeError("Boolean value of Tensor with "
+        raise RuntimeError("[bool] Boolean value of Tensor with "
                            f"{'no values' if self.numel() == 0 else 'more than one value'} is "
-                           "ambiguous")
+                           f"ambiguous: got {self._describe()}; expected one element; use x.any() "
+                           "or x.all()")
     return builtins.bool(self.item())
 
 
@@ -194,7 +208,9 @@ def __int__(self):
 @_method
 def __index__(self):
     if self.dtype.is_floating_point or self.numel() != 1:
-        raise TypeError("only integer tensors of a single element can be converted to an index")
+        raise TypeError("[index] only integer tensors of a single element can be converted to an "
+                        f"index: got {self._describe()}; expected an integer dtype and one "
+                        "element; use int(x)")
     return int(self.item())
 
 
@@ -254,7 +270,8 @@ def _integer(item, user):
     except TypeError:
         kind = IndexError if isinstance(item, (builtins.float, Tensor)) else TypeError
         raise kind(f"[{user}] an index must be an integer, a slice, None, '...', or integers or "
-                   f"a mask: got {type(item).__name__}") from None
+                   f"a mask: got {type(item).__name__}; expected one of these; use int(index) for "
+                   "a whole number") from None
 
 
 def _slice_of(item, extent, user):
@@ -504,7 +521,9 @@ def __copy__(self):
 @_method
 def __reduce__(self):
     if self.is_global:
-        raise TypeError("[pickle] a global tensor cannot be pickled; use flow.save(...)")
+        raise TypeError(f"[pickle] a global tensor cannot be pickled: got {self._describe()}; "
+                        "expected a local one; use flow.save(...), which all ranks call, or "
+                        "x.to_local() for this rank's part")
     # Bytes, which are checked when they are read: NumPy's own pickles of arrays are not.
     return _rebuild, (_C.raw_bytes(self.detach()).tobytes(), self.dtype, tuple(self.shape),
                       self.requires_grad and self.is_leaf, type(self), _fields_of(self))

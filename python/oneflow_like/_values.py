@@ -84,6 +84,8 @@ def bincount(input, weights=None, minlength=0):
             raise ValueError(f"[bincount] the numbers must not be negative: got {least}; expected "
                              "whole numbers >= 0")
         size = max(size, int(most) + 1)
+    if weights is not None and input.numel() == 0:
+        weights = None  # as in torch: what counts nothing is int64
     if weights is not None:
         weights = weights.detach()
         if weights.dtype is not _C.float32:

@@ -5,6 +5,7 @@ written into the given tensors, as in torch.distributed. Gradients do not flow t
 """
 
 from . import _C
+from ._absent import getter as _getter
 from ._functions import empty, zeros
 from .autograd import no_grad
 from .env import get_world_size
@@ -145,3 +146,6 @@ def recv(tensor, src):
     _need_rank("recv", "src", src)
     _C.recv(tensor, src)
     return tensor
+
+
+__getattr__ = _getter("comm", globals())

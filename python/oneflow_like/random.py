@@ -3,6 +3,7 @@
 import contextlib
 
 from ._C import default_generator, initial_seed, manual_seed, seed
+from ._absent import getter as _getter
 from ._random import get_rng_state, set_rng_state
 
 __all__ = ["default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed",
@@ -25,3 +26,6 @@ def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="device
     finally:
         if state is not None:
             set_rng_state(state)
+
+
+__getattr__ = _getter("random", globals())

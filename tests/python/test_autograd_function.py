@@ -8,6 +8,7 @@ import pytest
 
 import oneflow_like as flow
 from oneflow_like.autograd import Function, functional, gradcheck, gradgradcheck
+from oneflow_like.autograd.function import once_differentiable
 from oneflow_like.utils.checkpoint import checkpoint, checkpoint_sequential
 
 
@@ -235,6 +236,43 @@ def test_checkpoint_draws_again_what_it_drew():
     assert checkpoint_sequential(parts, 2, x).tolist() == want.tolist()
 
 
+class Once(Function):
+    """Its backward could not be recorded: it computes in NumPy."""
+
+    @staticmethod
+    def forward(x, y, count):
+        return x * y * count
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:2])
+        ctx.save_for_forward(inputs[0])
+        ctx.count = inputs[2]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        """The gradients."""
+        assert not flow.is_grad_enabled()
+        x, y = ctx.saved_tensors
+        return flow.tensor(grad.detach().numpy() * y.numpy() * ctx.count), None, None
+
+
+def test_a_function_that_can_be_differentiated_once():
+    assert Once.backward.__doc__ == "The gradients." and flow.autograd.function.Function is Function
+    x, y = leaf(1.0, 2.0), flow.tensor([3.0, 4.0], dtype=flow.float64)
+    given, = flow.autograd.grad(Once.apply(x, y, 2).sum(), x)
+    assert given.tolist() == [6.0, 8.0] and not given.requires_grad
+    given, = flow.autograd.grad(Once.apply(x, y, 2).sum(), x, create_graph=True)
+    assert given.tolist() == [6.0, 8.0] and not given.requires_grad  # of what is constant
+    given, = flow.autograd.grad((Once.apply(x, y, 2) ** 2).sum(), x, create_graph=True)
+    assert given.tolist() == [72.0, 256.0] and given.requires_grad
+    with pytest.raises(RuntimeError, match="trying to differentiate twice .*once_differentiable"):
+        given.sum().backward()
+    assert flow.autograd.grad(given.sum(), x, allow_unused=True) == (None,)
+    assert flow.is_grad_enabled()
+
+
 def test_functional_derivatives():
     x, y = flow.tensor([1.0, 2.0, 3.0]), flow.tensor([0.5, -1.0, 2.0])
 
@@ -253,6 +291,7 @@ def test_functional_derivatives():
     value, product = functional.jvp(lambda a: a * a, x, v)
     assert value.tolist() == [1, 4, 9] and product.tolist() == [2, 0, 12]
     assert not value.requires_grad and not product.requires_grad
+    assert functional.hvp(lambda a: a ** 3, flow.tensor([2.0]))[1].tolist() == [12.0]
     _, product = functional.hvp(lambda a: (a ** 3).sum(), x, v)
     assert product.tolist() == [6, 0, 36]
     rows = functional.jacobian(f, (x, y), vectorize=True)

@@ -1,5 +1,6 @@
 """Neural-network modules, with torch's names; nn.Graph compiles them."""
 
+from .._absent import getter as _getter
 from . import functional, init, utils
 from .containers import ModuleDict, ModuleList, Sequential
 from .layers import (GELU, CrossEntropyLoss, Dropout, Embedding, Identity, LayerNorm, Linear,
@@ -21,3 +22,6 @@ except ModuleNotFoundError as error:
         raise
 else:
     __all__ += ["graph", "Graph"]
+
+
+__getattr__ = _getter("nn", globals())

@@ -1,7 +1,7 @@
 """Hooks of modules: before and after forward, and on the gradients that pass through a module."""
 
 from .. import _C
-from .._autograd_function import Function
+from ..autograd.function import Function
 
 
 class HookHandle:

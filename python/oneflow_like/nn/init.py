@@ -5,6 +5,7 @@ On a global tensor each rank draws its own part of the same logical values, with
 
 import math
 
+from .._absent import getter as _getter
 from .._functions import full, rand, randn
 from ..autograd import no_grad
 
@@ -95,3 +96,6 @@ def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gener
         return tensor
     deviation = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     return normal_(tensor, 0.0, deviation, generator)
+
+
+__getattr__ = _getter("nn.init", globals())

@@ -9,7 +9,12 @@ from .module import Module
 from .parameter import Parameter
 
 
-def _check_reduction(name, reduction):
+def _check_reduction(name, reduction, size_average, reduce):
+    for old, value in (("size_average", size_average), ("reduce", reduce)):
+        if value is not None:
+            raise TypeError(f"[{name}] argument '{old}' must be None, not {type(value).__name__}; "
+                            "expected the default; use reduction='mean', 'sum' or 'none' in its "
+                            "place")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"[{name}] got reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
 
@@ -153,21 +158,24 @@ class Dropout(Module):
 
 
 class CrossEntropyLoss(Module):
-    def __init__(self, ignore_index=-100, reduction="mean"):
+    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None,
+                 reduction="mean", label_smoothing=0.0):
         super().__init__()
-        _check_reduction("CrossEntropyLoss", reduction)
+        _check_reduction("CrossEntropyLoss", reduction, size_average, reduce)
+        self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
+        self.label_smoothing = label_smoothing
 
     def forward(self, input, target):
-        return F.cross_entropy(input, target, ignore_index=self.ignore_index,
-                               reduction=self.reduction)
+        return F.cross_entropy(input, target, self.weight, ignore_index=self.ignore_index,
+                               reduction=self.reduction, label_smoothing=self.label_smoothing)
 
 
 class MSELoss(Module):
-    def __init__(self, reduction="mean"):
+    def __init__(self, size_average=None, reduce=None, reduction="mean"):
         super().__init__()
-        _check_reduction("MSELoss", reduction)
+        _check_reduction("MSELoss", reduction, size_average, reduce)
         self.reduction = reduction
 
     def forward(self, input, target):

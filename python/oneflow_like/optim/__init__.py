@@ -1,8 +1,10 @@
 """Optimizers, with torch's names and arithmetic; nn.Graph compiles their updates."""
 
+from .._absent import getter as _getter
 from . import lr_scheduler
 from .adam import Adam, AdamW
 from .optimizer import Optimizer
 from .sgd import SGD
 
 __all__ = ["lr_scheduler", "Adam", "AdamW", "Optimizer", "SGD"]
+__getattr__ = _getter("optim", globals())

@@ -6,6 +6,7 @@ So schedules of one optimizer chain, and a rate set by hand between steps is whe
 import math
 import types
 
+from .._absent import getter as _getter
 from ..nn._watch import refuse_in_build
 from .optimizer import Optimizer
 
@@ -153,3 +154,6 @@ class LambdaLR(LRScheduler):
         for function, fields in zip(functions, saved, strict=False):
             if fields is not None:
                 function.__dict__.update(fields)
+
+
+__getattr__ = _getter("optim.lr_scheduler", globals())

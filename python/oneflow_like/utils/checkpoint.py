@@ -6,7 +6,7 @@ Source: T. Chen et al., Training Deep Nets with Sublinear Memory Cost, arXiv:160
 import contextlib
 
 from .. import _C
-from .._autograd_function import Function
+from ..autograd.function import Function
 from .._random import get_rng_state, set_rng_state
 from ..autograd import backward, enable_grad
 

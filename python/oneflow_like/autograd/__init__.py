@@ -7,7 +7,8 @@ import threading
 
 import numpy as np
 
-from . import _C
+from .. import _C
+from .._absent import getter as _getter
 
 is_grad_enabled = _C.is_grad_enabled
 
@@ -134,6 +135,14 @@ def _grads_of_batch(outputs, inputs, given, keep, **options):
                  for parts in zip(*rows, strict=True))
 
 
+def _refuse_in_build(name):
+    if _C.is_tracing():
+        raise NotImplementedError(
+            f"[{name}] gradients as values inside build() of a graph: got a call while tracing; "
+            "expected loss.backward() in a graph with an optimizer, whose plan uses the gradients; "
+            f"call {name}() outside of graphs")
+
+
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """The gradients of the outputs' sum with respect to each input, as a tuple of tensors.
@@ -143,6 +152,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     `materialize_grads` (then zeros) says otherwise. With `is_grads_batched` the first axis of
     `grad_outputs` counts gradients, and so does that of the results.
     """
+    _refuse_in_build("grad")
     outputs, inputs = _tuple_of(outputs), _tuple_of(inputs)
     given = (None,) * len(outputs) if grad_outputs is None else _tuple_of(grad_outputs)
     if is_grads_batched:
@@ -203,7 +213,7 @@ def _weighted(results, weights):
 
 def _weights_like(results):
     """Fixed numbers without symmetry, so that no error cancels in their sum."""
-    from ._creation import tensor  # which needs this module
+    from .._creation import tensor  # which needs this module
 
     made = []
     for number, result in enumerate(results):
@@ -241,7 +251,7 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     while a complex result counts as its real and its imaginary part. Of global tensors the whole
     value is varied, and every rank of the placement calls.
     """
-    from ._creation import tensor  # which needs this module
+    from .._creation import tensor  # which needs this module
 
     inputs = _tuple_of(inputs)
     _refuse_complex(inputs, "gradcheck")
@@ -369,9 +379,10 @@ def is_inference_mode_enabled():
     return getattr(_inference, "inside", False)
 
 
-from . import _autograd_functional as functional  # noqa: E402  (they use what is above)
-from ._autograd_function import Function  # noqa: E402
+from . import function, functional  # noqa: E402  (they use what is above)
+from .function import Function  # noqa: E402
 
-__all__ = ["Function", "backward", "detect_anomaly", "enable_grad", "functional", "grad",
-           "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled",
+__all__ = ["Function", "backward", "detect_anomaly", "enable_grad", "function", "functional",
+           "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled",
            "is_inference_mode_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled"]
+__getattr__ = _getter("autograd", globals())

@@ -1,7 +1,12 @@
 """Functions with a backward of the user's own, and hooks on gradients."""
 
-from . import _C
-from ._C import Tensor
+import functools
+
+from .. import _C
+from .._C import Tensor
+from .._absent import getter as _getter
+
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
 
 class FunctionCtx:
@@ -24,6 +29,9 @@ class FunctionCtx:
                                 f"type {type(tensor).__name__}; expected a Tensor or None; set an "
                                 "attribute of ctx for anything else")
         self._to_save = tensors
+
+    def save_for_forward(self, *tensors):
+        """Nothing: what is kept so is for jvp, the forward mode, which nothing asks for here."""
 
     def mark_dirty(self, *tensors):
         """Says which inputs forward has changed in place; it returns them."""
@@ -91,9 +99,9 @@ class Function:
         recorded = _C.is_grad_enabled() and any(t.requires_grad for t in tensors)
         if recorded and (_C.is_tracing() or any(t.is_symbolic for t in tensors)):
             raise NotImplementedError(
-                f"[{cls.__name__}] a Function inside build() of a graph: got a call while tracing; "
-                "expected operators alone, whose gradients belong to the plan; use it outside "
-                "graphs")
+                f"[{cls.__name__}] a Function of values that require a gradient inside build() of "
+                "a graph: got a call while tracing; expected operators alone, whose gradients "
+                "belong to the plan; use it outside of graphs, or under no_grad()")
         ctx = type(f"{cls.__name__}Backward", (FunctionCtx,), {})()
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         before = _C.is_grad_enabled()
@@ -183,6 +191,42 @@ class _Backward:
         return tuple(g for g, tensor in zip(given, self._is_tensor, strict=False) if tensor)
 
 
+class _Twice(Function):
+    """Stands behind gradients that cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx, *gradients):
+        return tuple(g.detach() for g in gradients)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise RuntimeError("[once_differentiable] trying to differentiate twice a function that "
+                           "was marked with @once_differentiable: got a gradient of its backward; "
+                           "expected the first derivative alone; write backward of operators that "
+                           "are recorded, without the mark")
+
+
+def once_differentiable(backward):
+    """Decorates the backward of a Function: it runs unrecorded, and the gradients that it gives
+    refuse to be differentiated again."""
+    @functools.wraps(backward)
+    def unrecorded(ctx, *grads):
+        recorded = _C.is_grad_enabled()
+        _C.set_grad_enabled(False)
+        try:
+            given = backward(ctx, *grads)
+        finally:
+            _C.set_grad_enabled(recorded)
+        if not recorded or not any(isinstance(g, Tensor) and g.requires_grad for g in grads):
+            return given
+        gradients = given if isinstance(given, tuple) else (given,)
+        known = [g for g in gradients if g is not None]
+        refusing = iter(_Twice.apply(*(g.detach().requires_grad_() for g in known)))
+        gradients = tuple(None if g is None else next(refusing) for g in gradients)
+        return gradients if isinstance(given, tuple) else gradients[0]
+    return unrecorded
+
+
 def register_hook(self, hook):
     """Calls hook(grad) with every gradient of this tensor; what it returns takes its place."""
     return _C.register_hook(self, hook)
@@ -204,3 +248,4 @@ def register_post_accumulate_grad_hook(self, hook):
 Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook
 Tensor.retain_grad = retain_grad
 Tensor.retains_grad = property(_C.retains_grad, doc="Whether retain_grad() was called on a result.")
+__getattr__ = _getter("autograd.function", globals())

@@ -15,7 +15,8 @@ Status Shape::Check() const {
       << "a tensor has at most " << kMaxRank << " axes, got " << rank_ + dropped_;
   int64_t n = 1;
   for (int64_t d : dims()) {
-    OFL_ENSURE(d >= 0, Code::kInvalidArgument) << "sizes must not be negative, got " << d;
+    OFL_ENSURE(d >= 0, Code::kInvalidArgument)
+        << "sizes must not be negative, got " << d << "; expected sizes of at least 0";
     OFL_ENSURE(d == 0 || n <= kMaxElements / d, Code::kInvalidArgument)
         << "a shape of more than 2^48 elements, sizes of 0 not counted, got " << ToString();
     if (d != 0) n *= d;

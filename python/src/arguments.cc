@@ -118,9 +118,9 @@ struct Call {
   PyObject* device = nullptr;
 };
 
-Status Wrong(const Call& call, const std::string& what) {
-  return Error(Code::kTypeMismatch)
-         << "[" << call.binding.name << "] " << what << "; expected " << call.binding.signature;
+Status Wrong(const Call& call, const std::string& what, const char* fix = "") {
+  return Error(Code::kTypeMismatch) << "[" << call.binding.name << "] " << what << "; expected "
+                                    << call.binding.signature << fix;
 }
 
 Status SortPositional(Call& call, PyObject* const* args, Py_ssize_t n) {
@@ -311,8 +311,11 @@ Status CollectAttrs(const Call& call, Attrs& attrs, tensor::Generator*& generato
       OFL_TRY(CheckDefault(call, p.name, o));
       continue;
     }
-    if (p.OnlyNone() && o != nullptr && o != Py_None)
-      return Wrong(call, "argument '" + p.name + "' must be None, not " + TypeNameOf(o));
+    if (p.OnlyNone() && o != nullptr && o != Py_None) {
+      const bool old = p.name == "size_average" || p.name == "reduce";
+      return Wrong(call, "argument '" + p.name + "' must be None, not " + TypeNameOf(o),
+                   old ? "; use reduction='mean', 'sum' or 'none' in its place" : "");
+    }
     if (p.inplace && o != nullptr && !PyBool_Check(o))
       return Wrong(call, "argument 'inplace' must be bool, not " + TypeNameOf(o));
     if (p.attr == nullptr) continue;

@@ -33,8 +33,8 @@ nb::tuple Gradients(const nb::tuple& outputs, const nb::tuple& inputs,
                     const nb::tuple& grad_outputs, bool retain_graph, bool create_graph) {
   if (tensor::CurrentTracer() != nullptr) {
     Throw(Error(Code::kUnimplemented)
-          << "[grad] autograd.grad inside build() of a graph: got a call while tracing; expected "
-             "loss.backward(), or grad() outside graphs");
+          << "[grad] gradients as values inside build() of a graph: got a call while tracing; "
+             "expected loss.backward(), or grad() outside of graphs");
   }
   const auto roots = TensorsOf(outputs, "outputs", false);
   const auto wanted = TensorsOf(inputs, "inputs", false);

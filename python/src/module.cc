@@ -23,4 +23,5 @@ NB_MODULE(_C, m) {
   BindSamples(m);
   BindRuntime(m);
   BindVersions(m);
+  BindCallErrors(m);
 }

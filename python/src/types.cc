@@ -137,8 +137,23 @@ PyObject* SizeRepeated(PyObject* self, Py_ssize_t count) {
   return AsSize(PyTuple_Type.tp_as_sequence->sq_repeat(self, count));
 }
 
+// Sizes alone, as in torch.
+PyObject* NewSize(PyTypeObject* type, PyObject* args, PyObject* names) {
+  PyObject* made = PyTuple_Type.tp_new(type, args, names);
+  for (Py_ssize_t i = 0; made != nullptr && i < PyTuple_GET_SIZE(made); ++i) {
+    PyObject* item = PyTuple_GET_ITEM(made, i);
+    if (PyLong_Check(item) || PyIndex_Check(item)) continue;
+    SetError(Error(Code::kTypeMismatch)
+             << "[Size] takes an iterable of 'int': got item " << i << ", which is "
+             << TypeNameOf(item) << "; expected the sizes of axes");
+    Py_CLEAR(made);
+  }
+  return made;
+}
+
 void BindSize(nb::module_& m) {
   static PyType_Slot slots[] = {
+      {Py_tp_new, reinterpret_cast<void*>(&NewSize)},
       {Py_tp_doc, const_cast<char*>("The sizes of a tensor's axes: a tuple.")},
       {Py_mp_subscript, reinterpret_cast<void*>(&SizeItem)},
       {Py_sq_concat, reinterpret_cast<void*>(&SizeSum)},

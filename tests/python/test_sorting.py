@@ -143,6 +143,8 @@ def test_counts():
     assert flow.bincount(x, flow.tensor([0.5, 1, 2, 4])).tolist() == [4, 2.5, 0, 1]
     assert flow.bincount(x, x).dtype is flow.float64
     assert flow.bincount(flow.zeros(0, dtype=flow.int64), minlength=2).tolist() == [0, 0]
+    nothing = flow.bincount(flow.zeros(0, dtype=flow.int64), flow.zeros(0), minlength=1)
+    assert nothing.tolist() == [0] and nothing.dtype is flow.int64
     with pytest.raises(ValueError, match="must not be negative"):
         flow.bincount(flow.tensor([-1]))
     y = flow.tensor([0.0, 1.0, 1.5, 2.0, 2.5])

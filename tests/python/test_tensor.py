@@ -1,8 +1,10 @@
 """Local tensors: construction, indexing, arithmetic, promotion, text, and errors."""
 
 import copy
+import gc
 import operator
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -462,3 +464,24 @@ def test_a_tensor_without_axes_beside_a_tensor_stays_an_operand():
     power = flow.tensor(2.0, requires_grad=True)
     flow.pow(flow.tensor([3.0]), power).sum().backward()
     assert power.grad is not None
+
+
+def test_attributes_of_ones_own():
+    x = flow.ones(2)
+    x.tag, x.parts = "first", [x]
+    assert vars(x) == {"tag": "first", "parts": [x]} and not vars(x * 2) and not vars(x.detach())
+    del x.parts
+    for other in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert other.tag == "first" and other is not x
+    layer = flow.nn.Linear(2, 2)
+    layer.weight.is_split = True
+    assert copy.deepcopy(layer).weight.is_split and layer.to(flow.float64).weight.is_split
+    with pytest.raises(AttributeError):
+        _ = x.parts
+    with pytest.raises(AttributeError):
+        x.shape = (3,)
+    x.itself = x
+    gone = weakref.ref(x)
+    del x, other
+    gc.collect()
+    assert gone() is None

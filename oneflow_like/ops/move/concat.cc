@@ -17,6 +17,14 @@ int AxisOf(const Shape& out, const Attrs& attrs) {
   return out.rank() == 1 ? 0 : AxisAttr(attrs, "dim", out.rank());
 }
 
+// "(2, *, 4)": what goes with this shape along an axis.
+std::string Likeness(const Shape& shape, int axis) {
+  std::string text = "(";
+  for (int a = 0; a < shape.rank(); ++a)
+    text += (a > 0 ? ", " : "") + (a == axis ? "*" : std::to_string(shape[a]));
+  return text + ")";
+}
+
 Status InferConcat(op::InferContext& c) {
   int lead = 0;
   while (lead + 1 < c.num_inputs() && IsNothing(c.input(lead).shape)) ++lead;
@@ -34,7 +42,7 @@ Status InferConcat(op::InferContext& c) {
     for (int a = 0; fits && a < out.rank(); ++a) fits = a == axis || next[a] == out[a];
     OFL_ENSURE(fits, Code::kInvalidArgument)
         << "the tensors must agree in every axis but dim; tensor " << i
-        << " does not agree with tensor " << lead;
+        << " does not agree with tensor " << lead << "; expected " << Likeness(out, axis);
     out[axis] = SaturatingAdd(out[axis], next[axis]);
   }
   c.AddOutput({c.input(0).dtype, out});

@@ -12,6 +12,8 @@ Result<Shape> TargetShape(const Shape& from, const Attrs& attrs) {
   const auto wild = std::find(dims.begin(), dims.end(), -1);
   if (wild != dims.end()) {
     *wild = 1;
+    OFL_ENSURE(std::find(dims.begin(), dims.end(), -1) == dims.end(), Code::kInvalidArgument)
+        << "only one dimension can be inferred; expected the size -1 at most once";
     OFL_ASSIGN(const Shape rest, Shape::Checked(dims));
     OFL_ENSURE(rest.numel() != 0 && numel % rest.numel() == 0, Code::kInvalidArgument)
         << "the size -1 cannot be told; expected the other sizes to divide " << numel

@@ -1,0 +1,191 @@
+"""Errors of everyday slips say what was wrong, what was given, what is expected and what to do."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import oneflow_like as flow
+from oneflow_like import nn
+from oneflow_like.autograd import functional
+
+F = nn.functional
+
+
+def rows(*shape, dtype=flow.float32):
+    return flow.ones(*shape, dtype=dtype)
+
+
+def spread(*shape):
+    return flow.ones(*shape, placement=flow.placement("cpu", ranks=[0]), sbp=flow.sbp.broadcast)
+
+
+def linear(a):
+    return (a * 2).sum()
+
+
+# the call; what PyTorch raises; words of the text, in their order
+CASES = {
+    "bool": (lambda: bool(rows(2)), RuntimeError,
+             ["[bool] Boolean value", "more than one", "got float32[2]", "expected", "x.any()"]),
+    "bool of nothing": (lambda: bool(rows(0)), RuntimeError, ["with no values", "got float32[0]"]),
+    "len": (lambda: len(rows()), TypeError, ["len() of a 0-d tensor", "got float32[]"]),
+    "iteration": (lambda: list(rows()), TypeError, ["over a 0-d tensor", "got", "x.item()"]),
+    "fraction for an index": (lambda: rows(2)[1.0], IndexError,
+                              ["[getitem]", "got float", "expected one of these", "int(index)"]),
+    "tensor for an index": (lambda: [1, 2][rows(2)], TypeError,
+                            ["only integer tensors", "got float32[2]", "expected an integer"]),
+    "two inferred sizes": (lambda: rows(2, 3).reshape(-1, -1), RuntimeError,
+                           ["[reshape] only one dimension can be inferred", "[-1, -1]",
+                            "expected the size -1 at most once"]),
+    "two inferred sizes of a view": (lambda: rows(2, 3).view(-1, 2, -1), RuntimeError,
+                                     ["[view] only one dimension can be inferred", "expected"]),
+    "another negative size": (lambda: rows(2, 3).reshape(-2, 3), RuntimeError,
+                              ["[reshape] sizes must not be negative, got -2",
+                               "expected sizes of at least 0"]),
+    "cat": (lambda: flow.cat([rows(2, 3, 4), rows(2, 4, 4)]), RuntimeError,
+            ["[cat] the tensors must agree", "float32[2,4,4]", "tensor 1", "expected (*, 3, 4)"]),
+    "cat of other ranks": (lambda: flow.cat([rows(2, 3), rows(3)], dim=1), RuntimeError,
+                           ["[cat]", "tensor 1", "expected (2, *)"]),
+    "axis": (lambda: rows(2, 3).sum(dim=3), IndexError,
+             ["[sum] Dimension out of range", "[-2, 1]", "got 3", "float32[2,3]"]),
+    "axis of size": (lambda: rows(2, 3).size(2), IndexError,
+                     ["[size] Dimension out of range", "[-2, 1]", "got 2", "float32[2,3]"]),
+    "text for an axis of size": (lambda: rows(2).size("0"), TypeError,
+                                 ["[size] argument 'dim' must be int, not str", "expected"]),
+    "flag for an axis of size": (lambda: rows(2).size(True), TypeError, ["must be int, not bool"]),
+    "axis of stride": (lambda: rows(2, 3).stride(2), IndexError,
+                       ["[stride] Dimension out of range", "[-2, 1]", "got 2", "float32[2,3]"]),
+    "item": (lambda: rows(1).item(1), TypeError, ["[item]", "got (int)", "expected item(self)"]),
+    "numpy": (lambda: rows(1).numpy(force=1), TypeError,
+              ["[numpy]", "got (kwargs = { force: int })", "expected numpy(self, *, force: bool"]),
+    "numel": (lambda: flow.Tensor.numel(3), TypeError, ["[numel]", "got (int)", "numel(self)"]),
+    "stride": (lambda: rows(1).stride("a"), TypeError, ["[stride]", "got (str)", "dim: int |"]),
+    "placement": (lambda: flow.placement(), TypeError,
+                  ["[placement]", "got ()", "expected placement(type:", "ranks:"]),
+    "device": (lambda: flow.device(), TypeError, ["[device]", "got ()", "expected device(type:"]),
+    "generator": (lambda: flow.Generator("cpu", 2), TypeError,
+                  ["[Generator]", "got (str, int)", "expected Generator(device:"]),
+    "sbp": (lambda: flow.sbp.split(1, 2, 3), TypeError, ["[split]", "got (int, int, int)"]),
+    "size": (lambda: flow.Size("ab"), TypeError, ["[Size]", "item 0, which is str", "expected"]),
+    "requires_grad": (lambda: setattr(rows(1), "requires_grad", 2), RuntimeError,
+                      ["[requires_grad] requires_grad must be a bool", "got int", "expected True"]),
+    "size_average": (lambda: F.mse_loss(rows(2), rows(2), size_average=True), TypeError,
+                     ["[mse_loss]", "'size_average'", "not bool", "expected", "use reduction="]),
+    "reduce": (lambda: F.kl_div(rows(2), rows(2), reduce=False), TypeError,
+               ["[kl_div]", "'reduce'", "not bool", "use reduction="]),
+    "size_average of a loss": (lambda: nn.MSELoss(size_average=False), TypeError,
+                               ["[MSELoss]", "'size_average'", "use reduction="]),
+    "reduce of a loss": (lambda: nn.CrossEntropyLoss(reduce=True), TypeError,
+                         ["[CrossEntropyLoss]", "'reduce'", "use reduction="]),
+    "pickle": (lambda: pickle.dumps(spread(2)), TypeError,
+               ["[pickle]", "got float32[2]{(B)", "expected a local one", "flow.save"]),
+    "vjp": (lambda: functional.vjp(lambda a: a * 2, rows(3)), RuntimeError,
+            ["[vjp] The vector v can only be None", "got float32[3]", "expected v"]),
+    "jvp": (lambda: functional.jvp(lambda a: a * 2, rows(3)), RuntimeError,
+            ["[jvp] The vector v can only be None", "got float32[3]", "expected v"]),
+    "hvp": (lambda: functional.hvp(linear, rows(3)), RuntimeError,
+            ["[hvp] The vector v can only be None", "got float32[3]", "expected v"]),
+    "hvp of another shape": (lambda: functional.hvp(linear, rows(3), rows(4)), RuntimeError,
+                             ["[hvp] v has an invalid size", "got (4,)", "expected (3,)"]),
+    "vhp": (lambda: functional.vhp(lambda a: a * 2, rows(3), rows(3)), RuntimeError,
+            ["function given to vhp should contain a single element", "got float32[3]", "sum it"]),
+    "strict jacobian": (
+        lambda: functional.jacobian(lambda a: (a * 2, rows(2)), rows(3), strict=True), RuntimeError,
+        ["[jacobian] Output 1 of the user-provided function does not require gradients", "got",
+         "expected", "use strict=False"]),
+    "strict jacobian of two": (
+        lambda: functional.jacobian(lambda a, b: a * 2, (rows(3), rows(3)), strict=True),
+        RuntimeError, ["Output 0 of the user-provided function is independent of input 1", "got",
+                       "expected", "use strict=False"]),
+    "strict hessian": (lambda: functional.hessian(linear, rows(3), strict=True), RuntimeError,
+                       ["[hessian] the jacobian of the user-provided", "use strict=False"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_text_says_it_all(name):
+    call, kind, words = CASES[name]
+    with pytest.raises(kind) as caught:
+        call()
+    text, at = str(caught.value), 0
+    for word in words:
+        assert word in text[at:], (word, text)
+        at = text.index(word, at) + len(word)
+
+
+def test_what_is_right_still_goes():
+    assert rows(2, 3).size(np.int64(1)) == 3 and rows(2, 3).size(-1) == 3
+    assert flow.Size([2, 3]) == (2, 3)
+    assert flow.Size(np.arange(3)) == (0, 1, 2) and flow.Size() == ()
+    weight = flow.tensor([1.0, 3.0])
+    loss = nn.CrossEntropyLoss(weight, label_smoothing=0.5)
+    got = loss(rows(2, 2), flow.tensor([0, 1]))
+    np.testing.assert_allclose(got.item(), np.log(2), rtol=1e-6)
+    assert list(loss.state_dict()) == ["weight"] and not nn.CrossEntropyLoss().state_dict()
+
+
+class Of(nn.Graph):
+    def __init__(self, function, *modules):
+        super().__init__()
+        self.function = function
+        for number, module in enumerate(modules):
+            setattr(self, f"m{number}", module)
+
+    def build(self, *args):
+        return self.function(*args)
+
+
+class Twice(flow.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2
+
+
+def gradient_of_the_argument(x):
+    return flow.autograd.grad((x * x).sum(), x)
+
+
+def masked(x):
+    y = x * 1
+    y[y > 0] = x
+    return y
+
+
+GRADIENTS = ["inside build()", "got a call while tracing", "expected loss.backward()", "outside"]
+IN_GRAPHS = {
+    "grad": (gradient_of_the_argument, NotImplementedError, ["[grad]", *GRADIENTS]),
+    "jacobian": (lambda x: functional.jacobian(lambda a: a * a, x), NotImplementedError,
+                 ["[jacobian]", *GRADIENTS]),
+    "hvp": (lambda x: functional.hvp(lambda a: (a * a).sum(), x, x), NotImplementedError,
+            ["[hvp]", *GRADIENTS]),
+    "a mask read": (lambda x: x[x > 0], RuntimeError,
+                    ["[getitem]", "depends on values", "got bool[2]", "expected integers",
+                     "use flow.where(mask, x, 0)"]),
+    "a mask written": (masked, RuntimeError,
+                       ["[setitem]", "depends on values", "got bool[2]", "expected integers",
+                        "use x[mask] = number", "x.masked_scatter_"]),
+}
+
+
+@pytest.mark.parametrize("where", ["local", "global"])
+@pytest.mark.parametrize("name", IN_GRAPHS)
+def test_the_text_of_a_graph_says_it_all(name, where):
+    build, kind, words = IN_GRAPHS[name]
+    with pytest.raises(kind) as caught:
+        Of(build)(rows(2) if where == "local" else spread(2))
+    text, at = str(caught.value), 0
+    for word in words:
+        assert word in text[at:], (word, text)
+        at = text.index(word, at) + len(word)
+
+
+def test_a_function_in_a_graph():
+    layer = nn.Linear(2, 2)
+    assert Of(Twice.apply)(rows(2)).tolist() == [2.0, 2.0]
+    with pytest.raises(NotImplementedError, match=r"\[Twice\] a Function of values that require"):
+        Of(lambda x: Twice.apply(layer(x)), layer)(rows(2))

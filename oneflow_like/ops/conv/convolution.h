@@ -31,5 +31,7 @@ ConvSizes SizesOfConv(ConvPart part, std::span<const TensorMeta> inputs,
 // Adds the library's kernels for a part to its operator, preferred over those added later. Does
 // nothing in a build without the library.
 void AddOneDnn(op::OpDefBuilder& op, ConvPart part);
+// Adds those that serve every dtype of numbers.
+void AddColumnProducts(op::OpDefBuilder& op, ConvPart part);
 
 }  // namespace ofl::ops

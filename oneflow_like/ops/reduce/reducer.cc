@@ -358,8 +358,8 @@ void Reduce(device::Stream* stream, const op::TensorView& in, const op::TensorVi
   const bool dense = inner.count == 0 || (inner.count == 1 && inner.last().in == loop.in_size);
   if (in.meta.dtype != reducer.in) {
     loop.load = LoaderOf(in.meta.dtype, reducer.in);
-  } else if (!dense) {
-    loop.load = LoaderOf(reducer.in, reducer.in);
+  } else if (!dense) {  // as they are: reducers read any byte of a bool
+    loop.load = LoaderOf(BitsOf(reducer.in), BitsOf(reducer.in));
   }
   const Axes& written = loop.inner_reduced || inner.count == 0 ? loop.kept : inner;
   const auto out_size = static_cast<int64_t>(DTypeSize(reducer.out));

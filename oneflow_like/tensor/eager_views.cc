@@ -1,0 +1,155 @@
+#include "oneflow_like/tensor/eager_views.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "oneflow_like/tensor/autograd.h"
+#include "oneflow_like/tensor/call_cache.h"
+#include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/dispatch.h"
+
+namespace ofl::tensor {
+namespace {
+
+// Where the elements of a view lie. False: no strides express it, and the caller copies.
+Result<bool> Locate(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs,
+                    op::ViewGeometry& geometry) {
+  // An offset in the memory itself, which a geometry counts from the operand's first element.
+  const int64_t* in_memory = attrs.Maybe<int64_t>("storage_offset");
+  OFL_ENSURE(in_memory == nullptr || x.offset_bytes() == 0, Code::kInvalidArgument)
+      << "[" << def.name << "] storage_offset counts from the beginning of a memory of which the "
+      << "operand is a part: got " << *in_memory << " for " << Describe(x) << ", which begins at "
+      << x.offset_bytes() / static_cast<int64_t>(DTypeSize(x.meta().dtype))
+      << "; expected no storage_offset; use clone() first";
+  auto found = def.view(x.local_shape(), x.strides(), attrs);
+  if (found.ok()) {
+    geometry = *found;
+    return true;
+  }
+  if (found.status().code() != Code::kUnimplemented) return found.status();
+  OFL_ENSURE(def.view_may_copy, Code::kInvalidArgument)
+      << "[" << def.name << "] the result would not lie in its operand's memory: got "
+      << Describe(x) << " with strides " << x.strides() << "; " << found.status().message();
+  return false;
+}
+
+// Of a view's first element, in the memory. A view of another dtype has elements of another size,
+// at addresses that are multiples of it.
+Result<int64_t> OffsetOf(const op::OpDef& def, const TensorImpl& x, DType dtype,
+                         const op::ViewGeometry& geometry) {
+  const auto size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
+  const int64_t offset = x.offset_bytes() + geometry.offset * size;
+  OFL_ENSURE(offset % static_cast<int64_t>(DTypeSize(dtype)) == 0, Code::kInvalidArgument)
+      << "[" << def.name << "] elements of " << DTypeName(dtype)
+      << " do not lie at every address: got " << Describe(x) << ", which begins at byte " << offset
+      << " of its memory; expected a multiple of " << DTypeSize(dtype) << "; use clone() first";
+  return offset;
+}
+
+// The memory of a local tensor as a vector outside the tape.
+TensorRef WholeMemory(const TensorImpl& x) {
+  const auto size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
+  const Shape all{x.storage()->buffer == nullptr ? 0 : x.storage()->buffer->size() / size};
+  return x.As({x.meta().dtype, all}, nullptr, all, ContiguousStrides(all), 0);
+}
+// The attributes with the place of the tensor's first element where none is said.
+Attrs InMemory(const TensorImpl& x, const Attrs& given) {
+  Attrs attrs = given;
+  if (given.Maybe<int64_t>("storage_offset") == nullptr)
+    attrs.Set("storage_offset", x.offset_bytes() / static_cast<int64_t>(DTypeSize(x.meta().dtype)));
+  return attrs;
+}
+
+}  // namespace
+
+TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, TensorRef view) {
+  TensorImpl* root = x->origin() != nullptr ? x->origin()->root : x.get();
+  const bool taped =
+      Context::grad_enabled() && x->requires_grad() && IsDifferentiable(view->meta().dtype);
+  view->SetOrigin(std::unique_ptr<Origin>(new Origin{
+      x, root, &def, std::move(attrs), root->history(), taped, taped ? Node::NextNumber() : 0}));
+  return view;
+}
+
+bool CountsInMemory(const op::OpDef& def) {
+  return std::ranges::any_of(def.attrs,
+                             [](const op::AttrDef& a) { return a.name == "storage_offset"; });
+}
+bool IsWholeMemory(const TensorImpl& x) {
+  return x.dense() && x.offset_bytes() == 0 &&
+         (x.storage()->buffer == nullptr || x.local_meta().bytes() == x.storage()->buffer->size());
+}
+
+Result<op::Values> PutInMemory(const op::OpDef& def, std::span<const op::Value> inputs,
+                               const Attrs& given) {
+  const TensorImpl& x = *AsTensor(inputs[0]);
+  const auto ints = [](const auto& list) { return std::vector<int64_t>(list.begin(), list.end()); };
+  Attrs own{{"size", ints(x.meta().shape)}, {"stride", ints(x.strides())}};
+  own = InMemory(x, own);
+  op::Value memory(WholeMemory(x));
+  if (x.requires_grad()) {
+    OFL_ASSIGN(op::Values with, Dispatch(def, std::array{memory, inputs[0]}, own));
+    memory = with[0];
+  }
+  OFL_ASSIGN(op::Values changed, Dispatch(def, std::array{memory, inputs[1]}, InMemory(x, given)));
+  OFL_ASSIGN(op::Value made, CallOp("as_strided", {changed[0]}, own));
+  return op::Values{std::move(made)};
+}
+
+Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
+  if (CountsInMemory(def) && x->storage() != nullptr && !IsWholeMemory(*x)) {
+    TensorImpl* root = x->origin() != nullptr ? x->origin()->root : nullptr;
+    const bool rooted = root != nullptr && root->storage() == x->storage() && IsWholeMemory(*root);
+    if (rooted) return LocalView(def, TensorRef(root), InMemory(*x, given));
+    OFL_ENSURE(!x->requires_grad(), Code::kUnimplemented)
+        << "[" << def.name << "] the tensor has a history and is a part of a memory that no tensor "
+        << "is the whole of: got " << Describe(*x) << " with strides " << x->strides()
+        << "; expected one that lies dense; use clone() first";
+    return LocalView(def, WholeMemory(*x), InMemory(*x, given));
+  }
+  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(given));
+  auto attrs = std::make_shared<const Attrs>(std::move(completed));
+  const TensorMeta in[] = {x->meta()};
+  OFL_ASSIGN(const std::vector<TensorMeta> out, def.Infer(in, *attrs));
+  op::ViewGeometry geometry;
+  OFL_ASSIGN(const bool found, Locate(def, *x, *attrs, geometry));
+  if (!found) return TensorRef();
+  OFL_ASSIGN(const int64_t offset, OffsetOf(def, *x, out[0].dtype, geometry));
+  TensorRef view = x->As(out[0], nullptr, geometry.shape, geometry.strides, offset);
+  return MakeView(def, std::move(attrs), x, std::move(view));
+}
+
+Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const CallPlan& plan) {
+  if (plan.decompose || !plan.boxing.empty()) return TensorRef();
+  TensorRef view;
+  if (!x->has_data()) {
+    view = x->As(plan.outputs[0], plan.output_layouts[0]);
+  } else {
+    op::ViewGeometry geometry;
+    OFL_ASSIGN(const bool found, Locate(def, *x, plan.local_attrs, geometry));
+    if (!found) return TensorRef();
+    OFL_ASSIGN(const int64_t offset, OffsetOf(def, *x, plan.outputs[0].dtype, geometry));
+    view = x->As(plan.outputs[0], plan.output_layouts[0], geometry.shape, geometry.strides, offset);
+  }
+  view->set_claim(JoinClaims(plan.claim, x->claim()));
+  return MakeView(def, plan.attrs, x, std::move(view));
+}
+
+Status CanView(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs) {
+  if (!x.is_view()) return Status::Ok();
+  std::vector<const TensorImpl*> views;
+  const TensorImpl* root = &x;
+  for (; root->origin() != nullptr; root = root->origin()->parent.get()) views.push_back(root);
+  Shape shape = root->meta().shape;
+  Strides strides = ContiguousStrides(shape);
+  for (; !views.empty(); views.pop_back()) {
+    const Origin& origin = *views.back()->origin();
+    const auto geometry = origin.def->view(shape, strides, *origin.attrs);
+    shape = views.back()->meta().shape;
+    strides = geometry.ok() ? geometry->strides : ContiguousStrides(shape);
+  }
+  return def.view(shape, strides, attrs).status();
+}
+
+}  // namespace ofl::tensor

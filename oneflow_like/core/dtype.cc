@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "oneflow_like/core/integers.h"
+
 namespace ofl {
 namespace {
 
@@ -35,7 +37,7 @@ constexpr auto kAll = [] {
 
 // Two integers of one category: the wider; equal widths of unlike sign need the next wider one.
 DType PromoteIntegers(DType a, DType b) {
-  const bool unlike = (a == DType::kUInt8) != (b == DType::kUInt8);
+  const bool unlike = IsUnsigned(a) != IsUnsigned(b);
   if (unlike && DTypeSize(a) == DTypeSize(b)) return DType::kInt16;
   return DTypeSize(a) >= DTypeSize(b) ? a : b;
 }

@@ -147,8 +147,15 @@ DType ComputeTypeOf(DType storage) {
     case DType::kInt8:
     case DType::kUInt8:
     case DType::kInt16: return DType::kInt32;
-    default: return storage;
+    case DType::kFloat32:
+    case DType::kFloat64:
+    case DType::kInt32:
+    case DType::kInt64:
+    case DType::kBool:
+    case DType::kComplex64:
+    case DType::kComplex128: break;
   }
+  return storage;
 }
 
 LoadFn LoaderOf(DType storage, DType compute) {

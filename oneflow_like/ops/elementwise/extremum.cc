@@ -1,6 +1,7 @@
 // The larger and the smaller of two elements, and clamp.
 #include <limits>
 
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/op/def/promotion.h"
 #include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/elementwise/numbers.h"
@@ -53,18 +54,8 @@ std::optional<Scalar> Bound(const Attrs& attrs, const char* name) {
 template <class T>
 T BoundAs(const Scalar& bound, DType dtype) {
   if constexpr (std::is_integral_v<T>) {
-    const int64_t whole = bound.As<int64_t>();
-    const auto within = [&](auto end) {
-      using L = std::numeric_limits<decltype(end)>;
-      return static_cast<T>(std::clamp<int64_t>(whole, L::min(), L::max()));
-    };
-    switch (dtype) {
-      case DType::kInt8: return within(int8_t{});
-      case DType::kUInt8: return within(uint8_t{});
-      case DType::kInt16: return within(int16_t{});
-      case DType::kInt32: return within(int32_t{});
-      default: return static_cast<T>(whole);
-    }
+    const auto [least, most] = BoundsOf(dtype);
+    return static_cast<T>(std::clamp(bound.As<int64_t>(), least, most));
   } else {
     return bound.As<T>();
   }

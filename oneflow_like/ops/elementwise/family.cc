@@ -1,4 +1,5 @@
 #include "oneflow_like/ops/elementwise/family.h"
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/elementwise/numbers.h"
 #include "oneflow_like/ops/move/copy.h"
 
@@ -38,16 +39,6 @@ const Row& MoveRowOf(DType bits) {
 
 // Without integers and bool: these are promoted.
 bool OnlyFloating(DTypeSet set) { return (set & (kInts | kBools)) == 0; }
-
-bool Holds(DType dtype, int64_t whole) {
-  switch (dtype) {
-    case DType::kInt8: return whole == static_cast<int8_t>(whole);
-    case DType::kUInt8: return whole >= -255 && whole <= 255;  // x - 2 is x + (-2), modulo 256
-    case DType::kInt16: return whole == static_cast<int16_t>(whole);
-    case DType::kInt32: return whole == static_cast<int32_t>(whole);
-    default: return true;
-  }
-}
 
 }  // namespace
 
@@ -211,7 +202,7 @@ Status InferNumber(op::InferContext& c, DTypeSet set) {
   OFL_ENSURE(fits, Code::kTypeMismatch)
       << "the number is not a whole one and the tensor has an integer dtype; expected a floating "
       << "tensor; convert with .to(flow.float32)";
-  OFL_ENSURE(!IsInteger(dtype) || Holds(dtype, scalar.As<int64_t>()), Code::kInvalidArgument)
+  OFL_ENSURE(!IsInteger(dtype) || Takes(dtype, scalar.As<int64_t>()), Code::kInvalidArgument)
       << DTypeName(dtype) << " cannot hold the number; expected one in its range; convert with "
       << ".to(flow.int64)";
   c.AddOutput(c.input(0));

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/elementwise/family.h"
 
 namespace ofl::ops {
@@ -14,14 +15,7 @@ bool Holds(DType dtype, const Scalar& value) {
   if (!IsInteger(dtype)) return true;
   const double real = std::trunc(value.As<double>());
   if (!(real >= -0x1p63 && real < 0x1p63)) return value.category() == DTypeCategory::kInteger;
-  const int64_t whole = value.As<int64_t>();
-  switch (dtype) {
-    case DType::kInt8: return whole == static_cast<int8_t>(whole);
-    case DType::kUInt8: return whole >= -255 && whole <= 255;
-    case DType::kInt16: return whole == static_cast<int16_t>(whole);
-    case DType::kInt32: return whole == static_cast<int32_t>(whole);
-    default: return true;
-  }
+  return Takes(dtype, value.As<int64_t>());
 }
 
 }  // namespace

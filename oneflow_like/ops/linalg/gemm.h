@@ -51,8 +51,14 @@ auto WithProductType(DType dtype, const Fn& fn) {
     case DType::kInt16: return fn(int16_t{});
     case DType::kInt32: return fn(int32_t{});
     case DType::kInt64: return fn(int64_t{});
-    default: return fn(float{});
+    case DType::kFloat32:
+    case DType::kFloat16:
+    case DType::kBFloat16:
+    case DType::kBool:  // bool and the 8-bit floats have no products
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2: break;
   }
+  return fn(float{});
 }
 
 // kResourceExhausted where a size does not fit the library's 32-bit integers.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <complex>
 
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/move/copy.h"
 
@@ -49,9 +50,10 @@ Status CheckValue(const Scalar& value, DType dtype) {
   bool fits = value.category() <= CategoryOf(dtype) || value.category() < DTypeCategory::kComplex;
   if (IsInteger(dtype) && fits && value.category() >= DTypeCategory::kInteger) {
     const double whole = std::trunc(value.As<double>());
+    const bool negative = !IsUnsigned(dtype);
     const double bound =
-        std::ldexp(1.0, static_cast<int>(8 * DTypeSize(dtype)) - (dtype == DType::kUInt8 ? 0 : 1));
-    fits = whole < bound && whole >= (dtype == DType::kUInt8 ? 0.0 : -bound);
+        std::ldexp(1.0, static_cast<int>(8 * DTypeSize(dtype)) - (negative ? 1 : 0));
+    fits = whole < bound && whole >= (negative ? -bound : 0.0);
     fits |= value.category() == DTypeCategory::kInteger && dtype == DType::kInt64;
   }
   OFL_ENSURE(fits, Code::kInvalidArgument)

@@ -1,4 +1,5 @@
 // gradient: slopes along axes by differences of neighbours.
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/move/copy.h"
 #include "oneflow_like/ops/reduce/reduction.h"
 
@@ -13,7 +14,7 @@ Result<Dims> AxesOfGradient(const op::Value& x, const Attrs& attrs) {
   const Shape& shape = x->meta().shape;
   const int64_t order = attrs.Get<int64_t>("edge_order");
   const DType dtype = x->meta().dtype;
-  OFL_ENSURE(dtype != DType::kUInt8 && dtype != DType::kBool, Code::kTypeMismatch)
+  OFL_ENSURE(!IsUnsigned(dtype) && dtype != DType::kBool, Code::kTypeMismatch)
       << "torch.gradient does not support " << DTypeName(dtype) << " input: got "
       << x->meta().ToString() << "; expected numbers with a sign";
   OFL_ENSURE(order == 1 || order == 2, Code::kInvalidArgument)

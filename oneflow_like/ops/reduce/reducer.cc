@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/kernel_util.h"
 
 namespace ofl::ops {
@@ -306,18 +308,7 @@ Loop Arrange(const op::TensorView& in, const op::TensorView& out, const ReducedA
 
 // Narrow integers hold less than what is computed in.
 void SetBounds(DType stored, Finish& how) {
-  const auto set = [&](auto v) {
-    using L = std::numeric_limits<decltype(v)>;
-    how.low = L::min();
-    how.high = L::max();
-  };
-  switch (stored) {
-    case DType::kBool: set(bool{}); break;
-    case DType::kInt8: set(int8_t{}); break;
-    case DType::kUInt8: set(uint8_t{}); break;
-    case DType::kInt16: set(int16_t{}); break;
-    default: break;
-  }
+  if (IsInteger(stored) || stored == DType::kBool) std::tie(how.low, how.high) = BoundsOf(stored);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/elementwise/numbers.h"
 
@@ -137,7 +138,7 @@ Status InferArange(op::InferContext& c) {
   OFL_ENSURE(count <= int64_t{1} << 48, Code::kInvalidArgument)
       << "the range is too long; expected at most 2^48 elements";
   OFL_TRY(CheckHolds(dtype, start));
-  if (IsInteger(dtype)) OFL_TRY(CheckHolds(dtype == DType::kUInt8 ? DType::kInt32 : dtype, step));
+  if (IsInteger(dtype)) OFL_TRY(CheckHolds(IsUnsigned(dtype) ? DType::kInt32 : dtype, step));
   if (count > 0 && whole)
     OFL_TRY(CheckHolds(dtype, start.As<int64_t>() + (count - 1) * step.As<int64_t>()));
   if (count > 0 && !whole)

@@ -59,8 +59,14 @@ Status RunDistribution(op::KernelContext& c) {
     case DType::kInt32: return fill.template operator()<int32_t>();
     case DType::kInt16: return fill.template operator()<int16_t>();
     case DType::kInt8: return fill.template operator()<int8_t>();
-    default: return fill.template operator()<uint8_t>();
+    case DType::kUInt8: return fill.template operator()<uint8_t>();
+    case DType::kBool:
+    case DType::kComplex64:
+    case DType::kComplex128:
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2: break;  // no kernel is registered for these
   }
+  return Status::Ok();
 }
 
 constexpr Parameters kRate = {"lambd", ""}, kPlace = {"median", "sigma"},

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/ops/elementwise/family.h"
 #include "oneflow_like/ops/move/copy.h"
 
@@ -32,7 +33,7 @@ Status InferSpace(op::InferContext& c) {
   OFL_ENSURE(steps >= 0 && steps <= kMostElements, Code::kInvalidArgument)
       << "steps is no number of elements; expected at least 0, at most 2^48";
   if (IsInteger(dtype) && !c.attrs().Has("base")) {
-    const int bits = static_cast<int>(8 * DTypeSize(dtype)) - (dtype == DType::kUInt8 ? 0 : 1);
+    const int bits = static_cast<int>(8 * DTypeSize(dtype)) - (IsUnsigned(dtype) ? 0 : 1);
     for (const Scalar& bound : {start, end})
       OFL_ENSURE(std::abs(bound.As<double>()) <= std::ldexp(1.0, bits), Code::kInvalidArgument)
           << DTypeName(dtype) << " cannot hold the bounds; expected numbers in its range";

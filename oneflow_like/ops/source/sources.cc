@@ -1,5 +1,7 @@
 #include "oneflow_like/ops/source/sources.h"
 
+#include "oneflow_like/core/integers.h"
+
 namespace ofl::ops {
 
 Status InferSource(op::InferContext& c) {
@@ -18,17 +20,12 @@ Status InferFloatSource(op::InferContext& c) {
 std::pair<int64_t, int64_t> WholeRange(DType dtype) {
   const auto around = [](int bits) { return std::pair(-(int64_t{1} << bits), int64_t{1} << bits); };
   switch (dtype) {
-    case DType::kBool: return {0, 1};
-    case DType::kUInt8: return {0, 255};
     case DType::kFloat32: return around(24);
     case DType::kFloat64: return around(53);
     case DType::kFloat16: return around(11);
     case DType::kBFloat16: return around(8);
-    default: break;
+    default: return BoundsOf(dtype);
   }
-  const int bits = static_cast<int>(DTypeSize(dtype)) * 8 - 1;
-  const int64_t most = bits == 63 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << bits) - 1;
-  return {-most - 1, most};
 }
 
 namespace {
@@ -98,7 +95,10 @@ void FillIntegers(op::KernelContext& c, int64_t low, uint64_t width) {
     case DType::kFloat64: return FillAs<double>(c, low, width);
     case DType::kFloat16: return FillAs<Float16>(c, low, width);
     case DType::kBFloat16: return FillAs<BFloat16>(c, low, width);
-    default: return;  // no kernel is registered for others
+    case DType::kComplex64:
+    case DType::kComplex128:
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2: return;  // no kernel is registered for these
   }
 }
 

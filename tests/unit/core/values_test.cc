@@ -2,11 +2,14 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <tuple>
+#include <type_traits>
 
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/core/dtype.h"
+#include "oneflow_like/core/integers.h"
 #include "oneflow_like/core/reduction_tree.h"
 
 namespace ofl {
@@ -61,6 +64,28 @@ TEST(DType, PromotionIsTorchs) {
   for (auto [a, b, both] : kTable) {
     EXPECT_EQ(PromoteTypes(a, b).value(), both) << DTypeName(a) << " " << DTypeName(b);
   }
+}
+
+template <class T>
+void ExpectRange() {
+  const DType dtype = DTypeOf<T>::value;
+  using L = std::numeric_limits<T>;
+  EXPECT_EQ(IsUnsigned(dtype), dtype != DType::kBool && std::is_unsigned_v<T>);
+  EXPECT_EQ(BoundsOf(dtype).first, L::min()) << DTypeName(dtype);
+  EXPECT_EQ(BoundsOf(dtype).second, L::max()) << DTypeName(dtype);
+}
+
+TEST(DType, SignsAndRangesAreThoseOfTheTypes) {
+  ExpectRange<int8_t>();
+  ExpectRange<uint8_t>();
+  ExpectRange<int16_t>();
+  ExpectRange<int32_t>();
+  ExpectRange<int64_t>();
+  ExpectRange<bool>();
+  EXPECT_TRUE(Takes(DType::kUInt8, -255));
+  EXPECT_FALSE(Takes(DType::kUInt8, -256));
+  EXPECT_TRUE(Takes(DType::kInt8, -128));
+  EXPECT_FALSE(Takes(DType::kInt8, 128));
 }
 
 TEST(DType, CodesOfOtherFormatsAreDistinct) {

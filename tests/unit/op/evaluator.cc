@@ -22,8 +22,14 @@ auto WithType(DType dtype, const Fn& fn) {
     case DType::kUInt8: return fn(uint8_t{});
     case DType::kInt8: return fn(int8_t{});
     case DType::kBool: return fn(bool{});
-    default: return fn(float{});
+    case DType::kFloat32:
+    case DType::kComplex64:
+    case DType::kFloat16:
+    case DType::kBFloat16:
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2: break;
   }
+  return fn(float{});
 }
 
 // Reads or writes one number of a dtype that C++ has no type for; null where it has one.

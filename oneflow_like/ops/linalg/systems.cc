@@ -34,35 +34,48 @@ bool IsVectors(const Shape& a, const Shape& rhs) {
   return true;
 }
 
+// The solution, and which pivot is zero.
 op::Values Solved(op::Builder& b, Operands in, bool left, bool check) {
-  if (Status wrong = CheckMatrices(in[0], true); !wrong.ok()) return Refused(b, wrong);
+  const op::Values refused = {nullptr, nullptr};
+  const auto refuse = [&](Status status) {
+    Refused(b, std::move(status));
+    return refused;
+  };
+  if (Status wrong = CheckMatrices(in[0], true); !wrong.ok()) return refuse(wrong);
   const bool vectors = IsVectors(in[0]->meta().shape, in[1]->meta().shape);
   const op::Value rhs = vectors ? Unsqueezed(b, in[1], -1) : in[1];
-  if (rhs == nullptr) return {nullptr};
+  if (rhs == nullptr) return refused;
   Status wrong = CheckOperands(in[0], rhs, left);
   if (wrong.ok() && vectors && !left) {
     wrong = Error(Code::kInvalidArgument)
             << "vectors stand on the right alone: got left=False and B: "
             << in[1]->meta().ToString() << "; expected left=True, or matrices";
   }
-  if (!wrong.ok()) return Refused(b, wrong);
-  return OnOneBatch(b, in[0], rhs, [&](const op::Value& x, const op::Value& y) -> op::Values {
-    const op::Value result =
-        b.Call("linear_system", {x, y}, {{"left", left}, {"check_errors", check}});
-    if (!vectors) return {result};
-    return {b.Call("squeeze", {result}, {{"dim", Dims{-1}}})};
-  });
+  if (!wrong.ok()) return refuse(wrong);
+  const auto batch = BroadcastShapes(BatchOf(in[0]->meta().shape), BatchOf(rhs->meta().shape));
+  if (!batch.ok()) return refuse(batch.status());
+  // Each matrix is factored once, whatever it solves.
+  const op::Values made = b.CallAll("system_factors", {in[0]}, {{"check_errors", check}});
+  if (made[0] == nullptr) return refused;
+  Shape rows = *batch;
+  rows.push_back(RowsOf(in[0]->meta().shape));
+  const op::Value pivots = made[1]->meta().shape == rows
+                               ? made[1]
+                               : b.Call("broadcast_to", {made[1]}, {{"shape", DimsOf(rows)}});
+  const op::Value result = b.Call(
+      "factored_system",
+      {Batched(b, in[0], *batch), Batched(b, made[0], *batch), pivots, Batched(b, rhs, *batch)},
+      {{"left", left}});
+  if (!vectors) return {result, made[2]};
+  return {b.Call("squeeze", {result}, {{"dim", Dims{-1}}}), made[2]};
 }
 
 op::Values ComposeSolve(op::Builder& b, Operands in, const Attrs& attrs) {
-  return Solved(b, in, attrs.Get<bool>("left"), true);
+  return {Solved(b, in, attrs.Get<bool>("left"), true)[0]};
 }
 
 op::Values ComposeSolveEx(op::Builder& b, Operands in, const Attrs& attrs) {
-  const bool check = attrs.Get<bool>("check_errors");
-  const op::Value result = Solved(b, in, attrs.Get<bool>("left"), check)[0];
-  if (result == nullptr) return {nullptr, nullptr};
-  return {result, b.CallAll("linalg_lu_factor_ex", {in[0]})[2]};
+  return Solved(b, in, attrs.Get<bool>("left"), attrs.Get<bool>("check_errors"));
 }
 
 op::Values ComposeInv(op::Builder& b, Operands in, const Attrs&) {

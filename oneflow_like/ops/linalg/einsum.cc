@@ -200,8 +200,12 @@ op::Value Stretched(op::Builder& b, const op::Value& x, int64_t each, bool eleme
   return b.Call("reshape", {repeated}, {{"shape", flat}});
 }
 
+// Up to so many elements of a Kronecker product its parts' calls cost more than its short rows.
+constexpr int64_t kFewProducts = 2048;
+
 // Each axis of the result runs over a pair of axes, an element of input to many of other; over one
-// axis where the other has size 1. The last pair is one axis from the start, so that rows are long.
+// axis where the other has size 1. The last pair is one axis from the start where the result is
+// large, so that rows are long.
 op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
   const Shape &x = in[0]->meta().shape, &y = in[1]->meta().shape;
   const int rank = std::max(x.rank(), y.rank());
@@ -211,14 +215,18 @@ op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
   };
   if (rank == 0) return {Mul(b, in[0], in[1])};
   Dims wide, narrow, out;
-  for (int i = 0; i + 1 < rank; ++i) {
+  int64_t products = 1;
+  for (int i = 0; i < rank; ++i) {
+    out.push_back(SaturatingMul(size(x, i), size(y, i)));
+    products = SaturatingMul(products, out.back());
+  }
+  const bool stretched = products > kFewProducts || 2 * rank > kMaxRank;
+  for (int i = 0; i < (stretched ? rank - 1 : rank); ++i) {
     const int64_t n = size(x, i), each = size(y, i);
-    out.push_back(SaturatingMul(n, each));
     if (n != 1) wide.push_back(n), narrow.push_back(1);
     if (each != 1) wide.push_back(1), narrow.push_back(each);
   }
-  const int64_t n = size(x, rank - 1), each = size(y, rank - 1), last = SaturatingMul(n, each);
-  for (Dims* shape : {&wide, &narrow, &out}) shape->push_back(last);
+  if (stretched) wide.push_back(out.back()), narrow.push_back(out.back());
   if (wide.size() > kMaxRank) {
     return Refused(b, Error(Code::kUnimplemented)
                           << "a Kronecker product of " << wide.size() << " axes: got "
@@ -228,6 +236,8 @@ op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
   const auto shaped = [&](const op::Value& v, const Dims& shape) {
     return b.Call("reshape", {v}, {{"shape", shape}});
   };
+  if (!stretched) return {shaped(Mul(b, shaped(in[0], wide), shaped(in[1], narrow)), out)};
+  const int64_t n = size(x, rank - 1), each = size(y, rank - 1);
   const op::Value left = x.rank() > 0 ? in[0] : shaped(in[0], {1});
   const op::Value right = y.rank() > 0 ? in[1] : shaped(in[1], {1});
   const op::Value product = Mul(b, shaped(Stretched(b, left, each, true), wide),

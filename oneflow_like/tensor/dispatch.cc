@@ -23,8 +23,10 @@ namespace {
 template <class T>
 using Small = boost::container::small_vector<T, 6>;
 
+// `drawn`: of a random operator, where the plan serves calls of any draw.
 Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
-                 std::span<const op::TensorView> outputs, int64_t* used = nullptr) {
+                 std::span<const op::TensorView> outputs, int64_t* used = nullptr,
+                 const RandomState* drawn = nullptr) {
   Small<op::TensorView> in;
   for (const TensorRef& x : inputs) {
     in.push_back(x->view());
@@ -41,7 +43,7 @@ Status RunKernel(const CallPlan& plan, std::span<const TensorRef> inputs,
   context.input_offsets = plan.input_offsets;
   context.output_offsets = plan.output_offsets;
   device::BufferRef workspace;
-  context.random = plan.random;
+  context.random = drawn != nullptr ? *drawn : plan.random;
   if (plan.kept != nullptr)
     context.kept = {plan.kept->data(), static_cast<size_t>(plan.kernel.needs.state)};
   const int64_t scratch = plan.kernel.needs.scratch;
@@ -174,7 +176,7 @@ const GradientReads& ReadsOfCall(const op::OpDef& def, const CallPlan& plan) {
 }
 
 Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
-                           std::span<const op::Value> inputs) {
+                           std::span<const op::Value> inputs, const RandomState* drawn = nullptr) {
   if (plan.decompose) {
     EagerBuilder builder;
     op::Values outputs = def.decompose(builder, inputs, *plan.attrs);
@@ -198,7 +200,8 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   if (plan.member) {
     const auto views = ViewsOf(outputs);
     int64_t used = -1;
-    OFL_TRY(RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}, &used));
+    OFL_TRY(
+        RunKernel(plan, {ready.data(), ready.size()}, {views.data(), views.size()}, &used, drawn));
     if (AnyBounded(def)) OFL_TRY(CutToExtent(def, used, outputs));
   }
   if (mutates) OFL_TRY(FinishMutated(def, *plan.attrs, inputs, {ready.data(), ready.size()}));
@@ -331,6 +334,31 @@ Result<CallPlanRef> PlanOf(const op::OpDef& def, std::span<const op::Value> inpu
   return MakePlan(def, inputs, given);  // with its error
 }
 
+// Whether the draw of this call is of use to its kernel alone: no tape keeps it, and no claim of
+// global tensors, so that one plan serves all draws.
+bool IsDrawnOnce(std::span<const op::Value> inputs, const Attrs& given) {
+  if (given.Has(op::kDraw)) return false;
+  for (const op::Value& v : inputs) {
+    if (v->layout() != nullptr) return false;
+    if (Context::grad_enabled() && AsTensor(v)->requires_grad()) return false;
+  }
+  return true;
+}
+
+// The plan of such a call, remembered by its attributes without a draw; its own means nothing.
+Result<CallPlanRef> PlanOfDraws(const op::OpDef& def, std::span<const op::Value> inputs,
+                                const Attrs& given) {
+  CallCache& cache = Context::Get().cache();
+  const CallCache::Query query{&def, inputs, given, nullptr};
+  const uint64_t hash = CallCache::HashOf(query);
+  if (const CallPlanRef* found = cache.Find(query, hash)) return *found;
+  Attrs drawn = given;
+  drawn.Set(op::kDraw, op::Draw().ToAttr());
+  OFL_ASSIGN(CallPlanRef plan, MakePlan(def, inputs, drawn));
+  cache.Insert(query, hash, plan);
+  return plan;
+}
+
 // A call of a view operator: a view wherever there can be one.
 Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, const Attrs& given) {
   const TensorRef x(AsTensor(input));
@@ -399,6 +427,11 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     if (v == nullptr || v->is_symbolic()) [[unlikely]]
       OFL_TRY(RequireTensor(v).status());
     OFL_TRY(BringUp(*AsTensor(v)));
+  }
+  if (def.Draws() && IsDrawnOnce(inputs, given)) {
+    const RandomState drawn = Context::Get().Draw(false, 1, def.name, generator);
+    OFL_ASSIGN(CallPlanRef plan, PlanOfDraws(def, inputs, given));
+    return RunPlan(def, *plan, inputs, &drawn);
   }
   if (def.Draws()) {  // never the same attributes twice: nothing to remember
     const bool global = !inputs.empty() && inputs[0]->layout() != nullptr;

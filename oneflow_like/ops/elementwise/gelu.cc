@@ -22,29 +22,29 @@ struct GeluTanh {
     return T(0.5) * x * (T(1) + math::Tanh(u));
   }
 };
-// Past it the density of both forms is 0 and the distribution function 0 or 1. Keeps NaN.
-template <class T>
-OFL_FN T Clamped(T x) {
-  const T t = x > T(40) ? T(40) : x;
-  return t < T(-40) ? T(-40) : t;
-}
+// Each slope has a term that is x times what vanishes far from 0, where x stands for 0. That is
+// told by what vanishes, late: x bounded from the start would become branches, which vectors go
+// through one after another.
 struct GeluSlope {
   template <class T>
-  OFL_FN T operator()(T dy, T input) const {
-    const T x = Clamped(input);
+  OFL_FN T operator()(T dy, T x) const {
+    // Of float, below it stands for 0: the exponential is bounded.
+    constexpr T kVanished = sizeof(T) == sizeof(float) ? T(2e-38) : T(0);
     const T e = math::ExpNegative(T(-0.5) * x * x);
-    const T cdf = T(0.5) * (T(1) + math::ErfWithExp(x * T(kInvSqrt2), e));
-    return dy * (cdf + x * T(kInvSqrt2Pi) * e);
+    const T cdf = T(0.5) + T(0.5) * math::ErfWithExp(x * T(kInvSqrt2), e);
+    const T near = e > kVanished ? x : T(0);
+    return dy * (cdf + near * T(kInvSqrt2Pi) * e);
   }
 };
 struct GeluTanhSlope {
   template <class T>
-  OFL_FN T operator()(T dy, T input) const {
-    const T x = Clamped(input);
-    const T xx = x * x;
-    const T t = math::Tanh(T(kSqrt2OverPi) * x * (T(1) + T(kCubic) * xx));
-    const T du = T(kSqrt2OverPi) * (T(1) + T(3 * kCubic) * xx);
-    return dy * (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * du);
+  OFL_FN T operator()(T dy, T x) const {
+    const T t = math::Tanh(T(kSqrt2OverPi) * x * (T(1) + T(kCubic) * (x * x)));
+    const T rest = T(1) - t * t;
+    const T near = rest > T(0) ? x : T(0);
+    const T du = T(kSqrt2OverPi) * (T(1) + T(3 * kCubic) * (near * near));
+    const T share = T(0.5) + T(0.5) * t;
+    return dy * (share + T(0.5) * near * rest * du);
   }
 };
 

@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 import warnings
+from operator import attrgetter
 
 NOTE_BYTES = 4096
 # Names that end, wait, or write files by what they are.
@@ -179,9 +180,9 @@ def functions(flow, only):
     """[(name, function)]: methods take their tensor as the first argument."""
     from oneflow_like import nn
     spaces = [("flow", flow), ("Tensor", flow.Tensor), ("F", nn.functional)]
-    for name in ("linalg", "special", "fft", "autograd"):
-        if hasattr(flow, name):
-            spaces.append((name, getattr(flow, name)))
+    for name in ("linalg", "special", "fft", "autograd", "autograd.functional", "random",
+                 "utils.checkpoint", "nn.init", "nn.utils"):
+        spaces.append((name, attrgetter(name)(flow)))
     found = []
     for space, owner in spaces:
         for name in sorted(dir(owner)):

@@ -322,6 +322,9 @@ def _new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, pin
 
 def _number_for_each_axis(name, argument, given):
     """A list of whole numbers; what no tensor has axes for is not read to its end."""
+    if not isinstance(given, (list, tuple, range)):
+        raise TypeError(f"[{name}] argument '{argument}' must be a tuple of ints, not "
+                        f"{type(given).__name__}; expected one number for each axis")
     if len(given) > _MOST_AXES:
         raise ValueError(f"[{name}] argument '{argument}' is too long: got {len(given)} numbers; "
                          f"expected one for each axis, of which a tensor has at most {_MOST_AXES}")

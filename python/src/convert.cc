@@ -30,7 +30,10 @@ bool IntFrom(PyObject* o, int64_t* out) {
     if (!IsInteger(meta.dtype) || meta.shape.rank() > 0) return false;
   }
   const nb::object index = nb::steal(PyNumber_Index(o));
-  if (!index.is_valid()) throw nb::python_error();
+  if (!index.is_valid()) {
+    RaiseUnlessExpected(!PySequence_Check(o));  // an array is a number when it holds one
+    return false;
+  }
   int overflow = 0;
   *out = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   return overflow == 0;
@@ -102,7 +105,8 @@ std::string GotOf(PyObject* object) {
     PyObject* item = PyTuple_GET_ITEM(items.ptr(), i);
     const std::string holder = TypeNameOf(object) + " that holds ";
     if (BeyondInt64(item)) return holder + "an int beyond 64 bits";
-    if (!PyIndex_Check(item) || PyBool_Check(item)) return holder + TypeNameOf(item);
+    if (!PyIndex_Check(item) || PyBool_Check(item) || PySequence_Check(item))
+      return holder + TypeNameOf(item);
   }
   return TypeNameOf(object);
 }

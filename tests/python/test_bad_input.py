@@ -513,6 +513,17 @@ def test_unusual_arrays(array):
     np.testing.assert_array_equal(flow.tensor(array).numpy(), array)
 
 
+@pytest.mark.parametrize("call", [
+    lambda sizes: flow.zeros(sizes), lambda sizes: flow.ones(3).view(sizes),
+    lambda sizes: flow.ones(2, 3).sum(sizes), lambda sizes: flow.ones(2, 3).permute(sizes),
+    lambda sizes: flow.empty_strided(sizes, (1, 1)), lambda sizes: flow.empty_permuted(sizes, (0,)),
+])
+@pytest.mark.parametrize("sizes", [np.array([1, 0]), np.array([0.0]), np.array(["a"])], ids=str)
+def test_an_array_is_no_list_of_sizes(call, sizes):
+    with pytest.raises(TypeError, match=r"must be .*not (tuple that holds )?(numpy\.)?ndarray; expected"):
+        call(sizes)
+
+
 def test_not_a_number_is_a_value():
     nan = flow.tensor([1.0, float("nan")])
     assert np.isnan(nan.sum().item()) and np.isnan(flow.max(nan).item())

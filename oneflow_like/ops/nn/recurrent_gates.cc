@@ -16,14 +16,30 @@ constexpr int64_t kStepsPerElement = 64;
 
 // --- rows ----------------------------------------------------------------------------------------
 
+// The gates of element j, one of n.
+template <class T>
+struct LstmGates {
+  T in, forget, fresh, out;
+  static OFL_INLINE LstmGates At(const T* a, const T* b, int64_t j, int64_t n) {
+    return {math::Sigmoid(a[j] + b[j]), math::Sigmoid(a[n + j] + b[n + j]),
+            math::Tanh(a[2 * n + j] + b[2 * n + j]), math::Sigmoid(a[3 * n + j] + b[3 * n + j])};
+  }
+};
+template <class T>
+struct GruGates {
+  T reset, update, fresh;
+  static OFL_INLINE GruGates At(const T* a, const T* b, int64_t j, int64_t n) {
+    const T reset = math::Sigmoid(a[j] + b[j]);
+    return {reset, math::Sigmoid(a[n + j] + b[n + j]),
+            math::Tanh(a[2 * n + j] + reset * b[2 * n + j])};
+  }
+};
+
 template <class T>
 OFL_SIMD void LstmRow(const T* a, const T* b, const T* cell, T* hidden, T* next, int64_t n) {
 #pragma GCC ivdep
   for (int64_t j = 0; j < n; ++j) {
-    const T in = math::Sigmoid(a[j] + b[j]);
-    const T forget = math::Sigmoid(a[n + j] + b[n + j]);
-    const T fresh = math::Tanh(a[2 * n + j] + b[2 * n + j]);
-    const T out = math::Sigmoid(a[3 * n + j] + b[3 * n + j]);
+    const auto [in, forget, fresh, out] = LstmGates<T>::At(a, b, j, n);
     const T state = forget * cell[j] + in * fresh;
     next[j] = state;
     hidden[j] = out * math::Tanh(state);
@@ -35,10 +51,7 @@ OFL_SIMD void LstmGradRow(const T* dh, const T* dc, const T* a, const T* b, cons
                           T* dgates, T* dcell, int64_t n) {
 #pragma GCC ivdep
   for (int64_t j = 0; j < n; ++j) {
-    const T in = math::Sigmoid(a[j] + b[j]);
-    const T forget = math::Sigmoid(a[n + j] + b[n + j]);
-    const T fresh = math::Tanh(a[2 * n + j] + b[2 * n + j]);
-    const T out = math::Sigmoid(a[3 * n + j] + b[3 * n + j]);
+    const auto [in, forget, fresh, out] = LstmGates<T>::At(a, b, j, n);
     const T shown = math::Tanh(forget * cell[j] + in * fresh);
     const T to_state = dc[j] + dh[j] * out * (1 - shown * shown);
     dgates[j] = to_state * fresh * in * (1 - in);
@@ -53,9 +66,7 @@ template <class T>
 OFL_SIMD void GruRow(const T* a, const T* b, const T* hidden, T* next, int64_t n) {
 #pragma GCC ivdep
   for (int64_t j = 0; j < n; ++j) {
-    const T reset = math::Sigmoid(a[j] + b[j]);
-    const T update = math::Sigmoid(a[n + j] + b[n + j]);
-    const T fresh = math::Tanh(a[2 * n + j] + reset * b[2 * n + j]);
+    const auto [reset, update, fresh] = GruGates<T>::At(a, b, j, n);
     next[j] = (hidden[j] - fresh) * update + fresh;
   }
 }
@@ -65,9 +76,7 @@ OFL_SIMD void GruGradRow(const T* dy, const T* a, const T* b, const T* hidden, T
                          T* dhidden, int64_t n) {
 #pragma GCC ivdep
   for (int64_t j = 0; j < n; ++j) {
-    const T reset = math::Sigmoid(a[j] + b[j]);
-    const T update = math::Sigmoid(a[n + j] + b[n + j]);
-    const T fresh = math::Tanh(a[2 * n + j] + reset * b[2 * n + j]);
+    const auto [reset, update, fresh] = GruGates<T>::At(a, b, j, n);
     const T to_fresh = dy[j] * (1 - update) * (1 - fresh * fresh);
     const T to_reset = to_fresh * b[2 * n + j] * reset * (1 - reset);
     const T to_update = dy[j] * (hidden[j] - fresh) * update * (1 - update);

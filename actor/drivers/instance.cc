@@ -1,27 +1,16 @@
 #include "actor/drivers/instance.h"
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <optional>
 #include <set>
-#include <thread>
 #include <utility>
 
-#include "actor/core/core.h"
-#include "actor/drivers/handoff.h"
-#include "actor/drivers/task_runner.h"
+#include "actor/drivers/instance_impl.h"
 #include "oneflow_like/base/check.h"
-#include "oneflow_like/base/fork.h"
 
 namespace ofl::actor {
 namespace {
 
-constexpr uint64_t kGreetingChannel = 0x6f666c2d706c616eull;  // keeps greetings apart from the rest
-constexpr size_t kMaxGreetingBytes = 4096;
-constexpr std::chrono::milliseconds kPollInterval{100};  // for interrupts and the deadline
-constexpr std::chrono::milliseconds kStandstill{1000};   // until peers are asked what they do
+constexpr std::chrono::milliseconds kStandstill{1000};  // until peers are asked what they do
 
 // Words handed to a stream's thread.
 constexpr int64_t kStop = 0;
@@ -31,96 +20,6 @@ int TaskOf(int64_t word) { return static_cast<int>((word - 2) >> 32); }
 int64_t PieceOf(int64_t word) { return (word - 2) & 0xffffffff; }
 
 }  // namespace
-
-class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
- public:
-  Impl(Program program, InstanceOptions options)
-      : program_(std::move(program)), options_(std::move(options)) {}
-
-  Status Open();
-  void Close();
-  Status Launch(std::span<const op::TensorView> inputs, std::span<const op::TensorView> outputs,
-                std::span<const RandomState> generators, uint32_t stamp);
-  // Greets the peers once.
-  Status Connect() { return greeted_ || program_.remote_edges.empty() ? Status::Ok() : Greet(); }
-  void Fail(Status cause) { Post({Item::Kind::kFail, {}, std::move(cause)}); }
-  bool closed() const { return !closed_by_.ok(); }
-  bool forked() const { return forks_ != ForkCount(); }
-  bool stamps_agree() const { return stamps_agree_; }
-  Counters counters() const;
-  Counters predicted() const;
-
- private:
-  // What reaches the core from any thread.
-  struct Item {
-    enum class Kind : uint8_t { kEvent, kFail, kDeadline, kLeft, kMovedOn } kind = Kind::kEvent;
-    Event event;  // of kLeft: the edge whose peer has finished; of kMovedOn: the peer
-    Status cause;
-    uint32_t stamp = 0;  // of a launch, or of the one that an arrived piece belongs to
-  };
-
-  Status OpenEdges();
-  Status OpenEdge(int index);
-  Status Greet();
-  Status GreetPeer(int peer);
-  void WatchPeers();
-  void StartWorkers();
-  void RunStream(int stream);
-  void RunFiring(int stream, int64_t word);
-  void WaitForEnd();
-  void Post(Item item);
-  void Handle(Item& item);
-  void Perform(const Effect& effect);
-  void Push(int edge, int64_t piece);
-  int64_t PiecesOf(int edge) const;
-  // A peer starts another plan.
-  void MovedOn(int peer);
-  // Why a launch cannot end: a peer has left before it gave or took what the launch needs.
-  Status MissingPeer(int64_t launches) const;
-  Status DeadlineError() const;
-  ConstBytes Message(int edge, int64_t piece) const;
-  // Compares the stamp of a piece, now or when its launch begins here.
-  void Arrived(int edge, uint32_t stamp);
-  void BeginStamps(uint32_t stamp);
-  void Compare(uint32_t stamp) {
-    if (stamp != 0 && stamp_ != 0 && stamp != stamp_) stamps_agree_ = false;
-  }
-
-  const Program program_;
-  const InstanceOptions options_;
-  std::unique_ptr<Core> core_;
-  std::unique_ptr<TaskRunner> runner_;
-  std::vector<std::unique_ptr<device::Stream>> streams_;
-  std::vector<std::unique_ptr<Handoff>> handoffs_;  // by stream; the first is the launching thread
-  std::vector<std::thread> workers_;
-  const uint32_t forks_ = ForkCount();
-
-  // The mailbox. Whoever posts while nobody holds the core steps it until the mailbox is empty.
-  std::mutex mutex_;
-  std::vector<Item> mailbox_;
-  bool owned_ = false;
-  // Of the core's holder:
-  std::vector<Item> batch_;
-  struct EdgeEnd {
-    int64_t moved = 0;            // pieces pushed or arrived, over all launches
-    std::vector<uint32_t> early;  // stamps of pieces whose launch has not begun here, in order
-    Status left;                  // why no more will move
-    Status moved_on;              // why no more will move in this launch
-  };
-  std::vector<EdgeEnd> edge_ends_;
-  Status result_;  // of the launch; read by the launching thread after kOver
-  uint32_t stamp_ = 0;
-  bool stamps_agree_ = true;  // likewise
-  std::atomic<uint64_t> steps_{0};
-
-  bool greeted_ = false;
-  bool open_ = false;
-  std::atomic<bool> launching_{false};
-  Status closed_by_;
-  int64_t launches_ = 0;
-  std::array<std::atomic<int64_t>, kTaskKinds> firings_{};
-  std::atomic<int64_t> sent_{0}, sent_bytes_{0}, received_{0}, received_bytes_{0};
-};
 
 // --- opening and closing ------------------------------------------------------------------------
 
@@ -152,110 +51,6 @@ void Instance::Impl::Close() {
   for (size_t s = 1; s <= workers_.size(); ++s) handoffs_[s]->Put(kStop);
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
-}
-
-Status Instance::Impl::OpenEdges() {
-  for (size_t i = 0; i < program_.remote_edges.size(); ++i)
-    if (Status bad = OpenEdge(static_cast<int>(i)); !bad.ok())
-      return bad.WithNote(
-          "in the edge of " +
-          program_.tasks[program_.registers[program_.remote_edges[i].local_register].producer]
-              .name);
-  return Status::Ok();
-}
-
-Status Instance::Impl::OpenEdge(int index) {
-  const RemoteEdge& edge = program_.remote_edges[index];
-  const RegisterDesc& reg = program_.registers[edge.local_register];
-  OFL_ENSURE(edge.local_offset >= 0 && edge.bytes >= 0 &&
-                 edge.local_offset + edge.bytes <= reg.meta.bytes() &&
-                 (edge.outgoing || edge.bytes == reg.meta.bytes()),
-             Code::kInvalidArgument)
-      << "[plan] edge " << edge.edge_id << " does not fit its register: got " << edge.bytes
-      << " bytes at " << edge.local_offset << "; expected them within " << reg.meta.ToString();
-  auto self = shared_from_this();
-  auto post = [self, index](Event::Kind kind, int64_t piece) {
-    self->Post({Item::Kind::kEvent, {kind, index, piece}, {}});
-  };
-  auto left = [self, index](Status why) {
-    self->Post({Item::Kind::kLeft, {Event::Kind::kArrived, index, 0}, std::move(why)});
-  };
-  if (edge.outgoing) {
-    transport::EdgeSender sender;
-    sender.plan_id = program_.plan_id;
-    sender.edge_id = edge.edge_id;
-    sender.dst = edge.peer;
-    sender.bytes = edge.bytes;
-    sender.credits = edge.credits;
-    sender.on_credit = [post](int64_t piece) { post(Event::Kind::kCredit, piece); };
-    sender.on_left = left;
-    return options_.transport->OpenEdge(std::move(sender));
-  }
-  transport::EdgeReceiver receiver;
-  receiver.plan_id = program_.plan_id;
-  receiver.edge_id = edge.edge_id;
-  receiver.src = edge.peer;
-  receiver.bytes = edge.bytes;
-  receiver.credits = edge.credits;
-  for (int slot = 0; slot < reg.instances; ++slot)
-    receiver.slots.push_back({runner_->Data(reg.id, slot), static_cast<size_t>(edge.bytes)});
-  receiver.on_piece = [self, index](int64_t piece, uint32_t stamp) {
-    self->Post({Item::Kind::kEvent, {Event::Kind::kArrived, index, piece}, {}, stamp});
-  };
-  receiver.on_left = left;
-  return options_.transport->OpenEdge(std::move(receiver));
-}
-
-// Both ends tell each other which plan they run, once their edges are open.
-Status Instance::Impl::Greet() {
-  std::set<int> peers;
-  for (const RemoteEdge& edge : program_.remote_edges) peers.insert(edge.peer);
-  for (int peer : peers) {
-    const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
-    options_.transport->Send(peer, tag, AsBytes(program_.plan_hash), [](Status) {});
-  }
-  for (int peer : peers) OFL_TRY(GreetPeer(peer));
-  greeted_ = true;
-  return Status::Ok();
-}
-
-Status Instance::Impl::GreetPeer(int peer) {
-  struct Answer {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::optional<Result<std::string>> text;
-  };
-  auto answer = std::make_shared<Answer>();  // outlives a wait that gives up
-  const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
-  options_.transport->RecvAny(peer, tag, kMaxGreetingBytes, [answer](Result<std::string> text) {
-    std::lock_guard lock(answer->mutex);
-    answer->text = std::move(text);
-    answer->changed.notify_one();
-  });
-  const auto end = std::chrono::steady_clock::now() + options_.deadline;
-  std::unique_lock lock(answer->mutex);
-  while (!answer->text.has_value()) {
-    answer->changed.wait_for(lock, kPollInterval);
-    if (options_.interrupted && options_.interrupted())
-      return Error(Code::kCancelled) << "[launch] interrupted while greeting rank " << peer;
-    OFL_ENSURE(answer->text.has_value() || std::chrono::steady_clock::now() < end,
-               Code::kDeadlineExceeded)
-        << "[launch] rank " << peer << " did not open the plan's edges: rank " << program_.rank
-        << " waited " << options_.deadline.count() << " ms; expected every rank to launch the same"
-        << " graph";
-  }
-  if (!answer->text->ok()) return answer->text->status();
-  OFL_ENSURE(answer->text->value() == program_.plan_hash, Code::kFailedPrecondition)
-      << "[launch] ranks run different plans: got " << answer->text->value() << " from rank "
-      << peer << "; expected " << program_.plan_hash << " as on rank " << program_.rank;
-  return Status::Ok();
-}
-
-void Instance::Impl::WatchPeers() {
-  if (program_.remote_edges.empty()) return;
-  options_.transport->SetFailureHandler([weak = weak_from_this()](Status cause) {
-    if (auto self = weak.lock()) self->Fail(std::move(cause));
-  });
 }
 
 // --- streams ------------------------------------------------------------------------------------

@@ -1,0 +1,122 @@
+// The ends of an instance's remote edges, and greeting those at the others.
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "actor/drivers/instance_impl.h"
+
+namespace ofl::actor {
+namespace {
+
+constexpr uint64_t kGreetingChannel = 0x6f666c2d706c616eull;  // keeps greetings apart from the rest
+constexpr size_t kMaxGreetingBytes = 4096;
+
+}  // namespace
+
+Status Instance::Impl::OpenEdges() {
+  for (size_t i = 0; i < program_.remote_edges.size(); ++i)
+    if (Status bad = OpenEdge(static_cast<int>(i)); !bad.ok())
+      return bad.WithNote(
+          "in the edge of " +
+          program_.tasks[program_.registers[program_.remote_edges[i].local_register].producer]
+              .name);
+  return Status::Ok();
+}
+
+Status Instance::Impl::OpenEdge(int index) {
+  const RemoteEdge& edge = program_.remote_edges[index];
+  const RegisterDesc& reg = program_.registers[edge.local_register];
+  OFL_ENSURE(edge.local_offset >= 0 && edge.bytes >= 0 &&
+                 edge.local_offset + edge.bytes <= reg.meta.bytes() &&
+                 (edge.outgoing || edge.bytes == reg.meta.bytes()),
+             Code::kInvalidArgument)
+      << "[plan] edge " << edge.edge_id << " does not fit its register: got " << edge.bytes
+      << " bytes at " << edge.local_offset << "; expected them within " << reg.meta.ToString();
+  auto self = shared_from_this();
+  auto post = [self, index](Event::Kind kind, int64_t piece) {
+    self->Post({Item::Kind::kEvent, {kind, index, piece}, {}});
+  };
+  auto left = [self, index](Status why) {
+    self->Post({Item::Kind::kLeft, {Event::Kind::kArrived, index, 0}, std::move(why)});
+  };
+  if (edge.outgoing) {
+    transport::EdgeSender sender;
+    sender.plan_id = program_.plan_id;
+    sender.edge_id = edge.edge_id;
+    sender.dst = edge.peer;
+    sender.bytes = edge.bytes;
+    sender.credits = edge.credits;
+    sender.on_credit = [post](int64_t piece) { post(Event::Kind::kCredit, piece); };
+    sender.on_left = left;
+    return options_.transport->OpenEdge(std::move(sender));
+  }
+  transport::EdgeReceiver receiver;
+  receiver.plan_id = program_.plan_id;
+  receiver.edge_id = edge.edge_id;
+  receiver.src = edge.peer;
+  receiver.bytes = edge.bytes;
+  receiver.credits = edge.credits;
+  for (int slot = 0; slot < reg.instances; ++slot)
+    receiver.slots.push_back({runner_->Data(reg.id, slot), static_cast<size_t>(edge.bytes)});
+  receiver.on_piece = [self, index](int64_t piece, uint32_t stamp) {
+    self->Post({Item::Kind::kEvent, {Event::Kind::kArrived, index, piece}, {}, stamp});
+  };
+  receiver.on_left = left;
+  return options_.transport->OpenEdge(std::move(receiver));
+}
+
+// Both ends tell each other which plan they run, once their edges are open.
+Status Instance::Impl::Greet() {
+  std::set<int> peers;
+  for (const RemoteEdge& edge : program_.remote_edges) peers.insert(edge.peer);
+  for (int peer : peers) {
+    const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
+    options_.transport->Send(peer, tag, AsBytes(program_.plan_hash), [](Status) {});
+  }
+  for (int peer : peers) OFL_TRY(GreetPeer(peer));
+  greeted_ = true;
+  return Status::Ok();
+}
+
+Status Instance::Impl::GreetPeer(int peer) {
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<Result<std::string>> text;
+  };
+  auto answer = std::make_shared<Answer>();  // outlives a wait that gives up
+  const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
+  options_.transport->RecvAny(peer, tag, kMaxGreetingBytes, [answer](Result<std::string> text) {
+    std::lock_guard lock(answer->mutex);
+    answer->text = std::move(text);
+    answer->changed.notify_one();
+  });
+  const auto end = std::chrono::steady_clock::now() + options_.deadline;
+  std::unique_lock lock(answer->mutex);
+  while (!answer->text.has_value()) {
+    answer->changed.wait_for(lock, kPollInterval);
+    if (options_.interrupted && options_.interrupted())
+      return Error(Code::kCancelled) << "[launch] interrupted while greeting rank " << peer;
+    OFL_ENSURE(answer->text.has_value() || std::chrono::steady_clock::now() < end,
+               Code::kDeadlineExceeded)
+        << "[launch] rank " << peer << " did not open the plan's edges: rank " << program_.rank
+        << " waited " << options_.deadline.count() << " ms; expected every rank to launch the same"
+        << " graph";
+  }
+  if (!answer->text->ok()) return answer->text->status();
+  OFL_ENSURE(answer->text->value() == program_.plan_hash, Code::kFailedPrecondition)
+      << "[launch] ranks run different plans: got " << answer->text->value() << " from rank "
+      << peer << "; expected " << program_.plan_hash << " as on rank " << program_.rank;
+  return Status::Ok();
+}
+
+void Instance::Impl::WatchPeers() {
+  if (program_.remote_edges.empty()) return;
+  options_.transport->SetFailureHandler([weak = weak_from_this()](Status cause) {
+    if (auto self = weak.lock()) self->Fail(std::move(cause));
+  });
+}
+
+}  // namespace ofl::actor

@@ -98,8 +98,22 @@ bool SameOperator(std::string_view a, std::string_view b) {
   return plain(a) == plain(b);
 }
 
+// What a lost or late rank's error leaves open.
+std::string_view AdviceOf(const Status& status) {
+  if (status.message().find("expected") != std::string::npos) return "";
+  switch (status.code()) {
+    case Code::kDeadlineExceeded:
+      return "; expected every rank to make the same calls in the same order within this time; if "
+             "one of them computes longer between two, set OFL_OPERATION_TIMEOUT_S (seconds)";
+    case Code::kUnavailable:
+      return "; expected every rank to make the same calls until its end; what that rank wrote "
+             "says why it left";
+    default: return "";
+  }
+}
+
 std::string TextOf(const Status& status, std::string_view called, std::string_view by) {
-  const std::string& message = status.message();
+  const std::string message = status.message() + std::string(AdviceOf(status));
   if (called.empty()) {
     std::string text = message;
     for (const std::string& note : status.notes()) text += "\n  " + note;

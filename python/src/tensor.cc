@@ -14,6 +14,7 @@
 #include "python/src/arith.h"
 #include "python/src/convert.h"
 #include "python/src/device.h"
+#include "python/src/errors.h"
 #include "python/src/host_memory.h"
 #include "python/src/module.h"
 
@@ -26,6 +27,14 @@ using tensor::TensorRef;
 using Self = Made<PyTensor>;
 
 PyTypeObject* tensor_type = nullptr;
+
+// Errors of transport know no function: the text begins with this one.
+template <class T>
+T UnwrapOf(std::string_view called, Result<T> result) {
+  if (result.ok()) return std::move(result).value();
+  SetErrorOf(result.status(), called);
+  throw nb::python_error();
+}
 
 TensorRef Eager(const PyTensor& self) { return Unwrap(tensor::RequireTensor(self.value)); }
 
@@ -51,7 +60,7 @@ nb::object Numpy(Self self, bool force) {
   }
   if (!x->is_global()) return HostArray(x);
   // Its own copy: the shard must not change through an array that shows the whole.
-  TensorRef whole = Unwrap(tensor::WholeValue(x, "numpy"));
+  TensorRef whole = UnwrapOf("numpy", tensor::WholeValue(x, "numpy"));
   if (whole->storage() == x->storage()) whole = Unwrap(tensor::CopyOf(whole));
   return HostArray(whole);
 }
@@ -82,7 +91,7 @@ nb::object Item(Self self) {
                                         << " elements cannot be converted to Scalar: got "
                                         << tensor::Describe(*x) << "; expected one element");
   }
-  TensorRef whole = Unwrap(tensor::WholeValue(x, "item"));
+  TensorRef whole = UnwrapOf("item", tensor::WholeValue(x, "item"));
   DType dtype = x->meta().dtype;
   if (IsHalf(dtype) || IsFloat8(dtype)) {
     op::Value wide =
@@ -362,14 +371,15 @@ nb::object ToGlobalOf(nb::object self, std::optional<nb::object> placement,
     Throw(Error(Code::kTypeMismatch)
           << "[to_global] a Tensor is expected, not " << TypeNameOf(self.ptr()));
   }
-  op::Value y = Unwrap(tensor::ToGlobal(x->value, where, OptionalSbp(sbp), OptionalSbp(grad_sbp)));
+  op::Value y = UnwrapOf(
+      "to_global", tensor::ToGlobal(x->value, where, OptionalSbp(sbp), OptionalSbp(grad_sbp)));
   if (y == x->value && !copy) return self;
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
 nb::object ToLocalOf(Self self, std::optional<nb::object> grad_sbp, bool copy) {
   TellTracer();
-  op::Value y = Unwrap(tensor::ToLocal(self->value, OptionalSbp(grad_sbp)));
+  op::Value y = UnwrapOf("to_local", tensor::ToLocal(self->value, OptionalSbp(grad_sbp)));
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 

@@ -1,9 +1,11 @@
 """Errors of everyday slips say what was wrong, what was given, what is expected and what to do."""
 
+import os
 import pickle
 
 import numpy as np
 import pytest
+from jobs import run_text
 
 import oneflow_like as flow
 from oneflow_like import nn
@@ -189,3 +191,39 @@ def test_a_function_in_a_graph():
     assert Of(Twice.apply)(rows(2)).tolist() == [2.0, 2.0]
     with pytest.raises(NotImplementedError, match=r"\[Twice\] a Function of values that require"):
         Of(lambda x: Twice.apply(layer(x)), layer)(rows(2))
+
+
+AWAY = """
+import os
+os.environ["OFL_OPERATION_TIMEOUT_S"] = "1"
+import oneflow_like as flow
+x = flow.ones(4, placement=flow.placement.all("cpu"), sbp=flow.sbp.split(0))
+flow.comm.barrier()
+if flow.env.get_rank() == 1:
+    {away}
+    os._exit(0)
+try:
+    {call}
+except {kind} as error:
+    open({line!r}, "w").close()
+    text = str(error)
+    assert text.startswith("[{name}] rank 1 ") and "; expected every rank to make" in text, text
+    assert "{fix}" in text, text
+    print("told")
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("call", "name"), [
+    ("x.to_global(sbp=flow.sbp.broadcast)", "to_global"), ("x.numpy()", "numpy"),
+    ("x.sum().item()", "item")])
+def test_who_waits_for_a_rank_in_vain_hears_for_what(tmp_path, call, name):
+    line = str(tmp_path / "line")
+    gone = AWAY.format(away="pass", call=call, name=name, kind="ConnectionError", line=line,
+                       fix="what that rank wrote")
+    assert run_text(tmp_path, 2, gone).stdout.count("told") == 1
+    os.remove(line)
+    os.mkfifo(line)  # rank 1 waits until rank 0 has heard
+    late = AWAY.format(away=f"open({line!r}).read()", call=call, name=name, kind="TimeoutError",
+                       line=line, fix="set OFL_OPERATION_TIMEOUT_S")
+    assert run_text(tmp_path, 2, late).stdout.count("told") == 1

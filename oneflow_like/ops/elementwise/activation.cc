@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/vanishing.h"
 
 namespace ofl::ops {
 namespace {
@@ -66,7 +67,7 @@ struct Softplus {
   OFL_FN T operator()(T x) const {
     const T z = x * static_cast<T>(beta);
     const T size = z < T(0) ? -z : z;
-    const T soft = (z > T(0) ? z : T(0)) + math::Log1p(math::ExpNegative(-size));
+    const T soft = (z > T(0) ? z : T(0)) + math::Log1p(ExpOrNothing(-size));
     return z > static_cast<T>(threshold) || z != z ? x : soft / static_cast<T>(beta);
   }
   double beta, threshold;
@@ -175,13 +176,13 @@ struct HardTanh {
 };
 // grad, scaled, strictly between two bounds, and 0 elsewhere; `outside` the reverse.
 struct Window {
-  OFL_PARAMETERS(Window, {&low, "low"}, {&high, "high"}, {&scale, "scale"})
+  OFL_PARAMETERS(Window, {&low, "low"}, {&high, "high"}, {&scale, "scale"}, {&at_nan, "at_nan"})
   template <class T>
   OFL_FN T operator()(T dy, T x) const {
     const bool out = (x <= static_cast<T>(low)) | (x >= static_cast<T>(high));
-    return out ? T(0) : dy * static_cast<T>(scale);
+    return out ? T(0) : dy * static_cast<T>(x == x ? scale : at_nan);
   }
-  double low, high, scale;
+  double low, high, scale, at_nan;
 };
 struct OutsideWindow {
   OFL_PARAMETERS(OutsideWindow, {&low, "low"}, {&high, "high"})
@@ -314,9 +315,10 @@ constexpr char kOutsideGrad[] = "outside_grad";
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // grad * scale between two bounds.
-void SetWindow(op::GradContext& c, double low, double high, double scale) {
+// At NaN the slope is `at_nan`.
+void SetWindow(op::GradContext& c, double low, double high, double scale, double at_nan) {
   c.Set(0, c.b.Call(kWindowGrad, {c.grads[0], c.inputs[0]},
-                    {{"low", low}, {"high", high}, {"scale", scale}}));
+                    {{"low", low}, {"high", high}, {"scale", scale}, {"at_nan", at_nan}}));
 }
 
 void SetOutside(op::GradContext& c, double low, double high) {
@@ -463,7 +465,7 @@ OFL_OP(mish_grad) {
 
 OFL_OP(hardsigmoid) {
   Activation<HardSigmoid>(op, "(input + 3) / 6, limited to [0, 1].", "; monotone 0")
-      .Grad([](op::GradContext& c) { SetWindow(c, -3, 3, 1.0 / 6); })
+      .Grad([](op::GradContext& c) { SetWindow(c, -3, 3, 1.0 / 6, 0); })
       .Oracle("np.clip(input + 3, 0, 6) / 6")
       .Py("nn.functional.hardsigmoid(input, inplace=False)");
 }
@@ -535,7 +537,7 @@ OFL_OP(hardtanh) {
         return InferUnary(c, kReals, Gives::kSame);
       })
       .Grad([](op::GradContext& c) {
-        SetWindow(c, c.attrs.Get<double>("min_val"), c.attrs.Get<double>("max_val"), 1);
+        SetWindow(c, c.attrs.Get<double>("min_val"), c.attrs.Get<double>("max_val"), 1, 1);
       })
       .Oracle("np.clip(input, input.dtype.type(min_val), input.dtype.type(max_val))")
       .Py("nn.functional.hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False)")
@@ -549,11 +551,14 @@ OFL_OP(hardtanh) {
 
 OFL_OP(window_grad) {
   Parameters(op, {"low", "high", "scale"});
-  SlopeOf<Window>(op, "grad * scale where input is strictly between low and high, else 0.",
+  op.Attr("at_nan", op::AttrType::kFloat, 1.0);
+  SlopeOf<Window>(op,
+                  "grad * scale where input is strictly between low and high, else 0; at NaN\n"
+                  "grad * at_nan.",
                   {{"low", -1.5}, {"high", 2.0}, {"scale", 0.5}})
       .Grad(GradOfPieces<kWindowGrad>)
       .Oracle("np.where((input <= low) | (input >= high), 0, grad * scale)")
-      .Py("window_grad(grad, input, low, high, scale)");
+      .Py("window_grad(grad, input, low, high, scale, at_nan=1.0)");
 }
 
 OFL_OP(outside_grad) {

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/elementwise/vanishing.h"
 
 namespace ofl::ops {
 namespace {
@@ -11,7 +12,7 @@ struct LogSigmoid {
   template <class T>
   OFL_FN T operator()(T x) const {
     const T size = x < T(0) ? -x : x;
-    const T soft = (x < T(0) ? -x : T(0)) + math::Log1p(math::ExpNegative(-size));
+    const T soft = (x < T(0) ? -x : T(0)) + math::Log1p(ExpOrNothing(-size));
     return x != x ? x : -soft;
   }
 };

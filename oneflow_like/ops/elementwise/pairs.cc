@@ -5,6 +5,7 @@
 #include "oneflow_like/core/half.h"
 #include "oneflow_like/ops/elementwise/forms.h"
 #include "oneflow_like/ops/elementwise/numbers.h"
+#include "oneflow_like/ops/elementwise/vanishing.h"
 
 namespace ofl::ops {
 namespace {
@@ -71,7 +72,7 @@ struct LogAddExp {
   OFL_FN T operator()(T a, T b) const {
     const T high = a > b ? a : b;
     const T gap = a == b ? T(0) : a > b ? b - a : a - b;
-    return high + math::Log1p(math::ExpNegative(gap));
+    return high + math::Log1p(ExpOrNothing(gap));
   }
 };
 struct LogAddExp2 {

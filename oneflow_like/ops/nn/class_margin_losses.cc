@@ -30,6 +30,9 @@ Status CheckMultiMargin(Operands in, const Attrs& attrs) {
   OFL_ENSURE(in[1]->meta().shape.numel() == RowsOf(x)[0], Code::kInvalidArgument)
       << "target must have one class for each row: got " << in[1]->meta().ToString()
       << "; expected " << RowsOf(x)[0] << " of them";
+  OFL_ENSURE(RowsOf(x)[1] > 0, Code::kInvalidArgument)
+      << "there are no classes: got input: " << in[0]->meta().ToString()
+      << "; expected a vector or rows of at least one number";
   OFL_ENSURE(p == 1 || p == 2, Code::kInvalidArgument) << "got p=" << p << "; expected 1 or 2";
   if (in.size() < 3) return Status::Ok();
   OFL_ENSURE(in[2]->meta().shape == Shape{RowsOf(x)[1]}, Code::kInvalidArgument)
@@ -86,6 +89,14 @@ op::Value LabelMargins(op::Builder& b, Operands in, const Attrs&) {
   return given.rank() == 2 ? each : ShapedAs(b, each, Shape{});
 }
 
+// Of nothing the mean is 0, as in torch.
+op::Values ComposeLabelMargins(op::Builder& b, Operands in, const Attrs& attrs) {
+  Attrs given = attrs;
+  if (in[0]->meta().shape.numel() == 0 && attrs.Get<std::string>("reduction") == "mean")
+    given.Set("reduction", std::string("sum"));
+  return ComposeLoss<LabelMargins>(b, in, given);
+}
+
 op::Sample IndexSample(DType dtype, Shape x, Shape target, double classes, Attrs attrs = {},
                        bool weighted = false) {
   op::Sample s{{{dtype, x}, {DType::kInt64, target}}, std::move(attrs), 0, classes, ""};
@@ -135,7 +146,7 @@ OFL_OP(multilabel_margin_loss) {
           "The classes of a row are those before its first -1. Over all pairs of one of them, k,\n"
           "and another class j: the sum of max(0, 1 - input[k] + input[j]) by the number of "
           "classes.")
-      .Compose(ComposeLoss<LabelMargins>)
+      .Compose(ComposeLabelMargins)
       .Oracle("reduced(multilabel_margin(input, target), reduction)")
       .Py("nn.functional.multilabel_margin_loss(input, target, " OFL_REDUCTION ")")
       .Samples([] {

@@ -15,10 +15,12 @@ constexpr double kLeastLog = -100;  // torch's bound, so that no loss is infinit
 
 // Notes a probability that is none; a comparison catches NaN as well.
 struct BinaryTerm {
-  std::atomic<bool>* outside;
+  enum Which { kNone, kInput, kTarget };
+  std::atomic<Which>* outside;
   template <class T>
   OFL_FN T operator()(T x, T target) const {
-    if (!(x >= T(0) && x <= T(1))) outside->store(true, std::memory_order_relaxed);
+    if (!(x >= T(0) && x <= T(1))) outside->store(kInput, std::memory_order_relaxed);
+    if (!(target >= T(0) && target <= T(1))) outside->store(kTarget, std::memory_order_relaxed);
     const T yes = std::max(std::log(x), T(kLeastLog)), no = std::max(std::log1p(-x), T(kLeastLog));
     return (target - T(1)) * no - target * yes;
   }
@@ -26,18 +28,23 @@ struct BinaryTerm {
 
 template <class T>
 Status RunBinaryTerm(op::KernelContext& c) {
-  std::atomic<bool> outside = false;
+  std::atomic<BinaryTerm::Which> outside = BinaryTerm::kNone;
   const BinaryTerm f{&outside};
   OFL_TRY(RunRow(c, kRowOf<BinaryTerm, T, T>, &f));
-  OFL_ENSURE(!outside, Code::kInvalidArgument)
+  const BinaryTerm::Which wrong = outside;
+  OFL_ENSURE(wrong != BinaryTerm::kInput, Code::kInvalidArgument)
       << "[binary_cross_entropy] an element of input is no probability: got "
       << c.inputs[0].meta.ToString() << " with one outside of [0, 1]; expected elements from 0 "
       << "to 1; use sigmoid, or binary_cross_entropy_with_logits";
+  OFL_ENSURE(wrong != BinaryTerm::kTarget, Code::kInvalidArgument)
+      << "[binary_cross_entropy] an element of target is no probability: got "
+      << c.inputs[1].meta.ToString() << " with one outside of [0, 1]; expected elements from 0 "
+      << "to 1; use binary_cross_entropy_with_logits, which takes any target";
   return Status::Ok();
 }
 
 // (x - t) / (x (1 - x)), whose divisor counts as 1e-12 at least; and the difference of the
-// logarithms for the target.
+// logarithms, without a least one, for the target.
 void GradBinaryTerm(op::GradContext& c) {
   op::Builder& b = c.b;
   const op::Value &x = c.inputs[0], &t = c.inputs[1];
@@ -47,8 +54,7 @@ void GradBinaryTerm(op::GradContext& c) {
     SetReduced(c, 0, Mul(b, c.grads[0], Div(b, Sub(b, x, t), divisor)));
   }
   if (c.Needs(1)) {
-    const op::Value yes = AtLeast(b, Of(b, "log", x), kLeastLog);
-    const op::Value no = AtLeast(b, Of(b, "log1p", Of(b, "neg", x)), kLeastLog);
+    const op::Value yes = Of(b, "log", x), no = Of(b, "log1p", Of(b, "neg", x));
     SetReduced(c, 1, Mul(b, c.grads[0], Sub(b, no, yes)));
   }
 }

@@ -208,7 +208,8 @@ op::Values ComposeRenorm(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value norm = VectorNorm(b, x, p, {{"dim", others}, {"keepdim", true}});
   const op::Value bound = b.Call("full_like", {norm}, {{"value", Scalar(most)}});
   const op::Value factor = b.Call("div", {bound, AddScalar(b, norm, 1e-7)});
-  const op::Value scale = ReplaceWhere(b, b.Call("le", {norm, bound}), 1.0, factor);
+  const op::Value within = b.Call("logical_not", {b.Call("gt", {norm, bound})});  // NaN is
+  const op::Value scale = ReplaceWhere(b, within, 1.0, factor);
   return {CastTo(b, Mul(b, x, scale), dtype)};
 }
 

@@ -368,7 +368,9 @@ void GradLogCumSumExp(op::GradContext& c) {
   // The last place has none behind it: its factor meets nothing.
   const op::Value next =
       b.Call("concat", {Part(b, safe, dim, 1, n), Part(b, safe, dim, n - 1, n)}, {{"dim", dim}});
-  const op::Value step = ReplaceWhere(b, none, 0.0, b.Call("exp", {b.Call("sub", {safe, next})}));
+  const op::Value fall = b.Call("exp", {b.Call("sub", {safe, next})});
+  const op::Value level = b.Call("eq", {safe, next});  // infinite ones too
+  const op::Value step = ReplaceWhere(b, none, 0.0, ReplaceWhere(b, level, 1.0, fall));
   const op::Value rest = LinearScan(b, Conj(b, step), c.grads[0], dim, true);
   const op::Value share = ReplaceWhere(b, none, 0.0, b.Call("exp", {b.Call("sub", {x, safe})}));
   c.Set(0, Mul(b, Conj(b, share), rest));

@@ -118,6 +118,7 @@ op::Value Steps(op::Builder& b, const op::Value& like, int64_t n) {
 
 // bins + 1 edges in even steps over the range, or from the smallest element to the largest.
 op::Value EdgesOf(op::Builder& b, const op::Value& x, const Attrs& attrs, int64_t bins) {
+  op::Value checked;  // a zero, where the extremes are finite
   const auto* range = attrs.Maybe<std::vector<double>>("range");
   const op::Value zero = b.Call("sum", {b.Call("zeros_like", {x})});
   if (zero == nullptr) return zero;
@@ -134,6 +135,8 @@ op::Value EdgesOf(op::Builder& b, const op::Value& x, const Attrs& attrs, int64_
   } else {
     low = b.Call("amin", {x});
     high = b.Call("amax", {x});
+    const op::Value all = b.Call("reshape", {x}, {{"shape", Dims{x->meta().shape.numel()}}});
+    checked = b.Call("histc_between", {Part(b, all, 0, 0, 0), low, high}, {{"bins", int64_t{1}}});
     const op::Value same = b.Call("eq", {low, high});
     const op::Value left = b.Call("where", {same, AddScalar(b, low, -0.5), low});
     high = b.Call("where", {same, AddScalar(b, high, 0.5), high});
@@ -141,7 +144,8 @@ op::Value EdgesOf(op::Builder& b, const op::Value& x, const Attrs& attrs, int64_
   }
   const op::Value step = MulScalar(b, b.Call("sub", {high, low}), 1.0 / static_cast<double>(bins));
   const op::Value steps = Steps(b, zero, bins);
-  const op::Value edges = b.Call("add", {low, Mul(b, steps, step)});
+  op::Value edges = b.Call("add", {low, Mul(b, steps, step)});
+  if (checked != nullptr) edges = b.Call("add", {edges, checked});
   if (edges == nullptr || bins < 1) return edges;
   // The last one exactly.
   const op::Value last = b.Call("reshape", {high}, {{"shape", Dims{1}}});
@@ -187,9 +191,10 @@ Status CheckHistogram(const op::Value& x, const op::Value& weight, int64_t bins,
       << "; expected " << meta.ToString();
   OFL_ENSURE(bins > 0 && bins < int64_t{1} << 48, Code::kInvalidArgument)
       << "bins must be > 0: got " << bins << "; expected at least 1, less than 2^48";
-  OFL_ENSURE(range == nullptr || (range->size() == 2 && (*range)[0] <= (*range)[1]),
+  OFL_ENSURE(range == nullptr || (range->size() == 2 && (*range)[0] <= (*range)[1] &&
+                                  std::isfinite((*range)[1] - (*range)[0])),
              Code::kInvalidArgument)
-      << "the range is none: got " << AttrToString(*range) << "; expected (low, high)";
+      << "the range is none: got " << AttrToString(*range) << "; expected finite (low, high)";
   return Status::Ok();
 }
 

@@ -118,6 +118,7 @@ double Digamma(double x) {
 
 double Polygamma(int n, double x) {
   if (n == 0) return Digamma(x);
+  if (x == -kInf) return kNan;
   const double zeta = Zeta(n + 1.0, x);
   return (n % 2 == 0 ? -1 : 1) * std::tgamma(n + 1.0) * zeta;
 }

@@ -520,7 +520,8 @@ def test_unusual_arrays(array):
 ])
 @pytest.mark.parametrize("sizes", [np.array([1, 0]), np.array([0.0]), np.array(["a"])], ids=str)
 def test_an_array_is_no_list_of_sizes(call, sizes):
-    with pytest.raises(TypeError, match=r"must be .*not (tuple that holds )?(numpy\.)?ndarray; expected"):
+    found = r"must be .*not (tuple that holds )?(numpy\.)?ndarray; expected"
+    with pytest.raises(TypeError, match=found):
         call(sizes)
 
 

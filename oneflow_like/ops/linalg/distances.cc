@@ -69,6 +69,12 @@ op::Values ComposeCdist(op::Builder& b, Operands in, const Attrs& attrs) {
   if (x == nullptr || y == nullptr) return {nullptr};
   const bool any = ColumnsOf(x->meta().shape) > 0;
   if (p == 2 && *products && any) return {CastTo(b, ByProducts(b, x, y), dtype)};
+  if (p == 1 && any) {
+    const auto batch = BroadcastShapes(BatchOf(x->meta().shape), BatchOf(y->meta().shape));
+    if (!batch.ok()) return Refused(b, batch.status());
+    return {
+        CastTo(b, b.Call("l1_distances", {Batched(b, x, *batch), Batched(b, y, *batch)}), dtype)};
+  }
   const op::Value apart = Sub(b, Unsqueezed(b, x, -2), Unsqueezed(b, y, -3));
   // Rows without elements are 0 apart, whatever the order.
   const double order = any ? p : 1;

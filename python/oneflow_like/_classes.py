@@ -5,7 +5,7 @@ import operator
 import numpy as np
 
 from . import _C, _creation
-from ._C import Size, Tensor
+from ._C import Size, Tensor, TypeMismatchError
 
 _OF = {"FloatTensor": _C.float32, "DoubleTensor": _C.float64, "HalfTensor": _C.float16,
        "BFloat16Tensor": _C.bfloat16, "LongTensor": _C.int64, "IntTensor": _C.int32,
@@ -23,8 +23,8 @@ def _made(name, given, dtype, device):
         return _creation.tensor(given[0], dtype=dtype)
     for size in given:
         if isinstance(size, bool) or not hasattr(size, "__index__"):
-            raise TypeError(f"[{name}] data must be a sequence: got {type(size).__name__}; "
-                            "expected sizes, or one list or array; use flow.tensor(data)")
+            raise TypeMismatchError(f"[{name}] data must be a sequence: got {type(size).__name__}; "
+                                    "expected sizes, or one list or array; use flow.tensor(data)")
     return _C.empty(*map(operator.index, given) if given else (0,), dtype=dtype)
 
 
@@ -40,9 +40,9 @@ class _OfDType(type):
     def __call__(cls, *given, device=None):
         if len(given) == 1 and isinstance(given[0], Tensor):
             if given[0].dtype is not cls.dtype:
-                raise TypeError(f"[{cls.__name__}] the tensor has another dtype: got "
-                                f"{given[0]._describe()}; expected {cls.dtype.name}; use "
-                                "x.to(dtype)")
+                raise TypeMismatchError(f"[{cls.__name__}] the tensor has another dtype: got "
+                                        f"{given[0]._describe()}; expected {cls.dtype.name}; use "
+                                        "x.to(dtype)")
             return given[0].detach()
         return _made(cls.__name__, given, cls.dtype, device)
 

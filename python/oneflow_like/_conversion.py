@@ -3,7 +3,7 @@
 import builtins
 
 from . import _C
-from ._C import Tensor, device
+from ._C import InvalidArgumentError, Tensor, TypeMismatchError, device
 from ._creation import dtype_from
 
 _MISSING = object()
@@ -24,8 +24,8 @@ def _method(function):
 
 def _flag(name, argument, value):
     if not isinstance(value, builtins.bool):
-        raise TypeError(f"[{name}] argument '{argument}' must be bool, not "
-                        f"{type(value).__name__}; expected True or False")
+        raise TypeMismatchError(f"[{name}] argument '{argument}' must be bool, not "
+                                f"{type(value).__name__}; expected True or False")
     return value
 
 
@@ -65,16 +65,18 @@ def sorted_arguments(args, kwargs):
     names = next((names for fits, names in _FORMS if fits(args[0])), None) if args else ()
     if names is None or len(args) > len(names):
         got = ", ".join(type(x).__name__ for x in args)
-        raise TypeError(f"[to] no form takes these arguments: got {got}; expected to(dtype), "
-                        "to(device, dtype) or to(other), each with non_blocking and copy")
+        raise TypeMismatchError(
+            f"[to] no form takes these arguments: got {got}; expected to(dtype), "
+            "to(device, dtype) or to(other), each with non_blocking and copy")
     found = dict(zip(names, args, strict=False))
     for name, value in kwargs.items():
         name = "other" if name == "tensor" else name  # torch takes the one and tells of the other
         if name in found or name not in ("device", "dtype", "other", "non_blocking", "copy",
                                          "memory_format"):
             what = "several values for" if name in found else "an unexpected keyword"
-            raise TypeError(f"[to] got {what} argument '{name}'; expected to(dtype), "
-                            "to(device, dtype) or to(other), each with non_blocking and copy")
+            raise TypeMismatchError(
+                f"[to] got {what} argument '{name}'; expected to(dtype), "
+                "to(device, dtype) or to(other), each with non_blocking and copy")
         found[name] = value
     _flag("to", "non_blocking", found.get("non_blocking", False))
     _flag("to", "copy", found.get("copy", False))
@@ -93,7 +95,8 @@ def to(self, *args, **kwargs):
     other, dtype = given.get("other"), given.get("dtype")
     if other is not None:
         if not isinstance(other, Tensor):
-            raise TypeError(f"[to] argument 'other' must be Tensor, not {type(other).__name__}")
+            raise TypeMismatchError(
+                f"[to] argument 'other' must be Tensor, not {type(other).__name__}")
         dtype = other.dtype
     elif dtype is not None:
         dtype = dtype_from(dtype)
@@ -127,7 +130,7 @@ def _type(self, dtype=None, non_blocking=False, **kwargs):
     """The name of the class that PyTorch once had for this dtype ("oneflow_like.FloatTensor"), or
     the tensor in the dtype given, which may be such a name."""
     if kwargs:
-        raise TypeError(f"[type] got an unexpected keyword argument '{next(iter(kwargs))}'")
+        raise TypeMismatchError(f"[type] got an unexpected keyword argument '{next(iter(kwargs))}'")
     _flag("type", "non_blocking", non_blocking)
     if dtype is None:
         return "oneflow_like." + _TYPE_NAMES[self.dtype]
@@ -135,8 +138,9 @@ def _type(self, dtype=None, non_blocking=False, **kwargs):
         module, _, name = dtype.rpartition(".")
         wanted = next((d for d, known in _TYPE_NAMES.items() if known == name), None)
         if wanted is None or module not in ("", "torch", "oneflow_like"):
-            raise ValueError(f"[type] no class of tensors has this name: got {dtype!r}; expected "
-                             "for example 'oneflow_like.FloatTensor', or a dtype")
+            raise InvalidArgumentError(
+                f"[type] no class of tensors has this name: got {dtype!r}; expected "
+                "for example 'oneflow_like.FloatTensor', or a dtype")
         dtype = wanted
     return self.to(dtype_from(dtype))
 
@@ -208,8 +212,8 @@ def get_device(self):
 def get_device_of(input):
     """input.get_device()."""
     if not isinstance(input, Tensor):
-        raise TypeError("[get_device] argument 'input' must be Tensor, not "
-                        f"{type(input).__name__}")
+        raise TypeMismatchError("[get_device] argument 'input' must be Tensor, not "
+                                f"{type(input).__name__}")
     return input.get_device()
 
 

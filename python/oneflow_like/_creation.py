@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from . import _C
+from ._C import InvalidArgumentError, TypeMismatchError
 
 _NUMPY_NAMES = {"float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool",
                 "complex64", "complex128"}
@@ -23,8 +24,9 @@ def dtype_from(given):
     if isinstance(given, type) and given in _OF_PYTHON:
         return _OF_PYTHON[given]
     got = given.__name__ if isinstance(given, type) else type(given).__name__
-    raise TypeError(f"[tensor] argument 'dtype' must be oneflow_like.dtype, not {got}; expected "
-                    "for example flow.float32")
+    raise TypeMismatchError(
+        f"[tensor] argument 'dtype' must be oneflow_like.dtype, not {got}; expected "
+        "for example flow.float32")
 
 
 # --- numbers and lists ---------------------------------------------------------------------------
@@ -33,9 +35,9 @@ def _refuse_what_does_not_fit(array, dtype):
     """As in torch a fraction is cut off and uint8 takes negative numbers from its other end, but
     what an integer dtype cannot hold is an error."""
     if array.dtype.kind == "c" and not dtype.name.startswith("complex") and dtype is not _C.bool:
-        raise TypeError(f"[tensor] complex numbers do not fit: got data of NumPy dtype "
-                        f"{array.dtype} for dtype {dtype.name}; expected real numbers; use "
-                        "data.real, or dtype=flow.complex64")
+        raise TypeMismatchError(f"[tensor] complex numbers do not fit: got data of NumPy dtype "
+                                f"{array.dtype} for dtype {dtype.name}; expected real numbers; use "
+                                "data.real, or dtype=flow.complex64")
     if array.size == 0 or array.dtype.kind not in "iufO" or not dtype.name.lstrip("u").startswith(
             "int"):
         return
@@ -44,8 +46,9 @@ def _refuse_what_does_not_fit(array, dtype):
     for value in (array.min(), array.max()):  # either is NaN where any is
         whole = int(value) if np.isfinite(float(value)) else math.nan
         if not least <= whole <= bounds.max:
-            raise ValueError(f"[tensor] a number does not fit into dtype {dtype.name}: got "
-                             f"{value}; expected {bounds.min} to {bounds.max}")
+            raise InvalidArgumentError(
+                f"[tensor] a number does not fit into dtype {dtype.name}: got "
+                f"{value}; expected {bounds.min} to {bounds.max}")
 
 
 _PLAIN = {float, int, bool, complex}
@@ -70,8 +73,8 @@ def _leaves(data, found):
 
 def _dtype_of_array(array):
     if array.dtype.name not in _NUMPY_NAMES:
-        raise TypeError(f"[tensor] got data of NumPy dtype {array.dtype}; expected one of "
-                        f"{', '.join(sorted(_NUMPY_NAMES))}")
+        raise TypeMismatchError(f"[tensor] got data of NumPy dtype {array.dtype}; expected one of "
+                                f"{', '.join(sorted(_NUMPY_NAMES))}")
     return getattr(_C, array.dtype.name)
 
 
@@ -95,9 +98,10 @@ def _without_tensors(data):
     if not isinstance(data, _C.Tensor):
         return data
     if data.numel() != 1:
-        raise ValueError("[tensor] only one element tensors can be converted to Python scalars: "
-                         f"got {data._describe()} in a list; expected numbers; use "
-                         "flow.stack(list)")
+        raise InvalidArgumentError(
+            "[tensor] only one element tensors can be converted to Python scalars: "
+            f"got {data._describe()} in a list; expected numbers; use "
+            "flow.stack(list)")
     return data.item() if data.ndim == 0 else data.tolist()
 
 
@@ -110,7 +114,8 @@ def _of_sequence(data):
     try:
         return np.asarray(data), _met(kinds)
     except ValueError as error:
-        raise ValueError(f"[tensor] the nested list is not rectangular: {error}") from None
+        raise InvalidArgumentError(
+            f"[tensor] the nested list is not rectangular: {error}") from None
 
 
 def _to_array(data, dtype):
@@ -146,8 +151,9 @@ def _whole_axes(sbp):
 def _ready(name, device, pin_memory):
     _C.check_device(name, device)
     if pin_memory not in (False, None):
-        raise TypeError(f"[{name}] argument 'pin_memory' must be False: got {pin_memory!r}; "
-                        "expected False: there is nothing to pin memory for")
+        raise TypeMismatchError(
+            f"[{name}] argument 'pin_memory' must be False: got {pin_memory!r}; "
+            "expected False: there is nothing to pin memory for")
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False, placement=None,
@@ -157,8 +163,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     With placement and sbp the data is the logical value, given equally on every rank.
     """
     if (placement is None) != (sbp is None):
-        raise ValueError(f"[tensor] got placement={placement}, sbp={sbp}; expected both for a "
-                         "global tensor or neither for a local one")
+        raise InvalidArgumentError(
+            f"[tensor] got placement={placement}, sbp={sbp}; expected both for a "
+            "global tensor or neither for a local one")
     _ready("tensor", device, pin_memory)
     dtype = dtype_from(dtype)
     if isinstance(data, _C.Tensor):
@@ -167,8 +174,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         try:
             array, dtype = _to_array(data, dtype)
         except RecursionError:
-            raise ValueError("[tensor] a list contains itself, or is nested too deep; expected at "
-                             "most 8 levels, which are the axes of a tensor") from None
+            raise InvalidArgumentError(
+                "[tensor] a list contains itself, or is nested too deep; expected at "
+                "most 8 levels, which are the axes of a tensor") from None
         value = _C.from_numpy(np.array(array, order="C"), dtype)
     if placement is not None:
         sbp, whole = _whole_axes(sbp)
@@ -184,12 +192,14 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
 def from_numpy(ndarray):
     """A local tensor of a NumPy array's memory: what is written to the one is seen in the other."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"[from_numpy] expected np.ndarray (got {type(ndarray).__name__}); use "
-                        "flow.tensor(value) for other things")
+        raise TypeMismatchError(
+            f"[from_numpy] expected np.ndarray (got {type(ndarray).__name__}); use "
+            "flow.tensor(value) for other things")
     if not ndarray.dtype.isnative:
-        raise ValueError("[from_numpy] the bytes stand in another order than this machine's: got "
-                         f"NumPy dtype {ndarray.dtype!r}; expected a native one; use "
-                         "array.astype(array.dtype.newbyteorder('='))")
+        raise InvalidArgumentError(
+            "[from_numpy] the bytes stand in another order than this machine's: got "
+            f"NumPy dtype {ndarray.dtype!r}; expected a native one; use "
+            "array.astype(array.dtype.newbyteorder('='))")
     _dtype_of_array(ndarray)
     return _C.from_numpy(ndarray)
 
@@ -211,11 +221,12 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A vector of the memory of a buffer: `count` elements (-1: all) from byte `offset` on."""
     dtype = dtype_from(dtype)
     if dtype is None:
-        raise TypeError("[frombuffer] argument 'dtype' must be oneflow_like.dtype, not NoneType")
+        raise TypeMismatchError(
+            "[frombuffer] argument 'dtype' must be oneflow_like.dtype, not NoneType")
     for name, number in (("count", count), ("offset", offset)):
         if not isinstance(number, int) or abs(number) >= 2**63:
-            raise TypeError(f"[frombuffer] argument '{name}' must be int of 64 bits: got "
-                            f"{number!r}; expected elements that the buffer holds")
+            raise TypeMismatchError(f"[frombuffer] argument '{name}' must be int of 64 bits: got "
+                                    f"{number!r}; expected elements that the buffer holds")
     made = _C.from_buffer(buffer, dtype, count, offset)
     if requires_grad:
         made.requires_grad = True
@@ -290,12 +301,13 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
     if made is None:
         made = tensor(obj, dtype=dtype)
     if not shares and copy is False:
-        raise ValueError(f"[asarray] a {type(obj).__name__} has no memory to share: got "
-                         "copy=False; expected copy=None or True")
+        raise InvalidArgumentError(f"[asarray] a {type(obj).__name__} has no memory to share: got "
+                                   "copy=False; expected copy=None or True")
     if dtype is not None and dtype is not made.dtype:
         if copy is False:
-            raise ValueError(f"[asarray] another dtype needs a copy: got {made.dtype.name} for "
-                             f"{dtype.name} and copy=False; expected copy=None or True")
+            raise InvalidArgumentError(
+                f"[asarray] another dtype needs a copy: got {made.dtype.name} for "
+                f"{dtype.name} and copy=False; expected copy=None or True")
         made, shares = made.to(dtype), False
     if copy and shares:
         made = made.clone()
@@ -323,11 +335,12 @@ def _new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, pin
 def _number_for_each_axis(name, argument, given):
     """A list of whole numbers; what no tensor has axes for is not read to its end."""
     if not isinstance(given, (list, tuple, range)):
-        raise TypeError(f"[{name}] argument '{argument}' must be a tuple of ints, not "
-                        f"{type(given).__name__}; expected one number for each axis")
+        raise TypeMismatchError(f"[{name}] argument '{argument}' must be a tuple of ints, not "
+                                f"{type(given).__name__}; expected one number for each axis")
     if len(given) > _MOST_AXES:
-        raise ValueError(f"[{name}] argument '{argument}' is too long: got {len(given)} numbers; "
-                         f"expected one for each axis, of which a tensor has at most {_MOST_AXES}")
+        raise InvalidArgumentError(
+            f"[{name}] argument '{argument}' is too long: got {len(given)} numbers; "
+            f"expected one for each axis, of which a tensor has at most {_MOST_AXES}")
     return [int(n) for n in given]
 
 
@@ -335,8 +348,9 @@ def _strided(name, size, stride, empty, requires_grad):
     size = _number_for_each_axis(name, "size", size)
     stride = _number_for_each_axis(name, "stride", stride)
     if len(size) != len(stride) or any(n < 0 for n in (*size, *stride)):
-        raise ValueError(f"[{name}] size and stride do not fit: got {size} and {stride}; expected "
-                         "one stride for each axis, none negative")
+        raise InvalidArgumentError(
+            f"[{name}] size and stride do not fit: got {size} and {stride}; expected "
+            "one stride for each axis, none negative")
     reach = 0 if 0 in size else 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     made = _C.as_strided(empty([max(reach, 1)]), size, stride).detach()
     if requires_grad:
@@ -360,8 +374,9 @@ def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=Non
     size = _number_for_each_axis("empty_permuted", "size", size)
     order = _number_for_each_axis("empty_permuted", "physical_layout", physical_layout)
     if sorted(order) != list(range(len(size))):
-        raise ValueError(f"[empty_permuted] the order is none of the axes: got {order} for a size "
-                         f"of {len(size)} axes; expected each of 0 to {len(size) - 1} once")
+        raise InvalidArgumentError(
+            f"[empty_permuted] the order is none of the axes: got {order} for a size "
+            f"of {len(size)} axes; expected each of 0 to {len(size) - 1} once")
     stride, step = [1] * len(size), 1
     for axis in reversed(order):
         stride[axis] = step
@@ -374,8 +389,9 @@ def _new_empty_strided(self, size, stride, *, dtype=None, layout=None, device=No
                        requires_grad=False, pin_memory=False):
     """A local tensor of undefined values at these strides, in this tensor's dtype."""
     if self.is_global:
-        raise ValueError("[new_empty_strided] strides are those of one rank's memory: got "
-                         f"{self._describe()}; expected a local tensor; use new_empty(size)")
+        raise InvalidArgumentError(
+            "[new_empty_strided] strides are those of one rank's memory: got "
+            f"{self._describe()}; expected a local tensor; use new_empty(size)")
     return empty_strided(size, stride, dtype=self.dtype if dtype is None else dtype, layout=layout,
                          device=device, requires_grad=requires_grad, pin_memory=pin_memory)
 

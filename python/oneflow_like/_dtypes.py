@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 from . import _C
-from ._C import Tensor
+from ._C import Tensor, TypeMismatchError
 from ._creation import dtype_from
 
 __all__ = ["can_cast", "finfo", "get_default_dtype", "iinfo", "promote_types", "result_type",
@@ -26,8 +26,8 @@ _REAL = {"complex64": "float32", "complex128": "float64"}
 def _dtype(name, argument, given):
     dtype = dtype_from(given) if not isinstance(given, str) else None
     if dtype is None:
-        raise TypeError(f"[{name}] argument '{argument}' must be oneflow_like.dtype, not "
-                        f"{type(given).__name__}; expected for example flow.float32")
+        raise TypeMismatchError(f"[{name}] argument '{argument}' must be oneflow_like.dtype, not "
+                                f"{type(given).__name__}; expected for example flow.float32")
     return dtype
 
 
@@ -40,8 +40,9 @@ class finfo:
         dtype = get_default_dtype() if type is None else _dtype("finfo", "type", type)
         name = _REAL.get(dtype.name, dtype.name)
         if name not in _FLOATS:
-            raise TypeError(f"[finfo] the dtype is not floating: got {dtype.name}; expected a "
-                            "floating or complex one; use flow.iinfo")
+            raise TypeMismatchError(
+                f"[finfo] the dtype is not floating: got {dtype.name}; expected a "
+                "floating or complex one; use flow.iinfo")
         fraction, exponent, largest, digits = _FLOATS[name]
         self.dtype, self.bits = name, 8 * getattr(_C, name).itemsize
         self.eps, self.max, self.min = 2.0 ** -fraction, largest, -largest
@@ -67,8 +68,9 @@ class iinfo:
     def __init__(self, type):
         dtype = _dtype("iinfo", "type", type)
         if dtype is _C.bool or not dtype.name.lstrip("u").startswith("int"):
-            raise TypeError(f"[iinfo] the dtype is of no integers: got {dtype.name}; expected an "
-                            "integer one; use flow.finfo")
+            raise TypeMismatchError(
+                f"[iinfo] the dtype is of no integers: got {dtype.name}; expected an "
+                "integer one; use flow.finfo")
         self.dtype, self.bits = dtype.name, 8 * dtype.itemsize
         limits = np.iinfo(dtype.name)
         self.min, self.max = int(limits.min), int(limits.max)
@@ -102,13 +104,13 @@ def result_type(*args, **kwargs):
     names = next((n for n in _NAMES if set(n[len(args):]) == set(kwargs)), ())
     given = [*args, *(kwargs.pop(name) for name in names[len(args):])]
     if kwargs or len(given) != 2:
-        raise TypeError(f"[result_type] takes two operands: got {len(given)}"
-                        f"{' and ' + ', '.join(kwargs) if kwargs else ''}; expected "
-                        "result_type(tensor, other), each a Tensor or a number")
+        raise TypeMismatchError(f"[result_type] takes two operands: got {len(given)}"
+                                f"{' and ' + ', '.join(kwargs) if kwargs else ''}; expected "
+                                "result_type(tensor, other), each a Tensor or a number")
     for operand in given:
         if not isinstance(operand, (Tensor, numbers.Number, np.generic)):
-            raise TypeError("[result_type] an operand has the wrong type: got "
-                            f"{type(operand).__name__}; expected a Tensor or a number")
+            raise TypeMismatchError("[result_type] an operand has the wrong type: got "
+                                    f"{type(operand).__name__}; expected a Tensor or a number")
     return _C.result_dtype(*given)
 
 
@@ -131,7 +133,8 @@ def set_default_dtype(d):
                            "build(); use it before the call")
     dtype = _dtype("set_default_dtype", "d", d)
     if not dtype.is_floating_point or dtype.name.startswith("float8"):
-        raise TypeError("[set_default_dtype] only floating-point types are supported as the "
-                        f"default type: got {dtype.name}; expected flow.float32, flow.float64, "
-                        "flow.float16 or flow.bfloat16")
+        raise TypeMismatchError(
+            "[set_default_dtype] only floating-point types are supported as the "
+            f"default type: got {dtype.name}; expected flow.float32, flow.float64, "
+            "flow.float16 or flow.bfloat16")
     _C.set_default_dtype(dtype)

@@ -4,6 +4,7 @@ import builtins
 from collections import namedtuple
 
 from . import _C
+from ._C import TypeMismatchError
 
 _Result = namedtuple("histogramdd", ["hist", "bin_edges"])
 
@@ -22,8 +23,8 @@ def histogramdd(input, bins, range=None, weight=None, density=False):
     axis; weight: what each row counts; density: divided so that the whole is 1.
     """
     if not isinstance(input, _C.Tensor):
-        raise TypeError(f"[histogramdd] argument 'input' must be Tensor, not "
-                        f"{type(input).__name__}")
+        raise TypeMismatchError(f"[histogramdd] argument 'input' must be Tensor, not "
+                                f"{type(input).__name__}")
     if input.ndim < 2:
         raise RuntimeError(f"[histogramdd] got an input of {input.ndim} axes; expected (..., D)")
     axes = input.shape[-1]

@@ -3,7 +3,7 @@
 import numbers
 
 from . import _C
-from ._C import Tensor
+from ._C import InvalidArgumentError, Tensor, TypeMismatchError
 from ._conversion import check_format
 from ._values import _answer, _tensors
 
@@ -37,7 +37,7 @@ def resize_(self, *size, memory_format=None):
     begins with its elements and ends with zeros; views of the old one keep that.
     """
     if not size:
-        raise TypeError("[resize_] missing argument 'size'; expected resize_(*size)")
+        raise TypeMismatchError("[resize_] missing argument 'size'; expected resize_(*size)")
     check_format("resize_", memory_format)
     if memory_format is _C.preserve_format:
         raise RuntimeError("[resize_] another shape has no format to preserve: got "
@@ -66,7 +66,8 @@ def _by_function(name, self, others, function):
     """Every element becomes what the function makes of it and of those of the others."""
     for tensor in (self, *others):
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"[{name}] an operand must be Tensor, not {type(tensor).__name__}")
+            raise TypeMismatchError(
+                f"[{name}] an operand must be Tensor, not {type(tensor).__name__}")
         if tensor.requires_grad:
             raise RuntimeError(f"[{name}] what a function of Python makes has no gradient: got "
                                f"{tensor._describe()}; expected one that requires none; use "
@@ -76,19 +77,20 @@ def _by_function(name, self, others, function):
                                f"lies on one rank and outside graphs: got {tensor._describe()}; "
                                "expected a local tensor outside build()")
         if tensor.dtype is not self.dtype:
-            raise TypeError(f"[{name}] dtypes differ: got {self.dtype.name} and "
-                            f"{tensor.dtype.name}; expected one dtype; convert with .to(dtype)")
+            raise TypeMismatchError(
+                f"[{name}] dtypes differ: got {self.dtype.name} and "
+                f"{tensor.dtype.name}; expected one dtype; convert with .to(dtype)")
     if not callable(function):
-        raise TypeError(f"[{name}] argument 'callable' cannot be called: got "
-                        f"{type(function).__name__}")
+        raise TypeMismatchError(f"[{name}] argument 'callable' cannot be called: got "
+                                f"{type(function).__name__}")
     rows = [tensor.expand(*self.shape).reshape(-1).tolist() for tensor in (self, *others)]
     kind = (float if self.dtype.is_floating_point else complex if self.dtype.is_complex
             else bool if self.dtype is _C.bool else int)
     made = [function(*row) for row in zip(*rows, strict=True)]
     wrong = next((type(x).__name__ for x in made if not isinstance(x, numbers.Number)), None)
     if wrong is not None:
-        raise TypeError(f"[{name}] the function gave no number: got {wrong}; expected "
-                        f"{kind.__name__}")
+        raise TypeMismatchError(f"[{name}] the function gave no number: got {wrong}; expected "
+                                f"{kind.__name__}")
     made = [kind(x) for x in made]
     return self.copy_(_C.reshape(_tensor_of(made, self.dtype), tuple(self.shape)))
 
@@ -121,15 +123,17 @@ def map2_(self, x, y, callable):
 def _counts_of(repeats, size):
     """The numbers of times, one for each of `size` places; and their sum."""
     if repeats.dtype not in (_C.int64, _C.int32) or repeats.ndim > 1:
-        raise TypeError(f"[repeat_interleave] repeats holds no numbers of times: got "
-                        f"{repeats._describe()}; expected int64 or int32 of one axis")
+        raise TypeMismatchError(f"[repeat_interleave] repeats holds no numbers of times: got "
+                                f"{repeats._describe()}; expected int64 or int32 of one axis")
     if repeats.numel() != size:
-        raise ValueError(f"[repeat_interleave] repeats has not a number for each place: got "
-                         f"{repeats._describe()} for an axis of size {size}; expected {size} "
-                         "numbers, or one")
+        raise InvalidArgumentError(
+            f"[repeat_interleave] repeats has not a number for each place: got "
+            f"{repeats._describe()} for an axis of size {size}; expected {size} "
+            "numbers, or one")
     if size and _answer("repeat_interleave", _C.amin(repeats)) < 0:
-        raise ValueError(f"[repeat_interleave] repeats is negative: got {repeats._describe()} with "
-                         "a number below 0; expected numbers of at least 0")
+        raise InvalidArgumentError(
+            f"[repeat_interleave] repeats is negative: got {repeats._describe()} with "
+            "a number below 0; expected numbers of at least 0")
     return _answer("repeat_interleave", _C.sum(repeats)) if size else 0
 
 
@@ -137,8 +141,9 @@ def _places_of(repeats, size, output_size):
     """Each place as often as it is to be taken."""
     total = _counts_of(repeats, size)
     if output_size is not None and output_size != total:
-        raise ValueError(f"[repeat_interleave] output_size is not the result's: got {output_size}; "
-                         f"expected {total}")
+        raise InvalidArgumentError(
+            f"[repeat_interleave] output_size is not the result's: got {output_size}; "
+            f"expected {total}")
     return _C.searchsorted(_C.cumsum(repeats, 0, dtype=_C.int64), _C.arange(total), right=True)
 
 
@@ -151,9 +156,10 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
         alone = repeats if input is None else input
         _tensors("repeat_interleave", repeats=alone)
         if dim is not None or alone.ndim != 1:
-            raise ValueError("[repeat_interleave] the numbers of times alone are one axis: got "
-                             f"{alone._describe()}, dim={dim}; expected one axis and no dim; or "
-                             "repeat_interleave(input, repeats)")
+            raise InvalidArgumentError(
+                "[repeat_interleave] the numbers of times alone are one axis: got "
+                f"{alone._describe()}, dim={dim}; expected one axis and no dim; or "
+                "repeat_interleave(input, repeats)")
         return _places_of(alone, alone.numel(), output_size).to(alone.dtype)
     _tensors("repeat_interleave", input=input)
     if isinstance(repeats, Tensor) and repeats.numel() == 1 and not repeats.is_symbolic:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from . import _C
-from ._C import Tensor
+from ._C import OutOfRangeError, Tensor, TypeMismatchError
 
 _MASKS = (_C.bool, _C.uint8)
 _INTEGERS = (_C.int64, _C.int32, _C.int16, _C.int8)
@@ -59,8 +59,9 @@ def _plain(item, user):
         try:
             return np.arange(item.start, item.stop, item.step)
         except (ValueError, MemoryError):
-            raise IndexError(f"[{user}] memory cannot hold an index: got {item}; expected fewer "
-                             "numbers; use a slice") from None
+            raise OutOfRangeError(
+                f"[{user}] memory cannot hold an index: got {item}; expected fewer "
+                "numbers; use a slice") from None
     if isinstance(item, (list, tuple)):
         return [_plain(x, user) for x in item]
     return item.item() if isinstance(item, Tensor) and item.ndim == 0 else item
@@ -74,20 +75,23 @@ def _index_of(x, item, user):
         try:
             array = item if isinstance(item, np.ndarray) else np.array(_plain(item, user))
         except RecursionError:
-            raise IndexError(f"[{user}] an index contains itself, or is nested too deep; expected "
-                             "at most 8 levels of lists") from None
+            raise OutOfRangeError(
+                f"[{user}] an index contains itself, or is nested too deep; expected "
+                "at most 8 levels of lists") from None
         if array.size == 0 or array.dtype.kind == "f" and not isinstance(item, np.ndarray):
             array = array.astype(np.int64)
         if array.dtype.kind not in "biu":
-            raise TypeError(f"[{user}] an index holds no integers: got {array.dtype}; expected "
-                            "integers or truth values")
+            raise TypeMismatchError(
+                f"[{user}] an index holds no integers: got {array.dtype}; expected "
+                "integers or truth values")
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
             array = array.astype(np.int64)
         tensor = _constant(array)
     if tensor.dtype not in _MASKS and tensor.dtype not in _INTEGERS:
-        raise IndexError(f"[{user}] tensors used as indices must be of integers or bool: got "
-                         f"{tensor.dtype.name}{list(tensor.shape)}; expected int64, int32, or a "
-                         "mask of uint8 or bool")
+        raise OutOfRangeError(
+            f"[{user}] tensors used as indices must be of integers or bool: got "
+            f"{tensor.dtype.name}{list(tensor.shape)}; expected int64, int32, or a "
+            "mask of uint8 or bool")
     return _beside(x, tensor)
 
 
@@ -98,9 +102,10 @@ def _is_mask(index):
 def _check_mask(mask, shape, axis, user):
     for i, size in enumerate(mask.shape):
         if axis + i >= len(shape) or shape[axis + i] != size:
-            raise IndexError(f"[{user}] the shape of the mask does not match the indexed tensor: "
-                             f"got {tuple(mask.shape)} at dimension {axis} of {tuple(shape)}; "
-                             "expected equal sizes")
+            raise OutOfRangeError(
+                f"[{user}] the shape of the mask does not match the indexed tensor: "
+                f"got {tuple(mask.shape)} at dimension {axis} of {tuple(shape)}; "
+                "expected equal sizes")
 
 
 class _Plan:
@@ -139,11 +144,12 @@ class _Plan:
                 used += 1
         dots = [i for i, item in enumerate(items) if item is Ellipsis]
         if len(dots) > 1:
-            raise IndexError(f"[{user}] an index can only have a single ellipsis ('...'): got "
-                             f"{len(dots)}; expected at most one")
+            raise OutOfRangeError(f"[{user}] an index can only have a single ellipsis ('...'): got "
+                                  f"{len(dots)}; expected at most one")
         if used > rank:
-            raise IndexError(f"[{user}] too many indices for tensor of dimension {rank}: got {used}"
-                             f"; expected at most {rank}")
+            raise OutOfRangeError(
+                f"[{user}] too many indices for tensor of dimension {rank}: got {used}"
+                f"; expected at most {rank}")
         rest = [slice(None)] * (rank - used)
         if not dots:
             return items + rest
@@ -183,9 +189,10 @@ def _prepared(x, plan, user):
         try:
             common = np.broadcast_shapes(*shapes)
         except ValueError:
-            raise IndexError(f"[{user}] shape mismatch: indexing tensors could not be broadcast "
-                             f"together: got shapes {', '.join(map(builtins.str, shapes))}; "
-                             "expected equal sizes or 1") from None
+            raise OutOfRangeError(
+                f"[{user}] shape mismatch: indexing tensors could not be broadcast "
+                f"together: got shapes {', '.join(map(builtins.str, shapes))}; "
+                "expected equal sizes or 1") from None
         indices = [i if s == common else i.expand(*common)
                    for i, s in zip(indices, shapes, strict=True)]
     if axes != list(range(axes[0], axes[0] + len(axes))):  # apart: the result's axes come first
@@ -219,8 +226,9 @@ def _put_masked(x, plan, value):
     view = plan.view(x)
     after = view.ndim - axis - mask.ndim
     if mask.dtype is not _C.bool:
-        raise IndexError("[setitem] where one value goes only masks of bool say: got "
-                         f"{mask.dtype.name}{list(mask.shape)}; expected bool; use mask.bool()")
+        raise OutOfRangeError(
+            "[setitem] where one value goes only masks of bool say: got "
+            f"{mask.dtype.name}{list(mask.shape)}; expected bool; use mask.bool()")
     if after:
         mask = mask.reshape(*mask.shape, *[1] * after)
     if isinstance(value, Tensor) and value.ndim > 0:

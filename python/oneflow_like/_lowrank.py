@@ -5,7 +5,7 @@ import operator
 import sys
 
 from . import _C
-from ._C import Tensor
+from ._C import InvalidArgumentError, Tensor, TypeMismatchError
 
 __all__ = ["lobpcg", "lu", "pca_lowrank", "svd_lowrank"]
 
@@ -14,15 +14,15 @@ MOST_PRODUCTS = 10000
 
 def _checked(name, A, q, niter, most):
     if not isinstance(A, Tensor):
-        raise TypeError(f"{name}(): argument 'A' must be Tensor, not {type(A).__name__}")
+        raise TypeMismatchError(f"{name}(): argument 'A' must be Tensor, not {type(A).__name__}")
     if A.ndim < 2 or not (A.dtype.is_floating_point or A.dtype.name.startswith("complex")):
-        raise ValueError(f"[{name}] no matrices of floating numbers: got {A.dtype.name}"
-                         f"{tuple(A.shape)}; expected at least two axes")
+        raise InvalidArgumentError(f"[{name}] no matrices of floating numbers: got {A.dtype.name}"
+                                   f"{tuple(A.shape)}; expected at least two axes")
     q, niter = operator.index(q), operator.index(niter)
     if not 0 <= q <= most or not 0 <= niter <= MOST_PRODUCTS:
-        raise ValueError(f"[{name}] no such size: got q={q}, niter={niter} for "
-                         f"{tuple(A.shape)}; expected 0 <= q <= {most}, "
-                         f"0 <= niter <= {MOST_PRODUCTS}")
+        raise InvalidArgumentError(f"[{name}] no such size: got q={q}, niter={niter} for "
+                                   f"{tuple(A.shape)}; expected 0 <= q <= {most}, "
+                                   f"0 <= niter <= {MOST_PRODUCTS}")
     return q, niter
 
 
@@ -71,8 +71,8 @@ def lobpcg(A, k=None, B=None, X=None, n=None, iK=None, niter=None, tol=None, lar
     """
     for name, value in (("A", A), ("B", B), ("X", X), ("iK", iK)):
         if not isinstance(value, Tensor) and (value is not None or name == "A"):
-            raise TypeError(f"lobpcg(): argument '{name}' must be Tensor, not "
-                            f"{type(value).__name__}")
+            raise TypeMismatchError(f"lobpcg(): argument '{name}' must be Tensor, not "
+                                    f"{type(value).__name__}")
     steering = {"tracker": tracker, "ortho_iparams": ortho_iparams, "ortho_fparams": ortho_fparams,
                 "ortho_bparams": ortho_bparams}
     for name, value in steering.items():
@@ -80,12 +80,14 @@ def lobpcg(A, k=None, B=None, X=None, n=None, iK=None, niter=None, tol=None, lar
             raise NotImplementedError(f"[lobpcg] nothing is iterated: got {name}={value!r}; "
                                       "expected None")
     if method not in (None, "basic", "ortho"):
-        raise ValueError(f"[lobpcg] no such method: got {method!r}; expected 'basic' or 'ortho'")
+        raise InvalidArgumentError(
+            f"[lobpcg] no such method: got {method!r}; expected 'basic' or 'ortho'")
     k = (1 if X is None else X.shape[-1]) if k is None else operator.index(k)
     rows = A.shape[-1] if A.ndim >= 2 else 0
     if A.ndim < 2 or A.shape[-2] != rows or k < 1 or rows < 3 * k:
-        raise ValueError(f"[lobpcg] no such number of pairs: got k={k} of {A.dtype.name}"
-                         f"{tuple(A.shape)}; expected square matrices of at least {3 * k} rows")
+        raise InvalidArgumentError(
+            f"[lobpcg] no such number of pairs: got k={k} of {A.dtype.name}"
+            f"{tuple(A.shape)}; expected square matrices of at least {3 * k} rows")
     if B is None:
         values, vectors = _C.linalg_eigh(A)
     else:
@@ -104,7 +106,8 @@ def lu(A, pivot=True, get_infos=False, out=None):
     is zero, else 0: singular matrices are refused without it."""
     for name, value in (("pivot", pivot), ("get_infos", get_infos)):
         if not isinstance(value, bool):
-            raise TypeError(f"lu(): argument '{name}' must be bool, not {type(value).__name__}")
+            raise TypeMismatchError(
+                f"lu(): argument '{name}' must be bool, not {type(value).__name__}")
     if get_infos:
         return _C.linalg_lu_factor_ex(A, pivot=pivot, out=out)
     return _C.linalg_lu_factor(A, pivot=pivot, out=out)

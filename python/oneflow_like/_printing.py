@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from . import _C
-from ._C import Tensor
+from ._C import InvalidArgumentError, Tensor, TypeMismatchError
 
 __all__ = ["set_printoptions"]
 
@@ -34,18 +34,20 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
     they need them). `profile` is "default", "short" or "full", and sets all of them first."""
     global _options
     if profile is not None and profile not in _PROFILES:
-        raise ValueError(f"[set_printoptions] no profile has this name: got {profile!r}; expected "
-                         "'default', 'short' or 'full'")
+        raise InvalidArgumentError(
+            f"[set_printoptions] no profile has this name: got {profile!r}; expected "
+            "'default', 'short' or 'full'")
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems,
              "linewidth": linewidth}
     for name, value in given.items():
         whole = isinstance(value, int) or (name == "threshold" and isinstance(value, float))
         if value is not None and (not whole or isinstance(value, builtins.bool) or value < 0):
-            raise ValueError(f"[set_printoptions] {name} is no count: got {value!r}; expected a "
-                             "whole number >= 0")
+            raise InvalidArgumentError(
+                f"[set_printoptions] {name} is no count: got {value!r}; expected a "
+                "whole number >= 0")
     if sci_mode is not None and not isinstance(sci_mode, builtins.bool):
-        raise TypeError("[set_printoptions] argument 'sci_mode' must be bool, not "
-                        f"{type(sci_mode).__name__}; expected True, False or None")
+        raise TypeMismatchError("[set_printoptions] argument 'sci_mode' must be bool, not "
+                                f"{type(sci_mode).__name__}; expected True, False or None")
     start = _options if profile is None else _Options(**_PROFILES[profile])
     changes = {name: value for name, value in given.items() if value is not None}
     _options = dataclasses.replace(start, sci_mode=sci_mode, **changes)

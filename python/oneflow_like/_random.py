@@ -10,6 +10,7 @@ import struct
 import numpy as np
 
 from . import _C
+from ._C import InvalidArgumentError, TypeMismatchError
 from ._creation import from_numpy
 from .nn._watch import refuse_in_build
 
@@ -27,18 +28,18 @@ def _packed(parts, *states):
 def _unpacked(state, name):
     """{whose: (seed, offset)}."""
     if not isinstance(state, _C.Tensor):
-        raise TypeError(f"[{name}] got {type(state).__name__}; expected a Tensor of "
-                        "flow.get_rng_state()")
+        raise TypeMismatchError(f"[{name}] got {type(state).__name__}; expected a Tensor of "
+                                "flow.get_rng_state()")
     if state.is_global or state.dtype is not _C.uint8 or state.ndim != 1:
-        raise TypeError(f"[{name}] got {state._describe()}; expected a local uint8 "
-                        "tensor of flow.get_rng_state()")
+        raise TypeMismatchError(f"[{name}] got {state._describe()}; expected a local uint8 "
+                                "tensor of flow.get_rng_state()")
     data = state.numpy().tobytes()
     magic, parts = _HEADER.unpack(data[:_HEADER.size]) if len(data) >= _HEADER.size else (b"", 0)
     whose = {_JOB: [_JOB], _LOCAL: [_LOCAL], _JOB | _LOCAL: [_JOB, _LOCAL], _OWN: [_OWN]}.get(
         parts, [])
     if magic != _MAGIC or not whose or len(data) != _HEADER.size + len(whose) * _STATE.size:
-        raise ValueError(f"[{name}] the {len(data)} bytes are no state of a generator; "
-                         "expected what flow.get_rng_state() returned")
+        raise InvalidArgumentError(f"[{name}] the {len(data)} bytes are no state of a generator; "
+                                   "expected what flow.get_rng_state() returned")
     return dict(zip(whose, _STATE.iter_unpack(data[_HEADER.size:]), strict=True))
 
 

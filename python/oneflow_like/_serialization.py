@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, TensorSpec, safe_open, serialize
 
 from . import _C
+from ._C import InvalidArgumentError, TypeMismatchError
 from .env import get_rank, get_world_size
 from .nn._watch import refuse_in_build
 
@@ -26,8 +27,9 @@ def _check_key(key, path):
     """Keys come back as they were: what JSON keeps."""
     where = ".".join(path) or "the object"
     if key is not None and type(key) not in (bool, int, float, str):
-        raise TypeError(f"[save] a key of {where}: got {key!r} of type {type(key).__name__}; "
-                        "expected str, int, float, bool or None")
+        raise TypeMismatchError(
+            f"[save] a key of {where}: got {key!r} of type {type(key).__name__}; "
+            "expected str, int, float, bool or None")
     _check_text(str(key), where)
 
 
@@ -35,8 +37,9 @@ def _check_text(text, where):
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"[save] a text in {where} is no UTF-8: got {text!r}; expected no lone "
-                         "surrogates") from None
+        raise InvalidArgumentError(
+            f"[save] a text in {where} is no UTF-8: got {text!r}; expected no lone "
+            "surrogates") from None
 
 
 def _describe(value, path, tensors):
@@ -45,11 +48,13 @@ def _describe(value, path, tensors):
     if isinstance(value, _C.Tensor):
         name = ".".join(path) or "tensor"
         if name in tensors or name == _RESERVED:
-            raise ValueError(f"[save] two tensors are called {name}, or the format uses the name; "
-                             "expected distinct keys")
+            raise InvalidArgumentError(
+                f"[save] two tensors are called {name}, or the format uses the name; "
+                "expected distinct keys")
         if value.dtype not in _C.safetensors_codes.values():
-            raise TypeError(f"[save] {where}: got dtype {value.dtype.name}, which safetensors has "
-                            "not; expected another: convert with .to(dtype)")
+            raise TypeMismatchError(
+                f"[save] {where}: got dtype {value.dtype.name}, which safetensors has "
+                "not; expected another: convert with .to(dtype)")
         tensors[name] = value
         return {"t": name}
     if isinstance(value, Mapping):
@@ -65,8 +70,9 @@ def _describe(value, path, tensors):
         if isinstance(value, str):
             _check_text(value, where)
         return {"v": value}
-    raise TypeError(f"[save] {where}: got {type(value).__name__}; expected tensors, numbers, "
-                    "strings, None, and dicts, lists or tuples of them")
+    raise TypeMismatchError(
+        f"[save] {where}: got {type(value).__name__}; expected tensors, numbers, "
+        "strings, None, and dicts, lists or tuples of them")
 
 
 def _rebuild(node, tensors):
@@ -79,7 +85,7 @@ def _rebuild(node, tensors):
         items = [_rebuild(item, tensors) for item in value]
         return items if kind == "l" else tuple(items)
     if kind != "v":
-        raise ValueError(f"a node of kind {kind!r}")
+        raise InvalidArgumentError(f"a node of kind {kind!r}")
     return value
 
 
@@ -152,8 +158,9 @@ def save(obj, f):
     try:
         structure = _describe(obj, (), tensors)
     except RecursionError:
-        raise ValueError("[save] the object contains itself, or is nested too deep; expected a "
-                         "tree") from None
+        raise InvalidArgumentError(
+            "[save] the object contains itself, or is nested too deep; expected a "
+            "tree") from None
     collective = any(tensor.is_global for tensor in tensors.values()) and get_world_size() > 1
     raw = {name: _C.raw_bytes(tensor) for name, tensor in tensors.items()}
     # Other tools read the tensors of any file; the structure says what they do not keep.
@@ -185,8 +192,8 @@ def _read_tensors(path, names):
             entry = header[name]
             code, (begin, end) = entry["dtype"], entry["data_offsets"]
             if code not in _C.safetensors_codes:
-                raise TypeError(f"[load] {path}: {name} has dtype {code}; expected one of "
-                                f"{', '.join(_C.safetensors_codes)}")
+                raise TypeMismatchError(f"[load] {path}: {name} has dtype {code}; expected one of "
+                                        f"{', '.join(_C.safetensors_codes)}")
             file.seek(start + begin)
             yield name, _C.from_raw_bytes(file.read(end - begin), _C.safetensors_codes[code],
                                           entry["shape"])
@@ -203,7 +210,8 @@ def load(f, map_location=None, *, weights_only=None, mmap=None):
     _C.check_device("load", map_location)
     for name, flag in (("weights_only", weights_only), ("mmap", mmap)):
         if flag is not None and not isinstance(flag, bool):
-            raise TypeError(f"[load] argument '{name}' must be bool, not {type(flag).__name__}")
+            raise TypeMismatchError(
+                f"[load] argument '{name}' must be bool, not {type(flag).__name__}")
     if mmap:
         raise NotImplementedError("[load] files are read: got mmap=True; expected False or None")
     if not hasattr(f, "read"):
@@ -218,13 +226,14 @@ def _load(path):
     if not os.path.exists(path):
         raise FileNotFoundError(f"[load] {path}: no such file")
     if not os.path.isfile(path):
-        raise ValueError(f"[load] {path} is no file; expected a safetensors file")
+        raise InvalidArgumentError(f"[load] {path} is no file; expected a safetensors file")
     try:
         with safe_open(path, framework="numpy") as file:
             names, metadata = list(file.keys()), file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"[load] {path} is not a whole safetensors file: {error}; it is truncated "
-                         "or of another kind") from None
+        raise InvalidArgumentError(
+            f"[load] {path} is not a whole safetensors file: {error}; it is truncated "
+            "or of another kind") from None
     tensors = OrderedDict(_read_tensors(path, names))
     if _STRUCTURE not in metadata:
         return tensors
@@ -232,5 +241,6 @@ def _load(path):
         return _rebuild(json.loads(metadata[_STRUCTURE]), tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
-        raise ValueError(f"[load] {path}: the structure in its metadata is damaged: {what}; "
-                         "expected what flow.save wrote") from None
+        raise InvalidArgumentError(
+            f"[load] {path}: the structure in its metadata is damaged: {what}; "
+            "expected what flow.save wrote") from None

@@ -2,7 +2,7 @@
 
 import operator
 
-from ._C import Size
+from ._C import InvalidArgumentError, Size
 
 
 def broadcast_shapes(*shapes):
@@ -12,13 +12,15 @@ def broadcast_shapes(*shapes):
         listed = shape if isinstance(shape, (tuple, list)) else [shape]
         sizes = [operator.index(n) for n in listed]
         if any(n < 0 for n in sizes):
-            raise ValueError(f"[broadcast_shapes] a size is negative: got {tuple(sizes)}; expected "
-                             "sizes of at least 0")
+            raise InvalidArgumentError(
+                f"[broadcast_shapes] a size is negative: got {tuple(sizes)}; expected "
+                "sizes of at least 0")
         common = [1] * (len(sizes) - len(common)) + common
         for at, size in enumerate(sizes, len(common) - len(sizes)):
             if size not in (1, common[at]) and common[at] != 1:
-                raise ValueError(f"[broadcast_shapes] the shapes do not broadcast: got "
-                                 f"{', '.join(str(s) for s in shapes)}; expected sizes that are "
-                                 "equal or 1")
+                raise InvalidArgumentError(
+                    f"[broadcast_shapes] the shapes do not broadcast: got "
+                    f"{', '.join(str(s) for s in shapes)}; expected sizes that are "
+                    "equal or 1")
             common[at] = size if common[at] == 1 else common[at]
     return Size(common)

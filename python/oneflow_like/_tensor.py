@@ -8,7 +8,7 @@ import operator
 import numpy as np
 
 from . import _C, _indexing, _printing
-from ._C import Size, Tensor
+from ._C import InvalidArgumentError, OutOfRangeError, Size, Tensor, TypeMismatchError
 from ._creation import _NUMPY_NAMES
 
 
@@ -48,13 +48,14 @@ def size(self, dim=None):
     try:
         return shape[None if isinstance(dim, builtins.bool) else operator.index(dim)]
     except TypeError:
-        raise TypeError(f"[size] argument 'dim' must be int, not {type(dim).__name__}; expected an "
-                        "axis, or none for all sizes") from None
+        raise TypeMismatchError(
+            f"[size] argument 'dim' must be int, not {type(dim).__name__}; expected an "
+            "axis, or none for all sizes") from None
     except IndexError:
         bound = max(len(shape), 1)
-        raise IndexError("[size] Dimension out of range (expected to be in range of "
-                         f"[{-bound}, {bound - 1}], but got {dim}): got {self._describe()}"
-                         ) from None
+        raise OutOfRangeError("[size] Dimension out of range (expected to be in range of "
+                              f"[{-bound}, {bound - 1}], but got {dim}): got {self._describe()}"
+                              ) from None
 
 
 @_method
@@ -118,8 +119,9 @@ def __array__(self, dtype=None, copy=None):
     if dtype is None or array.dtype == dtype:
         return array.copy() if copy else array
     if copy is False:
-        raise ValueError("[__array__] another dtype needs a copy: got copy=False, "
-                         f"{self.dtype.name} and dtype {np.dtype(dtype)}; expected copy=None")
+        raise InvalidArgumentError(
+            "[__array__] another dtype needs a copy: got copy=False, "
+            f"{self.dtype.name} and dtype {np.dtype(dtype)}; expected copy=None")
     return array.astype(dtype)
 
 
@@ -139,8 +141,9 @@ def _no_operator(name):
     """For NumPy's objects on the right: their reflected operators would make an array of it."""
     def refuse(_self, other):
         if isinstance(other, (np.ndarray, np.generic)):
-            raise TypeError(f"[{name}] a Tensor has no such operator: got {type(other).__name__} "
-                            "on the other side; expected x.numpy() for one of NumPy's")
+            raise TypeMismatchError(
+                f"[{name}] a Tensor has no such operator: got {type(other).__name__} "
+                "on the other side; expected x.numpy() for one of NumPy's")
         return NotImplemented
     return refuse
 
@@ -153,15 +156,16 @@ for _name in ("divmod",):
 @_method
 def __len__(self):
     if self.ndim == 0:
-        raise TypeError(f"len() of a 0-d tensor: got {self._describe()}; expected an axis")
+        raise TypeMismatchError(f"len() of a 0-d tensor: got {self._describe()}; expected an axis")
     return self.shape[0]
 
 
 @_method
 def __iter__(self):
     if self.ndim == 0:
-        raise TypeError(f"iteration over a 0-d tensor: got {self._describe()}; expected an axis; "
-                        "use x.item() for its value")
+        raise TypeMismatchError(
+            f"iteration over a 0-d tensor: got {self._describe()}; expected an axis; "
+            "use x.item() for its value")
     return (self[i] for i in range(self.shape[0]))
 
 
@@ -175,8 +179,8 @@ def __reversed__(self):
 def __contains__(self, element):
     """Whether an element equals a number or an element of a tensor that broadcasts."""
     if not isinstance(element, (Tensor, numbers.Number, np.generic)):
-        raise TypeError("[__contains__] only a Tensor or a number can be an element: got "
-                        f"{type(element).__name__}; expected one of them")
+        raise TypeMismatchError("[__contains__] only a Tensor or a number can be an element: got "
+                                f"{type(element).__name__}; expected one of them")
     return builtins.bool(_C.any(_C.eq(self.detach(), element)).item())
 
 
@@ -208,9 +212,10 @@ def __int__(self):
 @_method
 def __index__(self):
     if self.dtype.is_floating_point or self.numel() != 1:
-        raise TypeError("[index] only integer tensors of a single element can be converted to an "
-                        f"index: got {self._describe()}; expected an integer dtype and one "
-                        "element; use int(x)")
+        raise TypeMismatchError(
+            "[index] only integer tensors of a single element can be converted to an "
+            f"index: got {self._describe()}; expected an integer dtype and one "
+            "element; use int(x)")
     return int(self.item())
 
 
@@ -228,8 +233,9 @@ def __format__(self, spec):
     if self.ndim == 0 and (spec or local):
         return format(self.item(), spec)
     if spec:
-        raise TypeError(f"[__format__] a format is for one number: got {spec!r} for "
-                        f"{self._describe()}; expected none; use a number of it: x[0].item()")
+        raise TypeMismatchError(
+            f"[__format__] a format is for one number: got {spec!r} for "
+            f"{self._describe()}; expected none; use a number of it: x[0].item()")
     return builtins.str(self)
 
 
@@ -241,11 +247,13 @@ def _expand_index(index, shape, user):
     used = sum(1 for item in items if item is not None and item is not Ellipsis)
     dots = sum(1 for item in items if item is Ellipsis)
     if dots > 1:
-        raise IndexError(f"[{user}] an index can only have a single ellipsis ('...'): got {dots}; "
-                         "expected at most one")
+        raise OutOfRangeError(
+            f"[{user}] an index can only have a single ellipsis ('...'): got {dots}; "
+            "expected at most one")
     if used > len(shape):
-        raise IndexError(f"[{user}] too many indices for tensor of dimension {len(shape)}: got "
-                         f"{used}; expected at most {len(shape)}")
+        raise OutOfRangeError(
+            f"[{user}] too many indices for tensor of dimension {len(shape)}: got "
+            f"{used}; expected at most {len(shape)}")
     rest = [slice(None)] * (len(shape) - used)
     if dots == 0:
         return items + rest
@@ -268,7 +276,8 @@ def _integer(item, user):
     try:
         return operator.index(item)
     except TypeError:
-        kind = IndexError if isinstance(item, (builtins.float, Tensor)) else TypeError
+        kind = (OutOfRangeError if isinstance(item, (builtins.float, Tensor)) else
+                TypeMismatchError)
         raise kind(f"[{user}] an index must be an integer, a slice, None, '...', or integers or "
                    f"a mask: got {type(item).__name__}; expected one of these; use int(index) for "
                    "a whole number") from None
@@ -276,14 +285,16 @@ def _integer(item, user):
 
 def _slice_of(item, extent, user):
     if item.step is not None and _integer(item.step, user) < 1:
-        raise ValueError(f"[{user}] step must be greater than zero: got {item.step}; expected at "
-                         "least 1; use flip to reverse")
+        raise InvalidArgumentError(
+            f"[{user}] step must be greater than zero: got {item.step}; expected at "
+            "least 1; use flip to reverse")
     try:
         return item.indices(extent)
     except TypeError:
-        raise TypeError(f"[{user}] the bounds of a slice are no integers: got "
-                        f"{type(item.start).__name__} and {type(item.stop).__name__}; expected "
-                        "integers or None") from None
+        raise TypeMismatchError(
+            f"[{user}] the bounds of a slice are no integers: got "
+            f"{type(item.start).__name__} and {type(item.stop).__name__}; expected "
+            "integers or None") from None
 
 
 def _plan_index(index, shape, user):
@@ -305,7 +316,7 @@ def _plan_index(index, shape, user):
         else:
             at = _integer(item, user)
             if not -extent <= at < extent:
-                raise IndexError(
+                raise OutOfRangeError(
                     f"[{user}] index {at} is out of bounds for dimension {axis} with size "
                     f"{extent}: got shape {tuple(shape)}; expected -{extent} <= index < {extent}")
             at %= extent
@@ -348,8 +359,9 @@ def __getitem__(self, index):
 def __setitem__(self, index, value):
     """x[index] = value for every index that x[index] reads: a number, or what broadcasts to it."""
     if not isinstance(value, (Tensor, numbers.Number)):
-        raise TypeError(f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
-                        "Tensor or a number; use flow.tensor(value)")
+        raise TypeMismatchError(
+            f"[setitem] the value is of no use: got {type(value).__name__}; expected a "
+            "Tensor or a number; use flow.tensor(value)")
     index = _indexing.as_tuple(index)
     flag = _flag_of(index)
     if flag is not None:
@@ -385,8 +397,8 @@ _C.index_by(Tensor.__getitem__, Tensor.__setitem__, Tensor)
 @_method
 def requires_grad_(self, requires_grad=True):
     if not isinstance(requires_grad, builtins.bool):
-        raise TypeError("[requires_grad_] argument 'requires_grad' must be bool, not "
-                        f"{type(requires_grad).__name__}; expected True or False")
+        raise TypeMismatchError("[requires_grad_] argument 'requires_grad' must be bool, not "
+                                f"{type(requires_grad).__name__}; expected True or False")
     self.requires_grad = requires_grad
     return self
 
@@ -407,12 +419,14 @@ class _NoGrad:
 
 def _set_data(self, value):
     if not isinstance(value, Tensor):
-        raise TypeError(f"[data] the value is no tensor: got {type(value).__name__}; expected a "
-                        "Tensor")
+        raise TypeMismatchError(
+            f"[data] the value is no tensor: got {type(value).__name__}; expected a "
+            "Tensor")
     if value.dtype is not self.dtype or tuple(value.shape) != tuple(self.shape):
-        raise ValueError(f"[data] a tensor keeps its dtype and shape: got {value.dtype.name}"
-                         f"{list(value.shape)} for {self.dtype.name}{list(self.shape)}; expected "
-                         "the same; make a new tensor, or use module.to(dtype) for its parameters")
+        raise InvalidArgumentError(
+            f"[data] a tensor keeps its dtype and shape: got {value.dtype.name}"
+            f"{list(value.shape)} for {self.dtype.name}{list(self.shape)}; expected "
+            "the same; make a new tensor, or use module.to(dtype) for its parameters")
     with _NoGrad():
         self._rebind(value.detach())
 
@@ -437,8 +451,8 @@ def copy_(self, other, non_blocking=False):
     """The values of `other`, a tensor or a number, broadcast, in this tensor's dtype and layout.
     Nothing is left to be done when it returns, whatever `non_blocking` says."""
     if not isinstance(non_blocking, bool):
-        raise TypeError("copy_(): argument 'non_blocking' must be bool, not "
-                        f"{type(non_blocking).__name__}")
+        raise TypeMismatchError("copy_(): argument 'non_blocking' must be bool, not "
+                                f"{type(non_blocking).__name__}")
     if isinstance(other, np.generic):
         other = other.item()
     if isinstance(other, (bool, int, float, complex)):  # as torch takes them
@@ -446,16 +460,18 @@ def copy_(self, other, non_blocking=False):
                 _C.float64 if isinstance(other, float) else None)
         other = _C.full([], other, dtype=wide)
     if not isinstance(other, Tensor):
-        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(other).__name__}")
+        raise TypeMismatchError(
+            f"copy_(): argument 'other' must be Tensor, not {type(other).__name__}")
     value = other.to(self.dtype)
     if self.is_global and value.is_global and value.placement != self.placement:
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):
         sizes = tuple(zip(reversed(value.shape), reversed(self.shape), strict=False))
         if value.ndim > self.ndim or any(n not in (1, to) for n, to in sizes):
-            raise ValueError(f"[copy_] the values do not broadcast to the target: got "
-                             f"{other._describe()} for the shape {tuple(self.shape)}; expected "
-                             "each axis equal or 1")
+            raise InvalidArgumentError(
+                f"[copy_] the values do not broadcast to the target: got "
+                f"{other._describe()} for the shape {tuple(self.shape)}; expected "
+                "each axis equal or 1")
         value = value.expand(*self.shape)
     if value is other and other.is_symbolic:
         value = _C.reshape(other, tuple(other.shape))  # costs nothing in a plan, and is not other
@@ -470,8 +486,9 @@ def copy_(self, other, non_blocking=False):
 @_method
 def __pos__(self):
     if self.dtype is _C.bool:
-        raise TypeError(f"[pos] bool is not a number: got {self._describe()}; expected a floating, "
-                        "complex or integer dtype")
+        raise TypeMismatchError(
+            f"[pos] bool is not a number: got {self._describe()}; expected a floating, "
+            "complex or integer dtype")
     return self
 
 
@@ -521,9 +538,10 @@ def __copy__(self):
 @_method
 def __reduce__(self):
     if self.is_global:
-        raise TypeError(f"[pickle] a global tensor cannot be pickled: got {self._describe()}; "
-                        "expected a local one; use flow.save(...), which all ranks call, or "
-                        "x.to_local() for this rank's part")
+        raise TypeMismatchError(
+            f"[pickle] a global tensor cannot be pickled: got {self._describe()}; "
+            "expected a local one; use flow.save(...), which all ranks call, or "
+            "x.to_local() for this rank's part")
     # Bytes, which are checked when they are read: NumPy's own pickles of arrays are not.
     return _rebuild, (_C.raw_bytes(self.detach()).tobytes(), self.dtype, tuple(self.shape),
                       self.requires_grad and self.is_leaf, type(self), _fields_of(self))
@@ -531,8 +549,9 @@ def __reduce__(self):
 
 def _rebuild(data, dtype, shape, requires_grad, kind=Tensor, fields=None):
     if not isinstance(kind, type) or not issubclass(kind, Tensor):
-        raise TypeError(f"[pickle] a class of tensors is none: got {kind!r}; expected Tensor or "
-                        "one that inherits from it")
+        raise TypeMismatchError(
+            f"[pickle] a class of tensors is none: got {kind!r}; expected Tensor or "
+            "one that inherits from it")
     made = kind.__new__(kind)
     Tensor.__init__(made, _C.from_raw_bytes(data, dtype, list(shape)))
     if requires_grad:
@@ -544,12 +563,12 @@ def _rebuild(data, dtype, shape, requires_grad, kind=Tensor, fields=None):
 @_method
 def local_to_global(self, placement=None, sbp=None, *, grad_sbp=None, copy=False):
     if self.is_global:
-        raise ValueError("[local_to_global] got a global tensor; use x.to_global(...)")
+        raise InvalidArgumentError("[local_to_global] got a global tensor; use x.to_global(...)")
     return self.to_global(placement, sbp, grad_sbp=grad_sbp, copy=copy)
 
 
 @_method
 def global_to_global(self, placement=None, sbp=None, *, grad_sbp=None, copy=False):
     if not self.is_global:
-        raise ValueError("[global_to_global] got a local tensor; use x.to_global(...)")
+        raise InvalidArgumentError("[global_to_global] got a local tensor; use x.to_global(...)")
     return self.to_global(placement, sbp, grad_sbp=grad_sbp, copy=copy)

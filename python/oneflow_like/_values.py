@@ -4,7 +4,7 @@ Of global tensors they are collective; inside build() of a graph they are refuse
 """
 
 from . import _C
-from ._C import Tensor
+from ._C import InvalidArgumentError, Tensor, TypeMismatchError
 
 __all__ = ["allclose", "bincount", "equal", "nonzero", "numel"]
 
@@ -17,8 +17,9 @@ def _method(function):
 def _tensors(name, **given):
     for argument, value in given.items():
         if not isinstance(value, Tensor):
-            raise TypeError(f"[{name}] argument '{argument}' must be Tensor, not "
-                            f"{type(value).__name__}; expected a Tensor; use flow.tensor(value)")
+            raise TypeMismatchError(
+                f"[{name}] argument '{argument}' must be Tensor, not "
+                f"{type(value).__name__}; expected a Tensor; use flow.tensor(value)")
 
 
 def _answer(name, tensor):
@@ -45,11 +46,13 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """
     _tensors("allclose", input=input, other=other)
     if input.dtype is not other.dtype:
-        raise TypeError(f"[allclose] dtypes differ: got {input.dtype.name} and {other.dtype.name}; "
-                        "expected one dtype; convert with .to(dtype)")
+        raise TypeMismatchError(
+            f"[allclose] dtypes differ: got {input.dtype.name} and {other.dtype.name}; "
+            "expected one dtype; convert with .to(dtype)")
     if not (rtol >= 0 and atol >= 0):
-        raise ValueError(f"[allclose] a tolerance is negative: got rtol={rtol}, atol={atol}; "
-                         "expected rtol >= 0 and atol >= 0")
+        raise InvalidArgumentError(
+            f"[allclose] a tolerance is negative: got rtol={rtol}, atol={atol}; "
+            "expected rtol >= 0 and atol >= 0")
     x, y = input.detach(), other.detach()
     if not (x.dtype.is_floating_point or x.dtype.name.startswith("complex")):
         x, y = x.to(_C.float64), y.to(_C.float64)
@@ -75,14 +78,16 @@ def bincount(input, weights=None, minlength=0):
     """
     _tensors("bincount", input=input, **({} if weights is None else {"weights": weights}))
     if isinstance(minlength, bool) or not isinstance(minlength, int) or minlength < 0:
-        raise ValueError(f"[bincount] minlength is no count: got {minlength!r}; expected an int "
-                         ">= 0")
+        raise InvalidArgumentError(
+            f"[bincount] minlength is no count: got {minlength!r}; expected an int "
+            ">= 0")
     size = minlength
     if input.numel() > 0:
         least, most = (_answer("bincount", y) for y in _C.aminmax(input.detach()))
         if least < 0:
-            raise ValueError(f"[bincount] the numbers must not be negative: got {least}; expected "
-                             "whole numbers >= 0")
+            raise InvalidArgumentError(
+                f"[bincount] the numbers must not be negative: got {least}; expected "
+                "whole numbers >= 0")
         size = max(size, int(most) + 1)
     if weights is not None and input.numel() == 0:
         weights = None  # as in torch: what counts nothing is int64
@@ -99,10 +104,11 @@ def nonzero(input, *, as_tuple=False, out=None):
     the elements; with as_tuple one vector for each axis."""
     _tensors("nonzero", input=input)
     if not isinstance(as_tuple, bool):
-        raise TypeError(f"nonzero(): argument 'as_tuple' must be bool, not "
-                        f"{type(as_tuple).__name__}")
+        raise TypeMismatchError(f"nonzero(): argument 'as_tuple' must be bool, not "
+                                f"{type(as_tuple).__name__}")
     if not as_tuple:
         return _C.nonzero(input, out=out)
     if out is not None:
-        raise TypeError("[nonzero] out= takes one tensor: got as_tuple=True; expected one of them")
+        raise TypeMismatchError(
+            "[nonzero] out= takes one tensor: got as_tuple=True; expected one of them")
     return _C.where(input)

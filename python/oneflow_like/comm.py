@@ -5,6 +5,7 @@ written into the given tensors, as in torch.distributed. Gradients do not flow t
 """
 
 from . import _C
+from ._C import InvalidArgumentError, TypeMismatchError
 from ._absent import getter as _getter
 from ._functions import empty, zeros
 from .autograd import no_grad
@@ -25,22 +26,23 @@ def _outside_build(op):
 
 def _need_local(op, tensor):
     if not isinstance(tensor, _C.Tensor):
-        raise TypeError(f"[{op}] got {type(tensor).__name__}; expected a Tensor")
+        raise TypeMismatchError(f"[{op}] got {type(tensor).__name__}; expected a Tensor")
     if tensor.is_global:
-        raise ValueError(f"[{op}] got a global tensor; expected a local one: convert layouts with "
-                         "x.to_global(sbp=...) instead")
+        raise InvalidArgumentError(
+            f"[{op}] got a global tensor; expected a local one: convert layouts with "
+            "x.to_global(sbp=...) instead")
 
 
 def _need_rank(op, name, rank):
     if not 0 <= rank < get_world_size():
-        raise ValueError(f"[{op}] got {name}={rank}; expected a rank from 0 to "
-                         f"{get_world_size() - 1}")
+        raise InvalidArgumentError(f"[{op}] got {name}={rank}; expected a rank from 0 to "
+                                   f"{get_world_size() - 1}")
 
 
 def _partial(op, how):
     if how not in _OPS or not hasattr(_C.sbp, _OPS[how]):
         known = [key for key, name in _OPS.items() if hasattr(_C.sbp, name)]
-        raise ValueError(f"[{op}] got op={how!r}; expected one of {known}")
+        raise InvalidArgumentError(f"[{op}] got op={how!r}; expected one of {known}")
     return getattr(_C.sbp, _OPS[how])
 
 
@@ -65,8 +67,9 @@ def all_gather(tensor_list, tensor):
     """Fills tensor_list[r] with rank r's tensor; all have the same shape."""
     _outside_build("all_gather")
     if len(tensor_list) != get_world_size():
-        raise ValueError(f"[all_gather] got {len(tensor_list)} output tensors; expected one a "
-                         f"rank: {get_world_size()}")
+        raise InvalidArgumentError(
+            f"[all_gather] got {len(tensor_list)} output tensors; expected one a "
+            f"rank: {get_world_size()}")
     with no_grad():
         whole = _gathered("all_gather", tensor)
         for rank, out in enumerate(tensor_list):
@@ -87,9 +90,10 @@ def reduce_scatter_tensor(output, input, op="sum"):
     _need_local("reduce_scatter", input)
     world = get_world_size()
     if len(input.shape) == 0 or input.shape[0] != output.shape[0] * world:
-        raise ValueError(f"[reduce_scatter] got input: {tuple(input.shape)}, output: "
-                         f"{tuple(output.shape)}; expected input.shape[0] == output.shape[0] * "
-                         f"{world}")
+        raise InvalidArgumentError(
+            f"[reduce_scatter] got input: {tuple(input.shape)}, output: "
+            f"{tuple(output.shape)}; expected input.shape[0] == output.shape[0] * "
+            f"{world}")
     with no_grad():
         whole = input.to_global(placement=_world(), sbp=_partial("reduce_scatter", op))
         output.copy_(whole.to_global(sbp=_C.sbp.split(0)).to_local())
@@ -100,8 +104,9 @@ def reduce_scatter(output, input_list, op="sum"):
     """Rank r's output is the sum over ranks of their input_list[r]."""
     _outside_build("reduce_scatter")
     if len(input_list) != get_world_size():
-        raise ValueError(f"[reduce_scatter] got {len(input_list)} input tensors; expected one a "
-                         f"rank: {get_world_size()}")
+        raise InvalidArgumentError(
+            f"[reduce_scatter] got {len(input_list)} input tensors; expected one a "
+            f"rank: {get_world_size()}")
     parts = [part.detach().reshape((1, *part.shape)) for part in input_list]
     with no_grad():
         joined = _C.cat(parts, dim=0)

@@ -38,7 +38,11 @@ def set_num_threads(int):
 
     What they compute, and how, is chosen for that number once, and plans hold it.
     """
-    number = operator.index(int)
+    try:
+        number = operator.index(int)
+    except TypeError:
+        raise _C.TypeMismatchError("[set_num_threads] argument 'int' must be int, not "
+                                   f"{type(int).__name__}; expected {_C.threads()}") from None
     if number < 1:
         raise RuntimeError(f"[set_num_threads] no number of threads: got {number}; expected at "
                            "least 1")

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from ._C import default_generator, initial_seed, manual_seed, seed
+from ._C import InvalidArgumentError, default_generator, initial_seed, manual_seed, seed
 from ._absent import getter as _getter
 from ._random import get_rng_state, set_rng_state
 
@@ -18,8 +18,9 @@ def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="device
     `devices` and `device_type` name devices besides the CPU, of which there are none.
     """
     if devices or device_type not in (None, "cpu"):
-        raise ValueError(f"[{_caller}] there is no device besides the CPU: got {_devices_kw}="
-                         f"{devices!r}, device_type={device_type!r}; expected none of them")
+        raise InvalidArgumentError(
+            f"[{_caller}] there is no device besides the CPU: got {_devices_kw}="
+            f"{devices!r}, device_type={device_type!r}; expected none of them")
     state = get_rng_state() if enabled else None
     try:
         yield

@@ -1,6 +1,8 @@
 """Errors of everyday slips say what was wrong, what was given, what is expected and what to do."""
 
+import ast
 import os
+import pathlib
 import pickle
 
 import numpy as np
@@ -121,10 +123,61 @@ def test_what_is_right_still_goes():
     assert flow.Size([2, 3]) == (2, 3)
     assert flow.Size(np.arange(3)) == (0, 1, 2) and flow.Size() == ()
     weight = flow.tensor([1.0, 3.0])
+    assert nn.Parameter().shape == (0,) and nn.Parameter().requires_grad
     loss = nn.CrossEntropyLoss(weight, label_smoothing=0.5)
     got = loss(rows(2, 2), flow.tensor([0, 1]))
     np.testing.assert_allclose(got.item(), np.log(2), rtol=1e-6)
     assert list(loss.state_dict()) == ["weight"] and not nn.CrossEntropyLoss().state_dict()
+
+
+# PyTorch's class of calls that are refused in Python here; each is a RuntimeError too.
+CLASSES = {
+    "copy_": (lambda: rows(2).copy_(rows(3)), RuntimeError),
+    "copy_ of text": (lambda: rows(2).copy_("a"), TypeError),
+    "bincount": (lambda: flow.bincount(flow.tensor([-1])), RuntimeError),
+    "broadcast_shapes": (lambda: flow.broadcast_shapes((2,), (3,)), RuntimeError),
+    "empty_strided": (lambda: flow.empty_strided((2,), (-1,)), RuntimeError),
+    "tensor": (lambda: flow.tensor(None), RuntimeError),
+    "tensor of text": (lambda: flow.tensor("a"), TypeError),
+    "getitem": (lambda: rows(2)[5], IndexError),
+    "getitem by fraction": (lambda: rows(2)[1.5], IndexError),
+    "setitem": (lambda: rows(2).__setitem__(0, "a"), TypeError),
+    "to": (lambda: rows(2).to(3.5), TypeError),
+    "set_num_threads": (lambda: flow.set_num_threads("a"), RuntimeError),
+    "set_grad_enabled": (lambda: flow.set_grad_enabled("a"), TypeError),
+    "argmax of nothing": (lambda: rows(0).argmax(), IndexError),
+    "max along nothing": (lambda: rows(0, 3).max(0), IndexError),
+    "amin along nothing": (lambda: rows(0, 3).amin(0), IndexError),
+    "median along nothing": (lambda: rows(0, 3).median(0), IndexError),
+    "max of nothing": (lambda: rows(0).max(), RuntimeError),
+    "pad": (lambda: F.pad(rows(2, 3), (1, 1), mode="mirror"), NotImplementedError),
+    "interpolate": (lambda: F.interpolate(rows(1, 1, 2, 2), size=3, mode="cubical"),
+                    NotImplementedError),
+    "learning rate": (lambda: flow.optim.SGD([nn.Parameter(rows(1))], lr=-1.0), ValueError),
+    "register_buffer": (lambda: nn.Module().register_buffer("a", 1), TypeError),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_class_is_pytorchs_and_a_runtime_error(name):
+    call, kind = CLASSES[name]
+    with pytest.raises(kind) as caught:
+        call()
+    assert isinstance(caught.value, RuntimeError)
+
+
+def test_no_function_raises_a_class_that_is_no_runtime_error():
+    home = pathlib.Path(flow.__file__).parent
+    apart = {"cli", "testing", "distributed"}  # programs, and tools of tests
+    for path in home.rglob("*.py"):
+        name = path.relative_to(home)
+        if name.parts[0] in apart or str(name) in ("env.py", "_lifecycle.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.exc.func if isinstance(node, ast.Raise) and isinstance(
+                node.exc, ast.Call) else None
+            assert getattr(called, "id", "") not in ("ValueError", "TypeError", "IndexError"), (
+                f"{name}:{node.lineno}")
 
 
 class Of(nn.Graph):

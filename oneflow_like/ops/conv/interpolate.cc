@@ -65,7 +65,7 @@ Result<Request> RequestOf(const TensorMeta& x, const Attrs& attrs) {
       << "got input: " << x.ToString() << "; expected images, channels and one, two or three "
       << "spatial axes, not empty";
   r.mode = ModeAlong(name, r.axes);
-  OFL_ENSURE(!r.mode.empty(), Code::kInvalidArgument)
+  OFL_ENSURE(!r.mode.empty(), Code::kUnimplemented)
       << "got mode=" << Quoted(name) << " for " << r.axes << " spatial axes; expected 'nearest', "
       << "'nearest-exact', 'area', or of one axis 'linear', of two 'bilinear' or 'bicubic', of "
       << "three 'trilinear'";
@@ -197,7 +197,7 @@ OFL_OP(interpolate) {
                       "got neither of size and scale_factor"},
                      {{{DType::kFloat32, {2, 3, 4}}},
                       {{"size", Ints{3}}, {"mode", std::string("bilinear")}},
-                      Code::kInvalidArgument,
+                      Code::kUnimplemented,
                       "for 1 spatial axes"},
                      {{{DType::kFloat32, {2, 3, 4}}},
                       {{"size", Ints{3}}, {"align_corners", true}},

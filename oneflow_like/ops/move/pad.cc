@@ -189,7 +189,7 @@ op::Values ComposePad(op::Builder& b, Span in, const Attrs& attrs) {
     return {b.Call("constant_pad_nd", {in[0]}, constant)};
   }
   if (mode != "reflect" && mode != "replicate" && mode != "circular") {
-    return Refused(b, Error(Code::kInvalidArgument)
+    return Refused(b, Error(Code::kUnimplemented)
                           << "mode is unknown: got " << Quoted(mode)
                           << "; expected 'constant', 'reflect', 'replicate' or 'circular'");
   }
@@ -298,7 +298,7 @@ OFL_OP(pad) {
                       "expected at most 2 for mode 'reflect'"},
                      {{{DType::kFloat32, {2, 3}}},
                       {{"pad", Ints{1, 1}}, {"mode", std::string("mirror")}},
-                      Code::kInvalidArgument,
+                      Code::kUnimplemented,
                       "mode is unknown"},
                      {{{DType::kFloat32, {3}}},
                       {{"pad", Ints{1, 1}}, {"mode", std::string("circular")}},

@@ -124,12 +124,12 @@ Status InferArg(op::InferContext& c) {
       << "several axes at once; expected one dim, or none for the flattened tensor";
   Shape out;
   if (dim.empty()) {
-    OFL_ENSURE(in.numel() > 0, Code::kInvalidArgument)
+    OFL_ENSURE(in.numel() > 0, Code::kOutOfRange)
         << "an empty tensor has no extreme value; expected at least one element";
     for (int i = 0; keepdim && i < in.rank(); ++i) out.push_back(1);
   } else {
     OFL_ASSIGN(const int axis, NormalizeAxis(dim[0], in.rank()));
-    OFL_ENSURE(in.rank() == 0 || in[axis] > 0, Code::kInvalidArgument)
+    OFL_ENSURE(in.rank() == 0 || in[axis] > 0, Code::kOutOfRange)
         << "axis " << axis << " is empty and has no extreme value; expected at least one element";
     out = in;
     if (in.rank() > 0 && keepdim) out[axis] = 1;
@@ -183,7 +183,7 @@ void Arg(op::OpDefBuilder& op, const char* doc) {
                       "but got 2"},
                      {{{DType::kFloat32, {2, 0}}},
                       {{"dim", std::vector<int64_t>{1}}},
-                      Code::kInvalidArgument,
+                      Code::kOutOfRange,
                       "axis 1 is empty"},
                      {{{DType::kFloat32, {2, 3}}},
                       {{"dim", std::vector<int64_t>{0, 1}}},

@@ -105,7 +105,7 @@ op::OpDefBuilder& Extreme(op::OpDefBuilder& op, const char* doc) {
           {{{{DType::kFloat32, {2, 3}}}, {{"dim", int64_t{2}}}, Code::kOutOfRange, "but got 2"},
            {{{DType::kFloat32, {2, 0}}},
             {{"dim", int64_t{1}}},
-            Code::kInvalidArgument,
+            Code::kOutOfRange,
             "axis 1 is empty"}});
 }
 

@@ -20,8 +20,10 @@ Status CheckDims(const op::InferContext& c) {
 Status CheckNotEmpty(const op::InferContext& c) {
   const Shape& in = c.input(0).shape;
   const ReducedAxes axes = AxesFor(c);
+  const Code code = c.attr<std::vector<int64_t>>("dim").empty() ? Code::kInvalidArgument
+                                                                : Code::kOutOfRange;  // as in torch
   for (int i = 0; i < in.rank(); ++i)
-    OFL_ENSURE(!axes.reduce[static_cast<size_t>(i)] || in[i] > 0, Code::kInvalidArgument)
+    OFL_ENSURE(!axes.reduce[static_cast<size_t>(i)] || in[i] > 0, code)
         << "axis " << i << " is empty and has no extreme value; expected at least one element";
   return Status::Ok();
 }

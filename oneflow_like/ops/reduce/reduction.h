@@ -17,7 +17,8 @@ using Counted = std::conditional_t<std::is_same_v<T, bool>, int32_t, T>;
 
 // kOutOfRange or kInvalidArgument unless the attribute `dim` names axes of input 0, each once.
 Status CheckDims(const op::InferContext& c);
-// kInvalidArgument where an axis that `dim` names is empty: it has no extreme value.
+// kOutOfRange where an axis that `dim` names is empty, kInvalidArgument where one is and it names
+// none: it has no extreme value.
 Status CheckNotEmpty(const op::InferContext& c);
 
 inline ReducedAxes AxesFor(const op::InferContext& c) {

@@ -29,7 +29,7 @@ Status InferAlong(op::InferContext& c, DTypeSet set) {
   int axis = 0;
   OFL_TRY(CheckOrdered(c, set, &axis));
   Shape out = c.input(0).shape;
-  OFL_ENSURE(axis < 0 || out[axis] > 0, Code::kInvalidArgument)
+  OFL_ENSURE(axis < 0 || out[axis] > 0, Code::kOutOfRange)
       << "axis " << axis << " is empty and has no such value; expected at least one element";
   if (axis >= 0 && c.attr<bool>("keepdim")) out[axis] = 1;
   if (axis >= 0 && !c.attr<bool>("keepdim")) out.erase(axis);
@@ -191,7 +191,7 @@ op::OpDefBuilder& Along(op::OpDefBuilder& op, const char* doc) {
           {{{{DType::kFloat32, {2, 3}}}, {{"dim", int64_t{2}}}, Code::kOutOfRange, "but got 2"},
            {{{DType::kFloat32, {2, 0}}},
             {{"dim", int64_t{1}}},
-            Code::kInvalidArgument,
+            Code::kOutOfRange,
             "axis 1 is empty"},
            {{{DType::kComplex64, {2, 3}}},
             {{"dim", int64_t{0}}},

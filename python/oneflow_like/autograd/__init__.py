@@ -8,6 +8,7 @@ import threading
 import numpy as np
 
 from .. import _C
+from .._C import InvalidArgumentError, TypeMismatchError
 from .._absent import getter as _getter
 
 is_grad_enabled = _C.is_grad_enabled
@@ -44,9 +45,10 @@ class _GradMode(contextlib.ContextDecorator):
 
     def __call__(self, function):
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"[grad mode] a coroutine cannot be decorated: got {function!r}; "
-                            "expected a function or a generator function; write `with` inside it, "
-                            "between its awaits")
+            raise TypeMismatchError(
+                f"[grad mode] a coroutine cannot be decorated: got {function!r}; "
+                "expected a function or a generator function; write `with` inside it, "
+                "between its awaits")
         if inspect.isgeneratorfunction(function):
             return self._over_generator(function)
         return super().__call__(function)
@@ -96,7 +98,10 @@ class set_grad_enabled(_GradMode):
     """
 
     def __init__(self, mode):
-        super().__init__(bool(mode))
+        if not isinstance(mode, bool):
+            raise TypeMismatchError("[set_grad_enabled] argument 'mode' must be bool, not "
+                                    f"{type(mode).__name__}; expected True or False")
+        super().__init__(mode)
         super().__enter__()
         self._entered = True
 
@@ -161,8 +166,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
             create_graph=create_graph, allow_unused=allow_unused,
             materialize_grads=materialize_grads)
     if allow_unused is False and materialize_grads:
-        raise ValueError("[grad] got allow_unused=False and materialize_grads=True; expected "
-                         "allow_unused to be True or None with materialize_grads")
+        raise InvalidArgumentError(
+            "[grad] got allow_unused=False and materialize_grads=True; expected "
+            "allow_unused to be True or None with materialize_grads")
     for number, tensor in enumerate(inputs):
         if isinstance(tensor, _C.Tensor) and not tensor.requires_grad:
             raise RuntimeError(f"[grad] One of the differentiated Tensors does not require grad: "
@@ -194,8 +200,9 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     tensors = _tuple_of(tensors)
     given = (None,) * len(tensors) if grad_tensors is None else _tuple_of(grad_tensors)
     if len(given) != len(tensors):
-        raise ValueError(f"[backward] got {len(tensors)} tensors and {len(given)} grad_tensors; "
-                         "expected one gradient (or None) for each")
+        raise InvalidArgumentError(
+            f"[backward] got {len(tensors)} tensors and {len(given)} grad_tensors; "
+            "expected one gradient (or None) for each")
     keep = create_graph if retain_graph is None else retain_graph
     for number, (tensor, gradient) in enumerate(zip(tensors, given, strict=True)):
         last = number == len(tensors) - 1  # they may share a part of the history
@@ -240,8 +247,9 @@ def _real_results(results):
 def _refuse_complex(inputs, check):
     for number, x in enumerate(inputs):
         if isinstance(x, _C.Tensor) and x.requires_grad and _is_complex(x):
-            raise TypeError(f"[{check}] a complex input cannot be varied: got inputs[{number}] of "
-                            f"{x.dtype.name}; expected its parts: lambda a, b: func(a + b * 1j)")
+            raise TypeMismatchError(
+                f"[{check}] a complex input cannot be varied: got inputs[{number}] of "
+                f"{x.dtype.name}; expected its parts: lambda a, b: func(a + b * 1j)")
 
 
 def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
@@ -264,8 +272,9 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
             return float(_weighted(kept, weights).item())
 
     if len(results) != len([r for r in _real_results(func(*inputs)) if r.dtype.is_floating_point]):
-        raise ValueError("[gradcheck] some floating results do not require grad: expected all to "
-                         "depend on an input with requires_grad=True")
+        raise InvalidArgumentError(
+            "[gradcheck] some floating results do not require grad: expected all to "
+            "depend on an input with requires_grad=True")
     varied = [x for x in inputs if isinstance(x, _C.Tensor) and x.requires_grad]
     found = grad(_weighted(results, weights), varied, materialize_grads=True)
     for number, (x, g) in enumerate(zip(varied, found, strict=True)):

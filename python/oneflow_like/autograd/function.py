@@ -3,7 +3,7 @@
 import functools
 
 from .. import _C
-from .._C import Tensor
+from .._C import Tensor, TypeMismatchError
 from .._absent import getter as _getter
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -25,9 +25,10 @@ class FunctionCtx:
         """Keeps tensors for backward, where they are `saved_tensors`; None is kept as None."""
         for tensor in tensors:
             if tensor is not None and not isinstance(tensor, Tensor):
-                raise TypeError("save_for_backward can only save variables, but argument is of "
-                                f"type {type(tensor).__name__}; expected a Tensor or None; set an "
-                                "attribute of ctx for anything else")
+                raise TypeMismatchError(
+                    "save_for_backward can only save variables, but argument is of "
+                    f"type {type(tensor).__name__}; expected a Tensor or None; set an "
+                    "attribute of ctx for anything else")
         self._to_save = tensors
 
     def save_for_forward(self, *tensors):

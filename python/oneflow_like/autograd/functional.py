@@ -1,5 +1,6 @@
 """Derivatives of functions of tensors: autograd.functional."""
 
+from .._C import InvalidArgumentError, TypeMismatchError
 from . import _refuse_in_build, enable_grad, grad
 from .. import _C
 from .._absent import getter as _getter
@@ -11,8 +12,8 @@ def _tuple_of(value, name, user):
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     for item in items:
         if not isinstance(item, _C.Tensor):
-            raise TypeError(f"[{user}] {name} must be a Tensor or a tuple of Tensors: got "
-                            f"{type(item).__name__}")
+            raise TypeMismatchError(f"[{user}] {name} must be a Tensor or a tuple of Tensors: got "
+                                    f"{type(item).__name__}")
     return items
 
 
@@ -84,9 +85,10 @@ def _like(value, items):
 
 def _check_strategy(user, strategy, vectorize, strict, create_graph):
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise ValueError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: '
-                         'If your function has more outputs than inputs, "forward-mode" tends to '
-                         'be more performant. Otherwise, prefer to use "reverse-mode".')
+        raise InvalidArgumentError(
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: '
+            'If your function has more outputs than inputs, "forward-mode" tends to '
+            'be more performant. Otherwise, prefer to use "reverse-mode".')
     if vectorize and strict:
         raise RuntimeError(f"[{user}] strict=True and vectorize=True are not supported together")
     if strategy == "forward-mode" and (not vectorize or create_graph):

@@ -1,6 +1,7 @@
 """Hooks of modules: before and after forward, and on the gradients that pass through a module."""
 
 from .. import _C
+from .._C import TypeMismatchError
 from ..autograd.function import Function
 
 
@@ -32,7 +33,7 @@ class Hook:
 
 def add(name, hooks, hook, prepend=False):
     if not callable(hook.function):
-        raise TypeError(f"[{name}] expected a function, not {type(hook.function).__name__}")
+        raise TypeMismatchError(f"[{name}] expected a function, not {type(hook.function).__name__}")
     key = object()
     hooks[key] = hook
     if prepend:
@@ -126,9 +127,10 @@ class _Gradients:
         if isinstance(result, _C.Tensor):
             return self._passed((result,), self._at_results)[0][0]
         if not isinstance(result, tuple):
-            raise TypeError("[register_full_backward_hook] the result has no gradients to show: "
-                            f"got {type(result).__name__} of {type(self._module).__name__}; "
-                            "expected a Tensor or a tuple of Tensors")
+            raise TypeMismatchError(
+                "[register_full_backward_hook] the result has no gradients to show: "
+                f"got {type(result).__name__} of {type(self._module).__name__}; "
+                "expected a Tensor or a tuple of Tensors")
         results, _ = self._passed(result, self._at_results)
         return results if type(result) is tuple else type(result)(*results)
 

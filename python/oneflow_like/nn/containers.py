@@ -3,6 +3,7 @@
 import operator
 from collections import OrderedDict
 
+from .._C import OutOfRangeError
 from .module import Module
 
 
@@ -123,5 +124,5 @@ class ModuleDict(Module):
 def _position(index, size):
     position = operator.index(index)
     if not -size <= position < size:
-        raise IndexError(f"index {position} is out of range for {size} modules")
+        raise OutOfRangeError(f"index {position} is out of range for {size} modules")
     return position % size

@@ -36,15 +36,18 @@ def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_fu
     distance from both others counts.
     """
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"[triplet_margin_with_distance_loss] got reduction={reduction!r}; "
-                         "expected 'mean', 'sum' or 'none'")
+        raise _C.InvalidArgumentError(
+            f"[triplet_margin_with_distance_loss] got reduction={reduction!r}; "
+            "expected 'mean', 'sum' or 'none'")
     if margin <= 0:
-        raise ValueError(f"[triplet_margin_with_distance_loss] got margin={margin}; expected more "
-                         "than 0")
+        raise _C.InvalidArgumentError(
+            f"[triplet_margin_with_distance_loss] got margin={margin}; expected more "
+            "than 0")
     if not all(isinstance(x, _C.Tensor) for x in (anchor, positive, negative)):
-        raise TypeError("[triplet_margin_with_distance_loss] an operand is no tensor: got "
-                        f"{type(anchor).__name__}, {type(positive).__name__}, "
-                        f"{type(negative).__name__}; expected tensors")
+        raise _C.TypeMismatchError(
+            "[triplet_margin_with_distance_loss] an operand is no tensor: got "
+            f"{type(anchor).__name__}, {type(positive).__name__}, "
+            f"{type(negative).__name__}; expected tensors")
     ranks = [x.ndim for x in (anchor, positive, negative)]
     if len(set(ranks)) > 1:
         raise RuntimeError("[triplet_margin_with_distance_loss] the operands have different "

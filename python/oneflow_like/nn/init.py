@@ -5,6 +5,7 @@ On a global tensor each rank draws its own part of the same logical values, with
 
 import math
 
+from .._C import InvalidArgumentError
 from .._absent import getter as _getter
 from .._functions import full, rand, randn
 from ..autograd import no_grad
@@ -18,7 +19,7 @@ def calculate_gain(nonlinearity, param=None):
         slope = 0.01 if param is None else float(param)
         return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity not in _GAINS:
-        raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+        raise InvalidArgumentError(f"Unsupported nonlinearity {nonlinearity}")
     return _GAINS[nonlinearity]
 
 
@@ -36,8 +37,9 @@ def _fill(tensor, make):
 
 def _fans(tensor):
     if len(tensor.shape) < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 "
-                         f"dimensions: got shape {tuple(tensor.shape)}")
+        raise InvalidArgumentError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 "
+            f"dimensions: got shape {tuple(tensor.shape)}")
     receptive = math.prod(tensor.shape[2:])
     return tensor.shape[1] * receptive, tensor.shape[0] * receptive
 
@@ -45,7 +47,8 @@ def _fans(tensor):
 def _fan(tensor, mode):
     fan_in, fan_out = _fans(tensor)
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+        raise InvalidArgumentError(
+            f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
     return fan_in if mode == "fan_in" else fan_out
 
 
@@ -63,14 +66,15 @@ def ones_(tensor):
 
 def uniform_(tensor, a=0.0, b=1.0, generator=None):
     if not a <= b:
-        raise ValueError(f"[uniform_] the range is empty: got a={a}, b={b}; expected a <= b")
+        raise InvalidArgumentError(
+            f"[uniform_] the range is empty: got a={a}, b={b}; expected a <= b")
     return _fill(tensor, lambda shape, **kw: rand(shape, generator=generator, **kw) * (b - a)
                  + a)
 
 
 def normal_(tensor, mean=0.0, std=1.0, generator=None):
     if not std >= 0:
-        raise ValueError(f"[normal_] got std={std}; expected std >= 0")
+        raise InvalidArgumentError(f"[normal_] got std={std}; expected std >= 0")
     return _fill(tensor, lambda shape, **kw: randn(shape, generator=generator, **kw) * std
                  + mean)
 

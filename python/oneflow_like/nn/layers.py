@@ -2,6 +2,7 @@
 
 import math
 
+from .._C import InvalidArgumentError, TypeMismatchError
 from .._functions import empty
 from . import functional as F
 from . import init
@@ -12,11 +13,13 @@ from .parameter import Parameter
 def _check_reduction(name, reduction, size_average, reduce):
     for old, value in (("size_average", size_average), ("reduce", reduce)):
         if value is not None:
-            raise TypeError(f"[{name}] argument '{old}' must be None, not {type(value).__name__}; "
-                            "expected the default; use reduction='mean', 'sum' or 'none' in its "
-                            "place")
+            raise TypeMismatchError(
+                f"[{name}] argument '{old}' must be None, not {type(value).__name__}; "
+                "expected the default; use reduction='mean', 'sum' or 'none' in its "
+                "place")
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"[{name}] got reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
+        raise InvalidArgumentError(
+            f"[{name}] got reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
 
 
 class Identity(Module):
@@ -147,7 +150,8 @@ class Dropout(Module):
     def __init__(self, p=0.5):
         super().__init__()
         if not 0.0 <= p <= 1.0:
-            raise ValueError(f"[Dropout] got p={p}; expected a probability between 0 and 1")
+            raise InvalidArgumentError(
+                f"[Dropout] got p={p}; expected a probability between 0 and 1")
         self.p = p
 
     def forward(self, input):

@@ -4,6 +4,7 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Mapping
 
 from .. import _C
+from .._C import InvalidArgumentError, TypeMismatchError
 from .._conversion import sorted_arguments
 from .._creation import dtype_from
 from ..autograd import no_grad
@@ -38,9 +39,10 @@ def _is_complex(tensor):
 
 def _converted(tensor, device, dtype):
     if _is_complex(tensor) and isinstance(dtype, _C.dtype) and dtype not in _COMPLEX:
-        raise TypeError(f"[module.to] complex parameters do not fit: got {tensor.dtype.name} for "
-                        f"{dtype.name}; expected a complex dtype; float() and double() leave them "
-                        "as they are")
+        raise TypeMismatchError(
+            f"[module.to] complex parameters do not fit: got {tensor.dtype.name} for "
+            f"{dtype.name}; expected a complex dtype; float() and double() leave them "
+            "as they are")
     if not (tensor.dtype.is_floating_point or _is_complex(tensor)):
         dtype = None
     return tensor.to(device, dtype)
@@ -128,18 +130,21 @@ class Module:
             self.add_module(name, value)
         elif name in fields.get("_parameters", ()):
             if value is not None:
-                raise TypeError(f"cannot assign '{type(value).__name__}' as parameter '{name}' "
-                                "(nn.Parameter or None expected)")
+                raise TypeMismatchError(
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' "
+                    "(nn.Parameter or None expected)")
             self._parameters[name] = None
         elif name in fields.get("_modules", ()):
             if value is not None:
-                raise TypeError(f"cannot assign '{type(value).__name__}' as child module '{name}' "
-                                "(nn.Module or None expected)")
+                raise TypeMismatchError(
+                    f"cannot assign '{type(value).__name__}' as child module '{name}' "
+                    "(nn.Module or None expected)")
             self._modules[name] = None
         elif name in fields.get("_buffers", ()):
             if value is not None and not isinstance(value, _C.Tensor):
-                raise TypeError(f"cannot assign '{type(value).__name__}' object to buffer '{name}' "
-                                "(Tensor or None required)")
+                raise TypeMismatchError(
+                    f"cannot assign '{type(value).__name__}' object to buffer '{name}' "
+                    "(Tensor or None required)")
             _refuse_symbolic(name, value)
             self._buffers[name] = value
         else:
@@ -175,7 +180,7 @@ class Module:
 
     def _check_name(self, kind, name, table):
         if not isinstance(name, str):
-            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+            raise TypeMismatchError(f"{kind} name should be a string. Got {type(name).__name__}")
         if "." in name:
             raise KeyError(f"{kind} name can't contain \".\", got: {name}")
         if name == "":
@@ -186,15 +191,17 @@ class Module:
     def register_parameter(self, name, param):
         self._check_name("parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
-                            "(nn.Parameter or None required)")
+            raise TypeMismatchError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(nn.Parameter or None required)")
         self._parameters[name] = param
 
     def register_buffer(self, name, tensor, persistent=True):
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, _C.Tensor):
-            raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
-                            "(Tensor or None required)")
+            raise TypeMismatchError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                "(Tensor or None required)")
         _refuse_symbolic(name, tensor)
         self._buffers[name] = tensor
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
@@ -202,7 +209,7 @@ class Module:
     def add_module(self, name, module):
         self._check_name("module", name, self._modules)
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            raise TypeMismatchError(f"{type(module).__name__} is not a Module subclass")
         self._modules[name] = module
 
     register_module = add_module
@@ -293,8 +300,9 @@ class Module:
         """
         refuse_in_build("load_state_dict", "it before or after the call")
         if not isinstance(state_dict, Mapping):
-            raise TypeError("[load_state_dict] got "
-                            f"{type(state_dict).__name__}; expected a dict of names and Tensors")
+            raise TypeMismatchError(
+                "[load_state_dict] got "
+                f"{type(state_dict).__name__}; expected a dict of names and Tensors")
         own = self.state_dict(keep_vars=True)
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -392,8 +400,9 @@ class Module:
         other = given.get("other")
         dtype = other.dtype if other is not None else dtype_from(given.get("dtype"))
         if dtype is not None and not (dtype.is_floating_point or dtype in _COMPLEX):
-            raise TypeError("[module.to] nn.Module.to only accepts floating point or complex "
-                            f"dtypes: got {dtype.name}; expected for example flow.float32")
+            raise TypeMismatchError(
+                "[module.to] nn.Module.to only accepts floating point or complex "
+                f"dtypes: got {dtype.name}; expected for example flow.float32")
         return self._apply(lambda t: _converted(t, given.get("device"), dtype))
 
     def cpu(self):
@@ -422,7 +431,7 @@ class Module:
 
     def train(self, mode=True):
         if not isinstance(mode, bool):
-            raise ValueError("training mode is expected to be boolean")
+            raise InvalidArgumentError("training mode is expected to be boolean")
         for module in self.modules():
             if module.training is not mode:
                 touch()
@@ -509,9 +518,9 @@ def to_global_value(tensor, placement, sbp):
     if tensor.is_global:
         return tensor.to_global(placement=placement, sbp=sbp)
     if placement is None or sbp is None:
-        raise ValueError("[to_global] a local tensor needs both: got "
-                         f"placement={placement}, sbp={sbp}; expected for example "
-                         "placement=flow.placement.all('cpu'), sbp=flow.sbp.broadcast")
+        raise InvalidArgumentError("[to_global] a local tensor needs both: got "
+                                   f"placement={placement}, sbp={sbp}; expected for example "
+                                   "placement=flow.placement.all('cpu'), sbp=flow.sbp.broadcast")
     whole = tensor.to_global(placement=placement, sbp=everywhere(placement))
     return whole.to_global(sbp=sbp)
 
@@ -526,6 +535,7 @@ def assign(target, source):
     if target.is_global:
         source = to_global_value(source, target.placement, target.sbp)
     elif source.is_global:
-        raise ValueError("[copy] target is local and the source is global; convert the source "
-                         "first, for example with .to_global(sbp=flow.sbp.broadcast).to_local()")
+        raise InvalidArgumentError(
+            "[copy] target is local and the source is global; convert the source "
+            "first, for example with .to_global(sbp=flow.sbp.broadcast).to_local()")
     target.copy_(source)

@@ -1,17 +1,22 @@
 """Parameter: a tensor that a Module registers as trainable."""
 
-from .._C import Tensor
+from .. import _C
+from .._C import Tensor, TypeMismatchError
 
 
 class Parameter(Tensor):
-    """A leaf tensor that modules list among their parameters. Shares its data with `data`."""
+    """A leaf tensor that modules list among their parameters. Shares its data with `data`; without
+    it has no elements."""
 
     _copies_grad = False  # by deepcopy
 
-    def __init__(self, data, requires_grad=True):
+    def __init__(self, data=None, requires_grad=True):
+        if data is None:
+            data = _C.empty((0,))
         if not isinstance(data, Tensor):
-            raise TypeError("[Parameter] got data: "
-                            f"{type(data).__name__}; expected a Tensor, for example flow.randn(3)")
+            raise TypeMismatchError(
+                "[Parameter] got data: "
+                f"{type(data).__name__}; expected a Tensor, for example flow.randn(3)")
         super().__init__(data.detach())
         self.requires_grad = bool(requires_grad)
 

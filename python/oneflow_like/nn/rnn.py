@@ -4,6 +4,7 @@ import math
 import numbers
 
 from .. import _C
+from .._C import InvalidArgumentError, TypeMismatchError
 from .._functions import empty, zeros
 from . import init
 from .module import Module
@@ -35,22 +36,27 @@ class RNNBase(Module):
                  dropout=0.0, bidirectional=False, proj_size=0, device=None, dtype=None):
         super().__init__()
         if mode not in _GATES:
-            raise ValueError(f"Unrecognized RNN mode: {mode}; expected one of {sorted(_GATES)}")
+            raise InvalidArgumentError(
+                f"Unrecognized RNN mode: {mode}; expected one of {sorted(_GATES)}")
         if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not (
                 0 <= dropout <= 1):
-            raise ValueError(f"[{mode}] got dropout={dropout!r}; expected a number in range [0, 1]")
+            raise InvalidArgumentError(
+                f"[{mode}] got dropout={dropout!r}; expected a number in range [0, 1]")
         for name, size in (("hidden_size", hidden_size), ("num_layers", num_layers)):
             if not isinstance(size, int):
-                raise TypeError(f"[{mode}] {name} should be of type int, got: "
-                                f"{type(size).__name__}")
+                raise TypeMismatchError(f"[{mode}] {name} should be of type int, got: "
+                                        f"{type(size).__name__}")
             if size <= 0:
-                raise ValueError(f"[{mode}] got {name}={size}; expected {name} greater than zero")
+                raise InvalidArgumentError(
+                    f"[{mode}] got {name}={size}; expected {name} greater than zero")
         if proj_size < 0 or proj_size >= hidden_size:
-            raise ValueError(f"[{mode}] got proj_size={proj_size} and hidden_size={hidden_size}; "
-                             "expected 0 <= proj_size < hidden_size")
+            raise InvalidArgumentError(
+                f"[{mode}] got proj_size={proj_size} and hidden_size={hidden_size}; "
+                "expected 0 <= proj_size < hidden_size")
         if proj_size and mode != "LSTM":
-            raise ValueError(f"[{mode}] got proj_size={proj_size}; expected 0: projections are for "
-                             "LSTM only")
+            raise InvalidArgumentError(
+                f"[{mode}] got proj_size={proj_size}; expected 0: projections are for "
+                "LSTM only")
         self.mode, self.input_size, self.hidden_size = mode, input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional, self.proj_size = float(dropout), bidirectional, proj_size
@@ -116,8 +122,9 @@ class RNNBase(Module):
             batch, single, order = sizes[0], False, packed.sorted_indices
         else:
             if input.ndim not in (2, 3):
-                raise ValueError(f"[{self.mode}] got an input of {input.ndim} axes; expected 2-D "
-                                 "or 3-D: (time, batch, size), without batch (time, size)")
+                raise InvalidArgumentError(
+                    f"[{self.mode}] got an input of {input.ndim} axes; expected 2-D "
+                    "or 3-D: (time, batch, size), without batch (time, size)")
             single, order, sizes = input.ndim == 2, None, None
             at = 0 if self.batch_first else 1
             x = input.unsqueeze(at) if single else input
@@ -158,8 +165,9 @@ class RNN(RNNBase):
     def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", bias=True,
                  batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None):
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity {nonlinearity!r}. Select from 'tanh' or "
-                             "'relu'.")
+            raise InvalidArgumentError(
+                f"Unknown nonlinearity {nonlinearity!r}. Select from 'tanh' or "
+                "'relu'.")
         super().__init__(f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias,
                          batch_first, dropout, bidirectional, device=device, dtype=dtype)
         self.nonlinearity = nonlinearity
@@ -205,8 +213,9 @@ class RNNCellBase(Module):
         """One step of `cell` from states, of which None are zeros; with or without a batch."""
         name = type(self).__name__
         if input.ndim not in (1, 2) or any(s is not None and s.ndim not in (1, 2) for s in states):
-            raise ValueError(f"[{name}] got an input or a state of another number of axes; "
-                             f"expected input to be 1D or 2D, got {input.ndim}D instead")
+            raise InvalidArgumentError(
+                f"[{name}] got an input or a state of another number of axes; "
+                f"expected input to be 1D or 2D, got {input.ndim}D instead")
         single = input.ndim == 1
         x = input.unsqueeze(0) if single else input
         given = [_zeros_beside(x, x.shape[0], self.hidden_size) if s is None

@@ -2,6 +2,7 @@
 
 import numbers
 
+from .._C import InvalidArgumentError
 from .optimizer import Optimizer, check_at_least
 
 
@@ -28,8 +29,9 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         for index, beta in enumerate((beta1, beta2)):
             if not isinstance(beta, numbers.Real) or not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {index}: {beta}; expected "
-                                 "0 <= beta < 1")
+                raise InvalidArgumentError(
+                    f"Invalid beta parameter at index {index}: {beta}; expected "
+                    "0 <= beta < 1")
         return [check_at_least("learning rate", group["lr"], 0),
                 check_at_least("weight_decay value", group["weight_decay"], 0),
                 float(beta1), float(beta2), check_at_least("epsilon value", group["eps"], 0)]

@@ -6,6 +6,7 @@ So schedules of one optimizer chain, and a rate set by hand between steps is whe
 import math
 import types
 
+from .._C import InvalidArgumentError, TypeMismatchError
 from .._absent import getter as _getter
 from ..nn._watch import refuse_in_build
 from .optimizer import Optimizer
@@ -19,7 +20,7 @@ class LRScheduler:
 
     def __init__(self, optimizer, last_epoch=-1):
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+            raise TypeMismatchError(f"{type(optimizer).__name__} is not an Optimizer")
         self.optimizer = optimizer
         for index, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
@@ -82,7 +83,7 @@ class StepLR(LRScheduler):
 
     def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
         if step_size < 1:
-            raise ValueError(f"[StepLR] got step_size={step_size}; expected at least 1")
+            raise InvalidArgumentError(f"[StepLR] got step_size={step_size}; expected at least 1")
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -101,7 +102,8 @@ class CosineAnnealingLR(LRScheduler):
 
     def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
         if T_max < 1:
-            raise ValueError(f"[CosineAnnealingLR] got T_max={T_max}; expected at least 1")
+            raise InvalidArgumentError(
+                f"[CosineAnnealingLR] got T_max={T_max}; expected at least 1")
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
@@ -134,7 +136,8 @@ class LambdaLR(LRScheduler):
         self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else (
             [lr_lambda] * groups)
         if len(self.lr_lambdas) != groups:
-            raise ValueError(f"Expected {groups} lr_lambdas, but got {len(self.lr_lambdas)}")
+            raise InvalidArgumentError(
+                f"Expected {groups} lr_lambdas, but got {len(self.lr_lambdas)}")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self):

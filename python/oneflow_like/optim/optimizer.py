@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from .. import _C
+from .._C import InvalidArgumentError, TypeMismatchError
 from .._functions import full, zeros_like
 from ..autograd import enable_grad, no_grad
 from ..nn._watch import Watched, refuse_in_build
@@ -59,8 +60,9 @@ def _clip_of(group):
     if bound is not None:
         return bound, float(group.get("clip_grad_norm_type", 2.0))
     if "clip_grad_norm_type" in group and "clip_grad_max_norm" not in group:
-        raise ValueError("[optim] clip_grad_norm_type has no effect alone: got "
-                         f"{group['clip_grad_norm_type']}; expected clip_grad_max_norm beside it")
+        raise InvalidArgumentError(
+            "[optim] clip_grad_norm_type has no effect alone: got "
+            f"{group['clip_grad_norm_type']}; expected clip_grad_max_norm beside it")
     return None
 
 
@@ -72,7 +74,7 @@ def _contents(grad):
 def check_at_least(name, value, low):
     """The number itself; a graph passes it on in every call, so it must not be a tensor."""
     if not isinstance(value, numbers.Real) or not value >= low:
-        raise ValueError(f"Invalid {name}: {value}; expected a number of at least {low}")
+        raise InvalidArgumentError(f"Invalid {name}: {value}; expected a number of at least {low}")
     return float(value)
 
 
@@ -135,11 +137,12 @@ class Optimizer:
     @staticmethod
     def _list_of(params):
         if isinstance(params, _C.Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of "
-                            "Tensors or dicts, but got Tensor")
+            raise TypeMismatchError(
+                "params argument given to the optimizer should be an iterable of "
+                "Tensors or dicts, but got Tensor")
         params = list(params)
         if not params:
-            raise ValueError("optimizer got an empty parameter list")
+            raise InvalidArgumentError("optimizer got an empty parameter list")
         return params
 
     def add_param_group(self, group):
@@ -150,13 +153,16 @@ class Optimizer:
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for param in group["params"]:
             if not isinstance(param, _C.Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is "
-                                f"{type(param).__name__}")
+                raise TypeMismatchError(
+                    f"optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(param).__name__}")
             if not param.is_leaf:
-                raise ValueError("[optim] can't optimize a non-leaf Tensor: got the result "
-                                 f"of {param.grad_fn}; expected parameters; use x.detach()")
+                raise InvalidArgumentError(
+                    "[optim] can't optimize a non-leaf Tensor: got the result "
+                    f"of {param.grad_fn}; expected parameters; use x.detach()")
             if id(param) in known:
-                raise ValueError("some parameters appear in more than one parameter group")
+                raise InvalidArgumentError(
+                    "some parameters appear in more than one parameter group")
             known.add(id(param))
         for key, value in self.defaults.items():
             group.setdefault(key, value)
@@ -420,16 +426,18 @@ class Optimizer:
         if not isinstance(state_dict, Mapping) or not {"param_groups", "state"} <= set(state_dict):
             got = sorted(map(str, state_dict)) if isinstance(state_dict, Mapping) else (
                 type(state_dict).__name__)
-            raise ValueError(f"[load_state_dict] got {got}; expected what state_dict() gives: "
-                             "'state' and 'param_groups'")
+            raise InvalidArgumentError(
+                f"[load_state_dict] got {got}; expected what state_dict() gives: "
+                "'state' and 'param_groups'")
         groups = state_dict["param_groups"]
         saved = {int(key): value for key, value in state_dict["state"].items()}
         if len(groups) != len(self.param_groups):
-            raise ValueError("loaded state dict has a different number of parameter groups: got "
-                             f"{len(groups)}; expected {len(self.param_groups)}")
+            raise InvalidArgumentError(
+                "loaded state dict has a different number of parameter groups: got "
+                f"{len(groups)}; expected {len(self.param_groups)}")
         for index, (own, loaded) in enumerate(zip(self.param_groups, groups, strict=True)):
             if len(own["params"]) != len(loaded["params"]):
-                raise ValueError(
+                raise InvalidArgumentError(
                     "loaded state dict contains a parameter group that doesn't match the size of "
                     f"optimizer's group: got {len(loaded['params'])} parameters in group {index}; "
                     f"expected {len(own['params'])}")
@@ -446,13 +454,15 @@ class Optimizer:
             wanted["step"] = ()
         for name, shape in wanted.items():
             if name not in saved:
-                raise ValueError(f"[load_state_dict] the state of parameter {number} has no "
-                                 f"{name!r}: got {sorted(saved)}; expected {sorted(wanted)}")
+                raise InvalidArgumentError(
+                    f"[load_state_dict] the state of parameter {number} has no "
+                    f"{name!r}: got {sorted(saved)}; expected {sorted(wanted)}")
             got = tuple(getattr(saved[name], "shape", ())) if name != "step" else ()
             if got != shape or (name != "step" and not isinstance(saved[name], _C.Tensor)):
-                raise ValueError(f"[load_state_dict] {name!r} of parameter {number}: got "
-                                 f"{type(saved[name]).__name__} of shape {got}; expected a tensor "
-                                 f"of shape {shape}")
+                raise InvalidArgumentError(
+                    f"[load_state_dict] {name!r} of parameter {number}: got "
+                    f"{type(saved[name]).__name__} of shape {got}; expected a tensor "
+                    f"of shape {shape}")
 
     def _load_state(self, group, param, saved, clocks):
         """Copies into the state there is: compiled graphs and shared step counters stay bound."""

@@ -2,6 +2,7 @@
 
 import math
 
+from .._C import InvalidArgumentError
 from .optimizer import Optimizer, check_at_least
 
 
@@ -22,7 +23,7 @@ class SGD(Optimizer):
 
     def _attrs(self, group):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+            raise InvalidArgumentError("Nesterov momentum requires a momentum and zero dampening")
         attrs = {"maximize": bool(group["maximize"])}
         return attrs | {"nesterov": bool(group["nesterov"])} if group["momentum"] else attrs
 

@@ -6,6 +6,7 @@ Source: T. Chen et al., Training Deep Nets with Sublinear Memory Cost, arXiv:160
 import contextlib
 
 from .. import _C
+from .._C import InvalidArgumentError
 from ..autograd.function import Function
 from .._random import get_rng_state, set_rng_state
 from ..autograd import backward, enable_grad
@@ -92,18 +93,21 @@ def checkpoint(function, *args, use_reentrant=True, context_fn=None, determinism
     The second run always goes to its end, whatever `early_stop` says.
     """
     if determinism_check not in ("default", "none"):
-        raise ValueError(f"[checkpoint] determinism_check: got {determinism_check!r}; expected "
-                         "'default' or 'none'")
+        raise InvalidArgumentError(
+            f"[checkpoint] determinism_check: got {determinism_check!r}; expected "
+            "'default' or 'none'")
     if debug:
         raise NotImplementedError("[checkpoint] got debug=True; expected False; use "
                                   "autograd.detect_anomaly() to see the lines of forward")
     if context_fn is not None and use_reentrant:
-        raise ValueError("[checkpoint] context_fn is for use_reentrant=False, as in PyTorch: got "
-                         "use_reentrant=True; use use_reentrant=False")
+        raise InvalidArgumentError(
+            "[checkpoint] context_fn is for use_reentrant=False, as in PyTorch: got "
+            "use_reentrant=True; use use_reentrant=False")
     for name, value in kwargs.items():
         if isinstance(value, _C.Tensor) and value.requires_grad:
-            raise ValueError(f"[checkpoint] a tensor that requires grad is a keyword argument: got "
-                             f"{name}; expected it among the positional ones")
+            raise InvalidArgumentError(
+                f"[checkpoint] a tensor that requires grad is a keyword argument: got "
+                f"{name}; expected it among the positional ones")
     if _C.is_tracing():
         return function(*args, **kwargs)  # a plan's memory is planned by the compiler
 
@@ -129,8 +133,9 @@ def checkpoint_sequential(functions, segments, input, use_reentrant=True, preser
     functions = list(functions)
     valid = isinstance(segments, int) and 1 <= segments <= len(functions)
     if not valid:
-        raise ValueError(f"[checkpoint_sequential] got {segments} segments of {len(functions)} "
-                         "functions; expected between 1 and as many as there are functions")
+        raise InvalidArgumentError(
+            f"[checkpoint_sequential] got {segments} segments of {len(functions)} "
+            "functions; expected between 1 and as many as there are functions")
     size = len(functions) // segments
 
     def run(part):

@@ -13,6 +13,7 @@ import threading
 import numpy
 
 from ... import _C, env
+from ..._C import InvalidArgumentError, TypeMismatchError
 from ..._random import pack_rng_state, set_rng_state
 from .._watch import note_writing, refuse_in_build
 from ..module import Module
@@ -38,8 +39,8 @@ def compile_world(size):
     world they are in.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_WORLD:
-        raise ValueError(f"[compile_world] got {size!r} ranks; expected an int from 1 to "
-                         f"{_MAX_WORLD}")
+        raise InvalidArgumentError(f"[compile_world] got {size!r} ranks; expected an int from 1 to "
+                                   f"{_MAX_WORLD}")
     refuse_in_build("compile_world", "it around the call or compile()")
     _C.enter_compile_world(size)
     try:
@@ -50,7 +51,8 @@ def compile_world(size):
 
 def _checked_count(what, value, most):
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"[nn.Graph] {what}: got {value!r}; expected an int from 1 to {most}")
+        raise InvalidArgumentError(
+            f"[nn.Graph] {what}: got {value!r}; expected an int from 1 to {most}")
     return value
 
 
@@ -96,7 +98,8 @@ class GraphModule:
 
     def __init__(self, module):
         if not isinstance(module, Module):
-            raise TypeError(f"[GraphModule] got {type(module).__name__}; expected an nn.Module")
+            raise TypeMismatchError(
+                f"[GraphModule] got {type(module).__name__}; expected an nn.Module")
         self._module = module
         self._stage_id = None
         self._stage_placement = None
@@ -115,11 +118,13 @@ class GraphModule:
         `stage_id` is for whoever reads it: where the stage runs, and when, the placement says.
         """
         if isinstance(stage_id, bool) or not isinstance(stage_id, int) or stage_id < 0:
-            raise ValueError(f"[set_stage] stage_id: got {stage_id!r}; expected an int of at least "
-                             "0")
+            raise InvalidArgumentError(
+                f"[set_stage] stage_id: got {stage_id!r}; expected an int of at least "
+                "0")
         if placement is not None and not isinstance(placement, _C.placement):
-            raise TypeError(f"[set_stage] placement: got {type(placement).__name__}; expected "
-                            "flow.placement(\"cpu\", ranks=[...]) or None")
+            raise TypeMismatchError(
+                f"[set_stage] placement: got {type(placement).__name__}; expected "
+                "flow.placement(\"cpu\", ranks=[...]) or None")
         refuse_in_build("set_stage", "it before the call")
         self._stage_id = stage_id
         self._stage_placement = placement
@@ -244,18 +249,20 @@ class Graph:
         `lr_sch` steps after each call; the learning rate is an argument of the plan.
         """
         if not hasattr(optimizer, "_graph_spec"):
-            raise TypeError(f"[add_optimizer] got {type(optimizer).__name__}; expected an "
-                            "optimizer of flow.optim")
+            raise TypeMismatchError(f"[add_optimizer] got {type(optimizer).__name__}; expected an "
+                                    "optimizer of flow.optim")
         if self.is_compiled:
             raise RuntimeError(f"graph {self.name} is compiled: add optimizers in __init__")
         known = {id(p) for o, _ in self._optimizers for g in o.param_groups for p in g["params"]}
         if lr_sch is not None and getattr(lr_sch, "optimizer", None) is not optimizer:
-            raise ValueError(f"[add_optimizer] lr_sch: got {type(lr_sch).__name__}; expected a "
-                             "scheduler of the same optimizer, for example "
-                             "flow.optim.lr_scheduler.StepLR(optimizer, 10)")
+            raise InvalidArgumentError(
+                f"[add_optimizer] lr_sch: got {type(lr_sch).__name__}; expected a "
+                "scheduler of the same optimizer, for example "
+                "flow.optim.lr_scheduler.StepLR(optimizer, 10)")
         if any(id(p) in known for g in optimizer.param_groups for p in g["params"]):
-            raise ValueError(f"[add_optimizer] got a parameter that another optimizer of graph "
-                             f"{self.name} updates; expected each in one optimizer")
+            raise InvalidArgumentError(
+                f"[add_optimizer] got a parameter that another optimizer of graph "
+                f"{self.name} updates; expected each in one optimizer")
         self._optimizers.append((optimizer, lr_sch))
 
     def compile(self, *args, **kwargs):

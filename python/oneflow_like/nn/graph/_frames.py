@@ -5,6 +5,7 @@ import math
 import numpy
 
 from ... import _C
+from ..._C import InvalidArgumentError, TypeMismatchError
 
 _TENSOR = object()  # where a tensor stood in a call's arguments
 
@@ -25,8 +26,9 @@ def _of_tree(function, *args):
     try:
         return function(*args)
     except RecursionError:
-        raise ValueError("[nn.Graph] an argument or a result contains itself, or is nested too "
-                         "deep; expected a tree of tuples, lists and dicts") from None
+        raise InvalidArgumentError(
+            "[nn.Graph] an argument or a result contains itself, or is nested too "
+            "deep; expected a tree of tuples, lists and dicts") from None
 
 
 def map_tensors(value, fn):
@@ -111,8 +113,9 @@ def shown(frame):
 
 def _refuse_hidden(value, where):
     if isinstance(value, (set, frozenset)):
-        raise TypeError(f"[nn.Graph] {where}: got a {type(value).__name__}; expected tensors in "
-                        "tuples, lists and dicts")
+        raise TypeMismatchError(
+            f"[nn.Graph] {where}: got a {type(value).__name__}; expected tensors in "
+            "tuples, lists and dicts")
     if isinstance(value, (tuple, list)):
         for item in value:
             _refuse_hidden(item, where)

@@ -3,6 +3,7 @@
 import math
 
 from ... import _C
+from ..._C import InvalidArgumentError, TypeMismatchError
 from ..._functions import full
 from ...autograd import no_grad
 from .._watch import refuse_in_build
@@ -54,16 +55,18 @@ def get_total_norm(tensors, norm_type=2.0):
     tensors = list(tensors)
     norm_type = float(norm_type)
     if math.isnan(norm_type):
-        raise ValueError("[get_total_norm] norm_type is no number: got nan; expected for example "
-                         "2.0 or math.inf")
+        raise InvalidArgumentError(
+            "[get_total_norm] norm_type is no number: got nan; expected for example "
+            "2.0 or math.inf")
     with no_grad():
         if not tensors:
             return full((), 0.0)
         parts = _by_placement(tensors, norm_type)
         if len(parts) > 1:
             if None in parts:
-                raise ValueError("[clip_grad_norm_] got local and global gradients together; "
-                                 "expected all of one kind: use model.to_global(...) for the rest")
+                raise InvalidArgumentError(
+                    "[clip_grad_norm_] got local and global gradients together; "
+                    "expected all of one kind: use model.to_global(...) for the rest")
             world = _C.placement.all("cpu")
             parts = {key: part.to_global(placement=world, sbp=everywhere(world))
                      for key, part in parts.items()}
@@ -89,8 +92,9 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     parameters = list(parameters)
     for parameter in parameters:
         if not isinstance(parameter, _C.Tensor):
-            raise TypeError(f"[clip_grad_norm_] parameters: got {type(parameter).__name__}; "
-                            "expected Tensors, for example model.parameters()")
+            raise TypeMismatchError(
+                f"[clip_grad_norm_] parameters: got {type(parameter).__name__}; "
+                "expected Tensors, for example model.parameters()")
     grads = [p.grad for p in parameters if p.grad is not None]
     total = get_total_norm(grads, norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):

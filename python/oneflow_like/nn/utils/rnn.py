@@ -9,6 +9,7 @@ from collections import namedtuple
 from itertools import groupby
 
 from ... import _C
+from ..._C import InvalidArgumentError, TypeMismatchError
 from ..._creation import tensor
 
 __all__ = ["PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence",
@@ -75,8 +76,9 @@ def lengths_of(values, what):
     try:
         return [operator.index(n) for n in values]
     except TypeError:
-        raise TypeError(f"[{what}] lengths are integers: got {values!r}; expected a tensor or a "
-                        "list of integers") from None
+        raise TypeMismatchError(
+            f"[{what}] lengths are integers: got {values!r}; expected a tensor or a "
+            "list of integers") from None
 
 
 def indices_beside(x, values):
@@ -102,8 +104,9 @@ def invert_permutation(permutation):
         return None
     order = lengths_of(permutation, "invert_permutation")
     if sorted(order) != list(range(len(order))):
-        raise ValueError(f"[invert_permutation] got no permutation of {len(order)} sequences; "
-                         f"expected each of 0 to {len(order) - 1} once")
+        raise InvalidArgumentError(
+            f"[invert_permutation] got no permutation of {len(order)} sequences; "
+            f"expected each of 0 to {len(order) - 1} once")
     inverse = [0] * len(order)
     for place, i in enumerate(order):
         inverse[i] = place
@@ -113,22 +116,24 @@ def invert_permutation(permutation):
 def _require_tensor(value, argument, axes, what):
     if not isinstance(value, _C.Tensor) or value.ndim < axes:
         got = value._describe() if isinstance(value, _C.Tensor) else type(value).__name__
-        raise TypeError(f"[{what}] argument '{argument}' must be a Tensor of at least {axes} axes: "
-                        f"got {got}")
+        raise TypeMismatchError(
+            f"[{what}] argument '{argument}' must be a Tensor of at least {axes} axes: "
+            f"got {got}")
 
 
 def sizes_of(packed, what):
     """How many sequences have a row of each time, as a list."""
     if not isinstance(packed, _Packed):
-        raise TypeError(f"[{what}] got {type(packed).__name__}; expected a PackedSequence")
+        raise TypeMismatchError(f"[{what}] got {type(packed).__name__}; expected a PackedSequence")
     _require_tensor(packed.data, "data", 1, what)
     sizes = lengths_of(packed.batch_sizes, what)
     falls = all(a >= b for a, b in zip(sizes, sizes[1:], strict=False))
     if not sizes or sizes[-1] < 1 or not falls or sum(sizes) != packed.data.shape[0]:
         shown = f"{sizes}" if len(sizes) < 9 else f"{len(sizes)} numbers"
-        raise ValueError(f"[{what}] batch_sizes do not fit the data: got {shown} and "
-                         f"{packed.data.shape[0]} rows; expected numbers of at least 1 that never "
-                         "grow, as many rows in all")
+        raise InvalidArgumentError(
+            f"[{what}] batch_sizes do not fit the data: got {shown} and "
+            f"{packed.data.shape[0]} rows; expected numbers of at least 1 that never "
+            "grow, as many rows in all")
     return sizes
 
 
@@ -177,8 +182,9 @@ def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_le
     data, _, _, unsorted = sequence
     batch, times = sizes[0], len(sizes)
     if total_length is not None and total_length < times:
-        raise ValueError(f"[pad_packed_sequence] got total_length={total_length}; expected at "
-                         f"least {times}, the longest sequence")
+        raise InvalidArgumentError(
+            f"[pad_packed_sequence] got total_length={total_length}; expected at "
+            f"least {times}, the longest sequence")
     parts, begin, rest = [], 0, tuple(data.shape[1:])
     for size, run in groupby(sizes):
         count = len(list(run))
@@ -228,8 +234,8 @@ def unpad_sequence(padded_sequences, lengths, batch_first=False):
         padded_sequences = padded_sequences.transpose(0, 1)
     lengths = lengths_of(lengths, "unpad_sequence")
     if len(lengths) != padded_sequences.shape[0]:
-        raise ValueError(f"[unpad_sequence] got {len(lengths)} lengths of a batch of "
-                         f"{padded_sequences.shape[0]}; expected one for each sequence")
+        raise InvalidArgumentError(f"[unpad_sequence] got {len(lengths)} lengths of a batch of "
+                                   f"{padded_sequences.shape[0]}; expected one for each sequence")
     return [x[:n] for x, n in zip(padded_sequences.unbind(0), lengths, strict=True)]
 
 

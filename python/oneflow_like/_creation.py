@@ -17,16 +17,16 @@ _MOST_AXES = 8  # kMaxRank of oneflow_like/core/shape.h
 _OF_PYTHON = {float: _C.float64, int: _C.int64, bool: _C.bool, complex: _C.complex128}
 
 
-def dtype_from(given):
-    """A dtype, or the one that a type of Python's stands for; None stays."""
+def dtype_from(given, user="tensor"):
+    """A dtype, or the one that a type of Python's stands for; None stays. `user` asks."""
     if given is None or isinstance(given, _C.dtype):
         return given
     if isinstance(given, type) and given in _OF_PYTHON:
         return _OF_PYTHON[given]
     got = given.__name__ if isinstance(given, type) else type(given).__name__
     raise TypeMismatchError(
-        f"[tensor] argument 'dtype' must be oneflow_like.dtype, not {got}; expected "
-        "for example flow.float32")
+        f"[{user}] argument 'dtype' must be oneflow_like.dtype, not {got}; expected for example "
+        "flow.float32")
 
 
 # --- numbers and lists ---------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _REAL = {"complex64": "float32", "complex128": "float64"}
 
 
 def _dtype(name, argument, given):
-    dtype = dtype_from(given) if not isinstance(given, str) else None
+    dtype = dtype_from(given, name) if not isinstance(given, str) else None
     if dtype is None:
         raise TypeMismatchError(f"[{name}] argument '{argument}' must be oneflow_like.dtype, not "
                                 f"{type(given).__name__}; expected for example flow.float32")

@@ -8,7 +8,7 @@ namespace {
 
 Status InferTril(op::InferContext& c) {
   OFL_ENSURE(c.input(0).shape.rank() >= 2, Code::kInvalidArgument)
-      << "input must have at least two axes";
+      << "input must have at least two axes; expected a matrix, or several";
   c.AddOutput(c.input(0));
   return Status::Ok();
 }

@@ -23,7 +23,8 @@ Status InferUniform(op::InferContext& c) {
 }
 
 Status InferNormal(op::InferContext& c) {
-  OFL_ENSURE(c.attr<double>("std") >= 0, Code::kInvalidArgument) << "std must not be negative";
+  OFL_ENSURE(c.attr<double>("std") >= 0, Code::kInvalidArgument)
+      << "std must not be negative; expected at least 0";
   return InferNumbers(c);
 }
 

@@ -23,8 +23,8 @@ def one_hot(tensor, num_classes=-1):
                                "expected a positive number of classes")
         num_classes = int(_answer("one_hot", _C.amax(tensor))) + 1
         if num_classes < 1:
-            raise RuntimeError("[one_hot] a class is negative; expected class indices of at least "
-                               "0")
+            raise RuntimeError(f"[one_hot] a class is negative: got {num_classes - 1}; expected "
+                               "class indices of at least 0")
     return _C.one_hot(tensor, num_classes)
 
 

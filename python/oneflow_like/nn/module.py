@@ -431,7 +431,8 @@ class Module:
 
     def train(self, mode=True):
         if not isinstance(mode, bool):
-            raise InvalidArgumentError("training mode is expected to be boolean")
+            raise InvalidArgumentError("[train] training mode is expected to be boolean: got "
+                                       f"{type(mode).__name__}; expected True or False")
         for module in self.modules():
             if module.training is not mode:
                 touch()

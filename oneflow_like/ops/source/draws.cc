@@ -1,5 +1,12 @@
 #include "oneflow_like/ops/source/draws.h"
 
+// As OFL_SIMD: the loader picks one of the forms of a function.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(OFL_SANITIZED) && \
+    defined(__OPTIMIZE__)
+#define OFL_DRAWS_OF_LEVELS 1
+#include <immintrin.h>
+#endif
+
 #include "oneflow_like/ops/elementwise/loops.h"
 #include "oneflow_like/ops/vector_math.h"
 
@@ -24,11 +31,85 @@ OFL_INLINE void Group(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* 
   }
 }
 
-OFL_SIMD void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups,
-                     uint32_t* words) {
+OFL_INLINE void GroupsInLanes(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups,
+                              uint32_t* words) {
   for (int64_t g = 0; g < groups; ++g)
     Group(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks), words + g * kGroupWords);
 }
+
+#ifdef OFL_DRAWS_OF_LEVELS
+// Where GCC 12's header makes a vector of nothing.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#define OFL_AT_LEVEL(LEVEL) __attribute__((target(LEVEL), noinline))
+
+// Blocks of kRegisters times 8 counters. Each number stands in 64 bits of which products read the
+// lower half, so that both halves of a product are where the next round wants them: six
+// instructions a round, where lanes of 32 bits take three times as many.
+#define OFL_ALL(x) _mm512_set1_epi64(static_cast<int64_t>(x))
+#define OFL_INLINE_V4 __attribute__((target("arch=x86-64-v4"), always_inline)) inline
+template <int kRegisters>
+OFL_INLINE_V4 void WideBlocks(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* words) {
+  constexpr uint64_t kLow = 0xffffffffu;
+  const __m512i mul0 = OFL_ALL(kPhiloxMul0), mul1 = OFL_ALL(kPhiloxMul1);
+  __m512i c0[kRegisters], c1[kRegisters], c2[kRegisters], c3[kRegisters];
+  for (int r = 0; r < kRegisters; ++r) {
+    c0[r] = _mm512_add_epi64(OFL_ALL(first + static_cast<uint64_t>(8 * r)),
+                             _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    c1[r] = _mm512_srli_epi64(c0[r], 32);
+    c2[r] = OFL_ALL(offset & kLow), c3[r] = OFL_ALL(offset >> 32);
+  }
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    const __m512i key0 = OFL_ALL(k0), key1 = OFL_ALL(k1);
+    for (int r = 0; r < kRegisters; ++r) {
+      const __m512i p0 = _mm512_mul_epu32(c0[r], mul0), p1 = _mm512_mul_epu32(c2[r], mul1);
+      constexpr int kXor = 0x96;  // of three
+      c0[r] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), c1[r], key0, kXor);
+      c2[r] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), c3[r], key1, kXor);
+      c1[r] = p1, c3[r] = p0;
+    }
+    k0 += kPhiloxWeyl0, k1 += kPhiloxWeyl1;
+  }
+  constexpr __mmask16 kUpper = 0xAAAA;
+  for (int r = 0; r < kRegisters; ++r) {
+    const __m512i a = _mm512_mask_blend_epi32(kUpper, c0[r], _mm512_slli_epi64(c1[r], 32));
+    const __m512i b = _mm512_mask_blend_epi32(kUpper, c2[r], _mm512_slli_epi64(c3[r], 32));
+    // The two halves of each block side by side, the blocks in order.
+    const __m512i lower = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i upper = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    _mm512_storeu_si512(words + 32 * r, _mm512_permutex2var_epi64(a, lower, b));
+    _mm512_storeu_si512(words + 32 * r + 16, _mm512_permutex2var_epi64(a, upper, b));
+  }
+}
+#undef OFL_INLINE_V4
+#undef OFL_ALL
+
+OFL_AT_LEVEL("arch=x86-64-v4")
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
+  int64_t g = 0;
+  for (; g + 2 <= groups; g += 2)
+    WideBlocks<4>(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks),
+                  words + g * kGroupWords);
+  if (g < groups)
+    WideBlocks<2>(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks),
+                  words + g * kGroupWords);
+}
+OFL_AT_LEVEL("arch=x86-64-v3")
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
+  GroupsInLanes(seed, offset, first, groups, words);
+}
+OFL_AT_LEVEL("default")
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
+  GroupsInLanes(seed, offset, first, groups, words);
+}
+#undef OFL_AT_LEVEL
+#pragma GCC diagnostic pop
+#else
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
+  GroupsInLanes(seed, offset, first, groups, words);
+}
+#endif
 
 // `pairs` is a multiple of a vector register's lanes, and unknown to the compiler: all elements go
 // through the vector forms of the functions.

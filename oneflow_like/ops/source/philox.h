@@ -14,12 +14,12 @@ namespace ofl::ops {
 using PhiloxBlock = std::array<uint32_t, 4>;
 
 inline constexpr int kPhiloxRounds = 10;
+inline constexpr uint64_t kPhiloxMul0 = 0xD2511F53u, kPhiloxMul1 = 0xCD9E8D57u;
 inline constexpr uint32_t kPhiloxWeyl0 = 0x9E3779B9u, kPhiloxWeyl1 = 0xBB67AE85u;
 
 OFL_INLINE void PhiloxRound(uint32_t k0, uint32_t k1, uint32_t& c0, uint32_t& c1, uint32_t& c2,
                             uint32_t& c3) {
-  constexpr uint64_t kMul0 = 0xD2511F53u, kMul1 = 0xCD9E8D57u;
-  const uint64_t p0 = kMul0 * c0, p1 = kMul1 * c2;
+  const uint64_t p0 = kPhiloxMul0 * c0, p1 = kPhiloxMul1 * c2;
   c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
   c1 = static_cast<uint32_t>(p1);
   c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;

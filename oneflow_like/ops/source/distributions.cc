@@ -149,39 +149,25 @@ int64_t PermutationBound(std::span<const TensorMeta>, std::span<const TensorMeta
   return attrs.Get<int64_t>("n") * static_cast<int64_t>(sizeof(int64_t));
 }
 
-// Draws 2 * first to 2 * first + 31 of OwnDraws.
-constexpr int64_t kBulkBlocks = 16, kBulk = 2 * kBulkBlocks;
-OFL_SIMD void BulkOfDraws(uint64_t seed, uint64_t offset, uint64_t index, uint64_t first,
-                          uint64_t* draws) {
-  uint32_t c0[kBulkBlocks], c1[kBulkBlocks], c2[kBulkBlocks], c3[kBulkBlocks];
-  for (int64_t i = 0; i < kBulkBlocks; ++i) {
-    const uint64_t counter = index | (first + static_cast<uint64_t>(i)) << 44;
-    c0[i] = static_cast<uint32_t>(counter);
-    c1[i] = static_cast<uint32_t>(counter >> 32);
-    c2[i] = static_cast<uint32_t>(offset);
-    c3[i] = static_cast<uint32_t>(offset >> 32);
-  }
-  PhiloxLanes(seed, c0, c1, c2, c3);
-  for (int64_t i = 0; i < kBulkBlocks; ++i) {
-    draws[2 * i] = static_cast<uint64_t>(c1[i]) << 32 | c0[i];
-    draws[2 * i + 1] = static_cast<uint64_t>(c3[i]) << 32 | c2[i];
-  }
-}
+// As many draws of OwnDraws at once: a block has two.
+constexpr int64_t kBulkGroups = 2, kBulkBlocks = kBulkGroups * kGroupBlocks;
+constexpr int64_t kBulk = 2 * kBulkBlocks;
 
 // Fisher and Yates. Places are known before their turn, and fetched.
 template <class T>
 void Permute(const op::KernelContext& c, T* order, int64_t n) {
   std::iota(order, order + n, T{0});
-  uint64_t draws[kBulk];
+  alignas(64) uint32_t words[kBulkGroups * kGroupWords];
   int64_t places[kBulk];
   uint64_t block = 0;
   for (int64_t i = n - 1; i > 0; i -= kBulk, block += kBulkBlocks) {
-    BulkOfDraws(c.random.seed, static_cast<uint64_t>(c.random.offset),
-                static_cast<uint64_t>(c.piece), block, draws);
+    PhiloxGroups(c.random.seed, static_cast<uint64_t>(c.random.offset),
+                 static_cast<uint64_t>(c.piece) | block << 44, kBulkGroups, words,
+                 uint64_t{1} << 44);
     const int64_t count = std::min(kBulk, i);
     for (int64_t k = 0; k < count; ++k) {
-      const auto product =
-          static_cast<unsigned __int128>(draws[k]) * static_cast<uint64_t>(i - k + 1);
+      const uint64_t draw = static_cast<uint64_t>(words[2 * k + 1]) << 32 | words[2 * k];
+      const auto product = static_cast<unsigned __int128>(draw) * static_cast<uint64_t>(i - k + 1);
       places[k] = static_cast<int64_t>(product >> 64);
       __builtin_prefetch(order + places[k], 1);
     }
@@ -298,7 +284,8 @@ OFL_OP(randperm) {
       .Py("randperm(n, *, generator=None, dtype=None)")
       .Public()
       .Samples([] {
-        std::vector<op::Sample> samples = {Permuted(7), Permuted(0), Permuted(1), Permuted(12)};
+        std::vector<op::Sample> samples = {Permuted(7), Permuted(0), Permuted(1), Permuted(12),
+                                           Permuted(150)};
         for (DType dtype : ListOf(kReals)) samples.push_back(Permuted(6, dtype));
         return samples;
       })

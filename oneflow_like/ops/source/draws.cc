@@ -13,10 +13,11 @@
 namespace ofl::ops {
 namespace {
 
-OFL_INLINE void Group(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* words) {
+OFL_INLINE void Group(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step,
+                      uint32_t* words) {
   uint32_t c0[kGroupBlocks], c1[kGroupBlocks], c2[kGroupBlocks], c3[kGroupBlocks];
   for (int64_t i = 0; i < kGroupBlocks; ++i) {
-    const uint64_t counter = first + static_cast<uint64_t>(i);
+    const uint64_t counter = first + static_cast<uint64_t>(i) * step;
     c0[i] = static_cast<uint32_t>(counter);
     c1[i] = static_cast<uint32_t>(counter >> 32);
     c2[i] = static_cast<uint32_t>(offset);
@@ -31,10 +32,11 @@ OFL_INLINE void Group(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* 
   }
 }
 
-OFL_INLINE void GroupsInLanes(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups,
-                              uint32_t* words) {
+OFL_INLINE void GroupsInLanes(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step,
+                              int64_t groups, uint32_t* words) {
   for (int64_t g = 0; g < groups; ++g)
-    Group(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks), words + g * kGroupWords);
+    Group(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks) * step, step,
+          words + g * kGroupWords);
 }
 
 #ifdef OFL_DRAWS_OF_LEVELS
@@ -49,13 +51,15 @@ OFL_INLINE void GroupsInLanes(uint64_t seed, uint64_t offset, uint64_t first, in
 #define OFL_ALL(x) _mm512_set1_epi64(static_cast<int64_t>(x))
 #define OFL_INLINE_V4 __attribute__((target("arch=x86-64-v4"), always_inline)) inline
 template <int kRegisters>
-OFL_INLINE_V4 void WideBlocks(uint64_t seed, uint64_t offset, uint64_t first, uint32_t* words) {
+OFL_INLINE_V4 void WideBlocks(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step,
+                              uint32_t* words) {
   constexpr uint64_t kLow = 0xffffffffu;
   const __m512i mul0 = OFL_ALL(kPhiloxMul0), mul1 = OFL_ALL(kPhiloxMul1);
+  const __m512i steps =
+      _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), OFL_ALL(step));
   __m512i c0[kRegisters], c1[kRegisters], c2[kRegisters], c3[kRegisters];
   for (int r = 0; r < kRegisters; ++r) {
-    c0[r] = _mm512_add_epi64(OFL_ALL(first + static_cast<uint64_t>(8 * r)),
-                             _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    c0[r] = _mm512_add_epi64(OFL_ALL(first + static_cast<uint64_t>(8 * r) * step), steps);
     c1[r] = _mm512_srli_epi64(c0[r], 32);
     c2[r] = OFL_ALL(offset & kLow), c3[r] = OFL_ALL(offset >> 32);
   }
@@ -86,28 +90,32 @@ OFL_INLINE_V4 void WideBlocks(uint64_t seed, uint64_t offset, uint64_t first, ui
 #undef OFL_ALL
 
 OFL_AT_LEVEL("arch=x86-64-v4")
-void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step, int64_t groups,
+            uint32_t* words) {
   int64_t g = 0;
   for (; g + 2 <= groups; g += 2)
-    WideBlocks<4>(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks),
+    WideBlocks<4>(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks) * step, step,
                   words + g * kGroupWords);
   if (g < groups)
-    WideBlocks<2>(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks),
+    WideBlocks<2>(seed, offset, first + static_cast<uint64_t>(g * kGroupBlocks) * step, step,
                   words + g * kGroupWords);
 }
 OFL_AT_LEVEL("arch=x86-64-v3")
-void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
-  GroupsInLanes(seed, offset, first, groups, words);
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step, int64_t groups,
+            uint32_t* words) {
+  GroupsInLanes(seed, offset, first, step, groups, words);
 }
 OFL_AT_LEVEL("default")
-void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
-  GroupsInLanes(seed, offset, first, groups, words);
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step, int64_t groups,
+            uint32_t* words) {
+  GroupsInLanes(seed, offset, first, step, groups, words);
 }
 #undef OFL_AT_LEVEL
 #pragma GCC diagnostic pop
 #else
-void Groups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
-  GroupsInLanes(seed, offset, first, groups, words);
+void Groups(uint64_t seed, uint64_t offset, uint64_t first, uint64_t step, int64_t groups,
+            uint32_t* words) {
+  GroupsInLanes(seed, offset, first, step, groups, words);
 }
 #endif
 
@@ -127,8 +135,9 @@ OFL_SIMD void Normals(const uint32_t* words, int64_t pairs, double* values) {
 
 }  // namespace
 
-void PhiloxGroups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words) {
-  Groups(seed, offset, first, groups, words);
+void PhiloxGroups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words,
+                  uint64_t step) {
+  Groups(seed, offset, first, step, groups, words);
 }
 
 void NormalsOf(const uint32_t* words, int64_t groups, double* values) {

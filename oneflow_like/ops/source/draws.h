@@ -16,8 +16,10 @@ inline constexpr int64_t kDrawSteps = 8;
 inline constexpr int64_t kGroupBlocks = 16, kGroupWords = 4 * kGroupBlocks;
 inline constexpr int64_t kTileWords = 16 * kGroupWords;
 
-// The words of `groups` groups, block `first` of the stream and those after it.
-void PhiloxGroups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words);
+// The words of `groups` groups: of block `first` of the stream and of those after it, or of every
+// `step`-th.
+void PhiloxGroups(uint64_t seed, uint64_t offset, uint64_t first, int64_t groups, uint32_t* words,
+                  uint64_t step = 1);
 // Standard normal values of as many words, two of two (Box and Muller, 1958).
 void NormalsOf(const uint32_t* words, int64_t groups, double* values);
 

@@ -70,7 +70,7 @@ Status FinishPlan(const op::OpDef& def, std::span<const op::Value> inputs, CallP
 }
 
 Status PlanLocal(const op::OpDef& def, std::span<const op::Value> inputs, CallPlan& plan) {
-  if (!def.Draws()) plan.claim = ClaimOf(def, *plan.attrs);  // those are planned in every call
+  if (!def.Draws()) plan.claim = ClaimOf(def, *plan.attrs);  // what is drawn follows from more
   plan.local_inputs = plan.inputs;
   plan.local_outputs = plan.outputs;
   for (auto& m : plan.inputs) plan.input_offsets.push_back(Zeros(m.shape.rank()));

@@ -9,6 +9,7 @@
 #include "oneflow_like/runtime/plan_starts.h"
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "transport/exchange.h"
 
@@ -325,6 +326,17 @@ Status GraphSession::RunLaunch(std::span<const tensor::TensorRef> inputs) {
   if (stamped_) check_->Begin(StateOf(inputs, true), launch);  // all ranks see alike
   failure_ = check_->Finish(tensor::Context::Get().hooks().interrupted);
   return failure_;
+}
+
+Status GraphSession::BringUpVariables() {
+  for (const tensor::TensorRef& variable : copied_) OFL_TRY(tensor::BringUp(*variable));
+  return Status::Ok();
+}
+
+Status GraphSession::PutBackVariables() {
+  for (const tensor::TensorRef& variable : mutated_) OFL_TRY(tensor::PutBack(*variable));
+  for (const tensor::TensorRef& clock : moving_) OFL_TRY(tensor::PutBack(*clock));
+  return Status::Ok();
 }
 
 Result<std::vector<tensor::TensorRef>> GraphSession::Launch(

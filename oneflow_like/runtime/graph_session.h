@@ -81,6 +81,10 @@ class GraphSession {
   bool Fits(std::span<const tensor::TensorRef> inputs) const;
   // What does not fit, for people.
   std::string Misfit(std::span<const tensor::TensorRef> inputs) const;
+  // Before and after a launch that is under way for all ranks, by eager calls: what variables hold
+  // that are copied views (tensor/copied_views.h), and what their bases hold then.
+  Status BringUpVariables();
+  Status PutBackVariables();
   // One iteration; the clocks go on by one. The outputs are new eager tensors: scalars of m
   // micro-batches as a vector of m, others concatenated along axis 0.
   Result<std::vector<tensor::TensorRef>> Launch(std::span<const tensor::TensorRef> inputs);
@@ -142,6 +146,7 @@ class GraphSession {
   std::vector<float> steps_;
   std::vector<Fed> fed_;
   std::vector<tensor::TensorRef> mutated_;
+  std::vector<tensor::TensorRef> copied_;  // variables that are copied views
   // Of the launch under way; kept, so that launches allocate little.
   std::vector<op::TensorView> input_views_, output_views_;
   std::vector<tensor::TensorRef> dense_;

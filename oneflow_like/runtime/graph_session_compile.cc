@@ -136,6 +136,10 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
     if (spec.clock != nullptr && Updates(spec.param) &&
         std::find(moving_.begin(), moving_.end(), spec.clock) == moving_.end())
       moving_.push_back(spec.clock);
+  for (const auto& [name, variable] : tracer_->variables())
+    if (variable->behind_copy()) copied_.push_back(variable);
+  for (const tensor::TensorRef& clock : clocks_)
+    if (clock->behind_copy()) copied_.push_back(clock);
   steps_.resize(clocks_.size());
   for (const GraphTracer::Number& number : tracer_->numbers()) {
     auto numbers = numbers_.find(number.name);

@@ -277,8 +277,9 @@ class Walk {
       if (leaf->grad() != nullptr) {
         OFL_ASSIGN(op::Value sum, CallOp("add", {op::Value(leaf->grad()), op::Value(done)}));
         done = TensorRef(AsTensor(sum));
-      } else if (done->has_data() && (done->storage().use_count() > 1 || !done->dense() ||
-                                      !given_out.insert(done->storage().get()).second)) {
+      } else if (done->has_data() &&
+                 (done->storage().use_count() > 1 || !done->dense() || done->behind_copy() ||
+                  !given_out.insert(done->storage().get()).second)) {
         // A gradient that shares memory with another tensor would change with it; one that repeats
         // elements could not grow.
         if (create_graph_) {

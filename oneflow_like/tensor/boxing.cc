@@ -5,6 +5,7 @@
 
 #include "device/cpu/box.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/exchange.h"
 
 namespace ofl::tensor {
@@ -194,6 +195,7 @@ Result<TensorRef> RunBoxing(const BoxingRecipe& recipe, const TensorRef& x, std:
     return EmptyGlobal(recipe.meta, recipe.to);
   }
   OFL_TRY(RequireShard(*x, why));
+  OFL_TRY(BringUp(*x));
   if (recipe.steps.empty()) {
     TensorRef same = x->Detach();
     return same;

@@ -8,6 +8,7 @@
 #include "oneflow_like/tensor/boxing.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion_gradients.h"
+#include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/dispatch.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "oneflow_like/tensor/tracer.h"
@@ -246,6 +247,7 @@ Result<TensorRef> ToLocal(const TensorRef& x, const GradSbp& grad_sbp) {
     nothing[0] = 0;
     OFL_ASSIGN(y, EmptyLocal({x->meta().dtype, nothing}));
   } else {
+    OFL_TRY(BringUp(*x));
     y = x->As(x->local_meta(), nullptr);
   }
   if (Records(x)) Record(ToLocalGradient(x->meta(), grad_layout), x, y);

@@ -115,6 +115,7 @@ Status PrepareInputs(const op::OpDef& def, const CallPlan& plan, std::span<const
                      Small<TensorRef>& ready) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     TensorRef x(AsTensor(inputs[i]));
+    OFL_TRY(BringUp(*x));
     if (!plan.boxing.empty() && plan.boxing[i] != nullptr) {
       OFL_ASSIGN(x, RunBoxing(*plan.boxing[i], x, def.name));
     }
@@ -373,8 +374,7 @@ Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, co
     return RunPlan(def, *plan, {&input, 1});
   OFL_ASSIGN(TensorRef view, GlobalView(def, x, *plan));
   if (view != nullptr) return op::Values{op::Value(view)};
-  OFL_ASSIGN(TensorRef copy, ViewCopy(def, x, given));
-  copy->set_copied(x->version());
+  OFL_ASSIGN(TensorRef copy, CopiedView(def, plan->attrs, x));
   return op::Values{op::Value(MakeView(def, plan->attrs, x, std::move(copy)))};
 }
 
@@ -426,7 +426,6 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
   for (const op::Value& v : inputs) {
     if (v == nullptr || v->is_symbolic()) [[unlikely]]
       OFL_TRY(RequireTensor(v).status());
-    OFL_TRY(BringUp(*AsTensor(v)));
   }
   if (def.Draws() && IsDrawnOnce(inputs, given)) {
     const RandomState drawn = Context::Get().Draw(false, 1, def.name, generator);

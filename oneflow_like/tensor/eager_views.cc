@@ -61,10 +61,21 @@ Attrs InMemory(const TensorImpl& x, const Attrs& given) {
   return attrs;
 }
 
+// Those of a view of a global tensor as of one part, whatever copies of it are made meanwhile.
+std::shared_ptr<const Strides> WholeStrides(const op::OpDef& def, const TensorImpl& x,
+                                            const Attrs& attrs, const TensorMeta& meta) {
+  const Shape& shape = x.meta().shape;
+  const auto geometry =
+      def.view(shape, x.whole_strides() ? *x.whole_strides() : ContiguousStrides(shape), attrs);
+  if (!geometry.ok() || IsDense(meta.shape, geometry->strides)) return nullptr;
+  return std::make_shared<const Strides>(geometry->strides);
+}
+
 }  // namespace
 
 TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, TensorRef view) {
   TensorImpl* root = x->origin() != nullptr ? x->origin()->root : x.get();
+  if (x->is_global()) view->set_whole_strides(WholeStrides(def, *x, *attrs, view->meta()));
   const bool taped =
       Context::grad_enabled() && x->requires_grad() && IsDifferentiable(view->meta().dtype);
   view->SetOrigin(std::unique_ptr<Origin>(new Origin{
@@ -137,19 +148,8 @@ Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const Cal
 }
 
 Status CanView(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs) {
-  if (!x.is_view()) return Status::Ok();
-  std::vector<const TensorImpl*> views;
-  const TensorImpl* root = &x;
-  for (; root->origin() != nullptr; root = root->origin()->parent.get()) views.push_back(root);
-  Shape shape = root->meta().shape;
-  Strides strides = ContiguousStrides(shape);
-  for (; !views.empty(); views.pop_back()) {
-    const Origin& origin = *views.back()->origin();
-    const auto geometry = origin.def->view(shape, strides, *origin.attrs);
-    shape = views.back()->meta().shape;
-    strides = geometry.ok() ? geometry->strides : ContiguousStrides(shape);
-  }
-  return def.view(shape, strides, attrs).status();
+  if (x.whole_strides() == nullptr) return Status::Ok();
+  return def.view(x.meta().shape, *x.whole_strides(), attrs).status();
 }
 
 }  // namespace ofl::tensor

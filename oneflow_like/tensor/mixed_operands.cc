@@ -7,7 +7,6 @@
 #include "oneflow_like/tensor/autograd.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion_gradients.h"
-#include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/equal_values.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "oneflow_like/tensor/tracer.h"
@@ -78,7 +77,6 @@ Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
   const TracerPause eagerly;  // in a graph: here and now, as for its other variables
   const auto layout = std::make_shared<const sbp::Layout>(
       sbp::Layout{placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())});
-  OFL_TRY(BringUp(*x));
   OFL_TRY(CheckTarget(what, x->meta(), *layout));
   OFL_ASSIGN(const uint64_t digest, AgreedDigest(what, x, *layout));
   TensorRef y;

@@ -27,10 +27,6 @@ std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
 
 Status CheckMemory(const TensorImpl& target, std::string_view op) {
   OFL_TRY(CheckWritable(target, op));
-  OFL_ENSURE(!target.behind_copy() || target.origin() != nullptr, Code::kFailedPrecondition)
-      << "[" << op << "] the target is detached from a view that has memory of its own, since its "
-      << "base is laid out across it: got " << Describe(target) << ", of which a change would not "
-      << "reach the base; expected the view itself, under no_grad(); use clone() to change a copy";
   OFL_ENSURE(!target.has_data() || !OverlapsItself(target.local_shape(), target.strides()),
              Code::kInvalidArgument)
       << "[" << op << "] several elements of the target lie in one place: got " << Describe(target)

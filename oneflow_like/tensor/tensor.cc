@@ -42,6 +42,8 @@ op::KernelFn CopyKernel(DeviceKind device, DType dtype) {
 
 }  // namespace
 
+CopiedFrom::~CopiedFrom() { FreeParent(std::move(base)); }
+
 TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutRef layout,
                        StorageRef storage)
     : meta_(meta),
@@ -62,6 +64,10 @@ TensorImpl::~TensorImpl() {
 uint64_t TensorImpl::claim() const {
   if (storage_ == nullptr || storage_->changes == claimed_at_) return claim_;
   return JoinClaims(claim_, storage_->changes);
+}
+
+uint64_t TensorImpl::VersionBehindCopy() const {
+  return storage_ == nullptr ? 0 : storage_->version + (IsStale(*storage_) ? 1 : 0);
 }
 
 uint64_t TensorImpl::CommonNow() const {
@@ -115,14 +121,15 @@ TensorRef TensorImpl::View(const Shape& shape, const Strides& strides, int64_t o
   TensorMeta meta = meta_;
   if (!is_global()) meta.shape = shape;
   TensorRef view = As(meta, layout_, shape, strides, offset_bytes);
+  view->behind_copy_ = behind_copy_;
   view->set_claim(claim());
   return view;
 }
 
 TensorRef TensorImpl::Detach() const {
   TensorRef same = View(local_shape_, strides_, offset_bytes_);
-  same->behind_copy_ = behind_copy_;
   same->is_view_ = is_view_;
+  same->whole_strides_ = whole_strides_;
   return same;
 }
 
@@ -184,6 +191,7 @@ Result<TensorRef> Contiguous(const TensorRef& x) {
 }
 
 Result<TensorRef> DenseCopyOf(const TensorImpl& x) {
+  OFL_TRY(BringUp(x));
   OFL_ASSIGN(StorageRef storage, AllocateStorage(x.device_kind(), x.local_meta().bytes()));
   TensorRef copy(new TensorImpl(x.meta(), x.local_shape(), x.layout_ref(), std::move(storage)));
   copy->set_claim(x.claim());
@@ -193,6 +201,7 @@ Result<TensorRef> DenseCopyOf(const TensorImpl& x) {
 
 Status CopyElements(const TensorImpl& from, const TensorImpl& to) {
   OFL_CHECK(from.local_shape() == to.local_shape() && from.meta().dtype == to.meta().dtype);
+  OFL_TRY(BringUp(from));
   if (from.local_shape().numel() == 0 || to.device_kind() == DeviceKind::kNull) return Status::Ok();
   OFL_ASSIGN(device::Stream * stream, Context::Get().StreamOf(to.device_kind()));
   op::KernelContext context;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "device/device.h"
+#include "oneflow_like/base/check.h"
 #include "oneflow_like/core/attrs.h"
 #include "oneflow_like/op/def/builder.h"
 #include "oneflow_like/op/kernel/kernel.h"
@@ -28,6 +29,21 @@ using TensorRef = boost::intrusive_ptr<TensorImpl>;
 using LayoutRef = std::shared_ptr<const sbp::Layout>;  // shared by all tensors of one call plan
 using AttrsRef = std::shared_ptr<const Attrs>;         // shared by call plans, nodes and views
 
+// What a memory holds follows from what another one holds: a view that had to be laid out anew
+// (tensor/copied_views.h).
+struct CopiedFrom {
+  TensorRef base;         // outside the tape
+  const op::OpDef* view;  // that was taken of the base
+  AttrsRef attrs;
+  TensorMeta meta;  // of the view, which is the whole of the memory
+  Shape local_shape;
+  LayoutRef layout;
+  uint64_t claim;
+  uint64_t version;  // of the base, when the memory was brought up to it
+
+  ~CopiedFrom();
+};
+
 // Memory with a count of its in-place changes.
 struct Storage {
   device::BufferRef buffer;
@@ -39,6 +55,7 @@ struct Storage {
   bool global = false;     // a global tensor lies in it
   bool exposed = false;    // others may write to the memory, uncounted: NumPy, an address given out
   bool read_only = false;  // nobody may write: it is somebody else's memory, who says so
+  std::unique_ptr<CopiedFrom> copied;  // null: what it holds is its own
 };
 using StorageRef = std::shared_ptr<Storage>;  // shared by a tensor and its views
 
@@ -79,7 +96,11 @@ class TensorImpl final : public op::ValueBase {
                : storage_->buffer->data() + offset_bytes_;
   }
   int64_t offset_bytes() const { return offset_bytes_; }
-  uint64_t version() const { return storage_ ? storage_->version : 0; }
+  // Behind a copy it is another one as soon as the base is changed.
+  uint64_t version() const {
+    if (behind_copy_) return VersionBehindCopy();
+    return storage_ ? storage_->version : 0;
+  }
   void BumpVersion() {
     if (!storage_) return;
     ++storage_->version;
@@ -112,6 +133,7 @@ class TensorImpl final : public op::ValueBase {
   }
   // What kernels take.
   op::TensorView view() const {
+    OFL_DCHECK(!behind_copy_ || !has_data() || version() == storage_->version);  // BringUp before
     return {local_shape_.numel() == 0 ? nullptr : data(), {meta_.dtype, local_shape_}, strides_};
   }
 
@@ -128,18 +150,21 @@ class TensorImpl final : public op::ValueBase {
   // Null for what is no view, or a view outside the tape.
   const Origin* origin() const { return origin_.get(); }
   void SetOrigin(std::unique_ptr<Origin> origin);
-  // A view in memory of its own, since its operand had to be laid out anew: it is brought up to its
-  // operand's version before it is used, and changes of it are put back (tensor/copied_views.h).
+  // A view in memory of its own, since its operand had to be laid out anew.
   bool copied() const { return copied_; }
-  uint64_t copied_version() const { return copied_version_; }
-  void set_copied(uint64_t version) {
-    copied_ = behind_copy_ = true;
-    copied_version_ = version;
+  void set_copied() { copied_ = behind_copy_ = true; }
+  // Of a view of a global tensor: the strides that it would have in one part, on all ranks alike.
+  // Null: dense ones.
+  const std::shared_ptr<const Strides>& whole_strides() const { return whole_strides_; }
+  void set_whole_strides(std::shared_ptr<const Strides> strides) {
+    whole_strides_ = std::move(strides);
   }
   // It was taken as a view: strides may differ from dense ones, of a global tensor on some ranks
   // only.
   bool is_view() const { return is_view_; }
-  // It is such a view, or one of such a view.
+  // It lies in the memory of such a view: that one itself, one of it, another handle of either.
+  // Before its elements are read that memory is brought up to its base, and changes of it are put
+  // back (tensor/copied_views.h). Not what was given out: to_local().
   bool behind_copy() const { return behind_copy_; }
 
   bool requires_grad() const { return requires_grad_ || grad_fn() != nullptr; }
@@ -189,13 +214,14 @@ class TensorImpl final : public op::ValueBase {
   bool copied_ = false;
   bool behind_copy_ = false;
   bool is_view_ = false;
-  uint64_t copied_version_ = 0;
+  std::shared_ptr<const Strides> whole_strides_;
   mutable NodeRef grad_fn_;
   TensorRef grad_;
   HooksRef hooks_, post_hooks_;
   std::shared_ptr<TensorImpl*> self_;
 
   uint64_t CommonNow() const;
+  uint64_t VersionBehindCopy() const;
   void FollowRoot() const {
     if (followed_ != origin_->root->history_ + 1) Follow();
   }

@@ -109,13 +109,16 @@ nb::object Launch(Made<GraphSession> made, nb::list given) {
   const Inputs inputs = InputsFrom(given);
   const auto turn = Unwrap(session.Enter());
   if (!session.closed() && !session.Fits({inputs.data(), inputs.size()})) return nb::none();
+  Unwrap(session.BringUpVariables());
   Result<std::vector<tensor::TensorRef>> outputs = Status(Code::kInternal, "not launched");
   {
     nb::gil_scoped_release waiting;
     outputs = session.Launch({inputs.data(), inputs.size()});
   }
+  std::vector<tensor::TensorRef> results = Unwrap(std::move(outputs));
+  Unwrap(session.PutBackVariables());
   nb::list list;
-  for (tensor::TensorRef& output : Unwrap(std::move(outputs))) list.append(Wrapped(output));
+  for (tensor::TensorRef& output : results) list.append(Wrapped(output));
   return list;
 }
 

@@ -207,8 +207,10 @@ Status TakeView(const Function& function, const Arguments& call, PyTensor& targe
   tensor::TensorRef made(tensor::AsTensor(results[0]));
   if (!grows && x->origin() == nullptr && made->storage() == x->storage()) {
     const uint64_t claim = made->claim();
-    made = made->As(made->meta(), made->layout_ref(), made->local_shape(), made->strides(),
-                    made->offset_bytes());
+    // A global one remembers that ranks may differ in how it lies.
+    made = made->is_global() ? made->Detach()
+                             : made->As(made->meta(), nullptr, made->local_shape(), made->strides(),
+                                        made->offset_bytes());
     made->set_claim(claim);
   } else if (x->requires_grad() && x->is_leaf()) {
     made = made->Detach();

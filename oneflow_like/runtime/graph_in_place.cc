@@ -3,6 +3,7 @@
 #include "oneflow_like/op/def/compose.h"
 #include "oneflow_like/runtime/graph_tracer.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/eager_views.h"
 #include "oneflow_like/tensor/mixed_operands.h"
 #include "oneflow_like/tensor/target.h"
 
@@ -109,8 +110,35 @@ Strides GraphTracer::StridesOf(int value) {
   return strides;
 }
 
+// The steps from what a value is a view of, which is put into `root`.
+std::vector<tensor::ViewStep> GraphTracer::StepsTo(int value, int* root) {
+  std::vector<tensor::ViewStep> steps;
+  int v = value;
+  for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr;
+       v = alias->parent) {
+    if (alias->link != TracedMemory::Link::kView) continue;
+    const ir::Node& node = graph_.producer(v);
+    steps.insert(steps.begin(), {node.op, std::make_shared<const Attrs>(node.attrs)});
+  }
+  *root = v;
+  return steps;
+}
+
+// Eager counts in the memory of the base; a graph's values have none that it could count in.
+Status GraphTracer::CheckWhole(const op::OpDef& def, int base) {
+  int root = base;
+  const std::vector<tensor::ViewStep> steps = StepsTo(base, &root);
+  const ir::Node& owner = graph_.producer(root);
+  bool whole = steps.empty() || tensor::ShowsAll(steps, graph_.values[root].meta);
+  if (local_ && owner.kind == ir::NodeKind::kVariable)
+    whole &= tensor::IsWholeMemory(*variables_.at(owner.variable));
+  return whole ? Status::Ok()
+               : tensor::RefusePart(def, graph_.values[base].meta, "a value of a graph");
+}
+
 // Of a global value its layout has a say too, and the plan knows it alone.
 Status GraphTracer::CheckView(const op::OpDef& def, int base, const Attrs& given) {
+  if (tensor::CountsInMemory(def)) OFL_TRY(CheckWhole(def, base));
   if (def.view_may_copy || !local_) return Status::Ok();
   OFL_ASSIGN(const Attrs attrs, def.CompleteAttrs(given));
   const TensorMeta& meta = graph_.values[base].meta;
@@ -280,7 +308,20 @@ Status GraphTracer::StoreVariables() {
 
 // The content of the memory once a view's elements are `content`.
 Result<int> GraphTracer::PutBack(int view, int content) {
+  int joins_at = -1;  // the parent of the first view that repeats elements
   for (int v = view; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent) {
+    const TracedMemory::Alias alias = *memory_.AliasOf(v);
+    if (alias.link != TracedMemory::Link::kView) continue;
+    const ir::Node& node = graph_.producer(v);
+    const tensor::ViewStep step{node.op, std::make_shared<const Attrs>(node.attrs)};
+    if (tensor::NeedsJoining(step, graph_.values[alias.parent].meta.shape)) joins_at = alias.parent;
+  }
+  int from = view;
+  if (joins_at >= 0) {
+    OFL_ASSIGN(content, PutJoined(view, joins_at, content));
+    from = joins_at;
+  }
+  for (int v = from; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent) {
     const TracedMemory::Alias alias = *memory_.AliasOf(v);
     if (alias.link != TracedMemory::Link::kView) continue;
     const ir::Node node = graph_.producer(v);
@@ -291,6 +332,20 @@ Result<int> GraphTracer::PutBack(int view, int content) {
     OFL_ASSIGN(content, LaidAs(alias.parent, recorder_.IdOf(whole)));
   }
   return content;
+}
+
+// Likewise of `base`, through all views between them at once.
+Result<int> GraphTracer::PutJoined(int view, int base, int content) {
+  int root = base;
+  const size_t above = StepsTo(base, &root).size();
+  const std::vector<tensor::ViewStep> steps = StepsTo(view, &root);
+  OFL_ASSIGN(const Attrs place,
+             tensor::Joined(std::span(steps).subspan(above), graph_.values[base].meta));
+  OFL_ASSIGN(const int held, Content(base));
+  const op::Value whole =
+      recorder_.Call("as_strided_put", {recorder_.Handle(held), recorder_.Handle(content)}, place);
+  OFL_TRY(recorder_.status());
+  return LaidAs(base, recorder_.IdOf(whole));
 }
 
 Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {

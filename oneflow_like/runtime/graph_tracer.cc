@@ -249,6 +249,7 @@ op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Att
   Status ready;
   int base = -1;  // as build() names it, whatever it holds now
   if (def.view != nullptr && inputs.size() == 1) base = recorder_.IdOf(inputs[0]);
+  if (def.name == "as_strided_put") ready = CheckWhole(def, recorder_.IdOf(inputs[0]));
   for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = Resolve(inputs[i]);
   if (ready.ok()) ready = GatherOperands(inputs);
   if (ready.ok()) ready = CheckUpdates(def, inputs, attrs);

@@ -14,6 +14,7 @@
 #include "oneflow_like/runtime/traced_memory.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "oneflow_like/tensor/tracer.h"
+#include "oneflow_like/tensor/view_steps.h"
 
 namespace ofl::runtime {
 
@@ -110,6 +111,10 @@ class GraphTracer final : public tensor::Tracer {
   // Refuses a view that eager refuses, since it would not lie in its operand's memory.
   Status CheckView(const op::OpDef& def, int base, const Attrs& attrs);
   Status CheckApart(int target);
+  // Refuses an operator that counts in the memory of a value that is a part of its base.
+  Status CheckWhole(const op::OpDef& def, int base);
+  std::vector<tensor::ViewStep> StepsTo(int value, int* root);
+  Result<int> PutJoined(int view, int base, int content);
   Result<int> PutBack(int view, int content);
   // A content in the layout that its tensor has.
   Result<int> LaidAs(int tensor, int content);

@@ -7,7 +7,9 @@
 #include "oneflow_like/op/def/compose.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/eager_views.h"
 #include "oneflow_like/tensor/target.h"
+#include "oneflow_like/tensor/view_steps.h"
 
 namespace ofl::tensor {
 namespace {
@@ -218,41 +220,141 @@ class RefusingNode final : public Node {
   const op::OpDef& def_;
 };
 
-// A gradient of zeros: what was overwritten has no part in the result.
+// A tensor of which all was overwritten: edges to what it was, which has no part in the result and
+// gets a gradient of zeros, and to the new elements, if anything made them.
 class OverwriteNode final : public Node {
  public:
-  explicit OverwriteNode(Edge before) : Node("overwrite") { edges.push_back(std::move(before)); }
-  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
-    return {builder.Call("zeros_like", {grads[0]})};
+  OverwriteNode(Edge before, Edge value) : Node("overwrite") {
+    edges.push_back(std::move(before));
+    if (value.needed()) edges.push_back(std::move(value));
   }
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    op::Values made = {builder.Call("zeros_like", {grads[0]})};
+    if (edges.size() > 1) made.push_back(grads[0]);
+    return made;
+  }
+};
+
+// Where elements lie in a memory, counted in elements.
+struct Place {
+  explicit Place(const TensorImpl& x)
+      : shape(x.local_shape()),
+        strides(x.strides()),
+        offset(x.offset_bytes() / static_cast<int64_t>(DTypeSize(x.meta().dtype))) {}
+  int64_t End() const {
+    int64_t last = offset;
+    for (int i = 0; i < shape.rank(); ++i) last += std::max<int64_t>(shape[i] - 1, 0) * strides[i];
+    return last + 1;
+  }
+  Attrs From(int64_t begin) const {
+    const auto ints = [](const auto& list) {
+      return std::vector<int64_t>(list.begin(), list.end());
+    };
+    return {{"size", ints(shape)}, {"stride", ints(strides)}, {"storage_offset", offset - begin}};
+  }
+  Shape shape;
+  Strides strides;
+  int64_t offset;
+};
+
+// as_strided of a tensor that is not the whole of its memory: what flows to an element of the
+// memory goes to the input's element that lies there. As in torch, it is shared out where several
+// do, and lost where none does.
+class MemoryNode final : public Node {
+ public:
+  MemoryNode(const op::OpDef& def, const TensorImpl& input, const TensorImpl& view, uint64_t number)
+      : Node(def.name, number), input_(input), view_(view) {}
+  op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    const int64_t begin = std::min(input_.offset, view_.offset);
+    Attrs adjoint = view_.From(begin);
+    adjoint.Set("shape", std::vector<int64_t>{std::max(input_.End(), view_.End()) - begin});
+    const Attrs take = input_.From(begin);
+    const op::Value sums = builder.Call("as_strided_adjoint", {grads[0]}, adjoint);
+    op::Value grad = builder.Call("as_strided_take", {sums}, take);
+    if (OverlapsItself(input_.shape, input_.strides)) {
+      Attrs count = take;
+      count.Set("shape", adjoint.Get<std::vector<int64_t>>("shape"));
+      op::Value times = builder.Call("full_like", {grad}, {{"value", int64_t{1}}});
+      times = builder.Call("as_strided_adjoint", {times}, count);
+      grad = builder.Call("div", {grad, builder.Call("as_strided_take", {times}, take)});
+    }
+    return {grad};
+  }
+
+ private:
+  Place input_, view_;
 };
 
 // A base of which a view's elements were replaced: edges to what it was, and to the new elements.
 class WriteThroughNode final : public Node {
  public:
   WriteThroughNode(const TensorImpl& view, Edge base, Edge value) : Node("write_through") {
-    for (const TensorImpl* x = &view; x->origin() != nullptr; x = x->origin()->parent.get())
-      steps_.push_back({x->origin()->def, x->origin()->attrs});
+    for (const TensorImpl* x = &view; x->origin() != nullptr; x = x->origin()->parent.get()) {
+      const Origin& origin = *x->origin();
+      steps_.push_back({origin.def, origin.attrs});
+      if (!CountsInMemory(*origin.def)) continue;
+      if (!x->is_global()) PlaceIn(*origin.root, *x);
+      break;  // whatever it was taken of
+    }
     std::ranges::reverse(steps_);
     edges.push_back(std::move(base));
     edges.push_back(std::move(value));
   }
   op::Values Apply(EagerBuilder& builder, std::span<const op::Value> grads) override {
+    if (!placed_.ok()) return builder.Report(placed_), op::Values(2);
     op::Values parts = {grads[0]};  // of the gradient: the base's, and that of each view in turn
-    for (const auto& [def, attrs] : steps_)
-      parts.push_back(builder.Call(def->name, {parts.back()}, *attrs));
+    Attrs joined;
+    bool joins = false;
+    size_t alone = 0;
+    for (; alone < steps_.size() && !joins; ++alone) {
+      const ViewStep& step = steps_[alone];
+      if (NeedsJoining(step, parts.back()->meta().shape)) {
+        auto found = Joined(std::span(steps_).subspan(alone), parts.back()->meta());
+        if (!found.ok()) return builder.Report(found.status()), op::Values(2);
+        joined = *found;
+        joins = true;
+        break;
+      }
+      parts.push_back(builder.Call(step.def->name, {parts.back()}, *step.attrs));
+    }
+    if (joins) parts.push_back(builder.Call("as_strided_take", {parts.back()}, joined));
     op::Value rest;
     if (edges[0].needed()) {
       rest = builder.Call("zeros_like", {parts.back()});
-      for (size_t i = steps_.size(); i-- > 0;)
-        rest = op::WrittenBack(builder, *steps_[i].first, *steps_[i].second, parts[i], rest);
+      if (joins) rest = builder.Call("as_strided_put", {parts[alone], rest}, joined);
+      for (size_t i = alone; i-- > 0;)
+        rest = op::WrittenBack(builder, *steps_[i].def, *steps_[i].attrs, parts[i], rest);
     }
     return {rest, edges[1].needed() ? parts.back() : nullptr};
   }
 
  private:
-  std::vector<std::pair<const op::OpDef*, AttrsRef>> steps_;  // from the base on
+  // Gives the last step the place of the view among the elements of the root.
+  void PlaceIn(const TensorImpl& root, const TensorImpl& view) {
+    const Place place(view), whole(root);
+    if (!root.dense() || root.meta().dtype != view.meta().dtype || place.offset < whole.offset ||
+        place.End() > whole.End()) {
+      placed_ = Error(Code::kUnimplemented)
+                << "[as_strided] a view was changed that is no part of the tensor that has the "
+                << "history: got " << Describe(view) << " of " << Describe(root)
+                << "; expected a part of a tensor that lies dense; use clone() first";
+      return;
+    }
+    steps_.back().attrs = std::make_shared<const Attrs>(place.From(whole.offset));
+  }
+
+  std::vector<ViewStep> steps_;  // from the base on
+  Status placed_;
 };
+
+// Whether an edge leads to another by a node or two: those of most operators in place do.
+bool LeadsTo(const Edge& from, const Edge& to, int nodes) {
+  if (from.node == nullptr || nodes == 0) return false;
+  return std::ranges::any_of(from.node->edges, [&](const Edge& e) {
+    return (e.node == to.node && e.output == to.output && e.leaf == to.leaf) ||
+           LeadsTo(e, to, nodes - 1);
+  });
+}
 
 }  // namespace
 
@@ -320,10 +422,10 @@ void RecordChange(const TensorRef& target, const Edge& value) {
   if (!before.needed() && !value.needed()) return;
   if (root != target.get()) {
     root->SetGradFn(NodeRef(new WriteThroughNode(*target, before, value)), 0);
-  } else if (value.needed()) {
+  } else if (value.needed() && (!before.needed() || LeadsTo(value, before, 2))) {
     PutAt(value, target);
   } else {
-    target->SetGradFn(NodeRef(new OverwriteNode(before)), 0);
+    target->SetGradFn(NodeRef(new OverwriteNode(before, value)), 0);
   }
 }
 
@@ -342,14 +444,21 @@ void TensorImpl::Follow() const {
     x->followed_ = now + 1;
     x->grad_fn_ = nullptr;
     if (!origin.taped && origin.born == now) continue;
-    Edge edge = EdgeOf(op::Value(origin.parent));
+    // Of a base that was changed since, what lies beside the parent has a history too.
+    const TensorImpl& parent_now = *origin.parent;
+    const bool in_memory = parent_now.has_data() && !x->is_global() && !IsWholeMemory(parent_now) &&
+                           CountsInMemory(*origin.def);
+    const TensorRef from = in_memory && origin.born != now ? TensorRef(origin.root) : origin.parent;
+    Edge edge = EdgeOf(op::Value(from));
     if (!edge.needed()) continue;
     const op::Value parent(origin.parent.get()), self(const_cast<TensorImpl*>(x));
     const GradientReads reads{{StandIn(parent->meta())}, {StandIn(x->meta())}};
     NodeRef node;
-    if (origin.def->grad != nullptr) {
-      // Gradients add up in the order of the program, as in a graph.
-      const uint64_t number = origin.born == now ? origin.place : Node::NextNumber();
+    // Gradients add up in the order of the program, as in a graph.
+    const uint64_t number = origin.born == now ? origin.place : Node::NextNumber();
+    if (in_memory) {
+      node = new MemoryNode(*origin.def, *from, *x, number);
+    } else if (origin.def->grad != nullptr) {
       node = new OpNode(*origin.def, origin.attrs, {&parent, 1}, {&self, 1}, reads, number);
     } else {
       node = new RefusingNode(*origin.def, 1);

@@ -369,6 +369,7 @@ Result<op::Values> DispatchView(const op::OpDef& def, const op::Value& input, co
     OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, given));
     return RunPlan(def, *plan, {&input, 1});
   }
+  if (CountsInMemory(def) && !IsWholeBase(*x)) return RefusePart(def, x->meta(), "a global tensor");
   OFL_ASSIGN(CallPlanRef plan, PlanOf(def, {&input, 1}, given));
   if (def.view_may_copy && !CanView(def, *x, *plan->attrs).ok())
     return RunPlan(def, *plan, {&input, 1});
@@ -413,9 +414,12 @@ Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inp
     if (!widened.empty()) return Dispatch(def, widened, given, generator);
   }
   if (def.composite && inputs.size() == 2 && CurrentTracer() == nullptr && inputs[0] != nullptr &&
-      !inputs[0]->is_symbolic() && inputs[0]->layout() == nullptr && CountsInMemory(def) &&
-      !IsWholeMemory(*AsTensor(inputs[0])))
-    return PutInMemory(def, inputs, given);
+      !inputs[0]->is_symbolic() && CountsInMemory(def)) {
+    const TensorImpl& base = *AsTensor(inputs[0]);
+    if (!base.is_global() && !IsWholeMemory(base)) return PutInMemory(def, inputs, given);
+    if (base.is_global() && !IsWholeBase(base))
+      return RefusePart(def, base.meta(), "a global tensor");
+  }
   if (def.composite && (generator != nullptr || !RunsFused(def, inputs)))
     return RunComposite(def, inputs, given, generator);
   if (Tracer* tracer = CurrentTracer(); tracer != nullptr) {

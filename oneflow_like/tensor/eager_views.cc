@@ -8,6 +8,7 @@
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/view_steps.h"
 
 namespace ofl::tensor {
 namespace {
@@ -15,13 +16,6 @@ namespace {
 // Where the elements of a view lie. False: no strides express it, and the caller copies.
 Result<bool> Locate(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs,
                     op::ViewGeometry& geometry) {
-  // An offset in the memory itself, which a geometry counts from the operand's first element.
-  const int64_t* in_memory = attrs.Maybe<int64_t>("storage_offset");
-  OFL_ENSURE(in_memory == nullptr || x.offset_bytes() == 0, Code::kInvalidArgument)
-      << "[" << def.name << "] storage_offset counts from the beginning of a memory of which the "
-      << "operand is a part: got " << *in_memory << " for " << Describe(x) << ", which begins at "
-      << x.offset_bytes() / static_cast<int64_t>(DTypeSize(x.meta().dtype))
-      << "; expected no storage_offset; use clone() first";
   auto found = def.view(x.local_shape(), x.strides(), attrs);
   if (found.ok()) {
     geometry = *found;
@@ -53,6 +47,7 @@ TensorRef WholeMemory(const TensorImpl& x) {
   const Shape all{x.storage()->buffer == nullptr ? 0 : x.storage()->buffer->size() / size};
   return x.As({x.meta().dtype, all}, nullptr, all, ContiguousStrides(all), 0);
 }
+bool IsNegative(int64_t stride) { return stride < 0; }
 // The attributes with the place of the tensor's first element where none is said.
 Attrs InMemory(const TensorImpl& x, const Attrs& given) {
   Attrs attrs = given;
@@ -108,17 +103,30 @@ Result<op::Values> PutInMemory(const op::OpDef& def, std::span<const op::Value> 
   return op::Values{std::move(made)};
 }
 
+namespace {
+// A view that counts in the memory of which `x` is a part or which it shows in other order. What
+// its gradient is of `x` says the tape (MemoryNode).
+Result<TensorRef> InMemoryView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
+  OFL_ENSURE(!x->requires_grad() || std::ranges::none_of(x->strides(), IsNegative),
+             Code::kUnimplemented)
+      << "[" << def.name << "] the tensor has a history and lies backwards in its memory: got "
+      << Describe(*x) << " with strides " << x->strides() << "; expected strides of at least 0; "
+      << "use clone() first";
+  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(InMemory(*x, given)));
+  auto attrs = std::make_shared<const Attrs>(std::move(completed));
+  const TensorRef memory = WholeMemory(*x);
+  const TensorMeta in[] = {memory->meta()};
+  OFL_ASSIGN(const std::vector<TensorMeta> out, def.Infer(in, *attrs));
+  OFL_ASSIGN(const op::ViewGeometry view, def.view(in[0].shape, memory->strides(), *attrs));
+  const auto size = static_cast<int64_t>(DTypeSize(out[0].dtype));
+  return MakeView(def, std::move(attrs), x,
+                  x->As(out[0], nullptr, view.shape, view.strides, view.offset * size));
+}
+}  // namespace
+
 Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
-  if (CountsInMemory(def) && x->storage() != nullptr && !IsWholeMemory(*x)) {
-    TensorImpl* root = x->origin() != nullptr ? x->origin()->root : nullptr;
-    const bool rooted = root != nullptr && root->storage() == x->storage() && IsWholeMemory(*root);
-    if (rooted) return LocalView(def, TensorRef(root), InMemory(*x, given));
-    OFL_ENSURE(!x->requires_grad(), Code::kUnimplemented)
-        << "[" << def.name << "] the tensor has a history and is a part of a memory that no tensor "
-        << "is the whole of: got " << Describe(*x) << " with strides " << x->strides()
-        << "; expected one that lies dense; use clone() first";
-    return LocalView(def, WholeMemory(*x), InMemory(*x, given));
-  }
+  if (CountsInMemory(def) && x->storage() != nullptr && !IsWholeMemory(*x))
+    return InMemoryView(def, x, given);
   OFL_ASSIGN(Attrs completed, def.CompleteAttrs(given));
   auto attrs = std::make_shared<const Attrs>(std::move(completed));
   const TensorMeta in[] = {x->meta()};
@@ -150,6 +158,23 @@ Result<TensorRef> GlobalView(const op::OpDef& def, const TensorRef& x, const Cal
 Status CanView(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs) {
   if (x.whole_strides() == nullptr) return Status::Ok();
   return def.view(x.meta().shape, *x.whole_strides(), attrs).status();
+}
+
+Status RefusePart(const op::OpDef& def, const TensorMeta& x, const char* what) {
+  return Error(Code::kUnimplemented)
+         << "[" << def.name
+         << "] the operand is a view of a part of its base, or in another order, "
+         << "and places in its memory are not defined for " << what << ": got " << x.ToString()
+         << "; expected a tensor that is no view; use clone() first";
+}
+
+bool IsWholeBase(const TensorImpl& x) {
+  if (!x.is_view()) return true;
+  std::vector<ViewStep> steps;
+  const TensorImpl* root = &x;
+  for (; root->origin() != nullptr; root = root->origin()->parent.get())
+    steps.insert(steps.begin(), {root->origin()->def, root->origin()->attrs});
+  return !root->is_view() && ShowsAll(steps, root->meta());
 }
 
 }  // namespace ofl::tensor

@@ -23,6 +23,11 @@ Status CanView(const op::OpDef& def, const TensorImpl& x, const Attrs& attrs);
 // as their operand.
 bool CountsInMemory(const op::OpDef& def);
 bool IsWholeMemory(const TensorImpl& x);
+// Of global tensors and of values of a graph only what is the whole of its base, in its order, can
+// be such an operand: whether this one is,
+bool IsWholeBase(const TensorImpl& x);
+// and the error for others. `what`: "a global tensor".
+Status RefusePart(const op::OpDef& def, const TensorMeta& x, const char* what);
 // Of such an operator that puts elements: those of a tensor, whatever lies between them, with
 // others put at places in its memory.
 Result<op::Values> PutInMemory(const op::OpDef& def, std::span<const op::Value> inputs,

@@ -9,6 +9,7 @@
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/copied_views.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/eager_views.h"
 #include "oneflow_like/tensor/mixed_operands.h"
 
 namespace ofl::tensor {
@@ -73,6 +74,37 @@ Result<TensorRef> KeptCopy(const TensorRef& target) {
   OFL_ASSIGN(TensorRef copy, CopyOf(target));
   if (const Edge edge = EdgeOf(op::Value(target)); edge.needed()) PutAt(edge, copy);
   return copy;
+}
+
+// What a change of a view does goes to its base, and so does the gradient of what was there before,
+// also where it lies beside what the view was taken of: the history is derived from the base.
+void FollowBase(const TensorImpl& target) {
+  for (const TensorImpl* x = &target; x->origin() != nullptr; x = x->origin()->parent.get()) {
+    TensorImpl* root = x->origin()->root;
+    if (CountsInMemory(*x->origin()->def) && root->grad_fn() != nullptr)
+      return root->SetGradFn(root->grad_fn(), root->output_index());
+  }
+}
+
+// One number everywhere is no contradiction where several elements lie in one place.
+bool FillsShared(const op::OpDef& def, const TensorImpl& target) {
+  return def.Has(op::Trait::kIgnoresValues) &&
+         (def.name == "full_like" || def.name == "zeros_like") && !target.is_global() &&
+         target.has_data() && OverlapsItself(target.local_shape(), target.strides());
+}
+
+Status FillShared(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
+                  const TensorRef& target) {
+  OFL_TRY(CheckWritable(*target, def.name));
+  OFL_ASSIGN(const op::Values made, Dispatch(def, inputs, attrs));
+  OFL_ASSIGN(const TensorRef value, RequireTensor(made[0]));
+  if (value->meta() == target->meta()) {
+    OFL_TRY(CopyElements(*value, *target));
+    target->AddClaim(value->claim());
+    CountChange(*target);
+    return Status::Ok();
+  }
+  return CheckMemory(*target, def.name);
 }
 
 }  // namespace
@@ -143,9 +175,11 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
   for (const op::Value& x : inputs)
     records |= Context::grad_enabled() && x != nullptr && !x->is_symbolic() &&
                AsTensor(x)->requires_grad();
+  if (!records && FillsShared(def, *target)) return FillShared(def, inputs, attrs, target);
   if (!records) return DispatchInto(def, inputs, attrs, target, generator);
   OFL_TRY(CheckRecorded(*target, def.name));
   OFL_TRY(CheckMemory(*target, def.name));
+  FollowBase(*target);
   op::Values operands(inputs.begin(), inputs.end());
   op::Value kept;
   for (size_t i = 0; i < operands.size(); ++i) {

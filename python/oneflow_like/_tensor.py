@@ -355,6 +355,16 @@ def __getitem__(self, index):
     return result
 
 
+def _repeats(x):
+    """Whether an element of a view stands in several places of it, so that it has no scatter."""
+    reach = 0
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size > 1 and stride <= reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
 @_method
 def __setitem__(self, index, value):
     """x[index] = value for every index that x[index] reads: a number, or what broadcasts to it."""
@@ -382,7 +392,8 @@ def __setitem__(self, index, value):
         value = _C.reshape(value, tuple(box.shape))
     else:
         value = _C.full_like(box, value)
-    if box is not self and (box.is_symbolic or _C.is_tracing() or box._copied):
+    if box is not self and (box.is_symbolic or _C.is_tracing() or box._copied) and not (
+            box.is_symbolic and _repeats(self)):
         begin, end, step, _ = plan
         self._rebind(_C.slice_scatter(self, value, begin=begin, end=end, step=step))
     else:

@@ -13,7 +13,7 @@ int64_t OffsetOf(const Attrs& attrs) {
 }
 
 struct Strided {
-  static constexpr const char* kView = "as_strided";
+  static constexpr const char* kView = "as_strided_take";
   static constexpr const char* kEmbed = "as_strided_adjoint";
   static constexpr const char* kPut = "as_strided_put";
 
@@ -171,6 +171,31 @@ OFL_OP(as_strided) {
                       {{"size", Ints{2}}, {"stride", Ints{1, 1}}},
                       Code::kInvalidArgument,
                       "one stride for each size"}});
+  CpuForAllTypes(op, RunAsStrided);
+}
+
+// Gradients may lie in memory anyhow: of them places count in row-major order.
+OFL_OP(as_strided_take) {
+  WithAttrs(op.Doc("The elements of `input` at storage_offset + sum of index times stride, counted "
+                   "in\nrow-major order wherever they lie; in memory of their own.")
+                .In("input")
+                .Out("output")
+                .Infer(Family::InferView)
+                .Sbp(Family::ViewRule)
+                .Grad(Family::GradView)
+                .Flops(Family::NoFlops)
+                .Strided("output"))
+      .Oracle("as_strided(input, size, stride, storage_offset)")
+      .Py("_as_strided_take(input, size, stride, storage_offset=None)")
+      .Samples([] {
+        std::vector<op::Sample> samples = Apart();
+        for (op::Sample& s : Overlapping()) samples.push_back(std::move(s));
+        return InEveryDType(std::move(samples));
+      })
+      .ErrorSamples({{{{DType::kFloat32, {4}}},
+                      {{"size", Ints{5}}, {"stride", Ints{1}}},
+                      Code::kInvalidArgument,
+                      "reaches element 4 of 4"}});
   CpuForAllTypes(op, RunAsStrided);
 }
 

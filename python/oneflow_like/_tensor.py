@@ -393,7 +393,7 @@ def __setitem__(self, index, value):
     else:
         value = _C.full_like(box, value)
     if box is not self and (box.is_symbolic or _C.is_tracing() or box._copied) and not (
-            box.is_symbolic and _repeats(self)):
+            box.is_symbolic and not box.is_global and _repeats(self)):
         begin, end, step, _ = plan
         self._rebind(_C.slice_scatter(self, value, begin=begin, end=end, step=step))
     else:

@@ -83,13 +83,14 @@ Result<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
     const int64_t db = ib < 0 ? 1 : b[ib];
     OFL_ENSURE(da == db || da == 1 || db == 1, Code::kInvalidArgument)
         << "shapes " << a << " and " << b << " cannot be broadcast: axis " << i - rank
-        << " has sizes " << da << " and " << db;
+        << " has sizes " << da << " and " << db << "; expected equal sizes or 1";
     out.push_back(da == 1 ? db : da);
   }
   const Status fits = out.Check();
   OFL_ENSURE(fits.ok(), Code::kInvalidArgument)
       << "shapes " << a << " and " << b
-      << " broadcast to a shape that no tensor has: " << fits.message();
+      << " broadcast to a shape that no tensor has: " << fits.message()
+      << "; expected equal sizes or 1";
   return out;
 }
 

@@ -159,6 +159,12 @@ bool AnyMutated(const op::OpDef& def) {
   return false;
 }
 
+// What changes values behind the tape's back, as under no_grad().
+bool IsUnrecorded(const Attrs& attrs) {
+  const bool* unrecorded = attrs.Maybe<bool>("unrecorded");
+  return unrecorded != nullptr && *unrecorded;
+}
+
 Status RefuseMutation(const op::OpDef& def, const Attrs& attrs, std::span<const op::Value> inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     OFL_ENSURE(
@@ -186,7 +192,7 @@ Result<op::Values> RunPlan(const op::OpDef& def, const CallPlan& plan,
   }
   const bool mutates = AnyMutated(def);
   bool record = false;
-  if (Context::Get().grad_enabled()) {
+  if (Context::Get().grad_enabled() && !(mutates && IsUnrecorded(*plan.attrs))) {
     if (mutates) OFL_TRY(RefuseMutation(def, *plan.attrs, inputs));
     for (const op::Value& v : inputs) record |= AsTensor(v)->requires_grad();
   }

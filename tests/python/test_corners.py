@@ -1,79 +1,196 @@
-"""Values and gradients at infinity, at NaN and of nothing: PyTorch's."""
+"""Corners where a value, a gradient or a refusal follows from PyTorch's convention alone."""
 
 import numpy as np
 import pytest
 
 import oneflow_like as flow
+import oneflow_like.nn.functional as F
+from oneflow_like import nn
 
-F = flow.nn.functional
-NAN, INF = float("nan"), float("inf")
-
-# the function; its operand; the gradient of the sum of its results, weighted 1, 2, 3, ...
-GRADIENTS = {
-    "hardsigmoid": (F.hardsigmoid, [NAN, 3.0, -3.0, INF, 0.0], [0, 0, 0, 0, 5 / 6]),
-    "hardtanh": (F.hardtanh, [NAN, 1.0, -1.0, INF, 0.0], [1, 0, 0, 0, 5]),
-    "relu6": (F.relu6, [NAN, 0.0, 6.0, INF, 1.0], [1, 0, 0, 0, 5]),
-    "logcumsumexp": (lambda x: x.logcumsumexp(0), [INF, 1.0, 2.0], [NAN, 0, 0]),
-    "logcumsumexp, infinity last": (lambda x: x.logcumsumexp(0), [0.0, 0.0, INF], [2, 1, NAN]),
-    "logcumsumexp, both infinities": (lambda x: x.logcumsumexp(0), [-INF, 0.0, INF], [0, 2, NAN]),
-    "digamma": (flow.digamma, [-INF, INF, 1.0], [NAN, 0, 3 * np.pi ** 2 / 6]),
-    "softplus": (F.softplus, [-INF, INF, 0.0], [0, 2, 1.5]),
-    "target of bce": (lambda t: F.binary_cross_entropy(flow.tensor([0.0, 1.0, 0.5]), t,
-                                                       reduction="none"),
-                      [0.0, 1.0, 0.5], [INF, -INF, 0]),
-    "input of bce": (lambda x: F.binary_cross_entropy(x, flow.tensor([1.0, 0.0, 0.5]),
-                                                      reduction="none"),
-                     [0.0, 1.0, 0.5], [-1e12, 2e12, 0]),
-}
+INF, NAN = float("inf"), float("nan")
 
 
-@pytest.mark.parametrize("name", GRADIENTS)
-def test_gradients(name):
-    function, values, want = GRADIENTS[name]
-    x = flow.tensor(values, requires_grad=True)
-    y = function(x)
-    (y * flow.arange(1.0, y.numel() + 1)).nansum().backward()
-    got = x.grad.numpy()
-    if name != "hardsigmoid" and np.isnan(values[0]):  # nansum leaves NaN out
-        want = [0, *want[1:]]
-    np.testing.assert_allclose(got, want, rtol=1e-5)
+def _slopes(f, *operands, allow_unused=False):
+    leaves = [flow.tensor(x, dtype=flow.float64, requires_grad=True) for x in operands]
+    grads = flow.autograd.grad(f(*leaves).sum(), leaves, allow_unused=allow_unused)
+    return [None if g is None else g.tolist() for g in grads]
 
 
-def test_values_at_infinity():
-    x = flow.tensor([-INF, INF, -100.0])
-    assert F.softplus(x).tolist() == [0.0, INF, 0.0]
-    assert F.logsigmoid(-x).tolist()[0] == 0.0 and F.logsigmoid(x).tolist()[0] == -INF
-    low, high = flow.tensor([-INF, 0.0]), flow.tensor([0.0, -INF])
-    assert flow.logaddexp(low, high).tolist() == [0, 0]
-    assert F.softplus(flow.tensor([-100.0], dtype=flow.float64)).item() == pytest.approx(
-        np.exp(-100.0), rel=1e-9)
+@pytest.mark.parametrize("dim", [-1, 0])
+@pytest.mark.parametrize("largest", [True, False])
+def test_topk_of_a_tensor_without_axes_writes_its_one_result(dim, largest):
+    for _ in range(20):
+        junk = flow.full((1,), NAN)
+        del junk
+        values, indices = flow.tensor(1.5).topk(0, dim, largest)
+        assert values.item() == 1.5 and indices.item() == 0
 
 
-def test_a_norm_of_nan_shortens_nothing():
-    x = flow.tensor([[NAN, 0.0, 3.0], [3.0, 0.0, 4.0]])
-    got = x.renorm(2, 0, 1.0).numpy()
-    np.testing.assert_allclose(got, [[NAN, 0, 3], [0.6, 0, 0.8]], rtol=1e-6)
+def test_each_extreme_of_a_distance_has_the_whole_gradient():
+    def far(x, y):
+        return flow.cdist(x, y, p=INF)
+
+    assert _slopes(far, [[0, 0, 0]], [[1, -1, 1]]) == [[[-1, 1, -1]], [[1, -1, 1]]]
+    assert _slopes(far, [[1, 1]], [[1, 1]]) == [[[0, 0]], [[0, 0]]]
+    rows = [[0, 0, 0], [1, 1, 1], [1, 2, 1]]
+    assert _slopes(lambda x: F.pdist(x, p=INF), rows) == [[[-1, -2, -1], [1, 0, 1], [0, 2, 0]]]
+    assert _slopes(lambda x: F.pdist(x, p=0), rows) == [np.zeros((3, 3)).tolist()]
+    assert _slopes(lambda x, y: flow.cdist(x, y, p=0), [[0, 0]], [[1, 1]]) == [[[0, 0]]] * 2
 
 
-@pytest.mark.parametrize("worst", [NAN, INF, -INF])
-def test_a_range_that_is_not_finite_has_no_bins(worst):
-    x = flow.tensor([worst, 1.0, 2.0])
-    for call in (lambda: flow.histogram(x, bins=3), lambda: flow.histc(x, 3),
-                 lambda: flow.histogramdd(x.reshape(3, 1), bins=[3])):
-        with pytest.raises(RuntimeError, match="the range is not finite: got .*expected finite"):
-            call()
-    assert flow.histogram(x, bins=2, range=(0.0, 2.0))[0].tolist() == [0.0, 2.0]
-    with pytest.raises(RuntimeError, match=r"\[histogram\] the range is none: got .*finite"):
-        flow.histogram(flow.ones(2), bins=2, range=(0.0, INF))
+def test_a_mean_of_nothing_has_no_number_as_gradient():
+    np.testing.assert_array_equal(
+        _slopes(lambda x: flow.nanmean(x, 1), [[NAN, NAN], [1, NAN]])[0], [[NAN, NAN], [1, 0]])
+    assert _slopes(flow.nansum, [NAN, 1]) == [[0, 1]]
 
 
-def test_losses_of_nothing_and_of_no_probability():
-    rows, named = flow.zeros(0, 3), flow.zeros(0, 3, dtype=flow.int64)
-    for reduction in ("mean", "sum"):
-        assert F.multilabel_margin_loss(rows, named, reduction=reduction).item() == 0
-    assert F.multilabel_margin_loss(rows, named, reduction="none").shape == (0,)
-    with pytest.raises(RuntimeError, match=r"\[multi_margin_loss\] there are no classes: got"):
-        F.multi_margin_loss(flow.zeros(2, 0), flow.zeros(2, dtype=flow.int64))
-    for target in (-0.5, 1.5, NAN):
-        with pytest.raises(RuntimeError, match="element of target is no probability: got float32"):
-            F.binary_cross_entropy(flow.tensor([0.5]), flow.tensor([target]))
+@pytest.mark.parametrize("norm", [
+    lambda x: flow.linalg.vector_norm(x, 0), lambda x: flow.norm(x, 0),
+    lambda x: flow.norm(x, 0, dim=0), lambda x: flow.dist(x, flow.zeros(2).double(), 0)])
+def test_a_count_has_no_gradient(norm):
+    assert _slopes(norm, [1, 2], allow_unused=True) == [None]
+
+
+def test_slopes_take_the_dtype_of_coordinates():
+    x = flow.arange(6).float()
+    at = flow.tensor([0, 1, 3, 4, 6, 7])
+    for dtype, places, expected in [
+            (flow.float32, flow.float64, flow.float64), (flow.float16, flow.float32, flow.float32),
+            (flow.float64, flow.float32, flow.float64), (flow.float32, flow.int64, flow.float32),
+            (flow.int64, flow.int64, flow.float32), (flow.int64, flow.float64, flow.float64)]:
+        for order in (1, 2):
+            slope, = flow.gradient(x.to(dtype), spacing=(at.to(places),), edge_order=order)
+            assert slope.dtype is expected
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "bool"])
+def test_einsum_widens_what_it_sums_before_a_product(dtype):
+    own = getattr(flow, dtype)
+    a = flow.full((3, 3), 100).to(own)
+    v, one = a[0], a[0, :1]
+    for text, operands in [("ii,ij->i", (a, a)), ("i,j->i", (v, v)), ("i,j->", (v, v)),
+                           ("ij,k->ik", (a, v)), ("ij,kl->ik", (a, a)), ("ij,i->i", (a, v)),
+                           ("ij,ik->i", (a, a)), ("i,i->", (one, v)), ("ij,jk->i", (a, a))]:
+        got = flow.einsum(text, *operands)
+        assert got.dtype is flow.int64
+        arrays = [x.numpy().astype(np.int64) for x in operands]
+        if operands[0] is one:
+            arrays[0] = np.repeat(arrays[0], 3)
+        np.testing.assert_array_equal(got.numpy(), np.einsum(text, *arrays))
+    for text, operands in [("i,j->ij", (v, v)), ("ij,ij->ij", (a, a)), ("i,k->k", (one, v))]:
+        assert flow.einsum(text, *operands).dtype is own
+    if dtype != "bool":
+        assert flow.einsum("ij,jk->ik", a, a).dtype is own
+        assert flow.tensordot(a[:1], a, ([0], [0])).dtype is own
+
+
+def _table():
+    return flow.arange(12).float().reshape(4, 3).detach().requires_grad_()
+
+
+@pytest.mark.parametrize("bags", [False, True])
+def test_max_norm_shortens_a_weight_that_requires_grad(bags):
+    weight = _table()
+    places = flow.tensor([[0, 2, 2]])
+    rows = (F.embedding_bag if bags else F.embedding)(places, weight, max_norm=1.)
+    expected = np.arange(12, dtype=np.float32).reshape(4, 3)
+    for row in (0, 2):
+        expected[row] /= np.linalg.norm(expected[row])
+    np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-5)
+    (rows * rows).sum().backward()
+    grad = np.zeros((4, 3), np.float32)
+    if bags:
+        mean = (expected[0] + 2 * expected[2]) / 3
+        np.testing.assert_allclose(rows.detach().numpy(), mean[None], rtol=1e-5)
+        grad[0], grad[2] = 2 * mean / 3, 4 * mean / 3
+    else:
+        grad[0], grad[2] = 2 * expected[0], 4 * expected[2]
+    np.testing.assert_allclose(weight.grad.numpy(), grad, rtol=1e-5)
+    assert weight.requires_grad and weight.is_leaf
+
+
+def test_max_norm_counts_as_a_change():
+    weight = _table()
+    square = weight * weight
+    F.embedding(flow.tensor([2]), weight, max_norm=1.)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        square.sum().backward()
+
+
+def test_a_gradient_of_what_was_repeated_is_summed():
+    class Given(flow.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, shape):
+            ctx.shape = shape
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            return flow.ones(ctx.shape), None
+
+    for size, shape, expected in [((3,), (2, 3), 2), ((1, 3), (2, 3), 2), ((), (2, 3), 6),
+                                  ((1,), (3,), 3), ((2, 1), (2, 3), 3), ((2, 3), (2, 3), 1)]:
+        x = flow.zeros(size, requires_grad=True)
+        Given.apply(x, shape).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), np.full(size, expected))
+    for size, shape in [((2, 3), (3,)), ((3,), (4,)), ((3,), (1,)), ((3,), ())]:
+        x = flow.zeros(size, requires_grad=True)
+        with pytest.raises(RuntimeError, match="does not fit"):
+            Given.apply(x, shape).sum().backward()
+
+
+def test_dropping_everything_takes_every_dtype():
+    for dtype in (flow.int64, flow.uint8, flow.bool, flow.complex64):
+        x = flow.ones(2, 3, 2).to(dtype)
+        for drop in (F.dropout, F.dropout2d):
+            got = drop(x, 1.)
+            assert got.dtype is dtype and not got.to(flow.bool).any()
+    with pytest.raises(RuntimeError, match="floating"):
+        F.dropout(flow.arange(3), .5)
+
+
+def test_a_bool_may_be_added_some_times():
+    a, b = flow.tensor([True, False]), flow.tensor([False, True])
+    assert flow.add(a, b, alpha=2).tolist() == [True, True]
+    assert flow.add(a, b, alpha=0).tolist() == [True, False]
+    assert a.clone().add_(b, alpha=True).tolist() == [True, True]
+    with pytest.raises(RuntimeError):
+        flow.add(a, b, alpha=1.5)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: flow.broadcast_tensors(flow.ones(2, 3), flow.ones(4)),
+    lambda: F.cosine_similarity(flow.ones(2, 3), flow.ones(4)),
+    lambda: flow.cdist(flow.ones(2, 2, 3), flow.ones(3, 4, 3), p=1),
+    lambda: flow.linalg.solve(flow.ones(2, 2, 2), flow.ones(3, 2, 1)),
+    lambda: flow.linalg.cross(flow.ones(2, 3), flow.ones(4, 3)),
+    lambda: flow.take_along_dim(flow.ones(2, 3), flow.zeros(4, 1).long(), 1),
+    lambda: F.mse_loss(flow.ones(2, 3), flow.ones(4)),
+    lambda: flow.ones(2, 3) + flow.ones(4),
+    lambda: flow.where(flow.ones(2, 3) > 0, flow.ones(4), flow.ones(4))])
+def test_shapes_that_do_not_broadcast_say_what_is_expected_once(call):
+    with pytest.raises(RuntimeError) as error:
+        call()
+    assert str(error.value).count("expected equal sizes or 1") == 1
+
+
+@pytest.mark.parametrize("make, text", [
+    (lambda: nn.Linear(2, "a"), r"\[Linear\] out_features is no size: got 'a', str; expected"),
+    (lambda: nn.Linear(2., 3), r"\[Linear\] in_features"),
+    (lambda: nn.Embedding(2, "a"), r"\[Embedding\] embedding_dim"),
+    (lambda: nn.LayerNorm("a"), r"\[LayerNorm\] normalized_shape")])
+def test_layers_name_the_size_that_is_none(make, text):
+    with pytest.raises(TypeError, match=text):
+        make()
+
+
+def test_a_product_of_no_reflections_belongs_to_its_operands():
+    a, none = flow.full((3, 2), NAN, requires_grad=True), flow.zeros(0, requires_grad=True)
+    for given, tau in [(a, none.detach()), (a.detach(), none), (a, none)]:
+        made = flow.linalg.householder_product(given, tau)
+        assert made.requires_grad and made.tolist() == [[1, 0], [0, 1], [0, 0]]
+    made.sum().backward()
+    assert a.grad.tolist() == [[0, 0]] * 3 and none.grad.shape == (0,)
+    empty, other = flow.ones(3, 0, requires_grad=True), flow.ones(3, 2)
+    made = flow.ormqr(empty, none.detach(), other)
+    assert made is not other and made.requires_grad and made.tolist() == other.tolist()

@@ -92,7 +92,13 @@ std::string ScaleRule(std::span<const Shape>, std::span<const Shape>, const Attr
 
 template <bool kAdd>
 op::Values ComposeScaled(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
-  const op::Value scaled = b.Call("mul_scalar", {in[1]}, {{"scalar", attrs.Number("alpha")}});
+  const Scalar alpha = attrs.Number("alpha");
+  const bool whole = alpha.category() <= DTypeCategory::kInteger;
+  if (kAdd && in[1]->meta().dtype == DType::kBool && whole) {  // a product of bools is one of them
+    const bool counts = alpha.As<int64_t>() != 0;
+    return {b.Call("add", {in[0], counts ? in[1] : b.Call("zeros_like", {in[1]})})};
+  }
+  const op::Value scaled = b.Call("mul_scalar", {in[1]}, {{"scalar", alpha}});
   return {b.Call(kAdd ? "add" : "sub", {in[0], scaled})};
 }
 
@@ -111,6 +117,9 @@ op::OpDefBuilder& Scaled(op::OpDefBuilder& op, const char* doc) {
         for (DType dtype : ListOf(kNumbers))
           samples.push_back({{{dtype, {5, 3}}, {dtype, {3}}}, {{"alpha", int64_t{2}}}});
         samples.push_back({{{DType::kFloat32, {5}}, {DType::kFloat32, {5}}}, {{"alpha", 0.5}}});
+        for (int64_t alpha : {0, 2})
+          if (kAdd)
+            samples.push_back({{{DType::kBool, {5}}, {DType::kBool, {5}}}, {{"alpha", alpha}}});
         return samples;
       })
       .ErrorSamples({{{{DType::kInt32, {2}}, {DType::kInt32, {2}}},
@@ -218,7 +227,7 @@ OFL_OP(rdiv_scalar) {
 
 OFL_OP(add_scaled) {
   Scaled<true>(op, "input + alpha * other.")
-      .Oracle("input + alpha * other")
+      .Oracle("(input + alpha * other).astype(input.dtype)")
       .PyBoth("add(input, other, *, alpha)")
       .Method("add_");
 }

@@ -123,8 +123,7 @@ Status InferBinary(op::InferContext& c, DTypeSet set, Gives gives) {
       << " differ; expected one dtype; convert one of them with .to(dtype)";
   OFL_TRY(RequireIn(c, 0, set));
   const auto shape = BroadcastShapes(a.shape, b.shape);
-  OFL_ENSURE(shape.ok(), Code::kInvalidArgument)
-      << shape.status().message() << "; expected equal sizes or 1";
+  OFL_ENSURE(shape.ok(), Code::kInvalidArgument) << shape.status().message();
   c.AddOutput({gives == Gives::kBool ? DType::kBool : a.dtype, *shape});
   return Status::Ok();
 }

@@ -45,8 +45,7 @@ Status InferTernary(op::InferContext& c, DTypeSet set) {
   OFL_TRY(RequireIn(c, 0, set));
   auto shape = BroadcastShapes(c.input(0).shape, c.input(1).shape);
   if (shape.ok()) shape = BroadcastShapes(*shape, c.input(2).shape);
-  OFL_ENSURE(shape.ok(), Code::kInvalidArgument)
-      << shape.status().message() << "; expected equal sizes or 1";
+  OFL_ENSURE(shape.ok(), Code::kInvalidArgument) << shape.status().message();
   c.AddOutput({c.input(0).dtype, *shape});
   return Status::Ok();
 }

@@ -57,8 +57,7 @@ Status InferWhereNumber(op::InferContext& c) {
       << "the condition is not bool; expected condition: bool; compare with 0 first";
   OFL_TRY(CheckHolds(c.input(1).dtype, c.number("value")));
   const auto shape = BroadcastShapes(c.input(0).shape, c.input(1).shape);
-  OFL_ENSURE(shape.ok(), Code::kInvalidArgument)
-      << shape.status().message() << "; expected equal sizes or 1";
+  OFL_ENSURE(shape.ok(), Code::kInvalidArgument) << shape.status().message();
   c.AddOutput({c.input(1).dtype, *shape});
   return Status::Ok();
 }
@@ -75,8 +74,7 @@ Status InferWhere(op::InferContext& c) {
       << "the dtypes of input and other differ; expected one dtype; convert with .to(dtype)";
   auto shape = BroadcastShapes(c.input(0).shape, c.input(1).shape);
   if (shape.ok()) shape = BroadcastShapes(*shape, c.input(2).shape);
-  OFL_ENSURE(shape.ok(), Code::kInvalidArgument)
-      << shape.status().message() << "; expected equal sizes or 1";
+  OFL_ENSURE(shape.ok(), Code::kInvalidArgument) << shape.status().message();
   c.AddOutput({c.input(1).dtype, *shape});
   return Status::Ok();
 }

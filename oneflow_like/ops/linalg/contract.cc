@@ -48,6 +48,18 @@ void SumOut(op::Builder& b, Factor& f, const AxisNames& gone, bool widened = fal
   f = {widened ? sum : CastTo(b, sum, dtype), left};
 }
 
+// Without axes of size 1 that `gone` holds, over which there is nothing to sum.
+void SqueezeOut(op::Builder& b, Factor& f, const AxisNames& gone) {
+  AxisNames left;
+  Dims shape;
+  for (int64_t name : f.names) {
+    if (SizeOf(f, name) == 1 && Has(gone, name)) continue;
+    left.push_back(name);
+    shape.push_back(SizeOf(f, name));
+  }
+  if (left.size() < f.names.size()) f = {Shaped(b, f.value, shape), left};
+}
+
 // A name twice: its diagonal.
 void TakeDiagonals(op::Builder& b, Factor& f) {
   for (size_t i = 0; i < f.names.size() && f.value != nullptr; ++i) {
@@ -122,7 +134,7 @@ Factor Elementwise(op::Builder& b, Factor x, Factor y, const Roles& r) {
 }
 
 // The product of two operands, summed over what neither `kept` nor a later operand needs.
-Factor Product(op::Builder& b, Factor x, Factor y, const AxisNames& kept) {
+Factor Product(op::Builder& b, Factor x, Factor y, const AxisNames& kept, bool widens) {
   DropOnes(b, x, y);
   if (x.value == nullptr) return {};
   DropOnes(b, y, x);
@@ -131,9 +143,12 @@ Factor Product(op::Builder& b, Factor x, Factor y, const AxisNames& kept) {
   for (const Factor* f : {&x, &y})
     for (int64_t name : f->names)
       if (!Has(kept, name) && !(Has(x.names, name) && Has(y.names, name))) alone.push_back(name);
-  SumOut(b, x, alone);
-  SumOut(b, y, alone);
-  if (x.value == nullptr || y.value == nullptr) return {};
+  for (Factor* f : {&x, &y}) {
+    SqueezeOut(b, *f, alone);
+    if (f->value == nullptr) return {};
+    SumOut(b, *f, alone, widens);
+    if (f->value == nullptr) return {};
+  }
   Roles r;
   for (int64_t name : x.names) {
     const bool both = Has(y.names, name);
@@ -149,6 +164,8 @@ Factor Product(op::Builder& b, Factor x, Factor y, const AxisNames& kept) {
   for (int64_t name : r.right) shape.push_back(SizeOf(y, name));
   names.insert(names.end(), r.left.begin(), r.left.end());
   names.insert(names.end(), r.right.begin(), r.right.end());
+  if (x.value->meta().dtype != y.value->meta().dtype)  // one has been widened
+    for (Factor* f : {&x, &y}) f->value = CastTo(b, f->value, DType::kInt64);
   const op::Value product = b.Call("matmul", {AsMatrices(b, x, r.batch, r.left, r.summed),
                                               AsMatrices(b, y, r.batch, r.summed, r.right)});
   return {Shaped(b, product, shape), names};
@@ -182,7 +199,8 @@ Result<std::vector<std::pair<int64_t, int64_t>>> SizesOf(const std::vector<Facto
   return sizes;
 }
 
-op::Value Contracted(op::Builder& b, std::vector<Factor> operands, const AxisNames& out) {
+op::Value Contracted(op::Builder& b, std::vector<Factor> operands, const AxisNames& out,
+                     bool widens) {
   for (Factor& f : operands) {
     TakeDiagonals(b, f);
     if (f.value == nullptr) return nullptr;
@@ -192,7 +210,7 @@ op::Value Contracted(op::Builder& b, std::vector<Factor> operands, const AxisNam
     AxisNames kept = out;
     for (size_t j = i + 1; j < operands.size(); ++j)
       kept.insert(kept.end(), operands[j].names.begin(), operands[j].names.end());
-    result = Product(b, std::move(result), operands[i], kept);
+    result = Product(b, std::move(result), operands[i], kept, widens);
     if (result.value == nullptr) return nullptr;
   }
   AxisNames gone;

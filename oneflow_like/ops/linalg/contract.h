@@ -17,8 +17,10 @@ struct Factor {
 
 // The products of elements with equal names, summed over all names that `out` lacks, with the
 // axes `out`, whose names differ. Operands are taken from left to right. A name that an operand
-// has twice means its diagonal. Sizes have been checked (SizesOf). Null: an error is set.
-op::Value Contracted(op::Builder& b, std::vector<Factor> operands, const AxisNames& out);
+// has twice means its diagonal. `widens`: integers that are summed before they are multiplied
+// become int64, as `sum` makes them. Sizes have been checked (SizesOf). Null: an error is set.
+op::Value Contracted(op::Builder& b, std::vector<Factor> operands, const AxisNames& out,
+                     bool widens = false);
 
 // The size of every name; kInvalidArgument where two sizes differ and neither is 1, and where an
 // operand's repeated name has two sizes.

@@ -57,6 +57,16 @@ Result<bool> UsesProducts(const std::string& mode, const Shape& x, const Shape& 
   return RowsOf(x) > kFewRows || RowsOf(y) > kFewRows;
 }
 
+// The norms of rows. At a tie of the order inf each of the extremes has the whole gradient, and
+// that of the order 0 is 0, both as in torch (whose norms share it, and have none).
+op::Value LengthsOf(op::Builder& b, const op::Value& apart, double p) {
+  const Attrs over = {{"dim", Dims{-1}}, {"keepdim", false}};
+  if (std::isinf(p)) return b.Call("furthest", {b.Call("abs", {apart})}, over);
+  const op::Value norm = VectorNorm(b, apart, p, over);
+  if (p != 0 || norm == nullptr) return norm;
+  return Where(b, b.Call("eq", {norm, norm}), norm, b.Call("sum", {apart}, over));
+}
+
 op::Values ComposeCdist(op::Builder& b, Operands in, const Attrs& attrs) {
   const double p = attrs.Get<double>("p");
   Status wrong = CheckRows(in, p);
@@ -78,7 +88,7 @@ op::Values ComposeCdist(op::Builder& b, Operands in, const Attrs& attrs) {
   const op::Value apart = Sub(b, Unsqueezed(b, x, -2), Unsqueezed(b, y, -3));
   // Rows without elements are 0 apart, whatever the order.
   const double order = any ? p : 1;
-  return {CastTo(b, VectorNorm(b, apart, order, {{"dim", Dims{-1}}, {"keepdim", false}}), dtype)};
+  return {CastTo(b, LengthsOf(b, apart, order), dtype)};
 }
 
 op::Values ComposePdist(op::Builder& b, Operands in, const Attrs& attrs) {
@@ -100,9 +110,7 @@ op::Values ComposePdist(op::Builder& b, Operands in, const Attrs& attrs) {
     return b.Call("index_select", {x, index}, {{"dim", int64_t{0}}});
   };
   const double order = ColumnsOf(x->meta().shape) > 0 ? p : 1;
-  const op::Value norm =
-      VectorNorm(b, Sub(b, side(0), side(1)), order, {{"dim", Dims{-1}}, {"keepdim", false}});
-  return {CastTo(b, norm, dtype)};
+  return {CastTo(b, LengthsOf(b, Sub(b, side(0), side(1)), order), dtype)};
 }
 
 std::vector<op::Sample> RowSamples(const std::vector<std::vector<Shape>>& shapes) {

@@ -134,7 +134,7 @@ op::Values ComposeEinsum(op::Builder& b, Operands in, const Attrs& attrs) {
   const auto out = ReadAll(attrs.Get<std::string>("equation"), in, factors);
   if (!out.ok()) return Refused(b, out.status());
   if (const auto sizes = SizesOf(factors); !sizes.ok()) return Refused(b, sizes.status());
-  return {Contracted(b, std::move(factors), *out)};
+  return {Contracted(b, std::move(factors), *out, true)};
 }
 
 // --- tensordot and kron -------------------------------------------------------------------------

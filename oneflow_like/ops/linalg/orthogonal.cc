@@ -182,11 +182,19 @@ Status CheckReflections(const op::Value& a, const op::Value& tau, bool wide = fa
   return Status::Ok();
 }
 
+// `x` of no reflections: another tensor, that depends on a and tau with slope 0.
+op::Value OfNone(op::Builder& b, const op::Value& a, const op::Value& tau, const op::Value& x) {
+  const op::Value nothing = b.Call("sum", {tau});
+  if (nothing == nullptr) return nullptr;
+  return Add(b, x, Where(b, b.Call("eq", {nothing, nothing}), nothing, b.Call("sum", {a})));
+}
+
 // x with the reflections applied from the left: H = I - tau v v^H, one after another from the last
 // or, conjugated, from the first.
 op::Value Reflected(op::Builder& b, const op::Value& a, const op::Value& tau, op::Value x,
                     bool adjoint) {
   const int64_t rows = RowsOf(a->meta().shape), k = tau->meta().shape[tau->meta().shape.rank() - 1];
+  if (k == 0) return OfNone(b, a, tau, x);
   for (int64_t step = 0; step < k; ++step) {
     const int64_t i = adjoint ? step : k - 1 - step;
     // The column below the diagonal, with a one on it.

@@ -233,7 +233,7 @@ op::Values ComposeRmsNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   bool fits = count > 0 && count <= rank;
   for (int i = 0; fits && i < count; ++i) fits = x.shape[rank - count + i] == expected[i];
   if (fits && in.size() > 1) fits = in[1]->meta().shape == expected;
-  if (!fits || !IsFloating(x.dtype)) {
+  if (!fits || !(IsFloating(x.dtype) || IsComplex(x.dtype))) {
     return Refused(b, Error(fits ? Code::kTypeMismatch : Code::kInvalidArgument)
                           << "got input: " << x.ToString() << ", normalized_shape=" << expected
                           << (in.size() > 1 ? ", weight: " + in[1]->meta().ToString() : "")
@@ -242,9 +242,9 @@ op::Values ComposeRmsNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   const DType wide = StatisticOf(x.dtype);
   const double* given = attrs.Maybe<double>("eps");
-  const double eps = given != nullptr          ? *given
-                     : wide == DType::kFloat64 ? std::numeric_limits<double>::epsilon()
-                                               : std::numeric_limits<float>::epsilon();
+  const double eps = given != nullptr                  ? *given
+                     : RealOf(wide) == DType::kFloat64 ? std::numeric_limits<double>::epsilon()
+                                                       : std::numeric_limits<float>::epsilon();
   const op::Value v = Wide(b, in[0]);
   const op::Value square = Over(b, "mean", Of(b, "square", v), AxesFrom(rank - count, rank));
   op::Value y = Mul(b, v, Of(b, "rsqrt", AddScalar(b, square, eps)));
@@ -443,7 +443,7 @@ OFL_OP(rms_norm) {
       .Functional()
       .Samples([] {
         std::vector<op::Sample> samples;
-        for (DType dtype : ListOf(kFloats)) {
+        for (DType dtype : ListOf(kFloats | kComplexes)) {
           samples.push_back(
               {{{dtype, {5, 4}}, {dtype, {4}}}, {{"normalized_shape", Dims{4}}, {"eps", 0.1}}});
         }

@@ -10,7 +10,7 @@ Status CheckPair(Operands in) {
   const auto together = BroadcastShapes(x, t);
   OFL_ENSURE(together.ok(), Code::kInvalidArgument)
       << "shapes differ: got input: " << x << ", target: " << t
-      << "; expected the same shape, or such as broadcast; " << together.status().message();
+      << ", which do not broadcast: " << together.status().message();
   if (in.size() < 3) return Status::Ok();
   OFL_ENSURE(in[2]->meta().shape == in[0]->meta().shape, Code::kInvalidArgument)
       << "weight must have one number for each of input's: got weight: " << in[2]->meta().ToString()

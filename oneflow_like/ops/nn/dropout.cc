@@ -17,10 +17,17 @@ bool ProbabilityOf(op::Builder& b, const char* name, const Attrs& attrs, double*
   return false;
 }
 
+// x times 0, which draws nothing and is of every dtype.
+op::Value Nothing(op::Builder& b, const op::Value& x) {
+  if (x->meta().dtype == DType::kBool) return ZerosLike(b, x);
+  return MulScalar(b, x, int64_t{0});
+}
+
 op::Values ComposeDropout(op::Builder& b, Inputs in, const Attrs& attrs) {
   double p = 0;
   if (!ProbabilityOf(b, "dropout", attrs, &p)) return {nullptr};
   if (!attrs.Get<bool>("training") || p == 0) return {in[0]};
+  if (p == 1 && !IsFloating(in[0]->meta().dtype)) return {Nothing(b, in[0])};
   return {b.Call("dropout", {in[0]}, {{"p", p}})};
 }
 
@@ -47,6 +54,7 @@ op::Values ComposeFeatureDropout(op::Builder& b, Inputs in, const Attrs& attrs) 
     return {nullptr};
   }
   if (!attrs.Get<bool>("training") || p == 0 || meta.shape.numel() == 0) return {in[0]};
+  if (p == 1 && !IsFloating(meta.dtype)) return {Nothing(b, in[0])};
   return {Mul(b, in[0], b.Call("dropout", {ChannelsOf(b, in[0])}, {{"p", p}}))};
 }
 

@@ -55,7 +55,7 @@ void Renorm(op::Builder& b, const op::Value& weight, const op::Value& index, con
   const op::Value beyond = b.Call("logical_and", {used, Against(b, "gt", norm, *most)});
   const op::Value scale = MulScalar(b, Of(b, "reciprocal", AddScalar(b, norm, 1e-7)), *most);
   const op::Value fresh = CastTo(b, Where(b, beyond, Mul(b, w, scale), w), dtype);
-  if (fresh != nullptr) (void)b.CallAll("assign", {weight, fresh});
+  if (fresh != nullptr) (void)b.CallAll("assign_unrecorded", {weight, fresh});
 }
 
 struct Lookup {

@@ -403,6 +403,15 @@ OFL_OP(assign) {
   CpuForAllTypes(op, RunAssign);
 }
 
+OFL_OP(assign_unrecorded) {
+  DefineAssign(op, "Copies `value` into `target`, one that requires grad too: as under no_grad().")
+      .Attr("unrecorded", op::AttrType::kBool, true)
+      .Sbp(ReplaceRule)
+      .Oracle("value")
+      .Py("_assign_unrecorded(target, value)");
+  CpuForAllTypes(op, RunAssign);
+}
+
 OFL_OP(assign_add) {
   DefineAssign(op, "target += value, in place.")
       .Cpu(DType::kFloat32, RunAssignAdd<float>)

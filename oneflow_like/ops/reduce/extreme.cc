@@ -60,6 +60,12 @@ void GradExtreme(op::GradContext& c) {
   c.Set(0, Mul(c.b, mask, SpreadOut(c.b, share, x, c.attrs)));
 }
 
+void GradFurthest(op::GradContext& c) {
+  const op::Value& x = c.inputs[0];
+  const op::Value hit = c.b.Call("eq", {x, SpreadOut(c.b, c.outputs[0], x, c.attrs)});
+  c.Set(0, Mul(c.b, CastTo(c.b, hit, x->meta().dtype), SpreadOut(c.b, c.grads[0], x, c.attrs)));
+}
+
 std::vector<op::ErrorSample> ExtremeErrors() {
   auto errors = DimErrors(DType::kComplex64, "complex64 is not real and has no order");
   errors.push_back({{{DType::kFloat32, {0, 3}}},
@@ -126,6 +132,20 @@ OFL_OP(amax) {
       .Oracle("np.max(input, axis=axes(input, dim), keepdims=keepdim)")
       .PyBoth("amax(input, dim=(), keepdim=False)")
       .PyBoth("max(input)", {{"nan_shares", true}})
+      .Samples([] { return ReduceSamples(kOrdered, false); })
+      .ErrorSamples(ExtremeErrors());
+  Kernels<MaxOf>(op);
+}
+
+OFL_OP(furthest) {
+  Reduction(op,
+            "The largest value over the axes `dim`, as amax; equal ones each have the whole "
+            "gradient,\nas those of a distance have it in torch.")
+      .Infer(InferExtreme)
+      .Sbp(MaxRule)
+      .Grad(GradFurthest)
+      .Oracle("np.max(input, axis=axes(input, dim), keepdims=keepdim)")
+      .Py("_furthest(input, dim=(), keepdim=False)")
       .Samples([] { return ReduceSamples(kOrdered, false); })
       .ErrorSamples(ExtremeErrors());
   Kernels<MaxOf>(op);

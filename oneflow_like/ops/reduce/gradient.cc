@@ -154,9 +154,9 @@ op::Values ComposeGradientAt(op::Builder& b, Span in, const Attrs& attrs) {
     }
     Dims wide(static_cast<size_t>(shape.rank()), 1);
     wide[static_cast<size_t>(axis)] = n;
-    op::Value at = Floating(b, in[i + 1]);
-    if (at != nullptr && at->meta().dtype != RealOf(x->meta().dtype))
-      at = CastTo(b, at, RealOf(x->meta().dtype));
+    op::Value at = in[i + 1];
+    // Floating coordinates keep their dtype, and the slopes promote as quotients do.
+    if (!IsDifferentiable(places.dtype)) at = CastTo(b, at, RealOf(x->meta().dtype));
     at = b.Call("reshape", {at}, {{"shape", wide}});
     const op::Value widths = b.Call("sub", {Part(b, at, axis, 1, n), Part(b, at, axis, 0, n - 1)});
     if (widths == nullptr) return {nullptr};

@@ -106,14 +106,14 @@ op::Value DirectionOf(op::Builder& b, const op::Value& z) {
 
 void GradPowerSum(op::GradContext& c) {
   op::Builder& b = c.b;
+  const int64_t power = c.attrs.Get<int64_t>("power");
+  if (power == 0) return;  // a count has no gradient, as in torch
   const op::Value& x = c.inputs[0];
   const DType dtype = x->meta().dtype;
   const DType wide = IsComplex(dtype) ? dtype : SumDType(dtype);
   const op::Value grad = CastTo(b, SpreadOut(b, c.grads[0], x, c.attrs), wide);
   const op::Value z = CastTo(b, x, wide);
-  const int64_t power = c.attrs.Get<int64_t>("power");
-  op::Value slope = power == 2 ? MulScalar(b, z, 2.0) : b.Call("zeros_like", {z});
-  if (power == 1) slope = DirectionOf(b, z);
+  const op::Value slope = power == 2 ? MulScalar(b, z, 2.0) : DirectionOf(b, z);
   c.Set(0, CastTo(b, Mul(b, grad, slope), dtype));
 }
 

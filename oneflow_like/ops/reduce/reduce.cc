@@ -132,7 +132,9 @@ std::string NanSumRule(std::span<const Shape> in, std::span<const Shape>, const 
 void GradNanSum(op::GradContext& c) {
   if (!c.Needs(0)) return;
   GradSum(c);
-  c.Set(0, ReplaceWhere(c.b, IsNan(c.b, c.inputs[0]), 0.0, c.input_grads[0]));
+  // Times 0: a gradient that is infinite (of a mean of nothing) is NaN then, as in torch.
+  const op::Value counts = c.b.Call("logical_not", {IsNan(c.b, c.inputs[0])});
+  c.Set(0, Mul(c.b, c.input_grads[0], CastTo(c.b, counts, c.inputs[0]->meta().dtype)));
 }
 
 void GradMean(op::GradContext& c) {

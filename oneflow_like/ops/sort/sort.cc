@@ -98,8 +98,9 @@ Status InferTopK(op::InferContext& c) {
 Status RunTopK(op::KernelContext& c) {
   const op::TensorView &x = c.inputs[0], &values = c.outputs[0], &indices = c.outputs[1];
   const int axis = OrderAxis(*c.attrs, x.meta.shape);
-  const int64_t k = c.attr<int64_t>("k");
-  if (values.numel() == 0 || k == 0) return Status::Ok();
+  // Without axes there is one result whatever k, as in torch.
+  const int64_t k = axis < 0 ? 1 : c.attr<int64_t>("k");
+  if (values.numel() == 0) return Status::Ok();
   const bool largest = c.attr<bool>("largest");
   const int64_t to = axis < 0 ? 0 : values.strides[axis], at = axis < 0 ? 0 : indices.strides[axis];
   ForOrderedRows(c, {&x, &values, &indices}, axis,
@@ -206,10 +207,12 @@ OFL_OP(topk) {
       .Oracle("topk(input, k, dim, largest)")
       .PyBoth("topk(input, k, dim=-1, largest=True, sorted=True)")
       .Samples([] {
-        return SortSamples({{{"k", int64_t{1}}},
-                            {{"k", int64_t{2}}, {"dim", int64_t{0}}, {"largest", false}},
-                            {{"k", int64_t{3}}, {"sorted", false}}},
-                           kReals);
+        auto samples = SortSamples({{{"k", int64_t{1}}},
+                                    {{"k", int64_t{2}}, {"dim", int64_t{0}}, {"largest", false}},
+                                    {{"k", int64_t{3}}, {"sorted", false}}},
+                                   kReals);
+        samples.push_back({{{DType::kFloat32, {}}}, {{"k", int64_t{0}}}, -4, 4, ""});
+        return samples;
       })
       .ErrorSamples({AxisError({{"k", int64_t{1}}}),
                      OrderError({{"k", int64_t{1}}}),

@@ -151,12 +151,24 @@ def _record(cls, ctx, args, outputs):
     return tuple(next(made) if isinstance(o, Tensor) else o for o in outputs)
 
 
+def _summed_to(gradient, shape):
+    """The gradient of what was repeated to its shape; any other as it is, to be refused."""
+    if not isinstance(gradient, Tensor) or tuple(gradient.shape) == shape:
+        return gradient
+    size = tuple(gradient.shape)
+    behind = size[len(size) - len(shape):]
+    if len(shape) > len(size) or any(n not in (1, m) for n, m in zip(shape, behind, strict=True)):
+        return gradient
+    return gradient.sum_to_size(shape)
+
+
 class _Backward:
     """Called by the tape."""
 
     def __init__(self, cls, ctx, args, plan, results):
         self._cls, self._ctx, self._plan = cls, ctx, plan
         self._is_tensor = [isinstance(a, Tensor) for a in args]
+        self._shapes = [tuple(a.shape) for a in args if isinstance(a, Tensor)]
         self._like = [r.detach() if r.is_global else (shape, r.dtype) for shape, r in results]
 
     def _zeros(self, place):
@@ -189,7 +201,8 @@ class _Backward:
                 raise RuntimeError(f"function {name}Backward returned a gradient different from "
                                    f"None at position {number + 1}, but the corresponding forward "
                                    "input was not a Variable")
-        return tuple(g for g, tensor in zip(given, self._is_tensor, strict=False) if tensor)
+        given = (g for g, tensor in zip(given, self._is_tensor, strict=False) if tensor)
+        return tuple(map(_summed_to, given, self._shapes))
 
 
 class _Twice(Function):

@@ -22,6 +22,13 @@ def _check_reduction(name, reduction, size_average, reduce):
             f"[{name}] got reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
 
 
+def _check_sizes(layer, **sizes):
+    for name, size in sizes.items():
+        if not hasattr(size, "__index__"):
+            raise TypeMismatchError(f"[{layer}] {name} is no size: got {size!r}, "
+                                    f"{type(size).__name__}; expected an int")
+
+
 class Identity(Module):
     def __init__(self, *_args, **_kwargs):
         super().__init__()
@@ -35,6 +42,7 @@ class Linear(Module):
 
     def __init__(self, in_features, out_features, bias=True):
         super().__init__()
+        _check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(empty(out_features, in_features))
@@ -60,6 +68,7 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings, embedding_dim):
         super().__init__()
+        _check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.weight = Parameter(empty(num_embeddings, embedding_dim))
@@ -83,6 +92,8 @@ class LayerNorm(Module):
         if isinstance(normalized_shape, int):
             normalized_shape = (normalized_shape,)
         self.normalized_shape = tuple(normalized_shape)
+        for size in self.normalized_shape:
+            _check_sizes("LayerNorm", normalized_shape=size)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         shape = self.normalized_shape

@@ -140,6 +140,21 @@ signal.pause()
         f"  | line {i}" for i in range(10, 30)]
 
 
+@pytest.mark.parametrize("between", ["", "W20261127 engine.cc:347] rank 0: rank 1 failed: no\\n"],
+                         ids=["whole", "cut by a line of the log"])
+def test_a_rank_that_ends_of_anothers_failure_is_not_the_first(script, between):
+    path = script(f"""
+import os, sys, time
+if os.environ["RANK"] == "1":
+    time.sleep(0.5)
+    sys.exit(7)
+sys.stderr.write("ConnectionError{between}: [to_global] rank 1 failed: no; expected more\\n")
+sys.exit(1)
+""")
+    result = launch("--nproc-per-node", "2", str(path))
+    assert "rank 1 failed first: exit code 7" in result.stderr, result.stderr
+
+
 def test_death_by_signal_is_named(script):
     result = launch("--nproc-per-node", 2, script("""
 import os, signal

@@ -31,8 +31,9 @@ LAST_LINES = 20
 MAX_HELD_LINE = 1 << 20  # a longer line is passed on in pieces
 FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
-# How a traceback ends when a peer's failure, not an own one, was the reason.
-_BLAME = re.compile(rb"^ConnectionError: .*?\brank (\d+) ")
+# How a traceback ends when a peer's failure, not an own one, was the reason. Python writes it in
+# pieces, between which a line of the engine's log may come.
+_BLAME = re.compile(rb"^(?:ConnectionError)?: .*?\brank (\d+) ")
 
 
 @dataclass

@@ -86,7 +86,7 @@ EXPLAINED = [
       for layout in ("S0", "S1", "P")),
     *(("torch.from_dlpack", f"*, {layout}]", "raised ExportError*", "local-memory")
       for layout in ("S0", "S1", "P")),
-    *(("Tensor.new_empty_strided", f"*, {layout}]", "raised ValueError*", "local-memory")
+    *(("Tensor.new_empty_strided", f"*, {layout}]", "raised InvalidArgumentError*", "local-memory")
       for layout in ("S0", "S1", "P")),
     ("*", "*x.view(-1).data_ptr() == x.data_ptr()*, S1]", "False instead of True", "local-memory"),
     ("special.airy_ai", "*lo=-20, hi=20*", "*values: -0.2754973419072* instead of*", "airy"),

@@ -361,7 +361,7 @@ def run(args):
     with tempfile.TemporaryDirectory(prefix="random_calls_") as folder:
         note = os.path.join(folder, "note")
         notes = [f"{note}.{rank}" for rank in range(args.processes)]
-        first = max(args.first, 0)
+        first = args.first
         while first < args.calls and len(found) < args.most:
             for path in notes:
                 pathlib.Path(path).write_bytes(b"\0" * NOTE_BYTES)

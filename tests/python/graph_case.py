@@ -10,6 +10,22 @@ P = flow.placement.all("cpu")
 B = flow.sbp.broadcast
 
 
+class Of(nn.Graph):
+    """The graph of a function, with modules and optimizers."""
+
+    def __init__(self, function, *modules, optimizers=(), micro_batches=1):
+        super().__init__()
+        self.function = function
+        for number, module in enumerate(modules):
+            setattr(self, f"m{number}", module)
+        for optimizer in optimizers:
+            self.add_optimizer(optimizer)
+        self.config.set_gradient_accumulation_steps(micro_batches)
+
+    def build(self, *args):
+        return self.function(*args)
+
+
 class Train(nn.Graph):
     def __init__(self, model, optimizer=None, micro_batches=1):
         super().__init__()

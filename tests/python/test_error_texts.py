@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from graph_case import Of
 from jobs import run_text
 
 import oneflow_like as flow
@@ -187,17 +188,6 @@ def test_no_function_raises_a_class_that_is_no_runtime_error():
                 node.exc, ast.Call) else None
             assert getattr(called, "id", "") not in ("ValueError", "TypeError", "IndexError"), (
                 f"{name}:{node.lineno}")
-
-
-class Of(nn.Graph):
-    def __init__(self, function, *modules):
-        super().__init__()
-        self.function = function
-        for number, module in enumerate(modules):
-            setattr(self, f"m{number}", module)
-
-    def build(self, *args):
-        return self.function(*args)
 
 
 class Twice(flow.autograd.Function):

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from graph_case import Train, data, mlp
+from graph_case import Of, Train, data, mlp
 from jobs import run_text
 
 import oneflow_like as flow
@@ -18,22 +18,6 @@ from test_graph_cases import *
 from graph_case import *
 split = flow.sbp.split
 """
-
-
-class Of(nn.Graph):
-    """The graph of a function, with modules and optimizers."""
-
-    def __init__(self, function, *modules, optimizers=(), micro_batches=1):
-        super().__init__()
-        self.function = function
-        for number, module in enumerate(modules):
-            setattr(self, f"m{number}", module)
-        for optimizer in optimizers:
-            self.add_optimizer(optimizer)
-        self.config.set_gradient_accumulation_steps(micro_batches)
-
-    def build(self, *args):
-        return self.function(*args)
 
 
 def random(*shape, seed=0):

@@ -4,23 +4,13 @@ import pathlib
 
 import numpy as np
 import pytest
+from graph_case import Of
 from jobs import run_text
 
 import oneflow_like as flow
 from oneflow_like import nn
 
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-class Of(nn.Graph):
-    def __init__(self, function, *modules):
-        super().__init__()
-        self.function = function
-        for number, module in enumerate(modules):
-            setattr(self, f"m{number}", module)
-
-    def build(self, *args):
-        return self.function(*args)
 
 
 def numbers(*shape):

@@ -11,6 +11,13 @@ rank, world = flow.env.get_rank(), flow.env.get_world_size()
 everyone = flow.placement.all("cpu")
 S, B = flow.sbp.split, flow.sbp.broadcast
 
+class Of(nn.Graph):
+    def __init__(self, build):
+        super().__init__()
+        self.body = build
+    def build(self, *args):
+        return self.body(*args)
+
 def refused(call, *words):
     try:
         call()
@@ -135,13 +142,6 @@ except (RuntimeError, ConnectionError) as error:
 """
 
 GRAPHS = COMMON + """
-class Of(nn.Graph):
-    def __init__(self, build):
-        super().__init__()
-        self.body = build
-    def build(self, *args):
-        return self.body(*args)
-
 x = flow.tensor([1.0, 2.0, 3.0, 4.0]).to_global(placement=everyone, sbp=B).to_global(sbp=S(0))
 outside = flow.tensor([4.0, 3.0, 2.0, 1.0])
 matrix = flow.tensor([[4.0, 3.0, 2.0, 1.0]] * 3)
@@ -165,13 +165,6 @@ refused(lambda: Of(lambda x: outside * 2.0 + x)(x), "mixes local and global", "t
 """
 
 TARGETS = COMMON + """
-class Of(nn.Graph):
-    def __init__(self, build):
-        super().__init__()
-        self.body = build
-    def build(self, *args):
-        return self.body(*args)
-
 def part(a, g):
     a[0] = g[0]
 

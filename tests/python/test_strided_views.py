@@ -1,6 +1,7 @@
 """as_strided of views, writing through views that repeat elements, and what was overwritten."""
 
 import pytest
+from graph_case import Of
 from jobs import run_text
 
 import oneflow_like as flow
@@ -62,15 +63,6 @@ def test_as_strided_differentiates_twice_and_follows_a_base_that_was_changed():
     c[3:].as_strided((2,), (1,), 1).mul_(3)
     c.sum().backward()
     assert x.grad.tolist() == [1, 3, 3, 1, 1, 1] and c.tolist() == [0, 3, 6, 3, 4, 5]
-
-
-class Of(flow.nn.Graph):
-    def __init__(self, build):
-        super().__init__()
-        self.f = build
-
-    def build(self, x):
-        return self.f(x)
 
 
 PARTS = [lambda x: x.t().as_strided((2, 2), (1, 3)), lambda x: x[1:].as_strided((2,), (1,)),

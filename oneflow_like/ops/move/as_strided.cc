@@ -138,31 +138,40 @@ std::vector<op::Sample> PutSamples() {
   return InEveryDType(std::move(samples));
 }
 
-}  // namespace
-
-OFL_OP(as_strided) {
-  WithAttrs(op.Doc("The elements of a dense `input`'s memory at storage_offset + sum of index "
-                   "times stride.")
-                .In("input")
+// What as_strided and as_strided_take share: they differ in where the elements are counted.
+op::OpDefBuilder& Taking(op::OpDefBuilder& op) {
+  WithAttrs(op.In("input")
                 .Out("output")
                 .Infer(Family::InferView)
                 .Sbp(Family::ViewRule)
                 .Grad(Family::GradView)
                 .Flops(Family::NoFlops)
-                .Strided("output")
-                .View(Strided::Geometry, "as_strided_scatter"))
+                .Strided("output"))
       .Oracle("as_strided(input, size, stride, storage_offset)")
-      .PyBoth("as_strided(input, size, stride, storage_offset=None)")
-      .PyBoth("as_strided_(input, size, stride, storage_offset=None)")
       .Samples([] {
         std::vector<op::Sample> samples = Apart();
         for (op::Sample& s : Overlapping()) samples.push_back(std::move(s));
         return InEveryDType(std::move(samples));
-      })
-      .ErrorSamples({{{{DType::kFloat32, {4}}},
-                      {{"size", Ints{5}}, {"stride", Ints{1}}},
-                      Code::kInvalidArgument,
-                      "reaches element 4 of 4"},
+      });
+  CpuForAllTypes(op, RunAsStrided);
+  return op;
+}
+op::ErrorSample BeyondTheEnd() {
+  return {{{DType::kFloat32, {4}}},
+          {{"size", Ints{5}}, {"stride", Ints{1}}},
+          Code::kInvalidArgument,
+          "reaches element 4 of 4"};
+}
+
+}  // namespace
+
+OFL_OP(as_strided) {
+  Taking(op.Doc("The elements of a dense `input`'s memory at storage_offset + sum of index times "
+                "stride."))
+      .View(Strided::Geometry, "as_strided_scatter")
+      .PyBoth("as_strided(input, size, stride, storage_offset=None)")
+      .PyBoth("as_strided_(input, size, stride, storage_offset=None)")
+      .ErrorSamples({BeyondTheEnd(),
                      {{{DType::kFloat32, {4}}},
                       {{"size", Ints{2}}, {"stride", Ints{-1}}},
                       Code::kInvalidArgument,
@@ -171,32 +180,14 @@ OFL_OP(as_strided) {
                       {{"size", Ints{2}}, {"stride", Ints{1, 1}}},
                       Code::kInvalidArgument,
                       "one stride for each size"}});
-  CpuForAllTypes(op, RunAsStrided);
 }
 
 // Gradients may lie in memory anyhow: of them places count in row-major order.
 OFL_OP(as_strided_take) {
-  WithAttrs(op.Doc("The elements of `input` at storage_offset + sum of index times stride, counted "
-                   "in\nrow-major order wherever they lie; in memory of their own.")
-                .In("input")
-                .Out("output")
-                .Infer(Family::InferView)
-                .Sbp(Family::ViewRule)
-                .Grad(Family::GradView)
-                .Flops(Family::NoFlops)
-                .Strided("output"))
-      .Oracle("as_strided(input, size, stride, storage_offset)")
+  Taking(op.Doc("The elements of `input` at storage_offset + sum of index times stride, counted "
+                "in\nrow-major order wherever they lie; in memory of their own."))
       .Py("_as_strided_take(input, size, stride, storage_offset=None)")
-      .Samples([] {
-        std::vector<op::Sample> samples = Apart();
-        for (op::Sample& s : Overlapping()) samples.push_back(std::move(s));
-        return InEveryDType(std::move(samples));
-      })
-      .ErrorSamples({{{{DType::kFloat32, {4}}},
-                      {{"size", Ints{5}}, {"stride", Ints{1}}},
-                      Code::kInvalidArgument,
-                      "reaches element 4 of 4"}});
-  CpuForAllTypes(op, RunAsStrided);
+      .ErrorSamples({BeyondTheEnd()});
 }
 
 OFL_OP(as_strided_adjoint) {

@@ -43,12 +43,11 @@ class Backward {
     OFL_ENSURE(loss.requires_grad, Code::kInvalidArgument)
         << "backward() was called on a loss that depends on no parameter that requires a gradient";
     const Shape& shape = loss.meta.shape;
-    gradients_[loss_] =
-        builder_.ApplySource("full",
-                             {{"shape", std::vector<int64_t>(shape.begin(), shape.end())},
-                              {"value", 1.0 / graph_.micro_batches},
-                              {"dtype", loss.meta.dtype}},
-                             loss.placement);
+    gradients_[loss_] = builder_.ApplySource("full",
+                                             {{"shape", DimsOf(shape)},
+                                              {"value", 1.0 / graph_.micro_batches},
+                                              {"dtype", loss.meta.dtype}},
+                                             loss.placement);
     return builder_.status();
   }
 

@@ -12,6 +12,7 @@
 #include <ostream>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "oneflow_like/base/check.h"
 #include "oneflow_like/base/status.h"
@@ -80,6 +81,9 @@ class Shape {
   int rank_ = 0;
   int dropped_ = 0;  // axes for which there was no room
 };
+
+using Ints = std::vector<int64_t>;  // sizes or axes, as attributes hold them
+inline Ints DimsOf(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 using Strides = Shape;  // element strides, one for each axis
 Strides ContiguousStrides(const Shape& shape);

@@ -38,8 +38,6 @@ Shape ShapeAttr(const Attrs& attrs, std::string_view name) {
   return Shape(std::span<const int64_t>(attrs.Get<std::vector<int64_t>>(name)));
 }
 
-std::vector<int64_t> DimsOf(const Shape& shape) { return {shape.begin(), shape.end()}; }
-
 void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::BoundFn bound) {
   for (DType d : AllDTypes()) op.Cpu(d, fn, bound);
 }

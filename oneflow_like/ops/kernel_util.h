@@ -50,7 +50,6 @@ inline int64_t RowGrain(int64_t row_cost) {
 int AxisAttr(const Attrs& attrs, std::string_view name, int rank);
 
 Shape ShapeAttr(const Attrs& attrs, std::string_view name);
-std::vector<int64_t> DimsOf(const Shape& shape);
 
 // Registers `fn` for every element type whose values it only moves.
 void CpuForAllTypes(op::OpDefBuilder& op, op::KernelFn fn, op::BoundFn bound = nullptr);

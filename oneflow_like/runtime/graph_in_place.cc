@@ -211,8 +211,7 @@ Result<op::Value> GraphTracer::Fitted(const op::Value& target, const op::Value& 
   op::Value result = value;
   if (!value->is_symbolic()) {  // its content, as a value of its own
     const Shape& shape = value->meta().shape;
-    result =
-        Call("reshape", {value}, {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
+    result = Call("reshape", {value}, {{"shape", DimsOf(shape)}});
   }
   OFL_TRY(status());
   OFL_ASSIGN(const bool was_global, IsGlobal(target));

@@ -247,10 +247,8 @@ struct Place {
     return last + 1;
   }
   Attrs From(int64_t begin) const {
-    const auto ints = [](const auto& list) {
-      return std::vector<int64_t>(list.begin(), list.end());
-    };
-    return {{"size", ints(shape)}, {"stride", ints(strides)}, {"storage_offset", offset - begin}};
+    return {
+        {"size", DimsOf(shape)}, {"stride", DimsOf(strides)}, {"storage_offset", offset - begin}};
   }
   Shape shape;
   Strides strides;

@@ -50,9 +50,7 @@ class FromLocalNode final : public ConversionNode {
     if (parts->has_data()) return ToLocal(parts);
     OFL_ASSIGN(op::Value zeros,
                CallOp("full", {},
-                      {{"shape", std::vector<int64_t>(local_.shape.begin(), local_.shape.end())},
-                       {"value", 0.0},
-                       {"dtype", local_.dtype}}));
+                      {{"shape", DimsOf(local_.shape)}, {"value", 0.0}, {"dtype", local_.dtype}}));
     return TensorRef(AsTensor(zeros));
   }
   LayoutRef grad_;

@@ -66,6 +66,25 @@ std::shared_ptr<const Strides> WholeStrides(const op::OpDef& def, const TensorIm
   return std::make_shared<const Strides>(geometry->strides);
 }
 
+// A view that counts in the memory of which `x` is a part or which it shows in other order. What
+// its gradient is of `x` says the tape (MemoryNode).
+Result<TensorRef> InMemoryView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
+  OFL_ENSURE(!x->requires_grad() || std::ranges::none_of(x->strides(), IsNegative),
+             Code::kUnimplemented)
+      << "[" << def.name << "] the tensor has a history and lies backwards in its memory: got "
+      << Describe(*x) << " with strides " << x->strides() << "; expected strides of at least 0; "
+      << "use clone() first";
+  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(InMemory(*x, given)));
+  auto attrs = std::make_shared<const Attrs>(std::move(completed));
+  const TensorRef memory = WholeMemory(*x);
+  const TensorMeta in[] = {memory->meta()};
+  OFL_ASSIGN(const std::vector<TensorMeta> out, def.Infer(in, *attrs));
+  OFL_ASSIGN(const op::ViewGeometry view, def.view(in[0].shape, memory->strides(), *attrs));
+  const auto size = static_cast<int64_t>(DTypeSize(out[0].dtype));
+  return MakeView(def, std::move(attrs), x,
+                  x->As(out[0], nullptr, view.shape, view.strides, view.offset * size));
+}
+
 }  // namespace
 
 TensorRef MakeView(const op::OpDef& def, AttrsRef attrs, const TensorRef& x, TensorRef view) {
@@ -90,8 +109,7 @@ bool IsWholeMemory(const TensorImpl& x) {
 Result<op::Values> PutInMemory(const op::OpDef& def, std::span<const op::Value> inputs,
                                const Attrs& given) {
   const TensorImpl& x = *AsTensor(inputs[0]);
-  const auto ints = [](const auto& list) { return std::vector<int64_t>(list.begin(), list.end()); };
-  Attrs own{{"size", ints(x.meta().shape)}, {"stride", ints(x.strides())}};
+  Attrs own{{"size", DimsOf(x.meta().shape)}, {"stride", DimsOf(x.strides())}};
   own = InMemory(x, own);
   op::Value memory(WholeMemory(x));
   if (x.requires_grad()) {
@@ -102,27 +120,6 @@ Result<op::Values> PutInMemory(const op::OpDef& def, std::span<const op::Value> 
   OFL_ASSIGN(op::Value made, CallOp("as_strided", {changed[0]}, own));
   return op::Values{std::move(made)};
 }
-
-namespace {
-// A view that counts in the memory of which `x` is a part or which it shows in other order. What
-// its gradient is of `x` says the tape (MemoryNode).
-Result<TensorRef> InMemoryView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
-  OFL_ENSURE(!x->requires_grad() || std::ranges::none_of(x->strides(), IsNegative),
-             Code::kUnimplemented)
-      << "[" << def.name << "] the tensor has a history and lies backwards in its memory: got "
-      << Describe(*x) << " with strides " << x->strides() << "; expected strides of at least 0; "
-      << "use clone() first";
-  OFL_ASSIGN(Attrs completed, def.CompleteAttrs(InMemory(*x, given)));
-  auto attrs = std::make_shared<const Attrs>(std::move(completed));
-  const TensorRef memory = WholeMemory(*x);
-  const TensorMeta in[] = {memory->meta()};
-  OFL_ASSIGN(const std::vector<TensorMeta> out, def.Infer(in, *attrs));
-  OFL_ASSIGN(const op::ViewGeometry view, def.view(in[0].shape, memory->strides(), *attrs));
-  const auto size = static_cast<int64_t>(DTypeSize(out[0].dtype));
-  return MakeView(def, std::move(attrs), x,
-                  x->As(out[0], nullptr, view.shape, view.strides, view.offset * size));
-}
-}  // namespace
 
 Result<TensorRef> LocalView(const op::OpDef& def, const TensorRef& x, const Attrs& given) {
   if (CountsInMemory(def) && x->storage() != nullptr && !IsWholeMemory(*x))

@@ -29,8 +29,7 @@ Result<Attrs> Joined(std::span<const ViewStep> steps, const TensorMeta& base) {
     strides = view.strides;
     offset += view.offset;
   }
-  const auto ints = [](const auto& list) { return std::vector<int64_t>(list.begin(), list.end()); };
-  return Attrs{{"size", ints(shape)}, {"stride", ints(strides)}, {"storage_offset", offset}};
+  return Attrs{{"size", DimsOf(shape)}, {"stride", DimsOf(strides)}, {"storage_offset", offset}};
 }
 
 bool ShowsAll(std::span<const ViewStep> steps, const TensorMeta& base) {

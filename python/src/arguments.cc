@@ -347,8 +347,7 @@ Result<op::Value> TakeLike(const Call& call, Attrs& attrs) {
   if (TensorOf(o) == nullptr)
     return Wrong(call, "argument 'input' (position 1) must be Tensor, not " + TypeNameOf(o));
   const op::Value& like = TensorOf(o)->value;
-  const std::span<const int64_t> dims = like->meta().shape.dims();
-  if (!attrs.Has("shape")) attrs.Set("shape", std::vector<int64_t>(dims.begin(), dims.end()));
+  if (!attrs.Has("shape")) attrs.Set("shape", DimsOf(like->meta().shape));
   if (!attrs.Has("dtype")) attrs.Set("dtype", like->meta().dtype);
   return like;
 }

@@ -162,8 +162,7 @@ PyObject* SetItem(PyObject*, PyObject* const* args, Py_ssize_t n) {
           "full", {},
           {{"shape", std::vector<int64_t>{}}, {"value", Scalar::Of(number)}, {"dtype", dtype}}));
       const Shape& shape = target->meta().shape;
-      value = Unwrap(tensor::CallOp("broadcast_to", {value},
-                                    {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}}));
+      value = Unwrap(tensor::CallOp("broadcast_to", {value}, {{"shape", DimsOf(shape)}}));
     }
     tensor::TensorRef made(tensor::AsTensor(value));
     const bool before = tensor::AsTensor(x->value)->requires_grad();

@@ -29,7 +29,7 @@ Value WrittenBack(Builder& b, const OpDef& view, const Attrs& attrs, const Value
                   const Value& value) {
   if (!view.write_back.empty()) return b.Call(view.write_back, {base, value}, attrs);
   const Shape& shape = base->meta().shape;
-  return b.Call("reshape", {value}, {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
+  return b.Call("reshape", {value}, {{"shape", DimsOf(shape)}});
 }
 
 bool NeedsPromotion(const OpDef& def, std::span<const Value> inputs, const Attrs& attrs) {

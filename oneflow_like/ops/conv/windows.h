@@ -11,7 +11,6 @@
 
 namespace ofl::ops {
 
-using Ints = std::vector<int64_t>;
 using Axes3 = std::array<int64_t, 3>;
 
 // Window o of an axis sees the elements o * stride - before + k * dilation, 0 <= k < kernel; those

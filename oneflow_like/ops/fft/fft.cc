@@ -11,8 +11,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 // Packs hold every number once for each lane: longer ones would not stay in a cache.
 constexpr int64_t kLongestPacked = int64_t{1} << 14;
 

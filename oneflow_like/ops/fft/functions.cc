@@ -9,7 +9,6 @@ namespace ofl::ops {
 namespace {
 
 using Inputs = std::span<const op::Value>;
-using Ints = std::vector<int64_t>;
 
 // A function of torch's: which transform, and of which sign it is in torch's words.
 struct Function {

@@ -6,8 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 // Several parts compute: what is rounded after each has no samples of half types.
 constexpr DTypeSet kExact = kNumbers & ~SetOf(DType::kFloat16, DType::kBFloat16);
 
@@ -135,7 +133,7 @@ op::Values ComposeVecdot(op::Builder& b, Operands in, const Attrs& attrs) {
   }
   if (!wrong.ok()) return Refused(b, wrong);
   const op::Value product = Mul(b, Conj(b, in[0]), in[1]);
-  return {b.Call("sum", {product}, {{"dim", Dims{attrs.Get<int64_t>("dim")}}, {"keepdim", false}})};
+  return {b.Call("sum", {product}, {{"dim", Ints{attrs.Get<int64_t>("dim")}}, {"keepdim", false}})};
 }
 
 op::Values Crossed(op::Builder& b, Operands in, int64_t dim) {

@@ -8,8 +8,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 bool Has(const AxisNames& names, int64_t name) { return std::ranges::count(names, name) > 0; }
 
 int64_t SizeOf(const Factor& f, int64_t name) {
@@ -17,7 +15,7 @@ int64_t SizeOf(const Factor& f, int64_t name) {
   return f.value->meta().shape[static_cast<int>(at)];
 }
 
-op::Value Shaped(op::Builder& b, const op::Value& x, const Dims& shape) {
+op::Value Shaped(op::Builder& b, const op::Value& x, const Ints& shape) {
   if (x == nullptr) return x;
   if (x->meta().shape == Shape(shape)) return x;
   return b.Call("reshape", {x}, {{"shape", shape}});
@@ -26,14 +24,14 @@ op::Value Shaped(op::Builder& b, const op::Value& x, const Dims& shape) {
 // The axes in this order; none is lost.
 void Order(op::Builder& b, Factor& f, const AxisNames& order) {
   if (f.value == nullptr || f.names == order) return;
-  Dims dims;
+  Ints dims;
   for (int64_t name : order) dims.push_back(std::ranges::find(f.names, name) - f.names.begin());
   f = {b.Call("permute", {f.value}, {{"dims", dims}}), order};
 }
 
 // Axes without those that `gone` holds, summed; in the operand's dtype, or as `sum` widens it.
 void SumOut(op::Builder& b, Factor& f, const AxisNames& gone, bool widened = false) {
-  Dims dims;
+  Ints dims;
   AxisNames left;
   for (size_t i = 0; i < f.names.size(); ++i) {
     if (Has(gone, f.names[i])) {
@@ -51,7 +49,7 @@ void SumOut(op::Builder& b, Factor& f, const AxisNames& gone, bool widened = fal
 // Without axes of size 1 that `gone` holds, over which there is nothing to sum.
 void SqueezeOut(op::Builder& b, Factor& f, const AxisNames& gone) {
   AxisNames left;
-  Dims shape;
+  Ints shape;
   for (int64_t name : f.names) {
     if (SizeOf(f, name) == 1 && Has(gone, name)) continue;
     left.push_back(name);
@@ -79,7 +77,7 @@ void TakeDiagonals(op::Builder& b, Factor& f) {
 // Axes of size 1 beside larger ones of the other operand are left out.
 void DropOnes(op::Builder& b, Factor& f, const Factor& other) {
   AxisNames left;
-  Dims shape;
+  Ints shape;
   for (int64_t name : f.names) {
     const int64_t size = SizeOf(f, name);
     if (size == 1 && Has(other.names, name) && SizeOf(other, name) != 1) continue;
@@ -106,7 +104,7 @@ op::Value AsMatrices(op::Builder& b, Factor f, const AxisNames& batch, const Axi
   AxisNames order = batch;
   order.insert(order.end(), rows.begin(), rows.end());
   order.insert(order.end(), columns.begin(), columns.end());
-  Dims shape;
+  Ints shape;
   for (int64_t name : batch) shape.push_back(SizeOf(f, name));
   shape.push_back(ProductOver(f, rows));
   shape.push_back(ProductOver(f, columns));
@@ -121,10 +119,10 @@ Factor Elementwise(op::Builder& b, Factor x, Factor y, const Roles& r) {
     names.insert(names.end(), more->begin(), more->end());
   x_order.insert(x_order.end(), r.left.begin(), r.left.end());
   y_order.insert(y_order.end(), r.right.begin(), r.right.end());
-  Dims x_shape;
+  Ints x_shape;
   for (int64_t name : x_order) x_shape.push_back(SizeOf(x, name));
   x_shape.insert(x_shape.end(), r.right.size(), 1);
-  Dims y_shape;
+  Ints y_shape;
   for (int64_t name : r.batch) y_shape.push_back(SizeOf(y, name));
   y_shape.insert(y_shape.end(), r.left.size(), 1);
   for (int64_t name : r.right) y_shape.push_back(SizeOf(y, name));
@@ -158,7 +156,7 @@ Factor Product(op::Builder& b, Factor x, Factor y, const AxisNames& kept, bool w
     if (!Has(x.names, name)) r.right.push_back(name);
   if (r.summed.empty()) return Elementwise(b, std::move(x), std::move(y), r);
   AxisNames names = r.batch;
-  Dims shape;
+  Ints shape;
   for (int64_t name : r.batch) shape.push_back(SizeOf(x, name));
   for (int64_t name : r.left) shape.push_back(SizeOf(x, name));
   for (int64_t name : r.right) shape.push_back(SizeOf(y, name));

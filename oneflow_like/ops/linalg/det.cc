@@ -6,7 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using lapack::Real;
 
 struct Determinant {
@@ -93,7 +92,7 @@ void GradCofactors(op::GradContext& c) {
   op::Builder& b = c.b;
   const op::Value xh = Adjoint(b, Inverse(b, c.inputs[0])), conj = Conj(b, c.outputs[0]);
   const op::Value trace =
-      b.Call("sum", {Mul(b, c.grads[0], conj)}, {{"dim", Dims{-2, -1}}, {"keepdim", false}});
+      b.Call("sum", {Mul(b, c.grads[0], conj)}, {{"dim", Ints{-2, -1}}, {"keepdim", false}});
   const op::Value turned = MatMul(b, MatMul(b, conj, c.grads[0], false, true), xh);
   c.Set(0, Sub(b, Scaled(b, trace, xh), turned));
 }

@@ -8,8 +8,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 constexpr DTypeSet kReal =
     SetOf(DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16);
 constexpr int64_t kFewRows = 25;  // from more on torch multiplies for Euclidean distances
@@ -40,7 +38,7 @@ Status CheckRows(Operands in, double p) {
 // By |x|^2 + |y|^2 - 2 x y.
 op::Value ByProducts(op::Builder& b, const op::Value& x, const op::Value& y) {
   const auto squares = [&](const op::Value& v) {
-    return b.Call("power_sum", {v}, {{"dim", Dims{-1}}, {"keepdim", true}, {"power", int64_t{2}}});
+    return b.Call("power_sum", {v}, {{"dim", Ints{-1}}, {"keepdim", true}, {"power", int64_t{2}}});
   };
   const op::Value products = MulScalar(b, MatMul(b, x, y, false, true), -2.0);
   const op::Value sum = Add(b, Add(b, products, squares(x)), Transposed(b, squares(y)));
@@ -60,7 +58,7 @@ Result<bool> UsesProducts(const std::string& mode, const Shape& x, const Shape& 
 // The norms of rows. At a tie of the order inf each of the extremes has the whole gradient, and
 // that of the order 0 is 0, both as in torch (whose norms share it, and have none).
 op::Value LengthsOf(op::Builder& b, const op::Value& apart, double p) {
-  const Attrs over = {{"dim", Dims{-1}}, {"keepdim", false}};
+  const Attrs over = {{"dim", Ints{-1}}, {"keepdim", false}};
   if (std::isinf(p)) return b.Call("furthest", {b.Call("abs", {apart})}, over);
   const op::Value norm = VectorNorm(b, apart, p, over);
   if (p != 0 || norm == nullptr) return norm;
@@ -103,7 +101,7 @@ op::Values ComposePdist(op::Builder& b, Operands in, const Attrs& attrs) {
   const op::Value x = Wide(b, in[0]);
   if (x == nullptr) return {nullptr};
   // Pairs of rows (i, j), i < j, row by row.
-  const op::Value rows = b.Call("sum", {x}, {{"dim", Dims{1}}, {"keepdim", false}});
+  const op::Value rows = b.Call("sum", {x}, {{"dim", Ints{1}}, {"keepdim", false}});
   const op::Value pairs = Of(b, "combination_indices", rows);
   const auto side = [&](int64_t column) {
     const op::Value index = b.Call("select", {pairs}, {{"dim", int64_t{1}}, {"index", column}});

@@ -8,8 +8,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 // --- the text of einsum -------------------------------------------------------------------------
 
 // Letters by place in the alphabet, capitals first; the axes of an ellipsis count down from -1, the
@@ -139,7 +137,7 @@ op::Values ComposeEinsum(op::Builder& b, Operands in, const Attrs& attrs) {
 
 // --- tensordot and kron -------------------------------------------------------------------------
 
-Result<AxisNames> NamesOfPairs(Operands in, const Dims& left, const Dims& right,
+Result<AxisNames> NamesOfPairs(Operands in, const Ints& left, const Ints& right,
                                std::vector<Factor>& factors) {
   OFL_ENSURE(left.size() == right.size(), Code::kInvalidArgument)
       << "dims are no pairs: got " << left.size() << " and " << right.size()
@@ -181,7 +179,7 @@ Status CheckOneDType(Operands in) {
 op::Values ComposeTensordot(op::Builder& b, Operands in, const Attrs& attrs) {
   if (Status wrong = CheckOneDType(in); !wrong.ok()) return Refused(b, wrong);
   std::vector<Factor> factors;
-  const auto out = NamesOfPairs(in, attrs.Get<Dims>("dims_a"), attrs.Get<Dims>("dims_b"), factors);
+  const auto out = NamesOfPairs(in, attrs.Get<Ints>("dims_a"), attrs.Get<Ints>("dims_b"), factors);
   if (!out.ok()) return Refused(b, out.status());
   return {Contracted(b, std::move(factors), *out)};
 }
@@ -190,9 +188,9 @@ op::Values ComposeTensordot(op::Builder& b, Operands in, const Attrs& attrs) {
 op::Value Stretched(op::Builder& b, const op::Value& x, int64_t each, bool elements) {
   if (x == nullptr || each == 1) return x;
   const Shape& shape = x->meta().shape;
-  Dims thin(shape.begin(), shape.end());
+  Ints thin = DimsOf(shape);
   thin.insert(thin.end() - (elements ? 0 : 1), 1);
-  Dims wide = thin, flat(shape.begin(), shape.end());
+  Ints wide = thin, flat = DimsOf(shape);
   wide[wide.size() - (elements ? 1 : 2)] = each;
   flat.back() *= each;
   const op::Value repeated =
@@ -214,7 +212,7 @@ op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
     return at < 0 ? int64_t{1} : s[at];
   };
   if (rank == 0) return {Mul(b, in[0], in[1])};
-  Dims wide, narrow, out;
+  Ints wide, narrow, out;
   int64_t products = 1;
   for (int i = 0; i < rank; ++i) {
     out.push_back(SaturatingMul(size(x, i), size(y, i)));
@@ -233,7 +231,7 @@ op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
                           << in[0]->meta().ToString() << " and " << in[1]->meta().ToString()
                           << "; expected at most " << kMaxRank << " that are longer than 1");
   }
-  const auto shaped = [&](const op::Value& v, const Dims& shape) {
+  const auto shaped = [&](const op::Value& v, const Ints& shape) {
     return b.Call("reshape", {v}, {{"shape", shape}});
   };
   if (!stretched) return {shaped(Mul(b, shaped(in[0], wide), shaped(in[1], narrow)), out)};
@@ -293,7 +291,7 @@ op::ErrorSample Wrong(const char* equation, std::vector<Shape> shapes, const cha
           text};
 }
 
-op::Sample Dotted(Shape x, Shape y, Dims left, Dims right, DType dtype = DType::kFloat32) {
+op::Sample Dotted(Shape x, Shape y, Ints left, Ints right, DType dtype = DType::kFloat32) {
   return {{{dtype, x}, {dtype, y}}, {{"dims_a", std::move(left)}, {"dims_b", std::move(right)}}};
 }
 
@@ -347,7 +345,7 @@ OFL_OP(tensordot_over) {
         return samples;
       })
       .ErrorSamples({{Dotted({2, 3}, {2, 3}, {}, {}).inputs,
-                      {{"dims_a", Dims{1}}, {"dims_b", Dims{0}}},
+                      {{"dims_a", Ints{1}}, {"dims_b", Ints{0}}},
                       Code::kInvalidArgument,
                       "sizes of a pair of axes differ"}});
 }

@@ -7,7 +7,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using lapack::Real;
 
 // --- Cholesky -----------------------------------------------------------------------------------

@@ -6,8 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 op::Values Nothing(op::Builder& b, Status status, size_t results) {
   Refused(b, std::move(status));
   return op::Values(results);
@@ -74,7 +72,7 @@ op::Value PermutationMatrix(op::Builder& b, const op::Value& pivots, int64_t row
 }
 
 op::Value Empty(op::Builder& b, const op::Value& like) {
-  const op::Value flat = b.Call("reshape", {like}, {{"shape", Dims{-1}}});
+  const op::Value flat = b.Call("reshape", {like}, {{"shape", Ints{-1}}});
   return ZerosLike(b, b.Call("narrow", {flat},
                              {{"dim", int64_t{0}}, {"start", int64_t{0}}, {"length", int64_t{0}}}));
 }

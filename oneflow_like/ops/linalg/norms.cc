@@ -9,8 +9,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 Status CheckFloating(const op::Value& x) {
@@ -34,8 +32,8 @@ Status CheckAsked(const op::Value& x, const Attrs& attrs) {
   return Status::Ok();
 }
 
-Result<Dims> AxesOf(const Dims& dims, int rank) {
-  Dims axes;
+Result<Ints> AxesOf(const Ints& dims, int rank) {
+  Ints axes;
   for (int64_t dim : dims) {
     OFL_ASSIGN(const int axis, NormalizeAxis(dim, rank));
     OFL_ENSURE(std::ranges::count(axes, axis) == 0, Code::kInvalidArgument)
@@ -47,7 +45,7 @@ Result<Dims> AxesOf(const Dims& dims, int rank) {
 
 // --- vectors ------------------------------------------------------------------------------------
 
-op::Value NormOfVectors(op::Builder& b, const op::Value& given, double ord, const Dims& dims,
+op::Value NormOfVectors(op::Builder& b, const op::Value& given, double ord, const Ints& dims,
                         bool keepdim, const Attrs& attrs) {
   Status wrong = CheckAsked(given, attrs);
   const Shape& shape = given->meta().shape;
@@ -68,9 +66,9 @@ op::Value NormOfVectors(op::Builder& b, const op::Value& given, double ord, cons
   return VectorNorm(b, InDType(b, given, attrs), ord, {{"dim", dims}, {"keepdim", keepdim}});
 }
 
-Dims DimsGiven(const Attrs& attrs) {
-  const Dims* dims = attrs.Maybe<Dims>("dim");
-  return dims == nullptr ? Dims{} : *dims;
+Ints DimsGiven(const Attrs& attrs) {
+  const Ints* dims = attrs.Maybe<Ints>("dim");
+  return dims == nullptr ? Ints{} : *dims;
 }
 
 Status CheckOrder(const Scalar& ord) {
@@ -104,7 +102,7 @@ Result<Order> OrderNamed(const std::string& name) {
 op::Value Extreme(op::Builder& b, const op::Value& x, bool largest, int64_t axis) {
   if (x == nullptr) return x;
   const Shape& shape = x->meta().shape;
-  const Attrs over = {{"dim", Dims{axis}}, {"keepdim", true}};
+  const Attrs over = {{"dim", Ints{axis}}, {"keepdim", true}};
   // The largest of no elements is 0.
   if (shape[static_cast<int>(axis)] == 0 && largest) return b.Call("sum", {x}, over);
   return b.Call(largest ? "amax" : "amin", {x}, over);
@@ -115,19 +113,19 @@ op::Value KeptNorm(op::Builder& b, const op::Value& x, const Order& order, int64
                    int64_t column) {
   const double ord = order.p;
   if (order.kind == Order::kFrobenius)
-    return VectorNorm(b, x, 2, {{"dim", Dims{row, column}}, {"keepdim", true}});
+    return VectorNorm(b, x, 2, {{"dim", Ints{row, column}}, {"keepdim", true}});
   if (order.kind == Order::kNumber && std::abs(ord) != 2) {
     const bool columns = std::abs(ord) == 1;
     const op::Value sums =
-        VectorNorm(b, x, 1, {{"dim", Dims{columns ? row : column}}, {"keepdim", true}});
+        VectorNorm(b, x, 1, {{"dim", Ints{columns ? row : column}}, {"keepdim", true}});
     return Extreme(b, sums, ord > 0, columns ? column : row);
   }
   const int rank = x->meta().shape.rank();
   const op::Value matrices = b.Call(
-      "movedim", {x}, {{"source", Dims{row, column}}, {"destination", Dims{rank - 2, rank - 1}}});
+      "movedim", {x}, {{"source", Ints{row, column}}, {"destination", Ints{rank - 2, rank - 1}}});
   const op::Value s = Of(b, "linalg_svdvals", matrices);
   const op::Value norm = order.kind == Order::kNuclear
-                             ? b.Call("sum", {s}, {{"dim", Dims{-1}}, {"keepdim", true}})
+                             ? b.Call("sum", {s}, {{"dim", Ints{-1}}, {"keepdim", true}})
                              : Extreme(b, s, ord > 0, rank - 2);
   if (norm == nullptr) return nullptr;
   Shape shape = x->meta().shape;
@@ -136,7 +134,7 @@ op::Value KeptNorm(op::Builder& b, const op::Value& x, const Order& order, int64
 }
 
 op::Value NormOfMatrices(op::Builder& b, const op::Value& given, const Order& order,
-                         const Dims& dims, bool keepdim, const Attrs& attrs) {
+                         const Ints& dims, bool keepdim, const Attrs& attrs) {
   Status wrong = CheckAsked(given, attrs);
   const double ord = order.p;
   const int rank = given->meta().shape.rank();
@@ -165,20 +163,20 @@ op::Values ComposeMatrixNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   if (Status wrong = CheckOrder(ord); !wrong.ok()) return Refused(b, wrong);
   const Order order{Order::kNumber, ord.As<double>()};
   return {
-      NormOfMatrices(b, in[0], order, attrs.Get<Dims>("dim"), attrs.Get<bool>("keepdim"), attrs)};
+      NormOfMatrices(b, in[0], order, attrs.Get<Ints>("dim"), attrs.Get<bool>("keepdim"), attrs)};
 }
 op::Values ComposeNamedMatrixNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   const auto order = OrderNamed(attrs.Get<std::string>("ord"));
   if (!order.ok()) return Refused(b, order.status());
   return {
-      NormOfMatrices(b, in[0], *order, attrs.Get<Dims>("dim"), attrs.Get<bool>("keepdim"), attrs)};
+      NormOfMatrices(b, in[0], *order, attrs.Get<Ints>("dim"), attrs.Get<bool>("keepdim"), attrs)};
 }
 
 // --- either -------------------------------------------------------------------------------------
 
 op::Values NormOfEither(op::Builder& b, Operands in, const Order& order, const Attrs& attrs) {
   const int rank = in[0]->meta().shape.rank();
-  const Dims* dims = attrs.Maybe<Dims>("dim");
+  const Ints* dims = attrs.Maybe<Ints>("dim");
   const bool keepdim = attrs.Get<bool>("keepdim");
   const size_t axes = dims ? dims->size() : static_cast<size_t>(rank);
   if (axes != 1 && axes != 2) {
@@ -187,18 +185,18 @@ op::Values NormOfEither(op::Builder& b, Operands in, const Order& order, const A
                           << " and " << axes << " axes; expected one or two, which dim= may name");
   }
   if (axes == 1 && order.kind == Order::kNumber)
-    return {NormOfVectors(b, in[0], order.p, dims ? *dims : Dims{0}, keepdim, attrs)};
+    return {NormOfVectors(b, in[0], order.p, dims ? *dims : Ints{0}, keepdim, attrs)};
   return {NormOfMatrices(b, in[0], order,
                          dims        ? *dims
-                         : axes == 2 ? Dims{0, 1}
-                                     : Dims{0},
+                         : axes == 2 ? Ints{0, 1}
+                                     : Ints{0},
                          keepdim, attrs)};
 }
 
 op::Values ComposeNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   const AttrValue* given = attrs.Find("ord");
   if (given == nullptr || std::holds_alternative<NoValue>(*given)) {
-    const Dims* dims = attrs.Maybe<Dims>("dim");
+    const Ints* dims = attrs.Maybe<Ints>("dim");
     if (dims != nullptr && dims->size() != 1 && dims->size() != 2) {
       return Refused(b, Error(Code::kInvalidArgument)
                             << "neither vectors nor matrices: got " << dims->size()
@@ -226,14 +224,14 @@ op::Values Condition(op::Builder& b, const op::Value& a, const Order& order) {
     if (s == nullptr) return {nullptr};
     const int64_t k = s->meta().shape[s->meta().shape.rank() - 1];
     const int64_t last = s->meta().shape.rank() - 1;
-    if (k == 0) return {b.Call("sum", {s}, {{"dim", Dims{last}}, {"keepdim", false}})};
+    if (k == 0) return {b.Call("sum", {s}, {{"dim", Ints{last}}, {"keepdim", false}})};
     const op::Value first = LastPart(b, s, 0, 1), least = LastPart(b, s, k - 1, k);
     const op::Value ratio = order.p > 0 ? Div(b, first, least) : Div(b, least, first);
-    return {b.Call("squeeze", {ratio}, {{"dim", Dims{last}}})};
+    return {b.Call("squeeze", {ratio}, {{"dim", Ints{last}}})};
   }
   if (Status wrong = CheckMatrices(a, true); !wrong.ok()) return Refused(b, wrong);
   if (RowsOf(a->meta().shape) == 0)  // 0, whatever the norm
-    return {VectorNorm(b, a, 1, {{"dim", Dims{-2, -1}}, {"keepdim", false}})};
+    return {VectorNorm(b, a, 1, {{"dim", Ints{-2, -1}}, {"keepdim", false}})};
   const op::Values inverse = b.CallAll("linalg_inv_ex", {a});
   if (inverse[0] == nullptr) return {nullptr};
   const op::Value product = Mul(b, NormOfMatrices(b, a, order, {-2, -1}, false, none),
@@ -278,12 +276,12 @@ std::vector<op::Sample> MatrixNormSamples(const std::vector<AttrValue>& orders) 
   std::vector<op::Sample> samples;
   for (const AttrValue& ord : orders) {
     samples.push_back(Of({2, 3}, {{"ord", ord}}));
-    samples.push_back(Of({2, 4, 3}, {{"ord", ord}, {"dim", Dims{0, 1}}, {"keepdim", true}}));
+    samples.push_back(Of({2, 4, 3}, {{"ord", ord}, {"dim", Ints{0, 1}}, {"keepdim", true}}));
     samples.push_back(Of({2, 3}, {{"ord", ord}}, DType::kComplex64));
   }
   samples.push_back(Of({2, 0, 3}, {{"ord", orders[0]}}));
   samples.push_back(Of({2, 3}, {{"ord", orders[0]}}, DType::kFloat64));
-  samples.push_back(Of({2, 3, 4}, {{"ord", orders[0]}, {"dim", Dims{2, 0}}}));
+  samples.push_back(Of({2, 3, 4}, {{"ord", orders[0]}, {"dim", Ints{2, 0}}}));
   return samples;
 }
 
@@ -300,10 +298,10 @@ OFL_OP(linalg_vector_norm) {
         std::vector<op::Sample> samples;
         for (DType d : ListOf(kFloats | kComplexes)) samples.push_back(Of({2, 3}, {}, d));
         for (double ord : {0.0, 0.5, 1.0, 3.0, -1.0, kInf, -kInf})
-          samples.push_back(Of({5, 3}, {{"ord", ord}, {"dim", Dims{1}}}));
-        samples.push_back(Of({2, 3, 4}, {{"dim", Dims{0, 2}}, {"keepdim", true}}));
+          samples.push_back(Of({5, 3}, {{"ord", ord}, {"dim", Ints{1}}}));
+        samples.push_back(Of({2, 3, 4}, {{"dim", Ints{0, 2}}, {"keepdim", true}}));
         samples.push_back(Of({}, {}));
-        samples.push_back(Of({0, 3}, {{"dim", Dims{0}}}));
+        samples.push_back(Of({0, 3}, {{"dim", Ints{0}}}));
         return samples;
       })
       .ErrorSamples(
@@ -314,7 +312,7 @@ OFL_OP(linalg_vector_norm) {
 OFL_OP(linalg_matrix_norm) {
   Norm(op, "The norm of order `ord` (1, -1, 2, -2, inf, -inf) of the matrices in two axes.", "A")
       .Attr("ord", op::AttrType::kScalar)
-      .Attr("dim", op::AttrType::kInts, Dims{-2, -1})
+      .Attr("dim", op::AttrType::kInts, Ints{-2, -1})
       .Compose(ComposeMatrixNorm)
       .Oracle("matrix_norm(A, ord, dim, keepdim)")
       .Py("linalg.matrix_norm(A, ord, dim=(-2, -1), keepdim=False, *, dtype=None)")
@@ -329,7 +327,7 @@ OFL_OP(linalg_matrix_norm) {
 OFL_OP(matrix_norm_named) {
   Norm(op, "The Frobenius ('fro') or nuclear ('nuc') norm of the matrices in two axes.", "A")
       .Attr("ord", op::AttrType::kString, std::string("fro"))
-      .Attr("dim", op::AttrType::kInts, Dims{-2, -1})
+      .Attr("dim", op::AttrType::kInts, Ints{-2, -1})
       .Compose(ComposeNamedMatrixNorm)
       .Oracle("matrix_norm(A, ord, dim, keepdim)")
       .Py("linalg.matrix_norm(A, ord='fro', dim=(-2, -1), keepdim=False, *, dtype=None)")
@@ -358,8 +356,8 @@ OFL_OP(linalg_norm) {
             Of({2, 3, 4}, {}),
             Of({3}, {{"ord", 1.0}}),
             Of({2, 3}, {{"ord", 2.0}}),
-            Of({2, 3}, {{"ord", 1.0}, {"dim", Dims{1}}}),
-            Of({2, 3, 4}, {{"ord", kInf}, {"dim", Dims{0, 1}}, {"keepdim", true}})};
+            Of({2, 3}, {{"ord", 1.0}, {"dim", Ints{1}}}),
+            Of({2, 3, 4}, {{"ord", kInf}, {"dim", Ints{0, 1}}, {"keepdim", true}})};
       })
       .ErrorSamples({WholeError({}),
                      {{{DType::kFloat32, {2, 3, 4}}},
@@ -379,7 +377,7 @@ OFL_OP(norm_named) {
       .Samples([] {
         return std::vector<op::Sample>{
             Of({2, 3}, {{"ord", std::string("fro")}}), Of({2, 3}, {{"ord", std::string("nuc")}}),
-            Of({2, 3, 4}, {{"ord", std::string("fro")}, {"dim", Dims{0, 2}}})};
+            Of({2, 3, 4}, {{"ord", std::string("fro")}, {"dim", Ints{0, 2}}})};
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
                       {{"ord", std::string("x")}},

@@ -8,7 +8,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using lapack::Real;
 
 // --- pseudo-inverses ----------------------------------------------------------------------------
@@ -142,7 +141,7 @@ op::Value SingularValues(op::Builder& b, const op::Value& a, bool hermitian) {
 // The larger of both bounds for each matrix, (batch, 1).
 op::Value BoundOf(op::Builder& b, const op::Value& s, const op::Value& absolute,
                   const op::Value& relative) {
-  const op::Value largest = b.Call("amax", {s}, {{"dim", Dims{-1}}, {"keepdim", true}});
+  const op::Value largest = b.Call("amax", {s}, {{"dim", Ints{-1}}, {"keepdim", true}});
   return b.Call("maximum", {absolute, Mul(b, relative, largest)});
 }
 
@@ -151,12 +150,12 @@ op::Value FilledLike(op::Builder& b, const op::Value& x, double value) {
 }
 
 op::Value CountAbove(op::Builder& b, const op::Value& s, const op::Value& bound) {
-  return b.Call("sum", {b.Call("gt", {s, bound})}, {{"dim", Dims{-1}}, {"keepdim", false}});
+  return b.Call("sum", {b.Call("gt", {s, bound})}, {{"dim", Ints{-1}}, {"keepdim", false}});
 }
 
 op::Value NothingAbove(op::Builder& b, const op::Value& s) {
   const op::Value count =
-      b.Call("sum", {b.Call("ne", {s, s})}, {{"dim", Dims{-1}}, {"keepdim", false}});
+      b.Call("sum", {b.Call("ne", {s, s})}, {{"dim", Ints{-1}}, {"keepdim", false}});
   return count;
 }
 
@@ -216,7 +215,7 @@ op::Values ComposePinvWithin(op::Builder& b, Operands in, const Attrs& attrs) {
   const op::Value s = b.Call("without_gradient", {SingularValues(b, a, hermitian)});
   const Bounds bounds = BoundsOf(b, in, attrs, s);
   const op::Value bound =
-      b.Call("squeeze", {BoundOf(b, s, bounds.absolute, bounds.relative)}, {{"dim", Dims{-1}}});
+      b.Call("squeeze", {BoundOf(b, s, bounds.absolute, bounds.relative)}, {{"dim", Ints{-1}}});
   if (bound == nullptr) return {nullptr};
   const auto batch = BroadcastShapes(BatchOf(shape), bound->meta().shape);
   if (!batch.ok()) return Refused(b, batch.status());
@@ -248,7 +247,7 @@ op::OpDefBuilder& WithTensors(op::OpDefBuilder& op) {
 std::vector<op::Sample> TensorSamples() {
   std::vector<op::Sample> samples;
   constexpr DType kF = DType::kFloat32;
-  const auto add = [&](std::vector<TensorMeta> inputs, Dims arity) {
+  const auto add = [&](std::vector<TensorMeta> inputs, Ints arity) {
     op::Sample s{std::move(inputs), {{"arity", std::move(arity)}}, 0.1, 0.4, kDominant};
     samples.push_back(std::move(s));
   };
@@ -260,7 +259,7 @@ std::vector<op::Sample> TensorSamples() {
 }
 
 std::vector<op::ErrorSample> TensorErrors() {
-  return MatrixErrors(false, {{"arity", Dims{1, 0, 0}}});
+  return MatrixErrors(false, {{"arity", Ints{1, 0, 0}}});
 }
 
 }  // namespace

@@ -7,8 +7,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 std::string Listed(Operands in) {
   std::string text;
   for (const op::Value& x : in) text += (text.empty() ? "" : ", ") + x->meta().ToString();

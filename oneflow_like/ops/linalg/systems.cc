@@ -7,8 +7,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 // Both operands' batches broadcast; runs fn(a, b) on matrices.
 template <class Fn>
 op::Values OnOneBatch(op::Builder& b, const op::Value& x, const op::Value& y, const Fn& fn) {
@@ -67,7 +65,7 @@ op::Values Solved(op::Builder& b, Operands in, bool left, bool check) {
       {Batched(b, in[0], *batch), Batched(b, made[0], *batch), pivots, Batched(b, rhs, *batch)},
       {{"left", left}});
   if (!vectors) return {result, made[2]};
-  return {b.Call("squeeze", {result}, {{"dim", Dims{-1}}}), made[2]};
+  return {b.Call("squeeze", {result}, {{"dim", Ints{-1}}}), made[2]};
 }
 
 op::Values ComposeSolve(op::Builder& b, Operands in, const Attrs& attrs) {
@@ -136,7 +134,7 @@ op::Values ComposeLdlSolve(op::Builder& b, Operands in, const Attrs& attrs) {
 
 // --- tensors as matrices ------------------------------------------------------------------------
 
-op::Value AsShape(op::Builder& b, const op::Value& x, const Dims& shape) {
+op::Value AsShape(op::Builder& b, const op::Value& x, const Ints& shape) {
   return b.Call("reshape", {x}, {{"shape", shape}});
 }
 
@@ -152,7 +150,7 @@ op::Values ComposeTensorInv(op::Builder& b, Operands in, const Attrs& attrs) {
                              "that of the others");
   }
   const op::Value inverse = Of(b, "linalg_inv", AsShape(b, in[0], {rows, columns}));
-  Dims out(shape.begin() + split, shape.end());
+  Ints out(shape.begin() + split, shape.end());
   out.insert(out.end(), shape.begin(), shape.begin() + split);
   return {AsShape(b, inverse, out)};
 }
@@ -161,14 +159,14 @@ op::Values ComposeTensorSolve(op::Builder& b, Operands in, const Attrs& attrs) {
   op::Value a = in[0];
   const Shape& rhs = in[1]->meta().shape;
   const int rank = a->meta().shape.rank();
-  if (const Dims* dims = attrs.Maybe<Dims>("dims")) {
-    Dims last;
+  if (const Ints* dims = attrs.Maybe<Ints>("dims")) {
+    Ints last;
     for (int64_t dim : *dims) {
       const auto axis = NormalizeAxis(dim, rank);
       if (!axis.ok()) return Refused(b, axis.status());
       last.push_back(*axis);
     }
-    Dims order;
+    Ints order;
     for (int64_t i = 0; i < rank; ++i)
       if (std::ranges::count(last, i) == 0) order.push_back(i);
     order.insert(order.end(), last.begin(), last.end());
@@ -186,7 +184,7 @@ op::Values ComposeTensorSolve(op::Builder& b, Operands in, const Attrs& attrs) {
                              "product");
   }
   const op::Value solved = b.Call("linalg_solve", {AsShape(b, a, {n, n}), AsShape(b, in[1], {n})});
-  return {AsShape(b, solved, Dims(shape.begin() + rhs.rank(), shape.end()))};
+  return {AsShape(b, solved, Ints(shape.begin() + rhs.rank(), shape.end()))};
 }
 
 std::vector<op::Sample> Swapped(std::vector<op::Sample> samples) {
@@ -367,7 +365,7 @@ OFL_OP(linalg_tensorsolve) {
       .Samples([] {
         auto samples = MatrixSamples({{{2, 3, 6}, {2, 3}}, {{6, 2, 3}, {6}}}, {}, kRegular, -3, 3);
         samples.push_back({{{DType::kFloat32, {2, 6, 3}}, {DType::kFloat32, {2, 3}}},
-                           {{"dims", Dims{1}}},
+                           {{"dims", Ints{1}}},
                            -3,
                            3,
                            kRegular});

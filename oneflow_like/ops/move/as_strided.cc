@@ -5,8 +5,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 int64_t OffsetOf(const Attrs& attrs) {
   const int64_t* offset = attrs.Maybe<int64_t>("storage_offset");
   return offset == nullptr ? 0 : *offset;

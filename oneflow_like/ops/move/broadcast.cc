@@ -77,17 +77,16 @@ OFL_OP(broadcast_to) {
       .PyBoth("broadcast_to(input, *size: shape)")
       .PyMethod("expand(input, *size: shape)")
       .Samples([] {
-        using Dims = std::vector<int64_t>;
         constexpr DType kF = DType::kFloat32;
-        return std::vector<op::Sample>{{{{kF, {3}}}, {{"shape", Dims{5, 3}}}},
-                                       {{{kF, {5, 1}}}, {{"shape", Dims{5, 3}}}},
-                                       {{{kF, {}}}, {{"shape", Dims{5, 3}}}},
-                                       {{{kF, {5, 3}}}, {{"shape", Dims{-1, 3}}}},
-                                       {{{kF, {3, 1}}}, {{"shape", Dims{2, 3, 4}}}},
-                                       {{{kF, {1, 3}}}, {{"shape", Dims{0, 3}}}},
-                                       {{{DType::kInt64, {2, 1}}}, {{"shape", Dims{2, 3}}}},
-                                       {{{DType::kFloat8E4M3, {2, 1}}}, {{"shape", Dims{2, 3}}}},
-                                       {{{DType::kComplex128, {2, 3}}}, {{"shape", Dims{2, 3}}}}};
+        return std::vector<op::Sample>{{{{kF, {3}}}, {{"shape", Ints{5, 3}}}},
+                                       {{{kF, {5, 1}}}, {{"shape", Ints{5, 3}}}},
+                                       {{{kF, {}}}, {{"shape", Ints{5, 3}}}},
+                                       {{{kF, {5, 3}}}, {{"shape", Ints{-1, 3}}}},
+                                       {{{kF, {3, 1}}}, {{"shape", Ints{2, 3, 4}}}},
+                                       {{{kF, {1, 3}}}, {{"shape", Ints{0, 3}}}},
+                                       {{{DType::kInt64, {2, 1}}}, {{"shape", Ints{2, 3}}}},
+                                       {{{DType::kFloat8E4M3, {2, 1}}}, {{"shape", Ints{2, 3}}}},
+                                       {{{DType::kComplex128, {2, 3}}}, {{"shape", Ints{2, 3}}}}};
       })
       .ErrorSamples({{{{DType::kFloat32, {5, 3}}},
                       {{"shape", std::vector<int64_t>{5, 4}}},

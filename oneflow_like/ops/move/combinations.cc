@@ -4,7 +4,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 constexpr int64_t kMostChosen = 1 << 10;

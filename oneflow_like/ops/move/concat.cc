@@ -4,8 +4,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 constexpr const char* kMixtures =
     "each subset of the operands may be partial beside whole ones: too many of them to be derived";
 

@@ -6,8 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 struct Diagonal {
   static constexpr const char* kView = "diagonal";
   static constexpr const char* kEmbed = "diagonal_embed";

@@ -7,7 +7,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 // As in torch a filled tensor requires a gradient where `x` does: x gets zeros.

@@ -7,7 +7,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 op::Value Reshaped(op::Builder& b, const op::Value& x, Ints shape) {

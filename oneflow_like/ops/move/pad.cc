@@ -10,7 +10,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 // torch's order: the last axis first, before and after it. Negative sizes cut off.

@@ -11,7 +11,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 enum class Mode { kReflect, kReplicate, kCircular };
 
 struct Axis {

@@ -6,7 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 constexpr int64_t kMaxParts = int64_t{1} << 20;  // each is a tensor; an empty axis may be huge

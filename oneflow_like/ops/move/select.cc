@@ -4,8 +4,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 struct Select {
   static constexpr const char* kView = "select";
   static constexpr const char* kEmbed = "select_embed";

@@ -168,7 +168,6 @@ int64_t NoFlops(std::span<const TensorMeta>, std::span<const TensorMeta>, const 
   return 0;
 }
 
-using Ints = std::vector<int64_t>;
 op::Sample SliceSample(Shape full, Ints begin, Ints end, Ints step, DType dtype = DType::kFloat32) {
   return {{{dtype, full}},
           {{"begin", std::move(begin)}, {"end", std::move(end)}, {"step", std::move(step)}}};

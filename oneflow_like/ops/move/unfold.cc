@@ -6,8 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 struct Windows {
   static constexpr const char* kView = "unfold";
   static constexpr const char* kEmbed = "unfold_embed";

@@ -9,13 +9,11 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 struct Running {
   op::Value mean, var;
 };
 
-op::Value Over(op::Builder& b, const char* how, const op::Value& x, const Dims& axes) {
+op::Value Over(op::Builder& b, const char* how, const op::Value& x, const Ints& axes) {
   return b.Call(how, {x}, {{"dim", axes}, {"keepdim", true}});
 }
 
@@ -85,7 +83,7 @@ op::Value Scaled(op::Builder& b, const op::Value& centred, const op::Value& var,
 
 // Normalises by statistics over `axes`, and lets the running ones follow them: of each channel the
 // mean over those axes and the variance with one degree of freedom less.
-op::Value ByOwnStatistics(op::Builder& b, Operands in, const Attrs& attrs, const Dims& axes) {
+op::Value ByOwnStatistics(op::Builder& b, Operands in, const Attrs& attrs, const Ints& axes) {
   const op::Value x = Wide(b, in[0]);
   const Shape& shape = in[0]->meta().shape;
   const op::Value mean = Over(b, "mean", x, axes);
@@ -129,8 +127,8 @@ op::Value ByRunning(op::Builder& b, Operands in, const Attrs& attrs) {
   return CastTo(b, y, dtype);
 }
 
-Dims AxesFrom(int first, int rank) {
-  Dims axes;
+Ints AxesFrom(int first, int rank) {
+  Ints axes;
   for (int i = first; i < rank; ++i) axes.push_back(i);
   return axes;
 }
@@ -156,7 +154,7 @@ op::Values ComposeBatchNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   if (wrong.ok() && training) wrong = CheckCount(in[0]->meta().shape, true);
   if (!wrong.ok()) return Refused(b, wrong);
   if (!training) return {ByRunning(b, in, attrs)};
-  Dims axes = AxesFrom(2, in[0]->meta().shape.rank());
+  Ints axes = AxesFrom(2, in[0]->meta().shape.rank());
   axes.insert(axes.begin(), 0);
   return {ByOwnStatistics(b, in, attrs, axes)};
 }
@@ -227,7 +225,7 @@ op::Values ComposeGroupNorm(op::Builder& b, Operands in, const Attrs& attrs) {
 
 op::Values ComposeRmsNorm(op::Builder& b, Operands in, const Attrs& attrs) {
   const TensorMeta& x = in[0]->meta();
-  const Dims& sizes = attrs.Get<Dims>("normalized_shape");
+  const Ints& sizes = attrs.Get<Ints>("normalized_shape");
   const Shape expected{std::span<const int64_t>(sizes)};
   const int count = static_cast<int>(sizes.size()), rank = x.shape.rank();
   bool fits = count > 0 && count <= rank;
@@ -261,7 +259,7 @@ op::Value SumOfNeighbours(op::Builder& b, const op::Value& x, int64_t count, int
   if (size > kFew) {
     const op::Value windows =
         b.Call("unfold", {x}, {{"dimension", int64_t{1}}, {"size", size}, {"step", int64_t{1}}});
-    return b.Call("sum", {windows}, {{"dim", Dims{-1}}});
+    return b.Call("sum", {windows}, {{"dim", Ints{-1}}});
   }
   op::Value sum;
   for (int64_t k = 0; k < size; ++k) {
@@ -289,7 +287,7 @@ op::Values ComposeLocalResponse(op::Builder& b, Operands in, const Attrs& attrs)
   if (meta.shape.numel() == 0) return {in[0]};
   const bool whole = !IsFloating(meta.dtype);
   const op::Value x = whole ? CastTo(b, in[0], DType::kInt64) : Wide(b, in[0]);
-  Dims around(static_cast<size_t>(2 * (meta.shape.rank() - 1)), 0);
+  Ints around(static_cast<size_t>(2 * (meta.shape.rank() - 1)), 0);
   around[around.size() - 2] = size / 2;
   around[around.size() - 1] = (size - 1) / 2;
   const op::Value padded = b.Call("constant_pad_nd", {Mul(b, x, x)}, {{"pad", around}});
@@ -309,7 +307,7 @@ op::Values ComposeLocalResponse(op::Builder& b, Operands in, const Attrs& attrs)
 // --- samples ------------------------------------------------------------------------------------
 
 // `counts`: which of the five operands are given.
-op::Sample NormSample(DType dtype, Shape x, Dims counts, Attrs attrs) {
+op::Sample NormSample(DType dtype, Shape x, Ints counts, Attrs attrs) {
   op::Sample s{{}, std::move(attrs), -2, 2, ""};
   if (counts.size() == 5 && counts[2] != 0) s.low = 0.5;  // a variance is among them
   for (size_t i = 0; i < counts.size(); ++i) {
@@ -348,11 +346,11 @@ op::OpDefBuilder& Norm(op::OpDefBuilder& op, const char* doc) {
       .Attr("eps", op::AttrType::kFloat, 1e-5)
       .ErrorSamples(
           {{{{DType::kFloat32, {5}}},
-            {{std::string(op::kArity), Dims{1, 0, 0, 0, 0}}},
+            {{std::string(op::kArity), Ints{1, 0, 0, 0, 0}}},
             Code::kInvalidArgument,
             "input has no channels"},
            {{{DType::kFloat32, {4, 3, 2}}, {DType::kFloat32, {2}}, {DType::kFloat32, {3}}},
-            {{std::string(op::kArity), Dims{1, 1, 1, 0, 0}}},
+            {{std::string(op::kArity), Ints{1, 1, 1, 0, 0}}},
             Code::kInvalidArgument,
             "running_mean must have one number for each channel"}});
 }
@@ -421,7 +419,7 @@ OFL_OP(group_norm) {
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 6}}},
-                      {{"num_groups", int64_t{4}}, {std::string(op::kArity), Dims{1, 0, 0}}},
+                      {{"num_groups", int64_t{4}}, {std::string(op::kArity), Ints{1, 0, 0}}},
                       Code::kInvalidArgument,
                       "expected a divisor of 6"}});
 }
@@ -445,13 +443,13 @@ OFL_OP(rms_norm) {
         std::vector<op::Sample> samples;
         for (DType dtype : ListOf(kFloats | kComplexes)) {
           samples.push_back(
-              {{{dtype, {5, 4}}, {dtype, {4}}}, {{"normalized_shape", Dims{4}}, {"eps", 0.1}}});
+              {{{dtype, {5, 4}}, {dtype, {4}}}, {{"normalized_shape", Ints{4}}, {"eps", 0.1}}});
         }
-        samples.push_back({{{DType::kFloat32, {2, 3, 4}}}, {{"normalized_shape", Dims{3, 4}}}});
+        samples.push_back({{{DType::kFloat32, {2, 3, 4}}}, {{"normalized_shape", Ints{3, 4}}}});
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3}}},
-                      {{"normalized_shape", Dims{4}}},
+                      {{"normalized_shape", Ints{4}}},
                       Code::kInvalidArgument,
                       "trailing sizes"}});
 }

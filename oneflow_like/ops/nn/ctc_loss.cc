@@ -8,8 +8,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 // One length for each row, in one axis.
 op::Value Lengths(op::Builder& b, const op::Value& given) {
   if (given == nullptr) return given;

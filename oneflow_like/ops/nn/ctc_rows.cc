@@ -12,7 +12,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
 double AddLogs(double a, double b) {

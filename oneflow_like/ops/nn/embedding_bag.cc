@@ -4,8 +4,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 Status CheckTable(Operands in, const Attrs& attrs) {
   const TensorMeta& w = in[1]->meta();
   OFL_ENSURE(!attrs.Get<bool>("sparse"), Code::kUnimplemented)
@@ -49,7 +47,7 @@ void Renorm(op::Builder& b, const op::Value& weight, const op::Value& index, con
   }
   const op::Value w = CastTo(b, b.Call("without_gradient", {weight}), wide);
   const op::Value norm = b.Call(
-      "norm_of_order", {w}, {{"p", *attrs.Find("norm_type")}, {"dim", Dims{1}}, {"keepdim", true}});
+      "norm_of_order", {w}, {{"p", *attrs.Find("norm_type")}, {"dim", Ints{1}}, {"keepdim", true}});
   if (norm == nullptr) return;
   const op::Value used = Against(b, "gt", Frequencies(b, index, w->meta().shape[0], wide), 0);
   const op::Value beyond = b.Call("logical_and", {used, Against(b, "gt", norm, *most)});
@@ -347,7 +345,7 @@ OFL_OP(embedding_bag) {
       "The sum, mean or maximum of bags of rows of `weight`. Bags are the rows of `input`, or of\n"
       "a vector what begins at each of `offsets` (the last of which is the end where\n"
       "include_last_offset). Row padding_idx counts in no bag; an empty bag is 0.",
-      {{std::string(op::kArity), Dims{1, 1, 0, 0}}})
+      {{std::string(op::kArity), Ints{1, 1, 0, 0}}})
       .InOptional("offsets")
       .InOptional("per_sample_weights")
       .AnyMissing()
@@ -365,7 +363,7 @@ OFL_OP(embedding_bag) {
         const auto add = [&](DType dtype, const char* mode, Attrs attrs = {}) {
           samples.push_back(TableSample({4, 3}, {5, 2}, std::move(attrs), dtype));
           samples.back().attrs.Set("mode", std::string(mode));
-          samples.back().attrs.Set(op::kArity, Dims{1, 1, 0, 0});
+          samples.back().attrs.Set(op::kArity, Ints{1, 1, 0, 0});
         };
         for (const char* mode : {"sum", "max"}) add(DType::kFloat32, mode);
         for (const char* mode : {"sum", "mean", "max"})
@@ -373,14 +371,14 @@ OFL_OP(embedding_bag) {
         for (DType dtype : ListOf(kFloats)) add(dtype, "mean");
         samples.push_back(samples[0]);
         samples.back().inputs.push_back({DType::kFloat32, {4, 3}});
-        samples.back().attrs.Set(op::kArity, Dims{1, 1, 0, 1});
+        samples.back().attrs.Set(op::kArity, Ints{1, 1, 0, 1});
         for (const char* mode : {"sum", "mean", "max"}) {
           add(DType::kFloat32, mode);  // one bag, which begins at 0
           samples.back().inputs[0].shape = {5};
           samples.back().inputs.push_back({DType::kInt64, {1}});
           samples.back().ranges.push_back({0, 1});
           samples.back().high = 1;
-          samples.back().attrs.Set(op::kArity, Dims{1, 1, 1, 0});
+          samples.back().attrs.Set(op::kArity, Ints{1, 1, 1, 0});
         }
         return samples;
       });

@@ -5,8 +5,6 @@
 namespace ofl::ops {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 op::Values Refused(op::Builder& b, Status status) {
   b.Fail(std::move(status));
   return op::Values(4, nullptr);

@@ -10,7 +10,6 @@ namespace ofl::ops {
 namespace {
 
 using Inputs = std::span<const op::Value>;
-using Ints = std::vector<int64_t>;
 
 enum class Kind { kTanh, kRelu, kGru, kLstm };
 constexpr int64_t GatesOf(Kind kind) {

@@ -153,15 +153,14 @@ std::string ArgRule(std::span<const Shape> in, std::span<const Shape> out, const
 }
 
 std::vector<op::Sample> ArgSamples() {
-  using Dims = std::vector<int64_t>;
   constexpr DType kF = DType::kFloat32;
-  std::vector<op::Sample> samples{{{{kF, {5, 3}}}, {{"dim", Dims{0}}}},
-                                  {{{kF, {5, 3}}}, {{"dim", Dims{-1}}, {"keepdim", true}}},
-                                  {{{kF, {2, 3, 4}}}, {{"dim", Dims{1}}}},
+  std::vector<op::Sample> samples{{{{kF, {5, 3}}}, {{"dim", Ints{0}}}},
+                                  {{{kF, {5, 3}}}, {{"dim", Ints{-1}}, {"keepdim", true}}},
+                                  {{{kF, {2, 3, 4}}}, {{"dim", Ints{1}}}},
                                   {{{kF, {5, 3}}}, {}},
                                   {{{kF, {}}}, {}},
-                                  {{{kF, {0, 3}}}, {{"dim", Dims{1}}}}};
-  for (DType dtype : ListOf(kReals)) samples.push_back({{{dtype, {5, 3}}}, {{"dim", Dims{1}}}});
+                                  {{{kF, {0, 3}}}, {{"dim", Ints{1}}}}};
+  for (DType dtype : ListOf(kReals)) samples.push_back({{{dtype, {5, 3}}}, {{"dim", Ints{1}}}});
   return samples;
 }
 

@@ -7,11 +7,10 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 Attrs OverOf(const Attrs& attrs) {
-  return {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
+  return {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
 }
 
 // The largest value is taken out first, and has no part in the gradient. An infinite one is left
@@ -66,23 +65,23 @@ op::OpDefBuilder& Over(op::OpDefBuilder& op, const char* doc) {
   return op.Doc(doc)
       .In("input")
       .Out("output")
-      .Attr("dim", op::AttrType::kInts, Dims{})
+      .Attr("dim", op::AttrType::kInts, Ints{})
       .Attr("keepdim", op::AttrType::kBool, false)
       .ErrorSamples(
-          {{{{DType::kFloat32, {2, 3}}}, {{"dim", Dims{2}}}, Code::kOutOfRange, "but got 2"},
+          {{{{DType::kFloat32, {2, 3}}}, {{"dim", Ints{2}}}, Code::kOutOfRange, "but got 2"},
            {{{DType::kFloat8E4M3, {2, 3}}},
-            {{"dim", Dims{0}}},
+            {{"dim", Ints{0}}},
             Code::kTypeMismatch,
             "float8_e4m3fn"}});
 }
 
 std::vector<op::Sample> OverSamples(DTypeSet set) {
   constexpr DType kF = DType::kFloat32;
-  std::vector<op::Sample> samples{{{{kF, {5, 3}}}, {{"dim", Dims{1}}, {"keepdim", true}}},
-                                  {{{kF, {2, 3, 4}}}, {{"dim", Dims{0, 2}}}},
+  std::vector<op::Sample> samples{{{{kF, {5, 3}}}, {{"dim", Ints{1}}, {"keepdim", true}}},
+                                  {{{kF, {2, 3, 4}}}, {{"dim", Ints{0, 2}}}},
                                   {{{kF, {5, 3}}}, {}},
                                   {{{kF, {}}}, {}}};
-  for (DType dtype : ListOf(set)) samples.push_back({{{dtype, {5, 3}}}, {{"dim", Dims{0}}}});
+  for (DType dtype : ListOf(set)) samples.push_back({{{dtype, {5, 3}}}, {{"dim", Ints{0}}}});
   return samples;
 }
 

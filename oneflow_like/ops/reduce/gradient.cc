@@ -6,11 +6,10 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 // The axes, each once; `order` elements more than one must lie along them.
-Result<Dims> AxesOfGradient(const op::Value& x, const Attrs& attrs) {
+Result<Ints> AxesOfGradient(const op::Value& x, const Attrs& attrs) {
   const Shape& shape = x->meta().shape;
   const int64_t order = attrs.Get<int64_t>("edge_order");
   const DType dtype = x->meta().dtype;
@@ -20,8 +19,8 @@ Result<Dims> AxesOfGradient(const op::Value& x, const Attrs& attrs) {
   OFL_ENSURE(order == 1 || order == 2, Code::kInvalidArgument)
       << "torch.gradient only supports edge_order=1 and edge_order=2: got edge_order=" << order
       << "; expected 1 or 2";
-  Dims axes;
-  if (const Dims* dim = attrs.Maybe<Dims>("dim")) {
+  Ints axes;
+  if (const Ints* dim = attrs.Maybe<Ints>("dim")) {
     for (int64_t d : *dim) {
       OFL_ASSIGN(const int axis, NormalizeAxis(d, shape.rank()));
       OFL_ENSURE(std::ranges::find(axes, axis) == axes.end(), Code::kInvalidArgument)
@@ -152,7 +151,7 @@ op::Values ComposeGradientAt(op::Builder& b, Span in, const Attrs& attrs) {
                             << "coordinates must be a vector with one for each place: got "
                             << places.ToString() << "; expected (" << n << ",)");
     }
-    Dims wide(static_cast<size_t>(shape.rank()), 1);
+    Ints wide(static_cast<size_t>(shape.rank()), 1);
     wide[static_cast<size_t>(axis)] = n;
     op::Value at = in[i + 1];
     // Floating coordinates keep their dtype, and the slopes promote as quotients do.
@@ -190,8 +189,8 @@ OFL_OP(gradient) {
         std::vector<op::Sample> samples;
         for (DType d : {kF, DType::kFloat64, DType::kInt64, DType::kComplex64})
           samples.push_back({{{d, {4, 3}}}, {}, -4, 4, ""});
-        samples.push_back({{{kF, {4, 3}}}, {{"dim", Dims{0}}, {"spacing", 0.5}}});
-        samples.push_back({{{kF, {4, 3}}}, {{"edge_order", int64_t{2}}, {"dim", Dims{-1}}}});
+        samples.push_back({{{kF, {4, 3}}}, {{"dim", Ints{0}}, {"spacing", 0.5}}});
+        samples.push_back({{{kF, {4, 3}}}, {{"edge_order", int64_t{2}}, {"dim", Ints{-1}}}});
         samples.push_back({{{kF, {2, 3}}}, {{"spacings", std::vector<double>{2.0, 0.5}}}});
         return samples;
       })
@@ -223,7 +222,7 @@ OFL_OP(gradient_at) {
           samples.push_back(
               {{{d, {4, 3}}, {d, {4}}, {d, {3}}}, {}, 1, 4, "", {{1, 4}, wide, wide}});
         samples.push_back({{{kF, {4, 3}}, {kF, {3}}},
-                           {{"dim", Dims{1}}, {"edge_order", int64_t{2}}},
+                           {{"dim", Ints{1}}, {"edge_order", int64_t{2}}},
                            1,
                            4,
                            "",

@@ -10,7 +10,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 // --- powers whose slope at 0 is 0 ---------------------------------------------------------------
@@ -120,9 +119,9 @@ void GradPowerSum(op::GradContext& c) {
 std::vector<op::Sample> PowerSumSamples() {
   auto samples = ReduceSamples(kFloats | kComplexes, true, {{"power", int64_t{2}}});
   for (DType dtype : ListOf(kFloats | kComplexes)) {
-    samples.push_back({{{dtype, {5, 3}}}, {{"dim", Dims{0}}, {"power", int64_t{1}}}, -4, 4, ""});
+    samples.push_back({{{dtype, {5, 3}}}, {{"dim", Ints{0}}, {"power", int64_t{1}}}, -4, 4, ""});
     if (dtype != DType::kFloat32) continue;
-    samples.push_back({{{dtype, {3, 40}}}, {{"dim", Dims{1}}, {"power", int64_t{1}}}, -4, 4, ""});
+    samples.push_back({{{dtype, {3, 40}}}, {{"dim", Ints{1}}, {"power", int64_t{1}}}, -4, 4, ""});
   }
   return samples;
 }
@@ -138,7 +137,7 @@ Status CheckFloating(const op::Value& x, const char* what) {
 }
 
 Attrs OverOf(const Attrs& attrs) {
-  return {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
+  return {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
 }
 
 op::Values NormOf(op::Builder& b, const op::Value& input, double p, const Attrs& attrs) {
@@ -156,7 +155,7 @@ op::Values ComposeNormOfOrder(op::Builder& b, Span in, const Attrs& attrs) {
 
 // Of a matrix, or of those in two axes.
 op::Values NuclearNorm(op::Builder& b, const op::Value& x, const Attrs& attrs) {
-  Dims dims = attrs.Get<Dims>("dim");
+  Ints dims = attrs.Get<Ints>("dim");
   const int rank = x->meta().shape.rank();
   if (dims.empty() && rank == 2) dims = {0, 1};
   if (dims.size() != 2) {
@@ -184,7 +183,7 @@ op::Values ComposeDist(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value apart = b.Call("sub", {in[0], in[1]});
   if (apart == nullptr) return {nullptr};
   return NormOf(b, apart, attrs.Number("p").As<double>(),
-                {{"dim", Dims{}}, {"keepdim", false}, {"dtype", NoValue{}}});
+                {{"dim", Ints{}}, {"keepdim", false}, {"dtype", NoValue{}}});
 }
 
 // Slices along `dim` whose norm exceeds maxnorm are shortened to it.
@@ -200,7 +199,7 @@ op::Values ComposeRenorm(op::Builder& b, Span in, const Attrs& attrs) {
             << ", maxnorm=" << most << "; expected at least 2 axes, p > 0, maxnorm >= 0";
   }
   if (!wrong.ok()) return Refused(b, wrong);
-  Dims others;
+  Ints others;
   for (int i = 0; i < shape.rank(); ++i)
     if (i != *axis) others.push_back(i);
   const DType dtype = in[0]->meta().dtype;
@@ -220,7 +219,7 @@ op::Values ComposeNormalize(op::Builder& b, Span in, const Attrs& attrs) {
   const DType dtype = in[0]->meta().dtype;
   const op::Value x = CastTo(b, in[0], StatisticOf(dtype));
   const op::Value norm = VectorNorm(b, x, attrs.Number("p").As<double>(),
-                                    {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", true}});
+                                    {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", true}});
   const op::Value length = b.Call("clamp", {norm}, {{"min", Scalar(attrs.Get<double>("eps"))}});
   return {CastTo(b, b.Call("div", {x, length}), dtype)};
 }
@@ -233,7 +232,7 @@ op::Values ComposeCosine(op::Builder& b, Span in, const Attrs& attrs) {
                           << "; expected a floating dtype; use x.to(flow.float32)");
   }
   const DType dtype = in[0]->meta().dtype;
-  const Dims dim{attrs.Get<int64_t>("dim")};
+  const Ints dim{attrs.Get<int64_t>("dim")};
   auto shape = BroadcastShapes(in[0]->meta().shape, in[1]->meta().shape);
   if (!shape.ok()) return Refused(b, shape.status());
   op::Values unit;
@@ -262,7 +261,7 @@ op::Values ComposePairwise(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value away = AddScalar(b, apart, attrs.Get<double>("eps"));
   if (away == nullptr) return {nullptr};
   const op::Value norm = VectorNorm(b, away, attrs.Number("p").As<double>(),
-                                    {{"dim", Dims{-1}}, {"keepdim", attrs.Get<bool>("keepdim")}});
+                                    {{"dim", Ints{-1}}, {"keepdim", attrs.Get<bool>("keepdim")}});
   return {CastTo(b, norm, whole ? DType::kFloat32 : RealOf(dtype))};
 }
 
@@ -284,7 +283,7 @@ op::OpDefBuilder& Norm(op::OpDefBuilder& op, const char* doc) {
   return op.Doc(doc)
       .In("input")
       .Out("output")
-      .Attr("dim", op::AttrType::kInts, Dims{})
+      .Attr("dim", op::AttrType::kInts, Ints{})
       .Attr("keepdim", op::AttrType::kBool, false)
       .OptionalAttr("dtype", op::AttrType::kDType);
 }
@@ -360,7 +359,7 @@ OFL_OP(norm_of_order) {
       .Py("vector_norm(input, ord: p=2, dim=None, keepdim=False, *, dtype=None)")
       .Samples([] {
         std::vector<op::Sample> samples;
-        const auto add = [&](DType d, Shape shape, Scalar p, Dims dim) {
+        const auto add = [&](DType d, Shape shape, Scalar p, Ints dim) {
           samples.push_back({{{d, shape}}, {{"p", p}, {"dim", dim}}, -4, 4, ""});
         };
         for (DType d : ListOf(kFloats | kComplexes)) add(d, {5, 3}, 2, {0});
@@ -389,7 +388,7 @@ OFL_OP(norm) {
       .Samples([] {
         std::vector<op::Sample> samples;
         for (DType d : ListOf(kFloats | kComplexes)) samples.push_back({{{d, {5, 3}}}, {}});
-        samples.push_back({{{DType::kFloat32, {5, 3}}}, {{"dim", Dims{0}}, {"keepdim", true}}});
+        samples.push_back({{{DType::kFloat32, {5, 3}}}, {{"dim", Ints{0}}, {"keepdim", true}}});
         samples.push_back({{{DType::kFloat32, {5, 3}}}, {{"p", std::string("nuc")}}});
         return samples;
       })
@@ -453,7 +452,7 @@ OFL_OP(normalize) {
       .In("input")
       .Out("output")
       .Attr("p", op::AttrType::kScalar, 2.0)
-      .Attr("dim", op::AttrType::kInts, Dims{1})
+      .Attr("dim", op::AttrType::kInts, Ints{1})
       .Attr("eps", op::AttrType::kFloat, 1e-12)
       .Compose(ComposeNormalize)
       .Oracle("input / np.maximum(norm(input, p, dim, True), eps)")
@@ -462,8 +461,8 @@ OFL_OP(normalize) {
       .Samples([] {
         std::vector<op::Sample> samples;
         for (DType d : ListOf(kFloats)) samples.push_back({{{d, {4, 3}}}, {}});
-        samples.push_back({{{DType::kFloat32, {4, 3}}}, {{"dim", Dims{0}}, {"p", 1.0}}});
-        samples.push_back({{{DType::kFloat32, {2, 3, 2}}}, {{"dim", Dims{0, 2}}, {"p", 3.0}}});
+        samples.push_back({{{DType::kFloat32, {4, 3}}}, {{"dim", Ints{0}}, {"p", 1.0}}});
+        samples.push_back({{{DType::kFloat32, {2, 3, 2}}}, {{"dim", Ints{0, 2}}, {"p", 3.0}}});
         return samples;
       })
       .ErrorSamples({WholeError(1, {})});

@@ -4,8 +4,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 // Whole products wrap, floating ones are kept in double.
 template <class T>
 struct ProductOf {
@@ -149,7 +147,7 @@ void GradMean(op::GradContext& c) {
 std::vector<op::Sample> CombineSamples(DTypeSet set, bool empty) {
   auto samples = ReduceSamples(set, empty);
   const auto add = [&](DType dtype, DType asked) {
-    samples.push_back({{{dtype, {5, 3}}}, {{"dim", Dims{0}}, {"dtype", asked}}, -4, 4, ""});
+    samples.push_back({{{dtype, {5, 3}}}, {{"dim", Ints{0}}, {"dtype", asked}}, -4, 4, ""});
   };
   add(DType::kFloat32, DType::kFloat64);
   add(DType::kFloat16, DType::kFloat32);

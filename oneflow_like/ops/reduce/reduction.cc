@@ -3,12 +3,10 @@
 
 namespace ofl::ops {
 
-using Dims = std::vector<int64_t>;
-
 Status CheckDims(const op::InferContext& c) {
   const int rank = c.input(0).shape.rank();
   std::array<bool, kMaxRank> seen{};
-  for (int64_t d : c.attr<Dims>("dim")) {
+  for (int64_t d : c.attr<Ints>("dim")) {
     OFL_ASSIGN(const int axis, NormalizeAxis(d, rank));
     OFL_ENSURE(!seen[static_cast<size_t>(axis)], Code::kInvalidArgument)
         << "axis " << axis << " stands twice in dim; expected different axes";
@@ -58,7 +56,7 @@ std::string ReduceRule(const Shape& in, const ReducedAxes& axes, bool keepdim,
 
 // --- composites and gradients -------------------------------------------------------------------
 
-Attrs KeptAxes(const Attrs& attrs) { return {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", true}}; }
+Attrs KeptAxes(const Attrs& attrs) { return {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", true}}; }
 
 op::Value WithAxes(op::Builder& b, const op::Value& y, const op::Value& input, const Attrs& attrs) {
   if (y == nullptr) return y;
@@ -90,12 +88,12 @@ op::Value ReplaceWhere(op::Builder& b, const op::Value& condition, Scalar value,
 
 op::Value IsNan(op::Builder& b, const op::Value& x) { return b.Call("ne", {x, x}); }
 
-Dims DimList(const int64_t* dim) { return dim == nullptr ? Dims{} : Dims{*dim}; }
+Ints DimList(const int64_t* dim) { return dim == nullptr ? Ints{} : Ints{*dim}; }
 
 op::Value Part(op::Builder& b, const op::Value& x, int64_t axis, int64_t begin, int64_t end) {
   if (x == nullptr) return x;
   const Shape& shape = x->meta().shape;
-  Dims from(static_cast<size_t>(shape.rank()), 0), to = DimsOf(shape), step(from.size(), 1);
+  Ints from(static_cast<size_t>(shape.rank()), 0), to = DimsOf(shape), step(from.size(), 1);
   from[static_cast<size_t>(axis)] = begin;
   to[static_cast<size_t>(axis)] = end;
   return b.Call("slice", {x}, {{"begin", from}, {"end", to}, {"step", step}});
@@ -151,7 +149,7 @@ int64_t CastScratch(const TensorMeta& input, DType dtype) {
 
 std::vector<op::Sample> ReduceSamples(DTypeSet set, bool empty, const Attrs& more) {
   std::vector<op::Sample> samples;
-  const auto add = [&](DType d, Shape shape, Dims dim, bool keepdim) {
+  const auto add = [&](DType d, Shape shape, Ints dim, bool keepdim) {
     Attrs attrs = more;
     attrs.Set("dim", std::move(dim));
     attrs.Set("keepdim", keepdim);
@@ -182,7 +180,7 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
   return op.Doc(doc)
       .In("input")
       .Out("output")
-      .Attr("dim", op::AttrType::kInts, Dims{})
+      .Attr("dim", op::AttrType::kInts, Ints{})
       .Attr("keepdim", op::AttrType::kBool, false)
       .Strided()
       .Unclaimed("P->P", "of a tensor without axes, where a reduction is the identity")
@@ -198,11 +196,11 @@ op::OpDefBuilder& Reduction(op::OpDefBuilder& op, const char* doc) {
 std::vector<op::ErrorSample> DimErrors(DType refused, const char* text) {
   constexpr DType kF = DType::kFloat32;
   return {{{{kF, {2, 3}}},
-           {{"dim", Dims{5}}},
+           {{"dim", Ints{5}}},
            Code::kOutOfRange,
            "expected to be in range of [-2, 1], but got 5"},
           {{{kF, {2, 3}}},
-           {{"dim", Dims{1, -1}}},
+           {{"dim", Ints{1, -1}}},
            Code::kInvalidArgument,
            "axis 1 stands twice in dim: got input: float32[2,3], dim=[1, -1]"},
           {{{refused, {2}}}, {}, Code::kTypeMismatch, text}};

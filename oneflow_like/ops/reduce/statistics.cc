@@ -6,7 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 // --- diff ---------------------------------------------------------------------------------------
@@ -38,7 +37,7 @@ op::Values ComposeDiff(op::Builder& b, Span in, const Attrs& attrs) {
   op::Value x = in[0];
   if (times == 0) return {x};
   if (in.size() > 1) {
-    const Dims& arity = attrs.Get<Dims>(op::kArity);
+    const Ints& arity = attrs.Get<Ints>(op::kArity);
     op::Values parts;
     if (arity[1] > 0) parts.push_back(in[1]);
     parts.push_back(x);
@@ -85,7 +84,7 @@ op::Values Areas(op::Builder& b, Span in, const Attrs& attrs, int* axis_of) {
                        Error(Code::kInvalidArgument)
                            << "There must be one `x` value for each sample point: got x: " << given
                            << " for y: " << y->meta().shape << "; expected (" << n << ",)");
-      Dims shape(static_cast<size_t>(rank), 1);
+      Ints shape(static_cast<size_t>(rank), 1);
       shape[static_cast<size_t>(*axis)] = n;
       x = b.Call("reshape", {x}, {{"shape", shape}});
     } else {
@@ -118,7 +117,7 @@ op::Values ComposeTrapezoid(op::Builder& b, Span in, const Attrs& attrs) {
   int axis = 0;
   const op::Values areas = Areas(b, in, attrs, &axis);
   if (areas[0] == nullptr) return areas;
-  return {Halved(b, b.Call("sum", {areas[0]}, {{"dim", Dims{axis}}}), in, attrs)};
+  return {Halved(b, b.Call("sum", {areas[0]}, {{"dim", Ints{axis}}}), in, attrs)};
 }
 
 op::Values ComposeCumulativeTrapezoid(op::Builder& b, Span in, const Attrs& attrs) {
@@ -162,7 +161,7 @@ struct Weights {
 
   static Weights Of(Span in, const Attrs& attrs) {
     if (in.size() == 1 || !attrs.Has(op::kArity)) return {};
-    const Dims& arity = attrs.Get<Dims>(op::kArity);
+    const Ints& arity = attrs.Get<Ints>(op::kArity);
     return {arity[1] > 0 ? &in[1] : nullptr, arity[2] > 0 ? &in.back() : nullptr};
   }
 };
@@ -178,7 +177,7 @@ class Covariance {
     x_ = CastTo(b, in[0], wide);
     const Shape& shape = in[0]->meta().shape;
     if (x_ != nullptr && shape.rank() < 2)
-      x_ = b.Call("reshape", {x_}, {{"shape", Dims{1, shape.numel()}}});
+      x_ = b.Call("reshape", {x_}, {{"shape", Ints{1, shape.numel()}}});
     if (const AttrValue* times = attrs.Find("correction")) correction_ = std::get<int64_t>(*times);
     if (given.frequencies != nullptr) weights_ = CastTo(b, *given.frequencies, real);
     if (given.reliabilities == nullptr) return;
@@ -189,7 +188,7 @@ class Covariance {
   // The rows without their (weighted) mean, and what squares are divided by.
   op::Value Centred() {
     if (x_ == nullptr) return x_;
-    const Attrs over = {{"dim", Dims{1}}, {"keepdim", true}};
+    const Attrs over = {{"dim", Ints{1}}, {"keepdim", true}};
     if (weights_ == nullptr) return b_.Call("sub", {x_, b_.Call("mean", {x_}, over)});
     total_ = b_.Call("sum", {weights_});
     const op::Value sum = b_.Call("sum", {Mul(b_, x_, weights_)}, over);
@@ -222,7 +221,7 @@ class Covariance {
     if (y == nullptr) return {y};
     const op::Value stored = CastTo(b_, y, dtype_);
     if (stored == nullptr || stored->meta().shape.numel() != 1) return {stored};
-    return {b_.Call("reshape", {stored}, {{"shape", Dims{}}})};
+    return {b_.Call("reshape", {stored}, {{"shape", Ints{}}})};
   }
 
  private:
@@ -275,13 +274,13 @@ op::Values ComposeCorrcoef(op::Builder& b, Span in, const Attrs& attrs) {
   const op::Value products =
       covariance.Divided(b.Call("matmul", {x, Conj(b, x)}, {{"transpose_b", true}}));
   const op::Value squares =
-      b.Call("power_sum", {x}, {{"power", int64_t{2}}, {"dim", Dims{1}}, {"keepdim", true}});
+      b.Call("power_sum", {x}, {{"power", int64_t{2}}, {"dim", Ints{1}}, {"keepdim", true}});
   const op::Value spread = b.Call("sqrt", {covariance.Divided(squares)});
   if (spread == nullptr || products == nullptr) return {nullptr};
   const int64_t rows = products->meta().shape[0];
   if (rows == 1) return covariance.Stored(b.Call("div", {products, products}));
   op::Value y = b.Call("div", {products, spread});
-  y = b.Call("div", {y, b.Call("reshape", {spread}, {{"shape", Dims{1, rows}}})});
+  y = b.Call("div", {y, b.Call("reshape", {spread}, {{"shape", Ints{1, rows}}})});
   if (!IsComplex(in[0]->meta().dtype))
     y = b.Call("clamp", {y}, {{"min", Scalar(-1.0)}, {"max", Scalar(1.0)}});
   return covariance.Stored(y);
@@ -312,8 +311,8 @@ OFL_OP(diff) {
       .PyBoth("diff(input, n=1, dim=-1, prepend=None, append=None)")
       .Samples([] {
         std::vector<op::Sample> samples;
-        const Attrs alone = {{"arity", Dims{1, 0, 0}}};
-        const auto with = [&](Attrs more, Dims arity) {
+        const Attrs alone = {{"arity", Ints{1, 0, 0}}};
+        const auto with = [&](Attrs more, Ints arity) {
           more.Set("arity", std::move(arity));
           return more;
         };
@@ -329,11 +328,11 @@ OFL_OP(diff) {
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {}}},
-                      {{"arity", Dims{1, 0, 0}}},
+                      {{"arity", Ints{1, 0, 0}}},
                       Code::kInvalidArgument,
                       "at least one-dimensional"},
                      {{{DType::kFloat32, {3}}},
-                      {{"arity", Dims{1, 0, 0}}, {"n", int64_t{-1}}},
+                      {{"arity", Ints{1, 0, 0}}, {"n", int64_t{-1}}},
                       Code::kInvalidArgument,
                       "got n=-1"}});
 }
@@ -374,9 +373,9 @@ OFL_OP(cov) {
       .PyBoth("cov(input, *, correction=1, fweights=None, aweights=None)")
       .Samples([] {
         auto samples = CovarianceSamples();
-        for (op::Sample& s : samples) s.attrs.Set("arity", Dims{1, 0, 0});
+        for (op::Sample& s : samples) s.attrs.Set("arity", Ints{1, 0, 0});
         constexpr DType kF = DType::kFloat32, kI = DType::kInt64;
-        const auto add = [&](std::vector<TensorMeta> inputs, Dims arity, int64_t correction) {
+        const auto add = [&](std::vector<TensorMeta> inputs, Ints arity, int64_t correction) {
           op::Sample s{std::move(inputs),
                        {{"arity", std::move(arity)}, {"correction", correction}},
                        1,
@@ -392,11 +391,11 @@ OFL_OP(cov) {
         return samples;
       })
       .ErrorSamples({{{{DType::kFloat32, {2, 3, 4}}},
-                      {{"arity", Dims{1, 0, 0}}},
+                      {{"arity", Ints{1, 0, 0}}},
                       Code::kInvalidArgument,
                       "two or fewer dimensions"},
                      {{{DType::kFloat32, {3, 4}}, {DType::kFloat32, {4}}},
-                      {{"arity", Dims{1, 1, 0}}},
+                      {{"arity", Ints{1, 1, 0}}},
                       Code::kTypeMismatch,
                       "no counts"}});
 }

@@ -48,13 +48,12 @@ Status RunSumTo(op::KernelContext& c) {
 }
 
 std::vector<op::Sample> SumToSamples() {
-  using Dims = std::vector<int64_t>;
   constexpr DType kF = DType::kFloat32;
   std::vector<op::Sample> samples{
-      {{{kF, {5, 3}}}, {{"shape", Dims{5, 1}}}}, {{{kF, {5, 3}}}, {{"shape", Dims{}}}},
-      {{{kF, {5, 3}}}, {{"shape", Dims{5, 3}}}}, {{{kF, {2, 3, 4}}}, {{"shape", Dims{3, 1}}}},
-      {{{kF, {0, 3}}}, {{"shape", Dims{3}}}},    {{{kF, {1, 3}}}, {{"shape", Dims{1}}}}};
-  for (DType dtype : ListOf(kNumbers)) samples.push_back({{{dtype, {5, 3}}}, {{"shape", Dims{3}}}});
+      {{{kF, {5, 3}}}, {{"shape", Ints{5, 1}}}}, {{{kF, {5, 3}}}, {{"shape", Ints{}}}},
+      {{{kF, {5, 3}}}, {{"shape", Ints{5, 3}}}}, {{{kF, {2, 3, 4}}}, {{"shape", Ints{3, 1}}}},
+      {{{kF, {0, 3}}}, {{"shape", Ints{3}}}},    {{{kF, {1, 3}}}, {{"shape", Ints{1}}}}};
+  for (DType dtype : ListOf(kNumbers)) samples.push_back({{{dtype, {5, 3}}}, {{"shape", Ints{3}}}});
   return samples;
 }
 

@@ -20,13 +20,11 @@ struct AllOf {
   static OFL_INLINE Acc Join(Acc a, Acc x) { return static_cast<Acc>(a & x); }
 };
 
-using Dims = std::vector<int64_t>;
-
 // The axes: all without `dim`, none of an empty list, as in torch.
 ReducedAxes TruthAxes(const Attrs& attrs, int rank) {
   const bool keepdim = attrs.Get<bool>("keepdim");
-  const Dims* dim = attrs.Maybe<Dims>("dim");
-  ReducedAxes axes = AxesOf({{"dim", dim == nullptr ? Dims{} : *dim}}, rank, keepdim);
+  const Ints* dim = attrs.Maybe<Ints>("dim");
+  ReducedAxes axes = AxesOf({{"dim", dim == nullptr ? Ints{} : *dim}}, rank, keepdim);
   if (dim == nullptr || !dim->empty()) return axes;
   axes.reduce.fill(false);
   for (int i = 0; i < rank; ++i) axes.output[static_cast<size_t>(i)] = i;
@@ -36,7 +34,7 @@ ReducedAxes TruthAxes(const Attrs& attrs, int rank) {
 // As torch: bool, but of uint8 uint8.
 Status InferTruth(op::InferContext& c) {
   OFL_TRY(RequireIn(c, 0, kSummed));
-  if (c.maybe<Dims>("dim") != nullptr) OFL_TRY(CheckDims(c));
+  if (c.maybe<Ints>("dim") != nullptr) OFL_TRY(CheckDims(c));
   const TensorMeta& in = c.input(0);
   c.AddOutput(
       {in.dtype == DType::kUInt8 ? in.dtype : DType::kBool,
@@ -64,9 +62,9 @@ void Kernels(op::OpDefBuilder& op) {
 std::vector<op::Sample> TruthSamples(bool all) {
   auto samples = ReduceSamples(kSummed, true);
   for (op::Sample& s : samples) {
-    if (s.attrs.Get<Dims>("dim").empty()) s.attrs.Set("dim", NoValue{});
+    if (s.attrs.Get<Ints>("dim").empty()) s.attrs.Set("dim", NoValue{});
   }
-  samples.push_back({{{DType::kFloat32, {4, 3}}}, {{"dim", Dims{}}, {"keepdim", true}}});
+  samples.push_back({{{DType::kFloat32, {4, 3}}}, {{"dim", Ints{}}, {"keepdim", true}}});
   for (op::Sample& s : samples) {
     s.low = all ? -1 : -0.5;
     s.high = all ? 8 : 1.5;
@@ -101,7 +99,7 @@ struct NonzeroCount {
   static OFL_INLINE Acc Join(Acc a, Acc x) { return a + x; }
 };
 
-Attrs Dropping(const Attrs& attrs) { return {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", false}}; }
+Attrs Dropping(const Attrs& attrs) { return {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", false}}; }
 
 Status InferCount(op::InferContext& c) {
   OFL_TRY(RequireIn(c, 0, kSummed));
@@ -133,7 +131,7 @@ OFL_OP(count_nonzero) {
   op.Doc("How many elements over the axes `dim` (none given: all) are not 0; NaN is not.")
       .In("input")
       .Out("output")
-      .Attr("dim", op::AttrType::kInts, Dims{})
+      .Attr("dim", op::AttrType::kInts, Ints{})
       .Infer(InferCount)
       .Sbp(CountRule)
       .NotDifferentiable("a count is piecewise constant")

@@ -8,8 +8,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 // The count, the mean and the sum of squared distances from it: of a block in two passes, of
 // several blocks put together (Chan et al.), so that no large squares are subtracted.
 struct Moments {
@@ -135,7 +133,7 @@ op::Values DecomposeVariance(op::Builder& b, std::span<const op::Value> in, cons
   const op::Value x = CastTo(b, in[0], StatisticOf(dtype));
   if (x == nullptr) return {nullptr};
   const op::Value apart = b.Call("sub", {x, b.Call("mean", {x}, KeptAxes(attrs))});
-  const Attrs over = {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
+  const Attrs over = {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
   const op::Value squares = b.Call("sum", {b.Call("square", {apart})}, over);
   const double divisor = DivisorOf(static_cast<double>(CountOf(x->meta().shape, attrs)), attrs);
   op::Value y = b.Call("div_scalar", {squares}, {{"scalar", divisor}});
@@ -170,7 +168,7 @@ double CorrectionOf(const Attrs& attrs) {
 }
 
 op::Value VarianceOf(op::Builder& b, const op::Value& x, const Attrs& attrs, bool root) {
-  Attrs over = {{"dim", attrs.Get<Dims>("dim")},
+  Attrs over = {{"dim", attrs.Get<Ints>("dim")},
                 {"keepdim", attrs.Get<bool>("keepdim")},
                 {"correction", CorrectionOf(attrs)}};
   if (!IsComplex(x->meta().dtype)) {
@@ -186,7 +184,7 @@ op::Value VarianceOf(op::Builder& b, const op::Value& x, const Attrs& attrs, boo
 template <bool kRoot, bool kMean>
 op::Values ComposeVariance(op::Builder& b, std::span<const op::Value> in, const Attrs& attrs) {
   op::Values results{VarianceOf(b, in[0], attrs, kRoot)};
-  const Attrs over = {{"dim", attrs.Get<Dims>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
+  const Attrs over = {{"dim", attrs.Get<Ints>("dim")}, {"keepdim", attrs.Get<bool>("keepdim")}};
   if (kMean) results.push_back(b.Call("mean", {in[0]}, over));
   return results;
 }
@@ -204,7 +202,7 @@ void Spread(op::OpDefBuilder& op, const std::string& name, const std::string& do
   op.Doc(doc)
       .In("input")
       .Out(kMean ? (kRoot ? "std" : "var") : "output")
-      .Attr("dim", op::AttrType::kInts, Dims{})
+      .Attr("dim", op::AttrType::kInts, Ints{})
       .OptionalAttr("correction", op::AttrType::kScalar)
       .OptionalAttr("unbiased", op::AttrType::kBool)
       .Attr("keepdim", op::AttrType::kBool, false);
@@ -219,7 +217,7 @@ void Spread(op::OpDefBuilder& op, const std::string& name, const std::string& do
         return samples;
       })
       .ErrorSamples(
-          {{{{DType::kFloat32, {2, 3}}}, {{"dim", Dims{5}}}, Code::kOutOfRange, "but got 5"},
+          {{{{DType::kFloat32, {2, 3}}}, {{"dim", Ints{5}}}, Code::kOutOfRange, "but got 5"},
            {{{DType::kInt64, {2}}}, {}, Code::kTypeMismatch, "not a floating dtype"}});
   const char* forms[] = {"(input, dim=None, *, correction=None, keepdim=False)",
                          "(input, dim, unbiased=True, keepdim=False)", "(input, unbiased=True)"};

@@ -6,7 +6,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
 using Span = std::span<const op::Value>;
 
 // --- evenly spaced bins -------------------------------------------------------------------------
@@ -111,8 +110,8 @@ op::Values ComposeHistc(op::Builder& b, Span in, const Attrs& attrs) {
 
 // The numbers from 0 to n, each by the rank of its place among equal steps.
 op::Value Steps(op::Builder& b, const op::Value& like, int64_t n) {
-  const op::Value one = b.Call("reshape", {b.Call("ones_like", {like})}, {{"shape", Dims{1}}});
-  const op::Value ones = b.Call("broadcast_to", {one}, {{"shape", Dims{n + 1}}});
+  const op::Value one = b.Call("reshape", {b.Call("ones_like", {like})}, {{"shape", Ints{1}}});
+  const op::Value ones = b.Call("broadcast_to", {one}, {{"shape", Ints{n + 1}}});
   return AddScalar(b, b.Call("cumsum", {ones}, {{"dim", int64_t{0}}}), -1.0);
 }
 
@@ -135,7 +134,7 @@ op::Value EdgesOf(op::Builder& b, const op::Value& x, const Attrs& attrs, int64_
   } else {
     low = b.Call("amin", {x});
     high = b.Call("amax", {x});
-    const op::Value all = b.Call("reshape", {x}, {{"shape", Dims{x->meta().shape.numel()}}});
+    const op::Value all = b.Call("reshape", {x}, {{"shape", Ints{x->meta().shape.numel()}}});
     checked = b.Call("histc_between", {Part(b, all, 0, 0, 0), low, high}, {{"bins", int64_t{1}}});
     const op::Value same = b.Call("eq", {low, high});
     const op::Value left = b.Call("where", {same, AddScalar(b, low, -0.5), low});
@@ -148,7 +147,7 @@ op::Value EdgesOf(op::Builder& b, const op::Value& x, const Attrs& attrs, int64_
   if (checked != nullptr) edges = b.Call("add", {edges, checked});
   if (edges == nullptr || bins < 1) return edges;
   // The last one exactly.
-  const op::Value last = b.Call("reshape", {high}, {{"shape", Dims{1}}});
+  const op::Value last = b.Call("reshape", {high}, {{"shape", Ints{1}}});
   return b.Call("concat", {Part(b, edges, 0, 0, bins), last}, {{"dim", int64_t{0}}});
 }
 
@@ -156,7 +155,7 @@ op::Values CountBetween(op::Builder& b, const op::Value& x, const op::Value& wei
                         const op::Value& edges, bool density) {
   if (x == nullptr || edges == nullptr) return {nullptr, nullptr};
   const int64_t bins = edges->meta().shape[0] - 1;
-  const Attrs flat = {{"shape", Dims{x->meta().shape.numel()}}};
+  const Attrs flat = {{"shape", Ints{x->meta().shape.numel()}}};
   const op::Value values = b.Call("reshape", {x}, flat);
   const op::Value place = b.Call("searchsorted", {edges, values}, {{"right", true}});
   const op::Value before = AddScalar(b, place, int64_t{-1});

@@ -5,7 +5,6 @@ namespace ofl::ops {
 namespace {
 
 using Inputs = std::span<const op::Value>;
-using Ints = std::vector<int64_t>;
 
 op::Values Refused(op::Builder& b, Status status) {
   b.Fail(std::move(status));

@@ -5,8 +5,6 @@
 namespace ofl::ops {
 namespace {
 
-using Dims = std::vector<int64_t>;
-
 Status CheckQuantile(std::span<const op::Value> in, const Attrs& attrs) {
   const TensorMeta &x = in[0]->meta(), &q = in[1]->meta();
   OFL_ENSURE(x.dtype == DType::kFloat32 || x.dtype == DType::kFloat64, Code::kTypeMismatch)
@@ -44,7 +42,7 @@ class Quantile {
     places[last] = q->meta().shape[0];
     op::Value ranks = b_.Call("broadcast_to", {q}, {{"shape", DimsOf(places)}});
     const op::Value nan = IsNan(b_, x);
-    const Attrs over = {{"dim", Dims{-1}}, {"keepdim", true}};
+    const Attrs over = {{"dim", Ints{-1}}, {"keepdim", true}};
     if (ignore_nan_) {
       // Of the numbers alone; where there are none, of the first NaN.
       const op::Value count = b_.Call("sum", {b_.Call("logical_not", {nan})}, over);
@@ -119,7 +117,7 @@ op::Values ComposeQuantile(op::Builder& b, std::span<const op::Value> in, const 
   }
   op::Value x = in[0], q = in[1];
   const bool vector = q->meta().shape.rank() == 1;
-  if (!vector) q = b.Call("reshape", {q}, {{"shape", Dims{1}}});
+  if (!vector) q = b.Call("reshape", {q}, {{"shape", Ints{1}}});
   Shape out;  // without the axis, or with it at size 1
   const bool keepdim = attrs.Get<bool>("keepdim");
   for (int i = 0; i < shape.rank(); ++i) {
@@ -128,7 +126,7 @@ op::Values ComposeQuantile(op::Builder& b, std::span<const op::Value> in, const 
     if (goes && keepdim) out.push_back(1);
   }
   if (dim == nullptr || shape.rank() == 0) {
-    x = b.Call("reshape", {x}, {{"shape", Dims{shape.numel()}}});
+    x = b.Call("reshape", {x}, {{"shape", Ints{shape.numel()}}});
     axis = 0;
   }
   const int last = std::max(shape.rank() - 1, 0);
@@ -139,7 +137,7 @@ op::Values ComposeQuantile(op::Builder& b, std::span<const op::Value> in, const 
   if (y == nullptr) return {nullptr};
   // (..., Q), the last axis in the place of the quantile's: the quantiles come first.
   const int rank = y->meta().shape.rank();
-  Dims order{rank - 1};
+  Ints order{rank - 1};
   for (int i = 0; i < rank - 1; ++i) order.push_back(i);
   if (axis != last && rank > 1 && dim != nullptr) {
     // The axis that was moved aside stands where the quantile's was.
@@ -150,7 +148,7 @@ op::Values ComposeQuantile(op::Builder& b, std::span<const op::Value> in, const 
     }
   }
   if (rank > 1) y = b.Call("permute", {y}, {{"dims", order}});
-  Dims target = DimsOf(out);
+  Ints target = DimsOf(out);
   if (vector) target.insert(target.begin(), q->meta().shape[0]);
   return {b.Call("reshape", {y}, {{"shape", target}})};
 }

@@ -7,7 +7,6 @@ namespace ofl::ops {
 namespace {
 
 using Span = std::span<const op::Value>;
-using Dims = std::vector<int64_t>;
 
 // Slices of axis 0; of vectors they are elements.
 Status InferUnique(op::InferContext& c) {
@@ -92,7 +91,7 @@ void GradUnique(op::GradContext& c) {
   if (c.grads[0] == nullptr || !c.Needs(0)) return;
   op::Builder& b = c.b;
   const Shape& shape = c.grads[0]->meta().shape;
-  Dims column(static_cast<size_t>(shape.rank()), 1);
+  Ints column(static_cast<size_t>(shape.rank()), 1);
   column[0] = shape[0];
   const op::Value counts = b.Call("reshape", {c.outputs[2]}, {{"shape", column}});
   const op::Value share = b.Call("div", {c.grads[0], CastTo(b, counts, c.inputs[0]->meta().dtype)});
@@ -116,7 +115,7 @@ op::Values ComposeUnique(op::Builder& b, Span in, const Attrs& attrs) {
   op::Value x = in[0];
   int axis = 0;
   if (dim == nullptr) {
-    x = b.Call("reshape", {x}, {{"shape", Dims{shape.numel()}}});
+    x = b.Call("reshape", {x}, {{"shape", Ints{shape.numel()}}});
   } else {
     const auto found = NormalizeAxis(*dim, shape.rank());
     if (!found.ok()) return Refused(b, found.status());

@@ -11,8 +11,6 @@
 namespace ofl::op::testing {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
 struct Problem {
   const char* op;
   std::vector<Shape> shapes;

@@ -109,7 +109,6 @@ TEST(Schema, ADrawBelongsToOperatorsWithAGenerator) {
     ASSERT_TRUE(attrs.ok()) << attrs.status().ToString();
     EXPECT_EQ(Draw::Of(*attrs), draw);
   }
-  using Ints = std::vector<int64_t>;
   for (const AttrValue& wrong : {AttrValue(Ints{}), AttrValue(Ints{1}), AttrValue(Ints{1, 2, -1}),
                                  AttrValue(Ints{1, 2, 3, 4}), AttrValue(Ints{1, 2, kMaxGenerators}),
                                  AttrValue(1.5), AttrValue(NoValue{})}) {

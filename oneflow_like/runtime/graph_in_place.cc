@@ -275,6 +275,12 @@ bool GraphTracer::IsConstantVariable(int value) {
   return constants_.contains(variables_.at(graph_.producer(value).variable).get());
 }
 
+bool GraphTracer::IsBuildsOwn(const op::Value& target) {
+  const auto id = Own(target);
+  if (!id.ok()) return false;
+  return graph_.producer(*id).kind != ir::NodeKind::kVariable || IsConstantVariable(*id);
+}
+
 // What takes the place of a value with a history has one too, as in eager: gradients of zeros for
 // what was there before.
 Result<int> GraphTracer::Overwriting(int target, int before, int after) {

@@ -250,8 +250,14 @@ op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Att
   int base = -1;  // as build() names it, whatever it holds now
   if (def.view != nullptr && inputs.size() == 1) base = recorder_.IdOf(inputs[0]);
   if (def.name == "as_strided_put") ready = CheckWhole(def, recorder_.IdOf(inputs[0]));
+  const op::Value given = def.name == "assign" ? inputs[0] : nullptr;
   for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = Resolve(inputs[i]);
   if (ready.ok()) ready = GatherOperands(inputs);
+  if (ready.ok() && given != nullptr && IsBuildsOwn(given)) {
+    ready = InPlace(given, inputs[1]);
+    if (!ready.ok()) Fail(ready.WithNote("in [" + def.name + "]"));
+    return {};
+  }
   if (ready.ok()) ready = CheckUpdates(def, inputs, attrs);
   if (ready.ok() && base >= 0) ready = CheckView(def, base, attrs);
   if (!ready.ok()) return Fail(ready), op::Values(def.outputs.size());

@@ -127,6 +127,8 @@ class GraphTracer final : public tensor::Tracer {
   // A buffer holds `value` from now on, in this build and after the launch.
   Status ChangeVariable(int variable, int value, bool records);
   bool IsConstantVariable(int value);
+  // Made in build() and no memory of the caller's: an update is one in place.
+  bool IsBuildsOwn(const op::Value& target);
   Result<int> Overwriting(int target, int before, int after);
   Status StoreVariables();
   Result<op::Value> Fitted(const op::Value& target, const op::Value& value);

@@ -109,6 +109,12 @@ Result<op::Values> LocalsAsBroadcast(const op::OpDef& def, std::span<const op::V
   return all;
 }
 
+Result<op::Value> LaidBeside(const std::string& what, const op::Value& x, const op::Value& other) {
+  if (!IsEagerLocal(x) || !IsGlobal(other)) return x;
+  OFL_ASSIGN(TensorRef global, LocalAsBroadcast(what, TensorRef(AsTensor(x)), PlacementOf(other)));
+  return op::Value(global);
+}
+
 void NoteCommon(const op::OpDef& def, const CallPlan& plan, std::span<const TensorRef> ready,
                 std::span<const op::Value> outputs) {
   if (def.Draws()) return;

@@ -25,6 +25,10 @@ Result<op::Values> LocalsAsBroadcast(const op::OpDef& def, std::span<const op::V
 Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
                                    const Placement& placement);
 
+// `x` as it goes beside `other` into one of our functions that is no operator: an eager local one
+// beside a global one as above, others as they are.
+Result<op::Value> LaidBeside(const std::string& what, const op::Value& x, const op::Value& other);
+
 // What a local call made of values common to all ranks is common too.
 void NoteCommon(const op::OpDef& def, const CallPlan& plan, std::span<const TensorRef> ready,
                 std::span<const op::Value> outputs);

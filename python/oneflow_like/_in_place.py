@@ -162,6 +162,8 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
                 "repeat_interleave(input, repeats)")
         return _places_of(alone, alone.numel(), output_size).to(alone.dtype)
     _tensors("repeat_interleave", input=input)
+    if isinstance(repeats, Tensor):
+        repeats = repeats._beside(input, "[repeat_interleave] repeats")
     if isinstance(repeats, Tensor) and repeats.numel() == 1 and not repeats.is_symbolic:
         _counts_of(repeats, 1)
         repeats = int(_answer("repeat_interleave", repeats))

@@ -29,7 +29,7 @@ def as_tuple(index):
 
 def _advanced(item):
     if isinstance(item, Tensor):
-        return item.ndim > 0 or item.dtype in _MASKS or item.is_symbolic
+        return item.ndim > 0 or item.dtype in _MASKS or item.is_symbolic or _C.is_tracing()
     if isinstance(item, np.ndarray):
         return item.ndim > 0 or item.dtype == np.bool_
     return isinstance(item, (list, tuple, range, builtins.bool, np.bool_))
@@ -41,12 +41,27 @@ def is_advanced(index):
     return _advanced(index)
 
 
-def _beside(x, index):
-    """An index for a tensor that may be global: what is local counts as the same on every rank."""
-    if x.is_global and not index.is_global and not index.is_symbolic and not _C.is_tracing():
-        sbp = [_C.sbp.broadcast] * len(x.sbp)
-        return index.to_global(placement=x.placement, sbp=sbp)
-    return index
+def written_out(items, used, rank, user):
+    """The index with its ellipsis written out: `used` of `rank` axes stand in it.
+
+    As in torch every ellipsis passes over the axes that nothing else stands for; so after a second
+    one none are left.
+    """
+    if used > rank:
+        raise OutOfRangeError(
+            f"[{user}] too many indices for tensor of dimension {rank}: got {used}"
+            f"; expected at most {rank}")
+    rest = [slice(None)] * (rank - used)
+    dots = [i for i, item in enumerate(items) if item is Ellipsis]
+    if not dots:
+        return items + rest
+    after = items[dots[1]:] if len(dots) > 1 else []
+    if rest and any(item is not Ellipsis for item in after):
+        raise OutOfRangeError(
+            f"[{user}] an index goes past the axes of the tensor: got {len(dots)} ellipses ('...') "
+            f"and an index after the second, in an index of dimension {rank}; expected one")
+    items = [item for i, item in enumerate(items) if i not in dots[1:]]
+    return items[:dots[0]] + rest + items[dots[0] + 1:]
 
 
 def _constant(array):
@@ -92,7 +107,7 @@ def _index_of(x, item, user):
             f"[{user}] tensors used as indices must be of integers or bool: got "
             f"{tensor.dtype.name}{list(tensor.shape)}; expected int64, int32, or a "
             "mask of uint8 or bool")
-    return _beside(x, tensor)
+    return tensor._beside(x, f"[{user}] index")
 
 
 def _is_mask(index):
@@ -142,18 +157,7 @@ class _Plan:
                 used += item.ndim
             elif item is not None and item is not Ellipsis:
                 used += 1
-        dots = [i for i, item in enumerate(items) if item is Ellipsis]
-        if len(dots) > 1:
-            raise OutOfRangeError(f"[{user}] an index can only have a single ellipsis ('...'): got "
-                                  f"{len(dots)}; expected at most one")
-        if used > rank:
-            raise OutOfRangeError(
-                f"[{user}] too many indices for tensor of dimension {rank}: got {used}"
-                f"; expected at most {rank}")
-        rest = [slice(None)] * (rank - used)
-        if not dots:
-            return items + rest
-        return items[:dots[0]] + rest + items[dots[0] + 1:]
+        return written_out(items, used, rank, user)
 
     def view(self, x):
         if all(type(item) is slice and item == slice(None) for item in self.basic):
@@ -171,19 +175,23 @@ def _places(mask, user):
                            f"graph does not know when it is compiled: got {mask._describe()}; "
                            f"expected integers or slices inside build(); use {use}")
     if mask.ndim == 0:
-        return [_beside(mask, _constant(np.zeros(int(builtins.bool(mask)), np.int64)))]
+        count = int(builtins.bool(mask))
+        return [_constant(np.zeros(count, np.int64))._beside(mask, f"[{user}] index")]
     return _C.unbind(_C.nonzero(mask), 1)
 
 
 def _prepared(x, plan, user):
     """The view, the indices of its axes from `dim` on, and `dim`."""
     view = plan.view(x)
-    axes, indices = [], []
+    axes, indices, tensors = [], [], []
     for axis, item in plan.at:
         found = _places(item, user) if _is_mask(item) else [
             item if item.dtype is _C.int64 else item.to(_C.int64)]
         axes += range(axis, axis + len(found))
         indices += found
+        if item.ndim > 0 or _is_mask(item):
+            tensors += axes[-len(found):]
+    tensors = tensors or axes  # what has no axes, as in a graph, is a number: it has no say below
     shapes = [tuple(index.shape) for index in indices]
     if any(shape != shapes[0] for shape in shapes):
         try:
@@ -195,10 +203,14 @@ def _prepared(x, plan, user):
                 "expected equal sizes or 1") from None
         indices = [i if s == common else i.expand(*common)
                    for i, s in zip(indices, shapes, strict=True)]
-    if axes != list(range(axes[0], axes[0] + len(axes))):  # apart: the result's axes come first
-        view = view.permute(*axes, *(i for i in range(view.ndim) if i not in axes))
-        axes = [0]
-    return view, list(indices), axes[0]
+    others = [i for i in range(view.ndim) if i not in axes]
+    at = len([i for i in others if i < tensors[0]])
+    if at != len([i for i in others if i < tensors[-1]]):
+        at = 0  # apart: the result's axes come first
+    order = [*others[:at], *axes, *others[at:]]
+    if order != list(range(view.ndim)):
+        view = view.permute(*order)
+    return view, list(indices), at
 
 
 def _is_plain(x, index):
@@ -246,6 +258,8 @@ def put(x, index, value):
                 tuple(value.shape) == (*index.shape, *x.shape[1:])) and not value.is_global:
             x._index_put_(value, [index], 0)
             return None
+    if isinstance(value, Tensor):
+        value = value._beside(x, "[setitem] value")
     plan = _Plan(x, index, "setitem")
     single = not isinstance(value, Tensor) or value.numel() == 1
     if single and len(plan.at) == 1 and _is_mask(plan.at[0][1]) and plan.at[0][1].ndim > 0:
@@ -257,7 +271,6 @@ def put(x, index, value):
     else:
         while value.ndim > len(shape) and value.shape[0] == 1:
             value = value.reshape(*value.shape[1:])
-        value = _beside(x, value)
         if tuple(value.shape) != shape:
             if math.prod(shape) == 0 and value.numel() == 1:
                 return None

@@ -127,9 +127,19 @@ def __array__(self, dtype=None, copy=None):
 
 @_method
 def __array_wrap__(self, array, context=None, return_scalar=False):
-    """What NumPy's functions make of a tensor is one, as in torch; of a global one, whose whole
-    value they took, an array."""
-    known = not self.is_global and array.dtype.name in _NUMPY_NAMES
+    """What NumPy's functions make of a tensor is one, as in torch; of a global one they are
+    refused, for they would put its parts together unasked."""
+    if self.is_global:
+        name = context[0].__name__ if context else "function"
+        raise TypeMismatchError(
+            f"[numpy] a function of NumPy's works on whole arrays: got np.{name} of "
+            f"{self._describe()}, a global tensor; expected a local one; use flow.{name}(x), or "
+            f"np.{name}(x.numpy()), which puts the parts together on every rank"
+            if hasattr(_C, name) else
+            f"[numpy] a function of NumPy's works on whole arrays: got {self._describe()}, a "
+            "global tensor; expected a local one; use x.numpy(), which puts the parts together on "
+            "every rank")
+    known = array.dtype.name in _NUMPY_NAMES
     return _C.from_numpy(np.asarray(array)) if known else array
 
 
@@ -245,20 +255,7 @@ def _expand_index(index, shape, user):
     """The index as a full list with the ellipsis written out; None stays."""
     items = list(index) if isinstance(index, tuple) else [index]
     used = sum(1 for item in items if item is not None and item is not Ellipsis)
-    dots = sum(1 for item in items if item is Ellipsis)
-    if dots > 1:
-        raise OutOfRangeError(
-            f"[{user}] an index can only have a single ellipsis ('...'): got {dots}; "
-            "expected at most one")
-    if used > len(shape):
-        raise OutOfRangeError(
-            f"[{user}] too many indices for tensor of dimension {len(shape)}: got "
-            f"{used}; expected at most {len(shape)}")
-    rest = [slice(None)] * (len(shape) - used)
-    if dots == 0:
-        return items + rest
-    at = next(i for i, item in enumerate(items) if item is Ellipsis)
-    return items[:at] + rest + items[at + 1:]
+    return _indexing.written_out(items, used, len(shape), user)
 
 
 def _is_flag(item):
@@ -384,7 +381,7 @@ def __setitem__(self, index, value):
     box = _box_of(self, plan)
     if isinstance(value, Tensor):
         out = plan[3]
-        value = value.to(self.dtype)
+        value = value._beside(self, "[setitem] value").to(self.dtype)
         while value.ndim > len(out) and value.shape[0] == 1:
             value = _C.reshape(value, tuple(value.shape[1:]))
         if tuple(value.shape) != tuple(out):
@@ -439,7 +436,7 @@ def _set_data(self, value):
             f"{list(value.shape)} for {self.dtype.name}{list(self.shape)}; expected "
             "the same; make a new tensor, or use module.to(dtype) for its parameters")
     with _NoGrad():
-        self._rebind(value.detach())
+        self._rebind(value._beside(self, "[data] value").detach())
 
 
 def _part_setter(name):
@@ -473,7 +470,7 @@ def copy_(self, other, non_blocking=False):
     if not isinstance(other, Tensor):
         raise TypeMismatchError(
             f"copy_(): argument 'other' must be Tensor, not {type(other).__name__}")
-    value = other.to(self.dtype)
+    value = other._beside(self, "[copy_] other").to(self.dtype)
     if self.is_global and value.is_global and value.placement != self.placement:
         value = value.to_global(placement=self.placement, sbp=self.sbp)
     if tuple(value.shape) != tuple(self.shape):

@@ -9,6 +9,7 @@
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/conversion.h"
 #include "oneflow_like/tensor/dispatch.h"
+#include "oneflow_like/tensor/mixed_operands.h"
 #include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tracer.h"
 #include "python/src/arith.h"
@@ -383,6 +384,15 @@ nb::object ToLocalOf(Self self, std::optional<nb::object> grad_sbp, bool copy) {
   return Wrapped(copy ? Cloned(y) : std::move(y));
 }
 
+nb::object Beside(nb::object self, nb::handle other, const std::string& what) {
+  PyTensor* x = TensorOf(self.ptr());
+  PyTensor* y = TensorOf(other.ptr());
+  if (x == nullptr || y == nullptr) return self;
+  TellTracer();
+  op::Value laid = Unwrap(tensor::LaidBeside(what, x->value, y->value));
+  return laid == x->value ? self : Wrapped(std::move(laid));
+}
+
 // --- memory ---------------------------------------------------------------------------------
 
 // Of a value of a graph those that its eager twin would have.
@@ -556,6 +566,9 @@ void BindTensor(nb::module_& m) {
            "force "
            "of a tensor that requires grad too.")
       .def("item", &Item, "The only element; of a global tensor collective.")
+      .def("_beside", &Beside, nb::arg("other"), nb::arg("what"),
+           "The tensor as it is to stand beside another in a function of the package: a local one "
+           "beside a global one as B, if it is the same on all ranks.")
       .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),
            nb::kw_only(), nb::arg("grad_sbp") = nb::none(), nb::arg("copy") = false,
            "This tensor under a layout. Its ranks' local tensors are the parts of it; under B the "

@@ -212,6 +212,111 @@ traced = Of(lambda g, a: (g, (a * 3.0).copy_(flow.zeros(2) + 5.0)))(g, alone)[1]
 assert rank or traced.to_local().tolist() == [5.0, 5.0]
 """
 
+ENTRANCES = COMMON + """
+from oneflow_like.nn import functional as F
+class Of(nn.Graph):
+    def __init__(self, build):
+        super().__init__()
+        self.body = build
+    def build(self, *args):
+        return self.body(*args)
+
+def put(index, value):
+    def body(x):
+        y = x * 1.0
+        y[index()] = value()
+        return y
+    return body
+
+def trained(x):
+    mean, var = (f(7, placement=everyone, sbp=B) for f in (flow.zeros, flow.ones))
+    y = F.batch_norm(x, mean, var, training=True)
+    return y, mean, var
+
+tensor = flow.tensor
+outside, places, one = tensor([7.0, 8.0]), tensor([[0, 1]]), tensor(1)
+rows = lambda: (tensor([[0, 1]]), tensor([[2], [3]]))
+BODIES = {
+    "a slice": put(lambda: (0, slice(1, 3)), lambda: tensor([7.0, 8.0])),
+    "another dtype": put(lambda: (0, slice(1, 3)), lambda: tensor([7, 8])),
+    "one number": put(lambda: (0, slice(1, 3)), lambda: tensor(7)),
+    "more axes": put(lambda: (0, slice(1, 3)), lambda: tensor([[7.0, 8.0]])),
+    "captured": put(lambda: (0, slice(1, 3)), lambda: outside),
+    "two indices": lambda x: x[rows()],
+    "a captured index": lambda x: x[places, tensor([[2], [3]])],
+    "int32": lambda x: x[tensor([0, 1], dtype=flow.int32)],
+    "lists": lambda x: x[[0, 1], [[2], [3]]],
+    "put at two": put(rows, lambda: tensor([3.0, 4.0])),
+    "a mask": put(lambda: tensor([True, False, True, True, False]), lambda: tensor([3.0])),
+    "copy_": lambda x: (x * 1.0).copy_(tensor([1, 2, 3, 4, 5, 6, 7])),
+    "a number": lambda x: x[tensor(1)],
+    "a captured number": lambda x: x[one],
+    "a number of columns": lambda x: x[:, tensor(-2)],
+    "two numbers": lambda x: x[tensor(1), 2] + x[tensor(1), one],
+    "put at a number": put(lambda: tensor(1), lambda: 5.0),
+    "put at a captured one": put(lambda: (slice(None), one), lambda: tensor([1.0] * 5)),
+    "before": lambda x: x.reshape(5, 7, 1)[tensor(1), :, [0, 0]],
+    "between": lambda x: x.reshape(5, 7, 1)[[1, 2], tensor(3), [0, 0]],
+    "apart": lambda x: x.reshape(5, 1, 7)[[1, 2], :, [3, 4]] + x.reshape(5, 1, 7)[one, 0, 2],
+    "put before": lambda x: put(lambda: (one, slice(None), [0, 1]), lambda: tensor([1.0, 2.0]))(
+        x.reshape(1, 5, 7).expand(2, 5, 7)),
+}
+values = np.arange(35, dtype=np.float32).reshape(5, 7) ** 2
+for sbp in (S(0), S(1), B):
+    x = tensor(values).to_global(placement=everyone, sbp=B).to_global(sbp=sbp)
+    for name, body in BODIES.items():
+        eager, graph = body(x), Of(body)
+        for traced in (graph(x), graph(x)):
+            assert traced.is_global and traced.shape == eager.shape, name
+            assert np.array_equal(eager.numpy(), traced.numpy()), name
+        local = tensor(values)  # the same of local tensors
+        assert np.array_equal(Of(body)(local).numpy(), body(local).numpy()), name
+    graph = Of(trained)
+    for results in (graph(x), graph(x)):
+        for got, want in zip(results, trained(x)):
+            assert np.allclose(got.numpy(), want.numpy())
+x = tensor(values).to_global(placement=everyone, sbp=B)
+graph = Of(lambda x: x[one])
+assert np.array_equal(graph(x).numpy(), values[1])
+one.fill_(3)
+assert np.array_equal(graph(x).numpy(), values[3])
+if world > 1:
+    own = tensor([float(rank), 1.0])
+    refused(lambda: Of(put(lambda: (0, slice(1, 3)), lambda: own))(x), "differs between ranks")
+    refused(lambda: put(lambda: (0, slice(1, 3)), lambda: own)(x), "differs between ranks")
+local = tensor(values)
+def kept(x):  # running statistics of numbers begin with them in each launch
+    mean, var = tensor([0.0] * 7), tensor([1.0] * 7)
+    return (F.batch_norm(x, mean, var, training=True), mean, var)
+graph = Of(kept)
+for _ in range(2):
+    for got, want in zip(graph(local), kept(local)):
+        assert np.allclose(got.numpy(), want.numpy())
+
+# A parameter made of a slice can be updated.
+p = nn.Parameter(x.to_global(sbp=S(0))[1:3])
+assert p.sbp == (B,) and p.is_leaf
+(p * 2.0).sum().backward()
+flow.optim.SGD([p], lr=1.0).step()
+assert np.array_equal(p.detach().numpy(), values[1:3] - 2.0)
+terms = x.to_global(sbp=flow.sbp.partial_sum).detach().requires_grad_()
+refused(lambda: flow.optim.SGD([terms], lr=1.0), "[optim]", "terms", "nn.Parameter")
+
+# NumPy's functions.
+try:
+    np.sqrt(x)
+except TypeError as error:
+    assert "flow.sqrt" in str(error) and "x.numpy()" in str(error)
+else:
+    raise AssertionError("np.sqrt of a global tensor")
+assert isinstance(np.sqrt(local), flow.Tensor) and np.sqrt(x.numpy()).shape == (5, 7)
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_local_operands_are_laid_out_at_the_entrance(tmp_path, processes):
+    run_text(tmp_path, processes, ENTRANCES)
+
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_global_value_does_not_go_into_a_local_tensor(tmp_path, processes):

@@ -67,7 +67,7 @@ def test_slices_as_numpy(data):
 @pytest.mark.parametrize("index, error, text", [
     (4, IndexError, "index 4 is out of bounds for dimension 0 with size 4"),
     ((0, 0, 0, 0), IndexError, "too many indices for tensor of dimension 3"),
-    ((..., ...), IndexError, "single ellipsis"),
+    ((..., ..., 0), IndexError, "past the axes"),
     (slice(None, None, -1), ValueError, "step must be greater than zero"),
     ("a", TypeError, "must be an integer, a slice"),
 ])
@@ -485,3 +485,11 @@ def test_attributes_of_ones_own():
     del x, other
     gc.collect()
     assert gone() is None
+
+
+def test_a_second_ellipsis_stands_for_nothing_that_is_left():
+    x = flow.arange(24).reshape(2, 3, 4)
+    for index, shape in (((..., ...), (2, 3, 4)), ((..., 0, ...), (2, 3)), ((0, ..., ...), (3, 4)),
+                         ((0, 0, ..., ..., 1), ()), (([0, 1], ..., ...), (2, 3, 4)),
+                         ((..., [0, 1], ...), (2, 3, 2)), ((..., None, ...), (2, 3, 4, 1))):
+        assert tuple(x[index].shape) == shape, index

@@ -160,6 +160,11 @@ class Optimizer:
                 raise InvalidArgumentError(
                     "[optim] can't optimize a non-leaf Tensor: got the result "
                     f"of {param.grad_fn}; expected parameters; use x.detach()")
+            if param.requires_grad and param.is_global and any(s.is_partial() for s in param.sbp):
+                raise InvalidArgumentError(
+                    "[optim] the ranks hold terms of a parameter, which cannot be updated: got "
+                    f"{param._describe()}; expected it split or broadcast; use nn.Parameter(x), or "
+                    "x.to_global(sbp=flow.sbp.broadcast) before it becomes a leaf")
             if id(param) in known:
                 raise InvalidArgumentError(
                     "some parameters appear in more than one parameter group")

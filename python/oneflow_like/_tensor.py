@@ -130,15 +130,10 @@ def __array_wrap__(self, array, context=None, return_scalar=False):
     """What NumPy's functions make of a tensor is one, as in torch; of a global one they are
     refused, for they would put its parts together unasked."""
     if self.is_global:
-        name = context[0].__name__ if context else "function"
         raise TypeMismatchError(
-            f"[numpy] a function of NumPy's works on whole arrays: got np.{name} of "
-            f"{self._describe()}, a global tensor; expected a local one; use flow.{name}(x), or "
-            f"np.{name}(x.numpy()), which puts the parts together on every rank"
-            if hasattr(_C, name) else
             f"[numpy] a function of NumPy's works on whole arrays: got {self._describe()}, a "
-            "global tensor; expected a local one; use x.numpy(), which puts the parts together on "
-            "every rank")
+            "global tensor; expected a local one; use the package's own (flow.sqrt for np.sqrt), "
+            "or x.numpy(), which puts the parts together on every rank")
     known = array.dtype.name in _NUMPY_NAMES
     return _C.from_numpy(np.asarray(array)) if known else array
 

@@ -294,11 +294,14 @@ for _ in range(2):
         assert np.allclose(got.numpy(), want.numpy())
 
 # A parameter made of a slice can be updated.
-p = nn.Parameter(x.to_global(sbp=S(0))[1:3])
-assert p.sbp == (B,) and p.is_leaf
-(p * 2.0).sum().backward()
-flow.optim.SGD([p], lr=1.0).step()
-assert np.array_equal(p.detach().numpy(), values[1:3] - 2.0)
+for part in (tensor(values[0]).to_global(placement=everyone, sbp=B).to_global(sbp=S(0))[1:3],
+             x.to_global(sbp=flow.sbp.partial_sum)[0, 1:3], x[0, 1:3]):
+    p = nn.Parameter(part)
+    assert not p.sbp[0].is_partial() and p.is_leaf
+    (p * 2.0).sum().backward()
+    flow.optim.SGD([p], lr=1.0).step()
+    assert np.array_equal(p.detach().numpy(), values[0, 1:3] - 2.0)
+x = tensor(values).to_global(placement=everyone, sbp=B)
 terms = x.to_global(sbp=flow.sbp.partial_sum).detach().requires_grad_()
 refused(lambda: flow.optim.SGD([terms], lr=1.0), "[optim]", "terms", "nn.Parameter")
 

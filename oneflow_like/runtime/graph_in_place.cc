@@ -9,6 +9,8 @@
 
 namespace ofl::runtime {
 
+using Link = TracedMemory::Link;
+
 // The value that a tensor holds now, which changes in place may have made another one.
 Result<int> GraphTracer::Content(int value) {
   std::vector<int> path;  // up to where it is known
@@ -20,13 +22,20 @@ Result<int> GraphTracer::Content(int value) {
   while (!path.empty()) {
     const int v = path.back();
     path.pop_back();
-    const TracedMemory::Link link = memory_.AliasOf(v)->link;
-    if (link == TracedMemory::Link::kView) {
+    const Link link = memory_.AliasOf(v)->link;
+    if (link == Link::kView) {
       const ir::Node node = graph_.producer(v);
       const op::Value made = recorder_.Apply(*node.op, {recorder_.Handle(content)}, node.attrs)[0];
       OFL_TRY(recorder_.status());
       content = recorder_.IdOf(made);
-    } else if (link == TracedMemory::Link::kDetached && graph_.values[content].requires_grad) {
+    } else if (link == Link::kTaken) {
+      const ir::Node node = graph_.producer(v);
+      op::Values inputs = IndicesOf(node);
+      inputs.insert(inputs.begin(), recorder_.Handle(content));
+      const op::Value made = recorder_.Apply(*node.op, std::move(inputs), node.attrs)[0];
+      OFL_TRY(recorder_.status());
+      content = recorder_.IdOf(made);
+    } else if (link == Link::kDetached && graph_.values[content].requires_grad) {
       const op::Value held = recorder_.Handle(content);
       const op::Value made = recorder_.ToPlacement(held, graph_.values[content].placement);
       OFL_TRY(recorder_.status());
@@ -40,10 +49,17 @@ Result<int> GraphTracer::Content(int value) {
 }
 
 Result<int> GraphTracer::LaidAs(int tensor, int content) {
-  if (tensor == content || local_ || layouts_.IsLocal(tensor)) return content;
+  if (tensor == content || local_) return content;
+  const bool local = layouts_.IsLocal(content);
+  if (layouts_.IsLocal(tensor)) {
+    if (local) return content;
+    OFL_ASSIGN(const op::Value own, ToLocal(recorder_.Handle(content)));
+    return recorder_.IdOf(own);
+  }
+  if (local) content = Rehome(content, graph_.values[tensor].placement);
   OFL_ASSIGN(const sbp::NdSbp was, layouts_.LayoutOf(tensor));
   OFL_ASSIGN(const sbp::NdSbp is, layouts_.LayoutOf(content));
-  if (was == is) return content;
+  if (was == is && !local) return content;
   const op::Value laid =
       recorder_.ToLayout(recorder_.Handle(content), {graph_.values[tensor].placement, was});
   OFL_TRY(recorder_.status());
@@ -76,7 +92,40 @@ void GraphTracer::NoteView(const op::OpDef& def, int base, const op::Values& res
     const Shape& shape = graph_.values[base].meta.shape;
     if (!def.view(shape, StridesOf(base), node.attrs).ok()) return;
   }
-  memory_.Share(id, {base, TracedMemory::Link::kView});
+  memory_.Share(id, {base, Link::kView});
+}
+
+Status GraphTracer::NoteTaken(const op::Value& taken, const op::Value& base) {
+  OFL_ASSIGN(const int id, Own(taken));
+  const int parent = recorder_.IdOf(base);
+  OFL_TRY(recorder_.status());
+  if (graph_.producer(id).op->name == "index") memory_.Share(id, {parent, Link::kTaken});
+  return Status::Ok();
+}
+
+op::Values GraphTracer::IndicesOf(const ir::Node& index) {
+  op::Values indices;
+  for (size_t i = 1; i < index.inputs.size(); ++i)
+    indices.push_back(recorder_.Handle(index.inputs[i]));
+  return indices;
+}
+
+bool GraphTracer::IsViewLink(int value) const {
+  const Link link = memory_.AliasOf(value)->link;
+  return link == Link::kView || link == Link::kTaken;
+}
+
+// How a view was made of its parent. Of numbers not yet known: a view of the same shape and strides
+// that begins elsewhere.
+std::vector<tensor::ViewStep> GraphTracer::StepOf(int view) {
+  const ir::Node& node = graph_.producer(view);
+  if (memory_.AliasOf(view)->link == Link::kView)
+    return {{node.op, std::make_shared<const Attrs>(node.attrs)}};
+  const auto select = op::OpRegistry::Get().Require("select");
+  OFL_CHECK(select.ok());
+  const auto first = std::make_shared<const Attrs>(
+      Attrs{{"dim", node.attrs.Get<int64_t>("dim")}, {"index", int64_t{0}}});
+  return {node.inputs.size() - 1, {*select, first}};
 }
 
 Result<Strides> GraphTracer::LikelyStrides(const op::Value& value) {
@@ -87,7 +136,7 @@ Result<Strides> GraphTracer::LikelyStrides(const op::Value& value) {
 Result<bool> GraphTracer::IsView(const op::Value& value) {
   OFL_ASSIGN(int v, Own(value));
   for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr; v = alias->parent)
-    if (alias->link == TracedMemory::Link::kView) return true;
+    if (IsViewLink(v)) return true;
   return false;
 }
 
@@ -96,16 +145,17 @@ Strides GraphTracer::StridesOf(int value) {
   std::vector<int> views;
   int v = value;
   for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr; v = alias->parent)
-    if (alias->link == TracedMemory::Link::kView) views.push_back(v);
+    if (IsViewLink(v)) views.push_back(v);
   Shape shape = graph_.values[v].meta.shape;
   Strides strides = ContiguousStrides(shape);
   if (const ir::Node& root = graph_.producer(v); local_ && root.kind == ir::NodeKind::kVariable)
     strides = variables_.at(root.variable)->strides();
   for (; !views.empty(); views.pop_back()) {
-    const ir::Node& node = graph_.producer(views.back());
-    const auto geometry = node.op->view(shape, strides, node.attrs);
-    shape = graph_.values[views.back()].meta.shape;
-    strides = geometry.ok() ? geometry->strides : ContiguousStrides(shape);
+    for (const tensor::ViewStep& step : StepOf(views.back())) {
+      const auto geometry = step.def->view(shape, strides, *step.attrs);
+      shape = geometry.ok() ? geometry->shape : graph_.values[views.back()].meta.shape;
+      strides = geometry.ok() ? geometry->strides : ContiguousStrides(shape);
+    }
   }
   return strides;
 }
@@ -116,9 +166,9 @@ std::vector<tensor::ViewStep> GraphTracer::StepsTo(int value, int* root) {
   int v = value;
   for (const TracedMemory::Alias* alias; (alias = memory_.AliasOf(v)) != nullptr;
        v = alias->parent) {
-    if (alias->link != TracedMemory::Link::kView) continue;
-    const ir::Node& node = graph_.producer(v);
-    steps.insert(steps.begin(), {node.op, std::make_shared<const Attrs>(node.attrs)});
+    if (!IsViewLink(v)) continue;
+    const std::vector<tensor::ViewStep> step = StepOf(v);
+    steps.insert(steps.begin(), step.begin(), step.end());
   }
   *root = v;
   return steps;
@@ -173,7 +223,7 @@ Status GraphTracer::CheckInPlace(int target) {
       << "and a new value, or leave no_grad()";
   bool detached = false;
   for (int v = target; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent)
-    detached |= memory_.AliasOf(v)->link == TracedMemory::Link::kDetached;
+    detached |= memory_.AliasOf(v)->link == Link::kDetached;
   OFL_ENSURE(!detached || !graph_.values[whole].requires_grad, Code::kFailedPrecondition)
       << "[in-place] the memory of a tensor with a history would change behind its back: got "
       << meta.ToString() << ", which shares memory with a tensor that requires a gradient (detach, "
@@ -275,10 +325,13 @@ bool GraphTracer::IsConstantVariable(int value) {
   return constants_.contains(variables_.at(graph_.producer(value).variable).get());
 }
 
-bool GraphTracer::IsBuildsOwn(const op::Value& target) {
-  const auto id = Own(target);
-  if (!id.ok()) return false;
-  return graph_.producer(*id).kind != ir::NodeKind::kVariable || IsConstantVariable(*id);
+Result<bool> GraphTracer::IsBuildsOwn(const op::Value& target) {
+  const int id = recorder_.IdOf(target);
+  OFL_TRY(recorder_.status());
+  if (graph_.producer(memory_.Root(id)).kind == ir::NodeKind::kInput) return false;
+  if (graph_.producer(id).kind != ir::NodeKind::kVariable || IsConstantVariable(id)) return true;
+  OFL_ASSIGN(const int held, Content(id));
+  return held != id;
 }
 
 // What takes the place of a value with a history has one too, as in eager: gradients of zeros for
@@ -316,9 +369,8 @@ Result<int> GraphTracer::PutBack(int view, int content) {
   int joins_at = -1;  // the parent of the first view that repeats elements
   for (int v = view; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent) {
     const TracedMemory::Alias alias = *memory_.AliasOf(v);
-    if (alias.link != TracedMemory::Link::kView) continue;
-    const ir::Node& node = graph_.producer(v);
-    const tensor::ViewStep step{node.op, std::make_shared<const Attrs>(node.attrs)};
+    if (alias.link != Link::kView) continue;
+    const tensor::ViewStep step = StepOf(v).front();
     if (tensor::NeedsJoining(step, graph_.values[alias.parent].meta.shape)) joins_at = alias.parent;
   }
   int from = view;
@@ -328,11 +380,20 @@ Result<int> GraphTracer::PutBack(int view, int content) {
   }
   for (int v = from; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent) {
     const TracedMemory::Alias alias = *memory_.AliasOf(v);
-    if (alias.link != TracedMemory::Link::kView) continue;
+    if (!IsViewLink(v)) {
+      if (layouts_.IsLocal(v) != layouts_.IsLocal(alias.parent)) {
+        OFL_ASSIGN(content, LaidAs(alias.parent, content));
+      }
+      continue;
+    }
     const ir::Node node = graph_.producer(v);
     OFL_ASSIGN(const int base, Content(alias.parent));
-    const op::Value whole = op::WrittenBack(recorder_, *node.op, node.attrs, recorder_.Handle(base),
-                                            recorder_.Handle(content));
+    op::Values operands = IndicesOf(node);
+    operands.insert(operands.begin(), {recorder_.Handle(base), recorder_.Handle(content)});
+    const op::Value whole =
+        alias.link == Link::kTaken
+            ? recorder_.Call("index_put", operands, {{"dim", node.attrs.Get<int64_t>("dim")}})
+            : op::WrittenBack(recorder_, *node.op, node.attrs, operands[0], operands[1]);
     OFL_TRY(recorder_.status());
     OFL_ASSIGN(content, LaidAs(alias.parent, recorder_.IdOf(whole)));
   }
@@ -341,6 +402,11 @@ Result<int> GraphTracer::PutBack(int view, int content) {
 
 // Likewise of `base`, through all views between them at once.
 Result<int> GraphTracer::PutJoined(int view, int base, int content) {
+  for (int v = view; v != base; v = memory_.AliasOf(v)->parent)
+    OFL_ENSURE(memory_.AliasOf(v)->link != Link::kTaken, Code::kUnimplemented)
+        << "[in-place] where the target lies is known to a launch alone: got "
+        << graph_.values[view].meta.ToString() << ", which an integer tensor picks of a view that "
+        << "repeats elements; expected a view without; use index_put, or an int";
   int root = base;
   const size_t above = StepsTo(base, &root).size();
   const std::vector<tensor::ViewStep> steps = StepsTo(view, &root);

@@ -227,6 +227,8 @@ Status GraphSession::Ready(std::span<const tensor::TensorRef> inputs) {
         << " requires a gradient, which a graph does not give back: got "
         << tensor::Describe(*input)
         << "; expected none; pass x.detach(), or make it a parameter of the graph's modules";
+  for (const tensor::TensorRef& input : inputs)
+    OFL_TRY(changed_.CheckArgument(plan_.graph_name(), *input));
   if (instance_ != nullptr) {
     if (forks_ == ForkCount()) return Status::Ok();
     // In a fork of the process its threads do not exist, and its edges are the parent's.

@@ -21,6 +21,7 @@
 
 #include "actor/drivers/instance.h"
 #include "compiler/compiler.h"
+#include "oneflow_like/runtime/changed_memory.h"
 #include "oneflow_like/runtime/graph_tracer.h"
 #include "oneflow_like/runtime/launch_check.h"
 #include "oneflow_like/runtime/launch_claims.h"
@@ -146,6 +147,7 @@ class GraphSession {
   std::vector<float> steps_;
   std::vector<Fed> fed_;
   std::vector<tensor::TensorRef> mutated_;
+  ChangedMemory changed_;                  // that of mutated_
   std::vector<tensor::TensorRef> copied_;  // variables that are copied views
   // Of the launch under way; kept, so that launches allocate little.
   std::vector<op::TensorView> input_views_, output_views_;

@@ -129,9 +129,13 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
   }
   OFL_ASSIGN(plan_, compiler::Compile(tracer_->graph(), std::move(training), options));
   OFL_TRY(DecodeArguments());
-  for (const auto& resource : plan_.semantics().resources())
-    if (resource.kind() == proto::Resource::VARIABLE && resource.mutated())
-      mutated_.push_back(tracer_->variables().at(resource.name()));
+  std::vector<std::string> changed;
+  for (const auto& resource : plan_.semantics().resources()) {
+    if (resource.kind() != proto::Resource::VARIABLE || !resource.mutated()) continue;
+    changed.push_back(resource.name());
+    mutated_.push_back(tracer_->variables().at(resource.name()));
+  }
+  OFL_TRY(changed_.Take(plan_.graph_name(), tracer_->variables(), changed));
   for (const UpdateSpec& spec : updates)  // without a gradient there is no step to count
     if (spec.clock != nullptr && Updates(spec.param) &&
         std::find(moving_.begin(), moving_.end(), spec.clock) == moving_.end())

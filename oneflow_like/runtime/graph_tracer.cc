@@ -137,7 +137,26 @@ Result<int> GraphTracer::AddVariable(const tensor::TensorRef& eager) {
 Result<int> GraphTracer::VariableOf(const tensor::TensorRef& eager) {
   auto known = lifted_.find(eager.get());
   if (known != lifted_.end()) return known->second;
+  if (const int same = TwinOf(eager); same >= 0) {
+    required_.emplace_back(eager, false);
+    lifted_[eager.get()] = same;
+    return same;
+  }
   return AddVariable(eager);
+}
+
+// A variable of the same elements, as whose handle a tensor from outside goes; -1 without.
+int GraphTracer::TwinOf(const tensor::TensorRef& eager) const {
+  if (eager->requires_grad() || !eager->has_data()) return -1;
+  for (const auto& [name, x] : variables_) {
+    if (names_.contains(eager.get()) && !names_.contains(x.get())) continue;
+    const bool same = x->storage() == eager->storage() &&
+                      x->offset_bytes() == eager->offset_bytes() && x->meta() == eager->meta() &&
+                      x->strides() == eager->strides() && x->is_global() == eager->is_global() &&
+                      (!x->is_global() || *x->layout() == *eager->layout());
+    if (same && !x->requires_grad()) return lifted_.at(x.get());
+  }
+  return -1;
 }
 
 op::Value GraphTracer::Lift(const op::Value& eager) {
@@ -253,10 +272,11 @@ op::Values GraphTracer::Apply(const op::OpDef& def, op::Values inputs, const Att
   const op::Value given = def.name == "assign" ? inputs[0] : nullptr;
   for (size_t i = 0; ready.ok() && i < inputs.size(); ++i) ready = Resolve(inputs[i]);
   if (ready.ok()) ready = GatherOperands(inputs);
-  if (ready.ok() && given != nullptr && IsBuildsOwn(given)) {
-    ready = InPlace(given, inputs[1]);
+  if (ready.ok() && given != nullptr) {
+    const Result<bool> own = IsBuildsOwn(given);
+    ready = !own.ok() ? own.status() : *own ? InPlace(given, inputs[1]) : ready;
     if (!ready.ok()) Fail(ready.WithNote("in [" + def.name + "]"));
-    return {};
+    if (!ready.ok() || *own) return {};
   }
   if (ready.ok()) ready = CheckUpdates(def, inputs, attrs);
   if (ready.ok() && base >= 0) ready = CheckView(def, base, attrs);
@@ -374,6 +394,18 @@ Result<op::Value> GraphTracer::LaidLike(const op::Value& value, const op::Value&
   layouts_.Mark(id, false);
   layouts_.LieLike(id, model);
   return recorder_.Handle(id);
+}
+
+Result<op::Value> GraphTracer::LocalAsBroadcast(const op::Value& value,
+                                                const Placement& placement) {
+  OFL_ASSIGN(const int id, Own(value));
+  OFL_ASSIGN(const int content, Content(id));
+  const op::Value here = recorder_.Handle(Rehome(content, placement));
+  op::Value result =
+      recorder_.ToLayout(here, {placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())});
+  OFL_TRY(recorder_.status());
+  memory_.Share(recorder_.IdOf(result), {id, TracedMemory::Link::kSame});
+  return ByGradMode(std::move(result));
 }
 
 op::Value GraphTracer::ToLayout(const op::Value& x, const sbp::Layout& layout) {

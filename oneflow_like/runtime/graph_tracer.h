@@ -61,7 +61,9 @@ class GraphTracer final : public tensor::Tracer {
   Result<op::Value> Source(const op::OpDef& op, const Attrs& attrs,
                            const sbp::Layout& layout) override;
   Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) override;
+  Result<op::Value> LocalAsBroadcast(const op::Value& value, const Placement& placement) override;
   Status InPlace(const op::Value& target, const op::Value& value) override;
+  Status NoteTaken(const op::Value& taken, const op::Value& base) override;
   Result<Strides> LikelyStrides(const op::Value& value) override;
   Result<bool> IsView(const op::Value& value) override;
   Placement PlacementOf(const op::Value& value) override;
@@ -107,6 +109,9 @@ class GraphTracer final : public tensor::Tracer {
   op::Value Now(op::Value value);  // null after an error, which is kept
   // A result that lies in the memory of `base`, where the operator is a view.
   void NoteView(const op::OpDef& def, int base, const op::Values& results);
+  bool IsViewLink(int value) const;
+  std::vector<tensor::ViewStep> StepOf(int view);
+  op::Values IndicesOf(const ir::Node& index);
   Strides StridesOf(int value);
   // Refuses a view that eager refuses, since it would not lie in its operand's memory.
   Status CheckView(const op::OpDef& def, int base, const Attrs& attrs);
@@ -127,8 +132,9 @@ class GraphTracer final : public tensor::Tracer {
   // A buffer holds `value` from now on, in this build and after the launch.
   Status ChangeVariable(int variable, int value, bool records);
   bool IsConstantVariable(int value);
-  // Made in build() and no memory of the caller's: an update is one in place.
-  bool IsBuildsOwn(const op::Value& target);
+  // Made in build() and no memory of the caller's, or changed there before: an update is one in
+  // place.
+  Result<bool> IsBuildsOwn(const op::Value& target);
   Result<int> Overwriting(int target, int before, int after);
   Status StoreVariables();
   Result<op::Value> Fitted(const op::Value& target, const op::Value& value);
@@ -137,6 +143,7 @@ class GraphTracer final : public tensor::Tracer {
   void Pin(int value, const sbp::NdSbp& nd_sbp);
   // A local value on another placement: made there anew.
   int Rehome(int value, const Placement& placement);
+  int TwinOf(const tensor::TensorRef& eager) const;
   Result<int> AddVariable(const tensor::TensorRef& eager);
   int AddSource(ir::NodeKind kind, const std::string& stem, const TensorMeta& meta,
                 const sbp::Layout& layout);

@@ -17,6 +17,7 @@ class TracedMemory {
     kSame,      // a conversion to where it is
     kDetached,  // the same elements without their history
     kView,      // as the view operator that made it says
+    kTaken,     // by integers without axes: as select, of numbers that the launch knows
   };
   struct Alias {
     int parent = -1;

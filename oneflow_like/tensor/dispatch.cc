@@ -406,7 +406,8 @@ Result<bool> ReadsInput(const op::OpDef& def, std::span<const op::Value> inputs,
 Result<op::Values> Dispatch(const op::OpDef& def, std::span<const op::Value> inputs,
                             const Attrs& given, Generator* generator) {
   if (generator != nullptr) OFL_TRY(CheckDraws(def));
-  if ((def.composite || def.Draws() || CurrentTracer() != nullptr) && MixesLocal(inputs)) {
+  if (((def.composite || def.Draws() || CurrentTracer() != nullptr) && MixesLocal(inputs)) ||
+      (def.composite && CurrentTracer() != nullptr && MixesTracedLocal(inputs))) {
     OFL_ASSIGN(const op::Values all, LocalsAsBroadcast(def, inputs, given));
     return Dispatch(def, all, given, generator);
   }

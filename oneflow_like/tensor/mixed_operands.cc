@@ -18,6 +18,13 @@ bool IsEagerLocal(const op::Value& x) {
   return x != nullptr && !x->is_symbolic() && x->layout() == nullptr;
 }
 
+// A local one that build() has made, beside global ones: operators take it as it is.
+bool IsTracedLocal(const op::Value& x) {
+  if (x == nullptr || !x->is_symbolic() || CurrentTracer() == nullptr) return false;
+  const auto global = CurrentTracer()->IsGlobal(x);
+  return global.ok() && !*global;
+}
+
 bool IsGlobal(const op::Value& x) {
   if (x == nullptr) return false;
   if (!x->is_symbolic()) return x->layout() != nullptr;
@@ -66,6 +73,10 @@ bool MixesLocal(std::span<const op::Value> inputs) {
   return std::ranges::any_of(inputs, IsEagerLocal) && std::ranges::any_of(inputs, IsGlobal);
 }
 
+bool MixesTracedLocal(std::span<const op::Value> inputs) {
+  return std::ranges::any_of(inputs, IsTracedLocal) && std::ranges::any_of(inputs, IsGlobal);
+}
+
 Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
                                    const Placement& placement) {
   const bool records =
@@ -74,6 +85,7 @@ Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
       << what << " is a local tensor that requires grad, in a graph of global ones: got "
       << Describe(*x) << "; expected a global parameter; use "
       << "x.to_global(placement=..., sbp=...) before the graph is made";
+  Tracer* tracer = CurrentTracer();
   const TracerPause eagerly;  // in a graph: here and now, as for its other variables
   const auto layout = std::make_shared<const sbp::Layout>(
       sbp::Layout{placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())});
@@ -86,6 +98,7 @@ Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
     y = x->As(x->meta(), layout);  // the memory itself: a graph reads it in every launch
   }
   y->set_claim(digest);
+  if (tracer != nullptr && tracer->IsConstant(x)) tracer->NoteConstant(y);
   if (records) {
     NodeRef node = FromLocalGradient(layout, x->meta());
     node->edges.push_back(EdgeOf(op::Value(x)));
@@ -100,6 +113,11 @@ Result<op::Values> LocalsAsBroadcast(const op::OpDef& def, std::span<const op::V
   OFL_ASSIGN(const Attrs completed, def.CompleteAttrs(attrs));
   op::Values all(inputs.begin(), inputs.end());
   for (size_t i = 0; i < all.size(); ++i) {
+    if (IsTracedLocal(all[i])) {
+      if (!def.composite) continue;
+      OFL_ASSIGN(all[i], CurrentTracer()->LocalAsBroadcast(all[i], placement));
+      continue;
+    }
     if (!IsEagerLocal(all[i])) continue;
     const std::string operand =
         "[" + def.name + "] " + def.InputAt(static_cast<int>(i), completed).name;

@@ -25,6 +25,10 @@ Result<op::Values> LocalsAsBroadcast(const op::OpDef& def, std::span<const op::V
 Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
                                    const Placement& placement);
 
+// Whether a local value of build() stands beside a global one. A composition may give parts of it
+// alone, which would stay local.
+bool MixesTracedLocal(std::span<const op::Value> inputs);
+
 // `x` as it goes beside `other` into one of our functions that is no operator: an eager local one
 // beside a global one as above, others as they are.
 Result<op::Value> LaidBeside(const std::string& what, const op::Value& x, const op::Value& other);

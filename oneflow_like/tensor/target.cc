@@ -15,17 +15,6 @@
 namespace ofl::tensor {
 namespace {
 
-// First byte and one past the last that a view touches.
-std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
-  int64_t low = 0, high = 0;
-  for (int i = 0; i < x.local_shape().rank(); ++i) {
-    const int64_t reach = (x.local_shape()[i] - 1) * x.strides()[i];
-    (reach < 0 ? low : high) += reach;
-  }
-  const int64_t size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
-  return {x.data() + low * size, x.data() + (high + 1) * size};
-}
-
 Status CheckMemory(const TensorImpl& target, std::string_view op) {
   OFL_TRY(CheckWritable(target, op));
   OFL_ENSURE(!target.has_data() || !OverlapsItself(target.local_shape(), target.strides()),
@@ -108,6 +97,16 @@ Status FillShared(const op::OpDef& def, std::span<const op::Value> inputs, const
 }
 
 }  // namespace
+
+std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x) {
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < x.local_shape().rank(); ++i) {
+    const int64_t reach = (x.local_shape()[i] - 1) * x.strides()[i];
+    (reach < 0 ? low : high) += reach;
+  }
+  const int64_t size = static_cast<int64_t>(DTypeSize(x.meta().dtype));
+  return {x.data() + low * size, x.data() + (high + 1) * size};
+}
 
 Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b) {
   // By address: two tensors may wrap one array of somebody else's.

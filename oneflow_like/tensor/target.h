@@ -21,6 +21,8 @@ enum class Overlap : uint8_t {
   kPartial,  // anything else
 };
 Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b);
+// First byte and one past the last that a view with elements touches.
+std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x);
 // kFailedPrecondition for memory that nobody may write to.
 Status CheckWritable(const TensorImpl& target, std::string_view op);
 // Whether two indices name one element; an expanded tensor does.

@@ -49,8 +49,14 @@ class Tracer : public op::Builder {
                                    const sbp::Layout& layout) = 0;
   // A local `value`, just made, as a global one that lies like `other`.
   virtual Result<op::Value> LaidLike(const op::Value& value, const op::Value& other) = 0;
+  // A local value beside global ones on `placement`: what every rank makes alike, as B there.
+  virtual Result<op::Value> LocalAsBroadcast(const op::Value& value,
+                                             const Placement& placement) = 0;
   // A tensor, and all that share its memory, hold `value` from now on: in the layout it has.
   virtual Status InPlace(const op::Value& target, const op::Value& value) = 0;
+  // That `taken`, what the operator index has just made of `base` by integers without axes, would
+  // be a view in eager, where they are numbers.
+  virtual Status NoteTaken(const op::Value& taken, const op::Value& base) = 0;
   // How its eager twin would lie in memory (of a global value: were it one part), and whether as a
   // view of another's.
   virtual Result<Strides> LikelyStrides(const op::Value& value) = 0;

@@ -120,8 +120,7 @@ def map2_(self, x, y, callable):
 
 # --- as often as a tensor says ---------------------------------------------------------------
 
-def _counts_of(repeats, size):
-    """The numbers of times, one for each of `size` places; and their sum."""
+def _check_counts(repeats, size):
     if repeats.dtype not in (_C.int64, _C.int32) or repeats.ndim > 1:
         raise TypeMismatchError(f"[repeat_interleave] repeats holds no numbers of times: got "
                                 f"{repeats._describe()}; expected int64 or int32 of one axis")
@@ -130,6 +129,11 @@ def _counts_of(repeats, size):
             f"[repeat_interleave] repeats has not a number for each place: got "
             f"{repeats._describe()} for an axis of size {size}; expected {size} "
             "numbers, or one")
+
+
+def _counts_of(repeats, size):
+    """The sum of the numbers of times, one for each of `size` places."""
+    _check_counts(repeats, size)
     if size and _answer("repeat_interleave", _C.amin(repeats)) < 0:
         raise InvalidArgumentError(
             f"[repeat_interleave] repeats is negative: got {repeats._describe()} with "
@@ -139,12 +143,32 @@ def _counts_of(repeats, size):
 
 def _places_of(repeats, size, output_size):
     """Each place as often as it is to be taken."""
+    if _C.is_tracing():
+        return _places_in_build(repeats, size, output_size)
     total = _counts_of(repeats, size)
     if output_size is not None and output_size != total:
         raise InvalidArgumentError(
             f"[repeat_interleave] output_size is not the result's: got {output_size}; "
             f"expected {total}")
     return _C.searchsorted(_C.cumsum(repeats, 0, dtype=_C.int64), _C.arange(total), right=True)
+
+
+def _places_in_build(repeats, size, output_size):
+    """The same where the numbers are read in each launch: `output_size` has to say their sum. If it
+    does not, the places are none, which the launch refuses."""
+    if output_size is None:
+        raise RuntimeError(
+            "[repeat_interleave] the size of the result depends on values, which a graph does not "
+            f"know when it is compiled: got repeats={repeats._describe()} inside build(); expected "
+            "a number of times, or the result's size; use output_size=")
+    if repeats.numel() == 1 and size != 1:
+        repeats = repeats.reshape(1).expand(size)
+    _check_counts(repeats, size)
+    if size == 0 or output_size < 0:
+        return _C.arange(output_size)
+    ends = _C.cumsum(repeats, 0, dtype=_C.int64)
+    wrong = (ends[-1] != output_size) | (_C.amin(repeats) < 0)
+    return _C.searchsorted(ends, _C.arange(output_size), right=True) + wrong.long() * size
 
 
 @_method
@@ -164,7 +188,7 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
     _tensors("repeat_interleave", input=input)
     if isinstance(repeats, Tensor):
         repeats = repeats._beside(input, "[repeat_interleave] repeats")
-    if isinstance(repeats, Tensor) and repeats.numel() == 1 and not repeats.is_symbolic:
+    if isinstance(repeats, Tensor) and repeats.numel() == 1 and not _C.is_tracing():
         _counts_of(repeats, 1)
         repeats = int(_answer("repeat_interleave", repeats))
     if not isinstance(repeats, Tensor):

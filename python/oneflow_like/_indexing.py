@@ -228,8 +228,12 @@ def get(x, index):
         if index.dtype is _C.bool:
             return _C.masked_select(x, index)
         return _C._index(x, [index], 0)
-    view, indices, dim = _prepared(x, _Plan(x, index, "getitem"), "getitem")
-    return _C._index(view, indices, dim)
+    plan = _Plan(x, index, "getitem")
+    view, indices, dim = _prepared(x, plan, "getitem")
+    taken = _C._index(view, indices, dim)
+    if _C.is_tracing() and all(item.ndim == 0 and not _is_mask(item) for _, item in plan.at):
+        taken._note_taken(view)  # numbers, but for the graph: a view
+    return taken
 
 
 def _put_masked(x, plan, value):

@@ -393,6 +393,12 @@ nb::object Beside(nb::object self, nb::handle other, const std::string& what) {
   return laid == x->value ? self : Wrapped(std::move(laid));
 }
 
+// Of what `index` has made of `base` inside build().
+void NoteTaken(Self self, Self base) {
+  if (!self->value->is_symbolic()) return;
+  Unwrap(TracerOf(*self, "indexing").NoteTaken(self->value, base->value));
+}
+
 // --- memory ---------------------------------------------------------------------------------
 
 // Of a value of a graph those that its eager twin would have.
@@ -569,6 +575,7 @@ void BindTensor(nb::module_& m) {
       .def("_beside", &Beside, nb::arg("other"), nb::arg("what"),
            "The tensor as it is to stand beside another in a function of the package: a local one "
            "beside a global one as B, if it is the same on all ranks.")
+      .def("_note_taken", &NoteTaken, nb::arg("base"))
       .def("to_global", &ToGlobalOf, nb::arg("placement") = nb::none(), nb::arg("sbp") = nb::none(),
            nb::kw_only(), nb::arg("grad_sbp") = nb::none(), nb::arg("copy") = false,
            "This tensor under a layout. Its ranks' local tensors are the parts of it; under B the "

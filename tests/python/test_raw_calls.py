@@ -53,12 +53,27 @@ def test_counts_of_operands_that_fit_none():
 
 # --- updates in a graph ----------------------------------------------------------------------
 
+TARGETS = {
+    "assign": lambda x: flow.ones(64),
+    "assign, computed": lambda x: flow.zeros(64) + 0,
+    "assign, of the input": lambda x: x + 1,
+    "assign, a part": lambda x: flow.ones(2, 64)[0],
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_an_assignment_to_what_build_has_made_is_one_in_place(name):
+    def build(x):
+        target = TARGETS[name](x)
+        _C.assign(target, x * 3)
+        return target + 1
+
+    x = flow.arange(64.0)
+    assert traced(build).launch([x])[0].tolist() == build(x).tolist() == (x * 3 + 1).tolist()
+
+
 UPDATES = {
-    "assign": lambda x: _C.assign(flow.ones(64), x),
-    "assign, computed": lambda x: _C.assign(flow.zeros(64) + 0, x),
-    "assign, of the input": lambda x: _C.assign(x + 1, x),
     "assign, the input": lambda x: _C.assign(x, x + 1),
-    "assign, a part": lambda x: _C.assign(flow.ones(2, 64)[0], x),
     "assign_add": lambda x: _C.assign_add(flow.randn(64), x),
     "sgd_update": lambda x: _C.sgd_update(flow.ones(64), x, flow.ones(2, dtype=flow.float64)),
     "increment": lambda x: _C.call_op("increment", [flow.ones(())], {"value": 1}),

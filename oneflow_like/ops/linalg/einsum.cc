@@ -148,6 +148,10 @@ Result<AxisNames> NamesOfPairs(Operands in, const Ints& left, const Ints& right,
   for (int i = 0; i < y.rank(); ++i) y_names.push_back(kMaxRank + i);
   std::vector<bool> used(2 * kMaxRank);
   for (size_t i = 0; i < left.size(); ++i) {
+    OFL_ENSURE(x.rank() > 0 && y.rank() > 0, Code::kOutOfRange)
+        << "Dimension specified as " << (x.rank() > 0 ? right : left)[i]
+        << " but tensor has no dimensions: got " << in[0]->meta().ToString() << " and "
+        << in[1]->meta().ToString() << "; expected tensors with the axes of dims";
     OFL_ASSIGN(const int at, NormalizeAxis(left[i], x.rank()));
     OFL_ASSIGN(const int beside, NormalizeAxis(right[i], y.rank()));
     OFL_ENSURE(!used[at] && !used[kMaxRank + beside], Code::kInvalidArgument)
@@ -347,7 +351,11 @@ OFL_OP(tensordot_over) {
       .ErrorSamples({{Dotted({2, 3}, {2, 3}, {}, {}).inputs,
                       {{"dims_a", Ints{1}}, {"dims_b", Ints{0}}},
                       Code::kInvalidArgument,
-                      "sizes of a pair of axes differ"}});
+                      "sizes of a pair of axes differ"},
+                     {Dotted({}, {2}, {}, {}).inputs,
+                      {{"dims_a", Dims{0}}, {"dims_b", Dims{0}}},
+                      Code::kOutOfRange,
+                      "tensor has no dimensions"}});
 }
 
 OFL_OP(kron) {

@@ -1,5 +1,6 @@
 // view_as_real and view_as_complex: complex numbers as pairs of real ones, and back, in one memory.
 #include "oneflow_like/ops/elementwise/forms.h"
+#include "oneflow_like/ops/move/copy.h"
 
 namespace ofl::ops {
 namespace {
@@ -75,6 +76,11 @@ std::string PairsRule(std::span<const Shape> in, std::span<const Shape> out, con
 template <bool kReal>
 op::Values ComposePut(op::Builder& b, Inputs in, const Attrs&) {
   const Shape& base = in[0]->meta().shape;
+  if (!kReal && (base.rank() == 0 || base[base.rank() - 1] != 2)) {
+    return Refused(b, Error(Code::kInvalidArgument)
+                          << "the last axis holds no pairs: got base: " << in[0]->meta().ToString()
+                          << "; expected a last axis of size 2");
+  }
   Shape shape = base;
   if (kReal) {
     shape.push_back(2);
@@ -159,7 +165,11 @@ OFL_OP(view_as_complex_scatter) {
       .Samples([]() -> std::vector<op::Sample> {
         return {PutSample(DType::kFloat32, {3, 2, 2}, DType::kComplex64, {3, 2}),
                 PutSample(DType::kFloat32, {3, 2}, DType::kComplex64, {1})};
-      });
+      })
+      .ErrorSamples({{PutSample(DType::kFloat32, {}, DType::kComplex64, {}).inputs,
+                      {},
+                      Code::kInvalidArgument,
+                      "size 2"}});
 }
 
 }  // namespace ofl::ops

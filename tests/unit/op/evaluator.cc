@@ -13,6 +13,14 @@ int64_t ProductFrom(const Shape& s, int begin) {
   return n;
 }
 
+// Clears the rows from `extent` on: in a bounded output they are nobody's.
+void ClearFrom(const Host& x, int64_t extent) {
+  const Shape& shape = x->meta().shape;
+  const int64_t rest = shape.numel() - extent * ProductFrom(shape, 1);
+  const int64_t size = static_cast<int64_t>(DTypeSize(x->meta().dtype));
+  if (rest > 0) std::memset(x->data() + x->meta().bytes() - rest * size, 0, rest * size);
+}
+
 // Copies between a tensor and its slice [begin, begin + size) along an axis.
 void CopySlice(const Host& whole, const Host& part, int axis, int64_t begin, bool to_part) {
   const Shape& w = whole->meta().shape;
@@ -166,19 +174,13 @@ Result<Hosts> Run(const Call& call, int threads) {
     inputs[i] = Copy(inputs[i]);
     mutated.push_back(inputs[i]);
   }
-  for (const TensorMeta& meta : call.outputs) {
-    outputs.push_back(Make(meta));
-    // What a kernel leaves unwritten must show.
-    if (meta.bytes() > 0) std::memset(outputs.back()->data(), 0xA5, meta.bytes());
-    if (meta.dtype == DType::kBool && meta.bytes() > 0)
-      std::memset(outputs.back()->data(), 1, meta.bytes());
-  }
+  for (const TensorMeta& meta : call.outputs) outputs.push_back(Make(meta));
   std::vector<TensorView> input_views, output_views;
   for (const Host& t : inputs) input_views.push_back(t->view());
   for (const Host& t : outputs) output_views.push_back(t->view());
   const auto stream = Cpu()->NewStream(threads);
   const int64_t bytes = kernel.needs.scratch;
-  OFL_ASSIGN(const device::BufferRef workspace, Cpu()->Allocate(bytes));
+  OFL_ASSIGN(const device::BufferRef workspace, Undefined(bytes));
   KernelContext context;
   context.inputs = input_views;
   context.outputs = output_views;
@@ -193,6 +195,8 @@ Result<Hosts> Run(const Call& call, int threads) {
   int64_t extent = 0;
   context.extent = &extent;
   OFL_TRY(kernel.Run(context));
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (def.OutputAt(static_cast<int>(i)).bounded) ClearFrom(outputs[i], extent);
   outputs.insert(outputs.end(), mutated.begin(), mutated.end());
   return outputs;
 }

@@ -11,6 +11,8 @@
 namespace ofl::op::testing {
 namespace {
 
+std::byte undefined{0xff};
+
 // Calls fn with a value of the type that holds the dtype's numbers; half types have float.
 template <class Fn>
 auto WithType(DType dtype, const Fn& fn) {
@@ -73,8 +75,20 @@ double Highest(DType dtype) {
   });
 }
 
-HostTensor::HostTensor(const TensorMeta& meta)
-    : meta_(meta), buffer_(*Cpu()->Allocate(meta.bytes())) {}
+Result<device::BufferRef> Undefined(int64_t bytes) {
+  OFL_ASSIGN(device::BufferRef buffer, Cpu()->Allocate(bytes));
+  if (bytes > 0) std::memset(buffer->data(), std::to_integer<int>(undefined), bytes);
+  return buffer;
+}
+
+UndefinedIs::UndefinedIs(std::byte byte) : before_(undefined) { undefined = byte; }
+UndefinedIs::~UndefinedIs() { undefined = before_; }
+
+HostTensor::HostTensor(const TensorMeta& meta) : meta_(meta), buffer_(*Undefined(meta.bytes())) {
+  // Any byte but these is no bool.
+  if (meta.dtype == DType::kBool && meta.bytes() > 0)
+    std::memset(data(), undefined == std::byte{0} ? 0 : 1, meta.bytes());
+}
 
 double HostTensor::Get(int64_t i) const {
   if (const Narrow* narrow = NarrowOf(meta_.dtype)) return narrow->get(data(), i);

@@ -13,6 +13,22 @@
 
 namespace ofl::op::testing {
 
+// Memory as a kernel finds it, of a tensor or for scratch: every byte is the same, no number where
+// it is read as a floating one, so that what a kernel leaves unwritten shows.
+Result<device::BufferRef> Undefined(int64_t bytes);
+
+// While it lives, undefined memory holds another byte. For one thread of tests.
+class UndefinedIs {
+ public:
+  explicit UndefinedIs(std::byte byte);
+  ~UndefinedIs();
+  UndefinedIs(const UndefinedIs&) = delete;
+  UndefinedIs& operator=(const UndefinedIs&) = delete;
+
+ private:
+  std::byte before_;
+};
+
 // A dense host tensor, also a value that gradient rules can hold.
 class HostTensor final : public ValueBase {
  public:

@@ -58,9 +58,8 @@ class EveryMatrixOp : public ::testing::TestWithParam<const OpDef*> {
       out.push_back(results.back()->view());
     }
     OFL_ASSIGN(const Kernel kernel, FindKernel(def().name, DeviceKind::kCpu, in, out, attrs, 2));
-    OFL_ASSIGN(device::Device * cpu, device::GetDevice(DeviceKind::kCpu));
-    const auto stream = cpu->NewStream(2);
-    OFL_ASSIGN(const device::BufferRef workspace, cpu->Allocate(kernel.needs.scratch));
+    const auto stream = Cpu()->NewStream(2);
+    OFL_ASSIGN(const device::BufferRef workspace, Undefined(kernel.needs.scratch));
     KernelContext context;
     context.inputs = in;
     context.outputs = out;

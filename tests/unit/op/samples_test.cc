@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <set>
 
 #include "tests/unit/op/evaluator.h"
 
@@ -29,6 +31,23 @@ class EveryOp : public ::testing::TestWithParam<const OpDef*> {
   }
 };
 
+const std::function<Shape(Shape)> kEdges[] = {
+    [](const Shape& s) { return s; },
+    [](const Shape&) { return Shape{}; },
+    [](Shape s) {
+      for (int i = 0; i < s.rank(); ++i) s[i] = 1;
+      return s;
+    },
+    [](Shape s) {
+      if (s.rank() > 0) s[0] = 0;
+      return s;
+    },
+    [](Shape s) {
+      if (s.rank() > 0) s[s.rank() - 1] = 0;
+      return s;
+    },
+};
+
 TEST_P(EveryOp, HasSamplesAndKernels) {
   EXPECT_FALSE(def().samples().empty());
   EXPECT_TRUE(def().composite || !def().kernels.empty());
@@ -48,17 +67,61 @@ TEST_P(EveryOp, RunsItsSamplesToTheInferredShapes) {
   }
 }
 
+// Whatever its outputs and its scratch held before: a place that it does not write, or adds to,
+// shows.
 TEST_P(EveryOp, GivesTheSameBitsAgain) {
   std::mt19937 random(2);
   for (const Sample& s : Samples()) {
     const Hosts inputs = DrawInputs(s, false, random);
     const auto first = RunWhole(def(), inputs, s.attrs);
+    const UndefinedIs zero(std::byte{0});
     const auto again = RunWhole(def(), inputs, s.attrs);
     const auto threaded = RunWhole(def(), inputs, s.attrs, 3);
     ASSERT_TRUE(first.ok() && again.ok() && threaded.ok()) << Describe(s);
     for (size_t i = 0; i < first->size(); ++i) {
       EXPECT_TRUE(SameBits((*first)[i], (*again)[i])) << Describe(s);
       EXPECT_EQ(Difference((*threaded)[i], (*first)[i]), "") << Describe(s);
+    }
+  }
+}
+
+// The attributes themselves, and with one of them another: a number 0, 1, -1, a choice the other.
+std::vector<Attrs> NextTo(const Attrs& attrs) {
+  std::vector<Attrs> all = {attrs};
+  for (const auto& [name, value] : attrs) {
+    const auto add = [&](AttrValue other) {
+      all.push_back(attrs);
+      all.back().Set(name, std::move(other));
+    };
+    if (const bool* choice = std::get_if<bool>(&value)) add(!*choice);
+    if (!std::holds_alternative<int64_t>(value)) continue;
+    for (int64_t other : {0, 1, -1}) add(other);
+  }
+  return all;
+}
+
+// Samples without axes, with sizes of one, with one axis empty, with extreme attributes: a call
+// that is accepted writes all of its outputs.
+TEST_P(EveryOp, WritesAllOfItsOutputsAtTheEdgesOfItsSamples) {
+  std::mt19937 random(5);
+  std::set<std::string> seen;
+  for (const Sample& s : Samples()) {
+    for (const Attrs& attrs : NextTo(s.attrs)) {
+      for (const auto& edge : kEdges) {
+        Sample x = s;
+        x.attrs = attrs;
+        for (TensorMeta& m : x.inputs) m.shape = edge(m.shape);
+        if (!seen.insert(Describe(x)).second || !def().Infer(x.inputs, attrs).ok()) continue;
+        const Hosts inputs = DrawInputs(x, true, random);
+        const auto first = RunWhole(def(), inputs, attrs);
+        const UndefinedIs zero(std::byte{0});
+        const auto again = RunWhole(def(), inputs, attrs);
+        ASSERT_EQ(first.ok(), again.ok()) << Describe(x);
+        if (!first.ok()) continue;  // refused by what the values are
+        for (size_t i = 0; i < first->size(); ++i)
+          EXPECT_TRUE(SameBits((*first)[i], (*again)[i])) << Describe(x) << "\n"
+                                                          << Difference((*again)[i], (*first)[i]);
+      }
     }
   }
 }
@@ -224,6 +287,34 @@ TEST_P(EveryOp, HasTheGradientOfFiniteDifferences) {
       if (!IsDifferentiable(dtype) || IsHalf(dtype) || IsFloat8(dtype)) continue;
       CheckGradOfOutput(g, k, random, Describe(s));
       if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(EveryOp, GivesTheSameGradientsAgain) {
+  if (def().composite || def().grad == nullptr) return;
+  std::mt19937 random(6);
+  for (const Sample& s : Samples()) {
+    GradCase g{def(), s, DrawInputs(s, false, random), {}};
+    auto outputs = RunWhole(def(), g.inputs, s.attrs);
+    ASSERT_TRUE(outputs.ok()) << Describe(s) << "\n" << outputs.status().ToString();
+    g.outputs = *outputs;
+    g.outputs.resize(def().outputs.size());
+    for (int k = 0; k < static_cast<int>(g.outputs.size()); ++k) {
+      if (!IsDifferentiable(g.outputs[k]->meta().dtype)) continue;
+      const Host weights = Draw(g.outputs[k]->meta(), s, false, random);
+      const auto first = AnalyticGrads(g, k, weights);
+      const UndefinedIs zero(std::byte{0});
+      const auto again = AnalyticGrads(g, k, weights);
+      ASSERT_EQ(first.ok(), again.ok()) << Describe(s);
+      if (!first.ok()) continue;  // of a dtype or an operand that has no gradient
+      for (size_t i = 0; i < first->size(); ++i) {
+        ASSERT_EQ((*first)[i] == nullptr, (*again)[i] == nullptr) << Describe(s);
+        if ((*first)[i] == nullptr) continue;
+        EXPECT_TRUE(SameBits(AsHost((*first)[i]), AsHost((*again)[i])))
+            << Describe(s) << ": input " << i << " of output " << k << "\n"
+            << Difference(AsHost((*again)[i]), AsHost((*first)[i]));
+      }
     }
   }
 }

@@ -61,9 +61,8 @@ class EveryStridedOp : public ::testing::TestWithParam<const OpDef*> {
     }
     OFL_ASSIGN(const Kernel kernel,
                FindKernel(def().name, DeviceKind::kCpu, inputs, views, attrs, threads));
-    OFL_ASSIGN(device::Device * cpu, device::GetDevice(DeviceKind::kCpu));
-    const auto stream = cpu->NewStream(threads);
-    OFL_ASSIGN(const device::BufferRef scratch, cpu->Allocate(kernel.needs.scratch));
+    const auto stream = Cpu()->NewStream(threads);
+    OFL_ASSIGN(const device::BufferRef scratch, Undefined(kernel.needs.scratch));
     KernelContext context;
     context.inputs = inputs;
     context.outputs = views;

@@ -231,9 +231,12 @@ Status GraphTracer::CheckInPlace(int target) {
   return Status::Ok();
 }
 
-Status GraphTracer::CheckApart(int target) {
+Status GraphTracer::CheckApart(int target, int before, int after) {
   const TensorMeta& meta = graph_.values[target].meta;
-  OFL_ENSURE(!tensor::OverlapsItself(meta.shape, StridesOf(target)), Code::kInvalidArgument)
+  const op::OpDef* made_by = graph_.producer(after).op;
+  const bool records = graph_.values[before].requires_grad && tensor::Context::Get().grad_enabled();
+  if (made_by != nullptr && tensor::GivesOneNumber(*made_by) && !records) return Status::Ok();
+  OFL_ENSURE(!OverlapsItself(meta.shape, StridesOf(target)), Code::kInvalidArgument)
       << "[in-place] several elements of the target lie in one place: got " << meta.ToString()
       << "; expected each in its own; use x.clone()";
   return Status::Ok();
@@ -413,10 +416,31 @@ Result<int> GraphTracer::PutJoined(int view, int base, int content) {
   OFL_ASSIGN(const Attrs place,
              tensor::Joined(std::span(steps).subspan(above), graph_.values[base].meta));
   OFL_ASSIGN(const int held, Content(base));
+  const op::Value now = recorder_.Handle(held), part = recorder_.Handle(content);
+  const op::OpDef* made_by = graph_.producer(content).op;
+  const auto list = [&](const char* name) -> std::span<const int64_t> {
+    return place.Get<std::vector<int64_t>>(name);
+  };
+  const bool shared = made_by != nullptr && tensor::GivesOneNumber(*made_by) &&
+                      OverlapsItself(Shape(list("size")), Strides(list("stride")));
   const op::Value whole =
-      recorder_.Call("as_strided_put", {recorder_.Handle(held), recorder_.Handle(content)}, place);
+      shared ? FilledAt(place, now, part) : recorder_.Call("as_strided_put", {now, part}, place);
   OFL_TRY(recorder_.status());
   return LaidAs(base, recorder_.IdOf(whole));
+}
+
+// `base` with the one number of `part` in its places, which several elements of it may share.
+op::Value GraphTracer::FilledAt(Attrs place, const op::Value& base, const op::Value& part) {
+  const Attrs& filled = graph_.producer(recorder_.IdOf(part)).attrs;
+  Attrs number = {{"value", int64_t{0}}, {"holds", true}};
+  if (filled.Has("value")) number.Set("value", filled.Number("value"));
+  const Shape& shape = base->meta().shape;
+  place.Set("shape", std::vector<int64_t>(shape.begin(), shape.end()));
+  const op::Value one = recorder_.Call("full_like", {part}, {{"value", int64_t{1}}});
+  const op::Value ones = recorder_.Call("cast", {one}, {{"dtype", DType::kFloat32}});
+  const op::Value counts = recorder_.Call("as_strided_adjoint", {ones}, place);
+  const op::Value shown = recorder_.Call("cast", {counts}, {{"dtype", DType::kBool}});
+  return recorder_.Call("where_number", {shown, base}, number);
 }
 
 Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
@@ -438,7 +462,7 @@ Status GraphTracer::InPlace(const op::Value& given, const op::Value& value) {
   OFL_ASSIGN(int after, Own(result));
   OFL_ASSIGN(const int before, Content(id));
   if (before == after) return Status::Ok();
-  OFL_TRY(CheckApart(id));
+  OFL_TRY(CheckApart(id, before, after));
   OFL_ASSIGN(after, Overwriting(id, before, after));
   const bool records = graph_.values[after].requires_grad && tensor::Context::Get().grad_enabled();
   const int root = memory_.Root(id);

@@ -115,11 +115,12 @@ class GraphTracer final : public tensor::Tracer {
   Strides StridesOf(int value);
   // Refuses a view that eager refuses, since it would not lie in its operand's memory.
   Status CheckView(const op::OpDef& def, int base, const Attrs& attrs);
-  Status CheckApart(int target);
+  Status CheckApart(int target, int before, int after);
   // Refuses an operator that counts in the memory of a value that is a part of its base.
   Status CheckWhole(const op::OpDef& def, int base);
   std::vector<tensor::ViewStep> StepsTo(int value, int* root);
   Result<int> PutJoined(int view, int base, int content);
+  op::Value FilledAt(Attrs place, const op::Value& base, const op::Value& part);
   Result<int> PutBack(int view, int content);
   // A content in the layout that its tensor has.
   Result<int> LaidAs(int tensor, int content);

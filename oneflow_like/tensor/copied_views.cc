@@ -48,6 +48,16 @@ bool IsStale(const Storage& memory) {
   return false;
 }
 
+bool RepeatsBase(const TensorImpl& x) {
+  if (!x.has_data()) return false;
+  for (const Storage* m = x.storage().get(); m->copied != nullptr; m = MemoryOfBase(*m).get()) {
+    const Shape& base = m->copied->base->meta().shape;
+    const auto view = m->copied->view->view(base, ContiguousStrides(base), *m->copied->attrs);
+    if (view.ok() && OverlapsItself(view->shape, view->strides)) return true;
+  }
+  return false;
+}
+
 Status BringUpCopies(const TensorImpl& x) {
   if (!x.has_data() || !IsStale(*x.storage())) return Status::Ok();
   const TracerPause eagerly;  // a graph works on the memory itself

@@ -27,6 +27,8 @@ inline Status BringUp(const TensorImpl& x) {
 inline Status PutBack(const TensorImpl& changed) {
   return changed.behind_copy() ? PutBackCopies(changed) : Status::Ok();
 }
+// Whether an element of a base is shown several times, so that nothing can be put back.
+bool RepeatsBase(const TensorImpl& x);
 // Whether what the memory follows from was changed since.
 bool IsStale(const Storage& memory);
 

@@ -1,6 +1,7 @@
 #include "oneflow_like/tensor/target.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -15,10 +16,14 @@
 namespace ofl::tensor {
 namespace {
 
+bool SharesPlaces(const TensorImpl& x) {
+  return x.has_data() &&
+         (OverlapsItself(x.local_shape(), x.strides()) || (x.behind_copy() && RepeatsBase(x)));
+}
+
 Status CheckMemory(const TensorImpl& target, std::string_view op) {
   OFL_TRY(CheckWritable(target, op));
-  OFL_ENSURE(!target.has_data() || !OverlapsItself(target.local_shape(), target.strides()),
-             Code::kInvalidArgument)
+  OFL_ENSURE(!SharesPlaces(target), Code::kInvalidArgument)
       << "[" << op << "] several elements of the target lie in one place: got " << Describe(target)
       << " with strides " << target.strides() << "; expected each in its own; use x.clone()";
   return Status::Ok();
@@ -75,25 +80,51 @@ void FollowBase(const TensorImpl& target) {
   }
 }
 
-// One number everywhere is no contradiction where several elements lie in one place.
-bool FillsShared(const op::OpDef& def, const TensorImpl& target) {
-  return def.Has(op::Trait::kIgnoresValues) &&
-         (def.name == "full_like" || def.name == "zeros_like") && !target.is_global() &&
-         target.has_data() && OverlapsItself(target.local_shape(), target.strides());
+// Of elements that lie in one place, those that get the number count.
+bool GivesSomeOneNumber(const op::OpDef& def) {
+  static constexpr std::string_view kFilling[] = {"masked_fill",   "masked_fill_tensor",
+                                                  "index_fill",    "index_fill_tensor",
+                                                  "fill_diagonal", "tril",
+                                                  "triu"};
+  return std::ranges::find(kFilling, def.name) != std::end(kFilling);
 }
 
+// Gives a target the elements that differ from what was there before.
+void CopyChanged(const TensorImpl& before, const TensorImpl& after, const TensorImpl& target) {
+  const Shape& shape = target.local_shape();
+  const auto size = static_cast<int64_t>(DTypeSize(target.meta().dtype));
+  for (int64_t n = 0; n < shape.numel(); ++n) {
+    int64_t rest = n, was = 0, is = 0, place = 0;
+    for (int i = shape.rank() - 1; i >= 0; --i) {
+      const int64_t at = rest % shape[i];
+      rest /= shape[i];
+      was += at * before.strides()[i];
+      is += at * after.strides()[i];
+      place += at * target.strides()[i];
+    }
+    const std::byte* element = after.data() + is * size;
+    if (std::memcmp(before.data() + was * size, element, size) != 0)
+      std::memcpy(target.data() + place * size, element, size);
+  }
+}
+
+// What a filling operator makes of a target whose elements share places. Of a global one the ranks
+// decide by their shards: only what needs nothing of other ranks.
 Status FillShared(const op::OpDef& def, std::span<const op::Value> inputs, const Attrs& attrs,
                   const TensorRef& target) {
   OFL_TRY(CheckWritable(*target, def.name));
+  if (target->behind_copy() || (target->is_global() && !GivesOneNumber(def)))
+    return CheckMemory(*target, def.name);
   OFL_ASSIGN(const op::Values made, Dispatch(def, inputs, attrs));
   OFL_ASSIGN(const TensorRef value, RequireTensor(made[0]));
-  if (value->meta() == target->meta()) {
-    OFL_TRY(CopyElements(*value, *target));
-    target->AddClaim(value->claim());
-    CountChange(*target);
-    return Status::Ok();
-  }
-  return CheckMemory(*target, def.name);
+  const bool fits = value->meta() == target->meta() && value->is_global() == target->is_global() &&
+                    (!target->is_global() || *value->layout() == *target->layout());
+  if (!fits) return CheckMemory(*target, def.name);
+  OFL_ASSIGN(const TensorRef before, CopyOf(target));
+  CopyChanged(*before, *value, *target);
+  target->AddClaim(value->claim());
+  CountChange(*target);
+  return Status::Ok();
 }
 
 }  // namespace
@@ -121,20 +152,9 @@ Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b) {
   return a_end <= b_begin || b_end <= a_begin ? Overlap::kNone : Overlap::kPartial;
 }
 
-bool OverlapsItself(const Shape& shape, const Strides& strides) {
-  if (shape.numel() == 0) return false;
-  std::vector<std::pair<int64_t, int64_t>> axes;  // (stride, size)
-  for (int i = 0; i < shape.rank(); ++i)
-    if (shape[i] > 1) axes.emplace_back(std::abs(strides[i]), shape[i]);
-  std::ranges::sort(axes);
-  // Each axis must step over all that the smaller ones reach. (Enough for what views make; exotic
-  // interleaved strides are refused as well.)
-  int64_t reach = 0;
-  for (auto [stride, size] : axes) {
-    if (stride <= reach) return true;
-    reach += stride * (size - 1);
-  }
-  return false;
+bool GivesOneNumber(const op::OpDef& def) {
+  return def.Has(op::Trait::kIgnoresValues) &&
+         (def.name == "full_like" || def.name == "zeros_like");
 }
 
 Status CheckWritable(const TensorImpl& target, std::string_view op) {
@@ -174,7 +194,8 @@ Status DispatchInPlace(const op::OpDef& def, std::span<const op::Value> inputs, 
   for (const op::Value& x : inputs)
     records |= Context::grad_enabled() && x != nullptr && !x->is_symbolic() &&
                AsTensor(x)->requires_grad();
-  if (!records && FillsShared(def, *target)) return FillShared(def, inputs, attrs, target);
+  if (!records && SharesPlaces(*target) && (GivesOneNumber(def) || GivesSomeOneNumber(def)))
+    return FillShared(def, inputs, attrs, target);
   if (!records) return DispatchInto(def, inputs, attrs, target, generator);
   OFL_TRY(CheckRecorded(*target, def.name));
   OFL_TRY(CheckMemory(*target, def.name));

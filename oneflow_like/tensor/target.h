@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "oneflow_like/core/overlap.h"
 #include "oneflow_like/op/def/op_def.h"
 #include "oneflow_like/tensor/generator.h"
 #include "oneflow_like/tensor/tensor.h"
@@ -25,8 +26,9 @@ Overlap OverlapOf(const TensorImpl& a, const TensorImpl& b);
 std::pair<const std::byte*, const std::byte*> Extent(const TensorImpl& x);
 // kFailedPrecondition for memory that nobody may write to.
 Status CheckWritable(const TensorImpl& target, std::string_view op);
-// Whether two indices name one element; an expanded tensor does.
-bool OverlapsItself(const Shape& shape, const Strides& strides);
+// Whether an operator gives all elements one number, which may be written to a tensor that overlaps
+// itself.
+bool GivesOneNumber(const op::OpDef& def);
 
 // Applies an operator of one output and puts the result into `target`. The kernel writes there
 // itself where dtype, layout and overlap allow. Nothing is recorded: kFailedPrecondition where the

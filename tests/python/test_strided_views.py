@@ -164,6 +164,88 @@ def test_a_part_of_a_view_that_repeats_elements_is_written_through(write, value,
     assert (flow.tensor([1.0, 2.0, 3.0]) - held.p.detach()).tolist() == grad
 
 
+FILLS = [  # what PyTorch makes of three rows that are one, and of three columns that are one
+    (lambda t: t.masked_fill_(flow.tensor([[True, False, False], [False, False, True]]), 7),
+     [7, 2, 7], [7, 7]),
+    (lambda t: t.masked_fill_(flow.tensor([True, False, False]), flow.tensor(7.0)),
+     [7, 2, 3], [7, 7]),
+    (lambda t: t.masked_fill_(flow.tensor([[False], [True]]), 7), [7, 7, 7], [1, 7]),
+    (lambda t: t.index_fill_(1, flow.tensor([0]), 7), [7, 2, 3], [7, 7]),
+    (lambda t: t.index_fill_(0, flow.tensor([1]), flow.tensor(7.0)), [7, 7, 7], [1, 7]),
+    (lambda t: t.index_fill_(0, flow.tensor([], dtype=flow.int64), 7), [1, 2, 3], [1, 2]),
+    (lambda t: t.fill_diagonal_(7), [7, 7, 3], [7, 7]),
+    (lambda t: t.tril_(), [1, 0, 0], [0, 0]), (lambda t: t.triu_(), [0, 2, 3], [1, 0]),
+    (lambda t: t.tril_(2), [1, 2, 3], [1, 2]),
+    (lambda t: t.__setitem__(flow.tensor([[True, False, False], [False] * 3]), 7.0),
+     [7, 2, 3], [7, 2]),
+]
+
+
+@pytest.mark.parametrize(("fill", "rows", "columns"), FILLS)
+def test_a_place_gets_the_number_if_one_of_its_elements_does(fill, rows, columns):
+    row, column = flow.tensor([1.0, 2.0, 3.0]), flow.tensor([[1.0], [2.0]])
+    fill(row.expand(2, 3))
+    fill(column.expand(2, 3))
+    assert row.tolist() == rows and column.flatten().tolist() == columns
+    x = row.clone().requires_grad_()
+    with pytest.raises(ValueError, match="several elements"):
+        fill(x.clone().expand(2, 3))
+
+
+def test_elements_that_interleave_are_written_where_no_two_meet():
+    apart = [((3, 3), (2, 3)), ((2, 3), (3, 2)), ((2, 2, 2), (3, 6, 2))]
+    for shape, stride in apart:
+        places = places_of(shape, stride, 1)
+        for change in (lambda t: t.add_(1), lambda t: t.copy_(flow.ones(*t.shape)),
+                       lambda t: t.fill_(1), lambda t: t.__setitem__(slice(None), 1.0)):
+            memory = flow.zeros(16)
+            change(memory.as_strided(shape, stride, 1))
+            assert memory.tolist() == [float(n in places) for n in range(16)]
+        x = flow.ones(16, requires_grad=True)
+        base = x.clone()
+        base.as_strided(shape, stride, 1).mul_(3)
+        base.sum().backward()
+        assert x.grad.tolist() == [3.0 if n in places else 1.0 for n in range(16)]
+    for shape, stride in [((3, 3), (1, 1)), ((3, 4), (3, 2)), ((2, 2, 2), (3, 2, 1))]:
+        with pytest.raises(ValueError, match="several elements"):
+            flow.zeros(16).as_strided(shape, stride).add_(1)
+
+
+def test_one_number_may_fill_a_view_of_a_graph_that_repeats_elements():
+    def build(x):
+        c, d, e = x.clone(), x.clone(), x.view(3, 1).clone()
+        c.expand(2, 3).fill_(4)
+        d.unfold(0, 2, 1)[:1].zero_()
+        e.expand(3, 2)[1:].fill_(2)
+        return c, d, e
+
+    x = flow.tensor([1.0, 2.0, 3.0])
+    for made in (build(x), Of(build)(x)):
+        assert [t.flatten().tolist() for t in made] == [[4, 4, 4], [0, 0, 3], [1, 2, 2]]
+    for refused in (lambda x: x.clone().expand(2, 3).add_(1),
+                    lambda x: x.clone().expand(2, 3).tril_()):
+        with pytest.raises(ValueError, match="several elements"):
+            Of(refused)(x)
+
+
+def test_one_number_may_fill_a_view_of_a_global_tensor_that_repeats_elements(tmp_path):
+    run_text(tmp_path, 2, """
+import oneflow_like as flow
+P = flow.placement.all("cpu")
+for sbp in (flow.sbp.broadcast, flow.sbp.split(0), flow.sbp.split(1)):
+    for fill, want in ((lambda t: t.fill_(4), 4), (lambda t: t.zero_(), 0)):
+        for shape in ((1, 3), (2, 1), (3, 1), (1, 1)):
+            x = flow.ones(*shape, placement=P, sbp=flow.sbp.broadcast).to_global(sbp=sbp)
+            now = want
+            try:
+                fill(x.expand(max(shape[0], 2), max(shape[1], 2)))
+            except ValueError as e:  # a view with memory of its own, which follows its base
+                assert "several elements" in str(e) and sbp != flow.sbp.broadcast
+                now = 1
+            assert x.numpy().tolist() == [[now] * shape[1]] * shape[0], (sbp, shape)
+""")
+
+
 def test_one_number_may_fill_a_tensor_that_repeats_elements():
     for fill, want in ((lambda t: t.fill_(4), 4), (lambda t: t.zero_(), 0)):
         for view in (lambda c: c.expand(2, 3), lambda c: c.unfold(0, 2, 1)):

@@ -110,7 +110,7 @@ op::Sample From(op::Sample sample, int64_t offset) {
 }
 std::vector<op::Sample> Apart() {
   return {Of({3, 4}, {4, 2}, {1, 4}), From(Of({3, 4}, {2, 2}, {5, 2}), 1), Of({6}, {0, 2}, {1, 1}),
-          From(Of({6}, {}, {}), 5)};
+          Of({12}, {3, 3}, {2, 3}), From(Of({6}, {}, {}), 5)};
 }
 std::vector<op::Sample> Overlapping() {
   return {Of({6}, {4, 3}, {1, 1}), From(Of({2, 3}, {3, 2}, {0, 2}), 1)};

@@ -171,6 +171,34 @@ def test_linear_embedding_layer_norm_against_numpy():
     np.testing.assert_allclose(norm(flow.tensor(x)).detach().numpy(), want, rtol=1e-4, atol=1e-5)
 
 
+def test_embedding_leaves_its_padding_alone():
+    for padding in (2, -3):
+        table = nn.Embedding(5, 3, padding_idx=padding)
+        assert table.padding_idx == 2 and table.weight[2].tolist() == [0, 0, 0]
+        assert table.extra_repr() == "5, 3, padding_idx=2"
+        table(flow.tensor([2, 4, 2])).sum().backward()
+        assert table.weight.grad.sum(1).tolist() == [0, 0, 0, 0, 3]
+    for wrong, text in ((5, "Padding_idx"), (-6, "Padding_idx"), (1.5, "padding_idx is no size")):
+        with pytest.raises((ValueError, TypeError), match=text):
+            nn.Embedding(5, 3, padding_idx=wrong)
+    with pytest.raises(NotImplementedError, match="dense"):
+        nn.Embedding(5, 3, sparse=True)
+
+
+def test_embedding_of_a_table_that_exists():
+    rows = flow.tensor([[3.0, 4.0], [0.0, 1.0]])
+    table = nn.Embedding.from_pretrained(rows, max_norm=1.0)
+    assert table.weight.requires_grad is False and table.extra_repr() == "2, 2, max_norm=1.0"
+    np.testing.assert_allclose(table(flow.tensor([0])).numpy(), [[0.6, 0.8]], rtol=1e-5)
+    counted = nn.Embedding.from_pretrained(flow.ones(2, 2), freeze=False, scale_grad_by_freq=True)
+    counted(flow.tensor([1, 1, 0])).sum().backward()
+    assert counted.weight.grad.tolist() == [[1, 1], [1, 1]]
+    with pytest.raises(ValueError, match="2-dimensional"):
+        nn.Embedding.from_pretrained(flow.ones(3))
+    with pytest.raises(ValueError, match="does not match"):
+        nn.Embedding(3, 2, _weight=flow.ones(2, 2))
+
+
 def numpy_cross_entropy(logits, target, ignore=-100):
     shifted = logits - logits.max(1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

@@ -4,6 +4,7 @@ import math
 
 from .._C import InvalidArgumentError, TypeMismatchError
 from .._functions import empty
+from ..autograd import no_grad
 from . import functional as F
 from . import init
 from .module import Module
@@ -64,24 +65,71 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """Rows of a table (num_embeddings, embedding_dim), chosen by integer indices."""
+    """Rows of a table (num_embeddings, embedding_dim), chosen by integer indices.
 
-    def __init__(self, num_embeddings, embedding_dim):
+    Row `padding_idx` begins as zeros and gets no gradient; the rest is as in functional.embedding.
+    """
+
+    def __init__(self, num_embeddings, embedding_dim, padding_idx=None, max_norm=None,
+                 norm_type=2.0, scale_grad_by_freq=False, sparse=False, _weight=None,
+                 _freeze=False):
         super().__init__()
         _check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None:
+            _check_sizes("Embedding", padding_idx=padding_idx)
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise InvalidArgumentError(
+                    f"[Embedding] Padding_idx must be within num_embeddings: got {padding_idx}; "
+                    f"expected -{num_embeddings} <= padding_idx < {num_embeddings}")
+            padding_idx = padding_idx % num_embeddings
+        if sparse:
+            raise NotImplementedError("[Embedding] gradients are dense: got sparse=True; expected "
+                                      "False")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.weight = Parameter(empty(num_embeddings, embedding_dim))
-        self.reset_parameters()
+        self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
+        if _weight is None:
+            self.weight = Parameter(empty(num_embeddings, embedding_dim), not _freeze)
+            self.reset_parameters()
+            return
+        if tuple(_weight.shape) != (num_embeddings, embedding_dim):
+            raise InvalidArgumentError(
+                "[Embedding] Shape of weight does not match num_embeddings and embedding_dim: got "
+                f"{tuple(_weight.shape)}; expected {(num_embeddings, embedding_dim)}")
+        self.weight = Parameter(_weight, not _freeze)
+
+    @classmethod
+    def from_pretrained(cls, embeddings, freeze=True, padding_idx=None, max_norm=None,
+                        norm_type=2.0, scale_grad_by_freq=False, sparse=False):
+        """A layer whose table is the tensor `embeddings`, which is not trained if `freeze`."""
+        if embeddings.dim() != 2:
+            raise InvalidArgumentError(
+                "[Embedding] Embeddings parameter is expected to be 2-dimensional: got "
+                f"{tuple(embeddings.shape)}; expected (num_embeddings, embedding_dim)")
+        return cls(*embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
+                   embeddings, freeze)
 
     def reset_parameters(self):
         init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0
 
     def forward(self, input):
-        return F.embedding(input, self.weight)
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type,
+                           self.scale_grad_by_freq, self.sparse)
 
     def extra_repr(self):
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        for name, default in (("padding_idx", None), ("max_norm", None), ("norm_type", 2),
+                              ("scale_grad_by_freq", False)):
+            value = getattr(self, name)
+            text += f", {name}={value}" if value != default else ""
+        return text
 
 
 class LayerNorm(Module):

@@ -96,6 +96,10 @@ def _file_bytes(tensors, raw, metadata):
     return serialize(specs, metadata=metadata or None)
 
 
+class MissingDirectoryError(FileNotFoundError, RuntimeError):
+    """PyTorch raises a RuntimeError for it, everything else of Python the other one."""
+
+
 def _write_atomically(path, data):
     path = os.path.realpath(path)  # a link stays one
     if os.path.isdir(path):
@@ -106,8 +110,8 @@ def _write_atomically(path, data):
         return
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"[save] {path}: there is no directory {folder}; expected one that "
-                                "exists")
+        raise MissingDirectoryError(f"[save] {path}: Parent directory {folder} does not exist; "
+                                    "expected a directory")
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=name[:100] + ".")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -425,13 +425,16 @@ def _set_data(self, value):
         raise TypeMismatchError(
             f"[data] the value is no tensor: got {type(value).__name__}; expected a "
             "Tensor")
-    if value.dtype is not self.dtype or tuple(value.shape) != tuple(self.shape):
-        raise InvalidArgumentError(
-            f"[data] a tensor keeps its dtype and shape: got {value.dtype.name}"
-            f"{list(value.shape)} for {self.dtype.name}{list(self.shape)}; expected "
-            "the same; make a new tensor, or use module.to(dtype) for its parameters")
-    with _NoGrad():
-        self._rebind(value._beside(self, "[data] value").detach())
+    value = value._beside(self, "[data] value")
+    if value.dtype is self.dtype and tuple(value.shape) == tuple(self.shape):
+        with _NoGrad():
+            return self._rebind(value.detach())
+    if self.requires_grad and not (value.is_floating_point() or value.is_complex()):
+        raise TypeMismatchError(
+            "[data] data set to a tensor that requires gradients must be floating point or complex "
+            f"dtype: got {value.dtype.name}{list(value.shape)}; expected another dtype; convert "
+            "with .to(flow.float32)")
+    self._become(value)
 
 
 def _part_setter(name):
@@ -446,7 +449,8 @@ for _name in ("real", "imag"):
 
 Tensor.data = property(lambda self: self.detach(), _set_data,
                        doc="The same memory outside the tape. Setting it copies the values of a "
-                           "tensor of the same dtype and shape.")
+                           "tensor of the same dtype and shape; with another one the tensor stands "
+                           "for that memory from then on, without a gradient.")
 
 
 @_method

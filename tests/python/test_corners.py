@@ -194,3 +194,25 @@ def test_a_product_of_no_reflections_belongs_to_its_operands():
     empty, other = flow.ones(3, 0, requires_grad=True), flow.ones(3, 2)
     made = flow.ormqr(empty, none.detach(), other)
     assert made is not other and made.requires_grad and made.tolist() == other.tolist()
+
+
+def test_axes_of_a_tensor_without_axes_are_refused_by_tensordot():
+    for a, b in ((flow.tensor(1.0), flow.ones(2)), (flow.ones(2), flow.tensor(1.0))):
+        with pytest.raises(IndexError, match="no dimensions"):
+            flow.tensordot(a, b, ([0], [0]))
+
+
+def test_silu_of_complex_numbers():
+    x = np.array([1 + 2j, 0j, -3 + 0.5j])
+    z = flow.tensor(x.tolist(), dtype=flow.complex128)
+    np.testing.assert_allclose(F.silu(z).numpy(), x / (1 + np.exp(-x)))
+    parts = [flow.tensor(p.tolist(), dtype=flow.float64, requires_grad=True)
+             for p in (x.real, x.imag)]
+    assert flow.autograd.gradcheck(lambda a, b: F.silu(a + b * 1j), parts)
+
+
+def test_what_alpha_dropout_drops_whole_may_be_of_any_dtype():
+    for dropped in (F.alpha_dropout, F.feature_alpha_dropout):
+        for dtype in (flow.int64, flow.bool, flow.complex64):
+            got = dropped(flow.ones(2, 3, dtype=dtype), 1.0, True)
+            assert got.dtype is dtype and got.tolist() == [[0] * 3] * 2

@@ -131,3 +131,9 @@ def test_every_rank_reads_what_was_saved_and_hears_of_failures(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     out = run_text(tmp_path, 3, RANKS).stdout
     assert out.count("fine") == 3 and out.count("refused") == 3, out
+
+
+def test_a_missing_directory_is_an_error_of_either_class(tmp_path):
+    for error in (RuntimeError, FileNotFoundError):
+        with pytest.raises(error, match="Parent directory .* does not exist"):
+            flow.save({}, tmp_path / "missing" / "x")

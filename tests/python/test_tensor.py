@@ -398,15 +398,45 @@ def test_data_that_fits_is_converted():
     assert flow.tensor(np.uint64(2 ** 63 - 1), dtype=flow.int64).item() == 2 ** 63 - 1
 
 
-def test_data_keeps_dtype_and_shape():
+def test_data_may_be_of_another_dtype_and_shape():
     x = flow.ones(2, requires_grad=True)
     x.data = flow.tensor([3.0, 4.0])
     assert x.tolist() == [3.0, 4.0] and x.requires_grad and x.is_leaf
-    for wrong, error in ((flow.ones(2).half(), ValueError), (flow.zeros(3), ValueError),
-                         (flow.zeros(1), ValueError), (2.0, TypeError)):
-        with pytest.raises(error, match=r"\[data\]"):
+    part = x.detach()[:1]
+    for other in (flow.ones(2).half(), flow.zeros(3, 2), flow.ones(()).double(),
+                  flow.zeros(2, dtype=flow.complex64)):
+        x.data = other
+        assert x.dtype is other.dtype and x.tolist() == other.tolist()
+        assert x.requires_grad and x.is_leaf and x.grad is None
+        x.abs().sum().backward()
+        assert x.grad.shape == other.shape and x.grad.dtype is other.dtype
+    assert part.tolist() == [3.0]  # of the memory that x had
+    for wrong in (flow.ones(2).long(), 2.0):
+        with pytest.raises(TypeError, match=r"\[data\]"):
             x.data = wrong
-    assert x.tolist() == [3.0, 4.0]
+    with pytest.raises(RuntimeError, match="expected a leaf"):
+        (x * 2).data = flow.zeros(3)
+    y = flow.ones(2)
+    y.data = flow.tensor([1, 2, 3])
+    assert y.tolist() == [1, 2, 3] and y.dtype is flow.int64
+
+
+def test_a_parameter_of_a_graph_may_get_data_of_another_shape():
+    layer = flow.nn.Linear(2, 1, bias=False)
+
+    class Graph(flow.nn.Graph):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def build(self, x):
+            return self.layer(x)
+
+    graph = Graph()
+    layer.weight.data = flow.ones(1, 2)
+    assert graph(flow.ones(3, 2)).tolist() == [[2]] * 3
+    layer.weight.data = flow.ones(2, 2)
+    assert graph(flow.ones(3, 2)).tolist() == [[2, 2]] * 3
 
 
 @pytest.mark.parametrize("name, value", [("int16", -3), ("complex64", 1 + 2j), ("uint8", 200),

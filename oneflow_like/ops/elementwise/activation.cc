@@ -71,7 +71,7 @@ struct SoftplusSlope {
 struct Silu {
   template <class T>
   OFL_FN T operator()(T x) const {
-    return x * math::Sigmoid(x);
+    return math::Mul(x, math::Sigmoid(x));
   }
 };
 struct SiluSlope {
@@ -249,9 +249,21 @@ OFL_OP(softplus_grad) {
       .Py("softplus_grad(grad, input, beta, threshold)");
 }
 
+namespace {
+
+void GradSilu(op::GradContext& c) {
+  const op::Value& x = c.inputs[0];
+  if (!IsComplex(x->meta().dtype)) return GradBySlope<kSiluGrad>(c);
+  const op::Value s = Of(c.b, "sigmoid", x);
+  const op::Value bend = AddScalar(c.b, Mul(c.b, x, AddScalar(c.b, Of(c.b, "neg", s), 1.0)), 1.0);
+  c.Set(0, Mul(c.b, c.grads[0], Conj(c.b, Mul(c.b, s, bend))));
+}
+
+}  // namespace
+
 OFL_OP(silu) {
-  Activation<Silu>(op, "input * sigmoid(input).", "; never partial")
-      .Grad(GradBySlope<kSiluGrad>)
+  Activation<Silu, kFloats | kComplexes>(op, "input * sigmoid(input).", "; never partial")
+      .Grad(GradSilu)
       .Oracle("input / (1 + np.exp(-input))")
       .Py("nn.functional.silu(input, inplace=False)");
 }

@@ -353,7 +353,7 @@ OFL_OP(tensordot_over) {
                       Code::kInvalidArgument,
                       "sizes of a pair of axes differ"},
                      {Dotted({}, {2}, {}, {}).inputs,
-                      {{"dims_a", Dims{0}}, {"dims_b", Dims{0}}},
+                      {{"dims_a", Ints{0}}, {"dims_b", Ints{0}}},
                       Code::kOutOfRange,
                       "tensor has no dimensions"}});
 }

@@ -106,6 +106,7 @@ op::Values ComposeAlphaDropout(op::Builder& b, Inputs in, const Attrs& attrs) {
                                          << meta.ToString() << "; expected at least 2 axes");
     return {nullptr};
   }
+  if (p == 1 && !IsFloating(meta.dtype)) return {Nothing(b, in[0])};
   if (!Contains(kFloats, meta.dtype)) {
     b.Fail(Error(Code::kTypeMismatch) << "[" << name << "] input holds no fractions: got "
                                       << meta.ToString() << "; expected a floating dtype");

@@ -92,14 +92,15 @@ void GraphTracer::NoteView(const op::OpDef& def, int base, const op::Values& res
     const Shape& shape = graph_.values[base].meta.shape;
     if (!def.view(shape, StridesOf(base), node.attrs).ok()) return;
   }
-  memory_.Share(id, {base, Link::kView});
+  memory_.Share(id, {base, Link::kView, tensor::Context::Get().grad_enabled()});
 }
 
 Status GraphTracer::NoteTaken(const op::Value& taken, const op::Value& base) {
   OFL_ASSIGN(const int id, Own(taken));
   const int parent = recorder_.IdOf(base);
   OFL_TRY(recorder_.status());
-  if (graph_.producer(id).op->name == "index") memory_.Share(id, {parent, Link::kTaken});
+  if (graph_.producer(id).op->name == "index")
+    memory_.Share(id, {parent, Link::kTaken, tensor::Context::Get().grad_enabled()});
   return Status::Ok();
 }
 
@@ -221,9 +222,16 @@ Status GraphTracer::CheckInPlace(int target) {
       << "[in-place] under no_grad() the target would change and keep its history: got "
       << meta.ToString() << ", which requires a gradient; expected a target without; use detach() "
       << "and a new value, or leave no_grad()";
-  bool detached = false;
-  for (int v = target; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent)
+  bool detached = false, untaped = false;
+  for (int v = target; memory_.AliasOf(v) != nullptr; v = memory_.AliasOf(v)->parent) {
     detached |= memory_.AliasOf(v)->link == Link::kDetached;
+    untaped |= !memory_.AliasOf(v)->taped;
+  }
+  OFL_ENSURE(!untaped || detached || !graph_.values[whole].requires_grad, Code::kFailedPrecondition)
+      << "[in-place] a view that was taken under no_grad() is changed while gradients are "
+         "recorded, "
+      << "and its base has a history: got " << meta.ToString()
+      << "; expected both under no_grad(), or neither; use clone() for a tensor of its own";
   OFL_ENSURE(!detached || !graph_.values[whole].requires_grad, Code::kFailedPrecondition)
       << "[in-place] the memory of a tensor with a history would change behind its back: got "
       << meta.ToString() << ", which shares memory with a tensor that requires a gradient (detach, "

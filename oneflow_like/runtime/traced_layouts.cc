@@ -6,6 +6,19 @@
 
 namespace ofl::runtime {
 
+namespace {
+
+// The layout of a value made like another one: of what it has no axis for it has the whole.
+sbp::NdSbp LaidLike(const sbp::NdSbp& other, const ir::Value& value) {
+  sbp::NdSbp laid = ir::DualOf(other, value.placement);
+  for (int k = 0; k < laid.rank(); ++k)
+    if (laid[k].is_split() && laid[k].axis() >= value.meta.shape.rank())
+      laid[k] = sbp::Sbp::Broadcast();
+  return laid;
+}
+
+}  // namespace
+
 bool TracedLayouts::Locality(const ir::Node& node, int value) const {
   const auto marked = marked_.find(value);
   if (marked != marked_.end()) return marked->second;
@@ -34,7 +47,7 @@ void TracedLayouts::Mark(int value, bool local) {
 void TracedLayouts::LieLike(int value, int other) {
   like_[value] = other;
   if (static_cast<size_t>(graph_.values[value].producer) < laid_nodes_)
-    laid_[value] = ir::DualOf(laid_[other], graph_.values[value].placement);
+    laid_[value] = LaidLike(laid_[other], graph_.values[value]);
 }
 
 Result<sbp::NdSbp> TracedLayouts::LayoutOf(int value) {
@@ -52,7 +65,7 @@ Status TracedLayouts::Lay(const ir::Node& node) {
     if (value.nd_sbp) {  // fixed, or pinned
       laid_[v] = *value.nd_sbp;
     } else if (like != like_.end()) {
-      laid_[v] = ir::DualOf(laid_[like->second], value.placement);
+      laid_[v] = LaidLike(laid_[like->second], value);
     } else if (IsLocal(v)) {
       laid_[v] = sbp::NdSbp::Broadcast(value.placement.hierarchy().rank());
     } else {

@@ -22,7 +22,8 @@ class TracedLayouts {
 
   // Says what the graph's text does not: whether it is local,
   void Mark(int value, bool local);
-  // and that it lies like an earlier value, except that partial becomes broadcast.
+  // and that it lies like an earlier value, except that partial becomes broadcast, and what is
+  // split along an axis that it has not.
   void LieLike(int value, int other);
 
  private:

@@ -22,6 +22,7 @@ class TracedMemory {
   struct Alias {
     int parent = -1;
     Link link = Link::kSame;
+    bool taped = true;  // made while gradients were recorded
   };
 
   // `value`, just made, lies in the memory of an earlier one.

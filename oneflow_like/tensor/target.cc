@@ -29,10 +29,22 @@ Status CheckMemory(const TensorImpl& target, std::string_view op) {
   return Status::Ok();
 }
 
+// The base's gradient would not know of the change.
+Status CheckTaped(const TensorImpl& target, std::string_view op) {
+  OFL_ENSURE(target.origin() == nullptr || target.requires_grad() ||
+                 !target.origin()->root->requires_grad(),
+             Code::kFailedPrecondition)
+      << "[" << op << "] a view that was taken under no_grad() is changed while gradients are "
+      << "recorded, and its base has a history: got " << Describe(target)
+      << "; expected both under no_grad(), or neither; use clone() for a tensor of its own";
+  return Status::Ok();
+}
+
 Status CheckTarget(const TensorImpl& target, std::string_view op) {
   OFL_ENSURE(!Context::grad_enabled() || !target.requires_grad(), Code::kFailedPrecondition)
       << "[" << op << "] the target of the result requires grad: got " << Describe(target)
       << "; expected to run under no_grad(), or a target without";
+  if (Context::grad_enabled()) OFL_TRY(CheckTaped(target, op));
   return CheckMemory(target, op);
 }
 
@@ -47,13 +59,7 @@ Status CheckRecorded(const TensorImpl& target, std::string_view op) {
                        : "a view of a leaf Tensor that requires grad is being used in an in-place "
                          "operation")
       << ": got " << Describe(target) << "; expected to run under no_grad()";
-  OFL_ENSURE(target.origin() == nullptr || target.requires_grad() ||
-                 !target.origin()->root->requires_grad(),
-             Code::kFailedPrecondition)
-      << "[" << op << "] a view that was taken under no_grad() is changed while gradients are "
-      << "recorded, and its base has a history: got " << Describe(target)
-      << "; expected both under no_grad(), or neither; use clone() for a tensor of its own";
-  return Status::Ok();
+  return CheckTaped(target, op);
 }
 
 // A local value that a global target takes counts as B, if it may.

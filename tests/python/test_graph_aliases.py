@@ -143,6 +143,35 @@ def test_picks_that_a_graph_cannot_say(text, part):
         Of(body_of(text))(flow.tensor(VALUES), ONE)
 
 
+@pytest.mark.parametrize("change", [
+    lambda v: v.add_(1), lambda v: v.__setitem__(0, 2.0), lambda v: flow.mul(v, 2.0, out=v)])
+@pytest.mark.parametrize("take", [lambda y: y.unsqueeze(1), lambda y: y[0], lambda y: y[ONE]])
+def test_a_view_taken_under_no_grad_is_not_changed_while_gradients_are_recorded(change, take):
+    layer = nn.Linear(3, 3)
+
+    class Train(nn.Graph):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+            self.add_optimizer(flow.optim.SGD(layer.parameters(), lr=0.1))
+
+        def build(self, x):
+            return step(x)
+
+    def step(x):
+        y = layer(x)
+        with flow.no_grad():
+            view = take(y)
+        change(view)
+        loss = (y * y).sum()
+        loss.backward()
+        return loss
+
+    for call in (step, Train()):
+        with pytest.raises(RuntimeError, match="no_grad"):
+            call(flow.ones(2, 3))
+
+
 def test_an_argument_stays_as_it_is():
     with pytest.raises(RuntimeError, match="belongs to the caller"):
         Of(lambda x, i: x[i].add_(1))(flow.tensor(VALUES), ONE)
@@ -307,7 +336,8 @@ def own(x):
     return z, here, z + x
 
 BODIES = [lambda x: flow.meshgrid(x[0], flow.ones(2)), statistics, counted, own,
-          lambda x: x.repeat_interleave(flow.tensor([1, 2, 0, 3, 1]), dim=0, output_size=7)]
+          lambda x: x.repeat_interleave(flow.tensor([1, 2, 0, 3, 1]), dim=0, output_size=7),
+          lambda x: (x.new_ones(5) + 1, x.new_zeros(()) + x, x.new_full((6, 1), 2.0) * 2)]
 for lay in lays():
     for text in PICKS:
         compare(text, lay, 1)

@@ -216,3 +216,21 @@ def test_what_alpha_dropout_drops_whole_may_be_of_any_dtype():
         for dtype in (flow.int64, flow.bool, flow.complex64):
             got = dropped(flow.ones(2, 3, dtype=dtype), 1.0, True)
             assert got.dtype is dtype and got.tolist() == [[0] * 3] * 2
+
+
+def test_fractional_bounds_of_integers_are_counted_as_torch_counts_them():
+    for dtype in (flow.int32, flow.uint8):
+        for given, want in [((1.0, 2.0, 0.25), [1, 1, 1, 1]), ((0.0, 3, 1.5), [0, 1]),
+                            ((2.7,), [0, 1, 2]), ((5.5, 1.2, -1.5), [5, 4, 3]),
+                            ((0.9, 3.9), [0, 1, 2])]:
+            assert flow.arange(*given, dtype=dtype).tolist() == want
+    assert flow.arange(0.5, 3, 1.5, dtype=flow.int64).tolist() == [0, 1, 2]
+    assert flow.arange(5.5, 1.2, -1.5, dtype=flow.int64).tolist() == [5, 4, 3, 2]
+
+
+def test_a_block_without_axes_does_not_widen_the_others():
+    for one, row, want in [(flow.float64, flow.float32, flow.float32),
+                           (flow.float64, flow.int64, flow.float64),
+                           (flow.int32, flow.int16, flow.int16)]:
+        got = flow.block_diag(flow.ones((), dtype=one), flow.ones(2, dtype=row))
+        assert got.dtype is want and got.tolist() == [[1, 0, 0], [0, 1, 1]]

@@ -365,6 +365,7 @@ OFL_OP(column_stack) {
 
 OFL_OP(block_diag) {
   Joined(op, "A matrix of zeros with the tensors as blocks along its diagonal.", ComposeBlockDiag)
+      .Promote(op::Promotion::kCommon)
       .Oracle("block_diag(tensors)")
       .Py("block_diag(*tensors)")
       .Public()

@@ -123,7 +123,9 @@ Status InferArange(op::InferContext& c) {
   const DType dtype = given != nullptr      ? *given
                       : AllWhole(c.attrs()) ? DType::kInt64
                                             : DType::kFloat32;
-  const bool whole = IsInteger(dtype) || AllWhole(c.attrs());  // integers are counted by integers
+  // As torch: bounds of int64 are cut to integers first, those of narrower ones are counted as they
+  // are, though the elements go by whole steps.
+  const bool whole = dtype == DType::kInt64 || AllWhole(c.attrs());
   OFL_ENSURE(dtype != DType::kBool && !IsFloat8(dtype), Code::kTypeMismatch)
       << DTypeName(dtype) << " cannot count; expected a floating, complex or integer dtype";
   for (const Scalar& s : {start, end, step})
@@ -141,9 +143,11 @@ Status InferArange(op::InferContext& c) {
   if (IsInteger(dtype)) OFL_TRY(CheckHolds(IsUnsigned(dtype) ? DType::kInt32 : dtype, step));
   if (count > 0 && whole)
     OFL_TRY(CheckHolds(dtype, start.As<int64_t>() + (count - 1) * step.As<int64_t>()));
+  const auto counted = [dtype](const Scalar& s) {
+    return IsInteger(dtype) ? std::trunc(s.As<double>()) : s.As<double>();
+  };
   if (count > 0 && !whole)
-    OFL_TRY(
-        CheckHolds(dtype, start.As<double>() + static_cast<double>(count - 1) * step.As<double>()));
+    OFL_TRY(CheckHolds(dtype, counted(start) + static_cast<double>(count - 1) * counted(step)));
   c.AddOutput({dtype, {count}});
   return Status::Ok();
 }
@@ -321,6 +325,7 @@ OFL_OP(arange) {
             {{}, {{"end", int64_t{5}}, {"dtype", DType::kInt8}}},
             {{}, {{"end", int64_t{5}}, {"dtype", DType::kUInt8}}},
             {{}, {{"end", int64_t{5}}, {"dtype", DType::kInt16}}},
+            {{}, {{"end", 3.0}, {"step", 1.5}, {"dtype", DType::kInt32}}},
             {{}, {{"end", 2.0}, {"step", 0.25}, {"dtype", DType::kFloat16}}},
             {{}, {{"end", 2.0}, {"step", 0.25}, {"dtype", DType::kBFloat16}}},
             {{}, {{"end", int64_t{5}}, {"dtype", DType::kComplex64}}},

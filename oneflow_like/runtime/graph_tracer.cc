@@ -145,15 +145,21 @@ Result<int> GraphTracer::VariableOf(const tensor::TensorRef& eager) {
   return AddVariable(eager);
 }
 
-// A variable of the same elements, as whose handle a tensor from outside goes; -1 without.
+tensor::TensorRef& GraphTracer::Beside(const tensor::TensorRef& local, const Placement& placement) {
+  for (auto& [key, global] : beside_)
+    if (key.first == local && key.second == placement) return global;
+  return beside_.emplace_back(std::pair(local, placement), nullptr).second;
+}
+
+// A variable of the same elements, as whose handle a tensor from outside goes; -1 without. Local
+// ones alone: of global ones the ranks may share memory differently, and trace alike.
 int GraphTracer::TwinOf(const tensor::TensorRef& eager) const {
-  if (eager->requires_grad() || !eager->has_data()) return -1;
+  if (eager->is_global() || eager->requires_grad() || !eager->has_data()) return -1;
   for (const auto& [name, x] : variables_) {
     if (names_.contains(eager.get()) && !names_.contains(x.get())) continue;
     const bool same = x->storage() == eager->storage() &&
                       x->offset_bytes() == eager->offset_bytes() && x->meta() == eager->meta() &&
-                      x->strides() == eager->strides() && x->is_global() == eager->is_global() &&
-                      (!x->is_global() || *x->layout() == *eager->layout());
+                      x->strides() == eager->strides() && !x->is_global();
     if (same && !x->requires_grad()) return lifted_.at(x.get());
   }
   return -1;

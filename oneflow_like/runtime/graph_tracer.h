@@ -52,6 +52,7 @@ class GraphTracer final : public tensor::Tracer {
   bool IsConstant(const tensor::TensorRef& eager) const override {
     return constants_.contains(eager.get());
   }
+  tensor::TensorRef& Beside(const tensor::TensorRef& local, const Placement& placement) override;
   op::Value Detach(const op::Value& x) override;
   bool RequiresGrad(const op::Value& x) override;
   Result<bool> IsGlobal(const op::Value& value) override;
@@ -165,6 +166,7 @@ class GraphTracer final : public tensor::Tracer {
   // By tensor; held, so that build() may drop one and no other comes to its address.
   std::map<const void*, std::pair<tensor::TensorRef, std::string>> names_;
   std::map<const void*, tensor::TensorRef> constants_;
+  std::vector<std::pair<std::pair<tensor::TensorRef, Placement>, tensor::TensorRef>> beside_;
   std::map<const void*, int> lifted_;  // by tensor, which variables_ holds
   std::vector<int> changed_;           // variables, in the order of the changes
   std::map<std::string, tensor::TensorRef> variables_;

@@ -86,6 +86,8 @@ Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
       << Describe(*x) << "; expected a global parameter; use "
       << "x.to_global(placement=..., sbp=...) before the graph is made";
   Tracer* tracer = CurrentTracer();
+  if (tracer != nullptr && tracer->Beside(x, placement) != nullptr)
+    return tracer->Beside(x, placement);
   const TracerPause eagerly;  // in a graph: here and now, as for its other variables
   const auto layout = std::make_shared<const sbp::Layout>(
       sbp::Layout{placement, sbp::NdSbp::Broadcast(placement.hierarchy().rank())});
@@ -98,6 +100,7 @@ Result<TensorRef> LocalAsBroadcast(const std::string& what, const TensorRef& x,
     y = x->As(x->meta(), layout);  // the memory itself: a graph reads it in every launch
   }
   y->set_claim(digest);
+  if (tracer != nullptr) tracer->Beside(x, placement) = y;
   if (tracer != nullptr && tracer->IsConstant(x)) tracer->NoteConstant(y);
   if (records) {
     NodeRef node = FromLocalGradient(layout, x->meta());

@@ -31,6 +31,9 @@ class Tracer : public op::Builder {
   // Notes an eager tensor that build() itself has made of the host's numbers: a constant.
   virtual void NoteConstant(const TensorRef& made) = 0;
   virtual bool IsConstant(const TensorRef& eager) const = 0;
+  // What stands for an eager local tensor beside global ones on a placement, wherever it does: a
+  // place for it, at first null. All ranks see one program, though some hold nothing of it.
+  virtual TensorRef& Beside(const TensorRef& local, const Placement& placement) = 0;
   // The value without its history: no gradient flows through the result.
   virtual op::Value Detach(const op::Value& x) = 0;
   // Whether a gradient would flow into this symbolic value.

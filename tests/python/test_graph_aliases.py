@@ -365,6 +365,38 @@ for lay in lays():
 """
 
 
+# Ranks hold different memory of what all of them trace alike: nothing, or what others got sent.
+ALIKE = f"""
+import sys
+sys.path.insert(0, {__file__.rpartition("/")[0]!r})
+from test_graph_aliases import *
+everyone, last = flow.placement.all("cpu"), flow.placement("cpu", [1])
+B = flow.sbp.broadcast
+mask, row = flow.tensor([1.0, 0.0]), flow.tensor([2.0, 3.0])
+twice = [row.to_global(placement=everyone, sbp=B) for _ in range(2)]
+module = Buffers(a=row.to_global(placement=everyone, sbp=B).clone())
+
+def body(m, x):
+    c = flow.tensor([0.0, 0.0])
+    d = flow.tensor([1.0, 1.0])
+    z = F.batch_norm(x, c, d, training=True)
+    y = x.to_global(placement=last, sbp=B)
+    m.a.add_(1)
+    return x * mask + mask, y * mask + mask, z, x * c + d, twice[0] + x * twice[1], m.a + 0
+
+x = flow.tensor([[1.0, 2.0], [3.0, 5.0]]).to_global(placement=everyone, sbp=B)
+twin = Buffers(a=module.a.clone())
+graph = Of(body, module)
+for _ in range(2):
+    for got, want in zip(graph(x), body(twin, x), strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
+"""
+
+
+def test_ranks_trace_alike_whatever_they_share(tmp_path):
+    run_text(tmp_path, 2, ALIKE)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_of_global_tensors(tmp_path, processes):
     run_text(tmp_path, processes, JOB)

@@ -234,3 +234,14 @@ def test_a_block_without_axes_does_not_widen_the_others():
                            (flow.int32, flow.int16, flow.int16)]:
         got = flow.block_diag(flow.ones((), dtype=one), flow.ones(2, dtype=row))
         assert got.dtype is want and got.tolist() == [[1, 0, 0], [0, 1, 1]]
+
+
+def test_a_quantile_beside_an_infinite_neighbour_is_infinite():
+    for q in (0.0, 0.1, 0.25, 0.4):
+        for quantile in (flow.quantile, flow.nanquantile):
+            assert quantile(flow.tensor([3.0, -INF, 4.0]), q).item() == -INF
+            assert quantile(flow.tensor([3.0, -4.0, INF]), 1 - q).item() == INF
+            assert quantile(flow.tensor([-INF, -INF, 1.0]), q).item() == -INF
+    assert np.isnan(flow.quantile(flow.tensor([-INF, INF]), 0.5).item())
+    assert np.isnan(flow.quantile(flow.tensor([-INF, 1.0, NAN]), 0.1).item())
+    assert flow.nanquantile(flow.tensor([-INF, 1.0, NAN]), 1.0).item() == 1.0

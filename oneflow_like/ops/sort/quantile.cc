@@ -92,10 +92,10 @@ class Quantile {
     const op::Value low = Pick(sorted, below), high = Pick(sorted, above);
     op::Value weight = b_.Call("sub", {ranks, below});
     if (how_ == "midpoint") weight = b_.Call("full_like", {weight}, {{"value", Scalar(0.5)}});
-    // Equal infinite neighbours stay as they are.
-    const op::Value same =
-        b_.Call("logical_and", {b_.Call("eq", {low, high}), b_.Call("isinf", {low})});
-    const op::Value apart = ReplaceWhere(b_, same, 0.0, b_.Call("sub", {high, low}));
+    // What lies above an infinite neighbour is that, until it comes to the opposite one.
+    const op::Value stays = b_.Call(
+        "logical_and", {b_.Call("ne", {high, b_.Call("neg", {low})}), b_.Call("isinf", {low})});
+    const op::Value apart = ReplaceWhere(b_, stays, 0.0, b_.Call("sub", {high, low}));
     return b_.Call("add", {low, Mul(b_, apart, weight)});
   }
 

@@ -236,6 +236,16 @@ def test_a_block_without_axes_does_not_widen_the_others():
         assert got.dtype is want and got.tolist() == [[1, 0, 0], [0, 1, 1]]
 
 
+def test_an_operand_of_kron_without_axes_counts_like_any_other():
+    for one, row, want in [(flow.float64, flow.float32, flow.float64),
+                           (flow.int8, flow.uint8, flow.int16),
+                           (flow.float32, flow.bfloat16, flow.float32)]:
+        for a, b in ((flow.ones((), dtype=one), flow.ones(2, dtype=row)),
+                     (flow.ones(2, dtype=row), flow.ones((), dtype=one))):
+            got = flow.kron(a, b)
+            assert got.dtype is want and got.tolist() == [1, 1]
+
+
 def test_a_quantile_beside_an_infinite_neighbour_is_infinite():
     for q in (0.0, 0.1, 0.25, 0.4):
         for quantile in (flow.quantile, flow.nanquantile):

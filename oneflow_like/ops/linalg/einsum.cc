@@ -208,7 +208,12 @@ constexpr int64_t kFewProducts = 2048;
 // Each axis of the result runs over a pair of axes, an element of input to many of other; over one
 // axis where the other has size 1. The last pair is one axis from the start where the result is
 // large, so that rows are long.
-op::Values ComposeKron(op::Builder& b, Operands in, const Attrs&) {
+op::Values ComposeKron(op::Builder& b, Operands given, const Attrs&) {
+  // An operand without axes counts like any other, as in torch.
+  const auto dtype = PromoteTypes(given[0]->meta().dtype, given[1]->meta().dtype);
+  if (!dtype.ok()) return Refused(b, dtype.status());
+  const op::Value in[] = {CastTo(b, given[0], *dtype), CastTo(b, given[1], *dtype)};
+  if (in[0] == nullptr || in[1] == nullptr) return {nullptr};
   const Shape &x = in[0]->meta().shape, &y = in[1]->meta().shape;
   const int rank = std::max(x.rank(), y.rank());
   const auto size = [rank](const Shape& s, int axis) {
@@ -365,7 +370,6 @@ OFL_OP(kron) {
       .In("input")
       .In("other")
       .Out("output")
-      .Promote(op::Promotion::kCommon)
       .Compose(ComposeKron)
       .Oracle("np.kron(input, other)")
       .PyBoth("kron(input, other)")

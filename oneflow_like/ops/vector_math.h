@@ -93,14 +93,14 @@ inline constexpr double kPi = 3.14159265358979323846;
 template <class T>
 OFL_FN T Exp2(T x) {
   if constexpr (kIsComplex<T>)
-    return std::exp(x * T(kLn2));
+    return std::exp(x * typename T::value_type(kLn2));
   else
     return RealExp2(x);
 }
 template <class T>
 OFL_FN T Log2(T x) {
   if constexpr (kIsComplex<T>)
-    return std::log(x) / T(kLn2);
+    return std::log(x) / typename T::value_type(kLn2);  // part by part: 0 stays beside inf
   else
     return RealLog2(x);
 }

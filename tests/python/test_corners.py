@@ -255,3 +255,11 @@ def test_a_quantile_beside_an_infinite_neighbour_is_infinite():
     assert np.isnan(flow.quantile(flow.tensor([-INF, INF]), 0.5).item())
     assert np.isnan(flow.quantile(flow.tensor([-INF, 1.0, NAN]), 0.1).item())
     assert flow.nanquantile(flow.tensor([-INF, 1.0, NAN]), 1.0).item() == 1.0
+
+
+def test_powers_and_logarithms_of_complex_numbers_scale_part_by_part():
+    z = flow.tensor([0j, complex(INF, 0), complex(-1, 0)])
+    got = flow.log2(z).tolist()
+    assert got[0] == complex(-INF, 0) and got[1] == complex(INF, 0)
+    assert got[2].real == 0 and abs(got[2].imag - np.pi / np.log(2)) < 1e-5
+    assert flow.exp2(z[:2]).tolist() == [1, complex(INF, 0)]

@@ -32,7 +32,9 @@ class PlacementTable {
 
 Result<TensorMeta> ReadMeta(const proto::ValueDef& value);
 
-// Steps of one conversion; a bound for what a file may ask.
+// Bounds for what a file may ask: ranks, ops, and steps of one conversion.
+inline constexpr int kMaxWorld = 1 << 16;
+inline constexpr int kMaxOps = 1 << 19;
 inline constexpr int kMaxSteps = 16;
 
 // Messages and register instances start on this boundary.

@@ -52,6 +52,7 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status OpenEdges();
   Status OpenEdge(int index);
   Status Greet();
+  std::string EdgesWith(int peer) const;
   Status GreetPeer(int peer);
   void WatchPeers();
   void StartWorkers();

@@ -1,4 +1,5 @@
 // The ends of an instance's remote edges, and greeting those at the others.
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -6,6 +7,7 @@
 #include <utility>
 
 #include "actor/drivers/instance_impl.h"
+#include "oneflow_like/base/bytes.h"
 
 namespace ofl::actor {
 namespace {
@@ -67,13 +69,33 @@ Status Instance::Impl::OpenEdge(int index) {
   return options_.transport->OpenEdge(std::move(receiver));
 }
 
-// Both ends tell each other which plan they run, once their edges are open.
+// What passes between this rank and a peer, in words that both ends find alike.
+std::string Instance::Impl::EdgesWith(int peer) const {
+  std::vector<const RemoteEdge*> edges;
+  for (const RemoteEdge& edge : program_.remote_edges)
+    if (edge.peer == peer) edges.push_back(&edge);
+  std::sort(edges.begin(), edges.end(),
+            [](const auto* a, const auto* b) { return a->edge_id < b->edge_id; });
+  Sha256 digest;
+  for (const RemoteEdge* edge : edges) {
+    const TaskDesc& producer = program_.tasks[program_.registers[edge->local_register].producer];
+    const int pieces = producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
+    const int from = edge->outgoing ? program_.rank : peer;
+    for (int64_t field : {edge->edge_id, int64_t{from}, edge->bytes, int64_t{edge->credits},
+                          int64_t{pieces}})
+      digest.AddInt(field);
+  }
+  return digest.HexDigest();
+}
+
+// Both ends tell each other which plan they run and what passes, once their edges are open.
 Status Instance::Impl::Greet() {
   std::set<int> peers;
   for (const RemoteEdge& edge : program_.remote_edges) peers.insert(edge.peer);
   for (int peer : peers) {
     const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
-    options_.transport->Send(peer, tag, AsBytes(program_.plan_hash), [](Status) {});
+    auto greeting = std::make_shared<std::string>(program_.plan_hash + " " + EdgesWith(peer));
+    options_.transport->Send(peer, tag, AsBytes(*greeting), [greeting](Status) {});
   }
   for (int peer : peers) OFL_TRY(GreetPeer(peer));
   greeted_ = true;
@@ -106,9 +128,15 @@ Status Instance::Impl::GreetPeer(int peer) {
         << " graph";
   }
   if (!answer->text->ok()) return answer->text->status();
-  OFL_ENSURE(answer->text->value() == program_.plan_hash, Code::kFailedPrecondition)
-      << "[launch] ranks run different plans: got " << answer->text->value() << " from rank "
-      << peer << "; expected " << program_.plan_hash << " as on rank " << program_.rank;
+  const std::string& text = answer->text->value();
+  const std::string plan = text.substr(0, text.find(' '));
+  OFL_ENSURE(plan == program_.plan_hash, Code::kFailedPrecondition)
+      << "[launch] ranks run different plans: got " << plan << " from rank " << peer
+      << "; expected " << program_.plan_hash << " as on rank " << program_.rank;
+  OFL_ENSURE(text == program_.plan_hash + " " + EdgesWith(peer), Code::kFailedPrecondition)
+      << "[launch] the ends of edges between ranks " << program_.rank << " and " << peer
+      << " of one plan do not match: got other bytes, credits or pieces from rank " << peer
+      << "; expected those of rank " << program_.rank << "; all ranks must run one build";
   return Status::Ok();
 }
 

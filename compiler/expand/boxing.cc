@@ -93,6 +93,15 @@ Result<int> Expansion::ExpandStep(Step& at, bool last) {
   return ExpandAssembly(at, last);
 }
 
+Place Expansion::PlaceOf(const Step& at, Phase phase, int number) const {
+  constexpr int kNumberBits = 16, kPhaseBits = 2;
+  static_assert(kMaxSteps <= 16 && kMaxWorld <= 1 << kNumberBits);
+  const int firings = OpPerMicroBatch(*at.def) ? s_.micro_batches() : 1;
+  const int64_t within = (int64_t{at.number} << kPhaseBits | static_cast<int>(phase))
+                             << kNumberBits | number;
+  return PlaceOf(at.op, phase == Phase::kPack ? at.start_before : at.finish_before, firings, within);
+}
+
 RemoteEdge Expansion::Edge(const Step& at, const sbp::Message& m, int64_t bytes) const {
   const int64_t world = s_.world_size();
   RemoteEdge edge;
@@ -101,6 +110,7 @@ RemoteEdge Expansion::Edge(const Step& at, const sbp::Message& m, int64_t bytes)
   edge.peer = edge.outgoing ? m.dst : m.src;
   edge.bytes = bytes;
   edge.credits = at.instances;
+  edge.push = PlaceOf(at, Phase::kPush);
   return edge;
 }
 
@@ -108,7 +118,7 @@ Status Expansion::ExpandSends(const Step& at) {
   const TensorMeta shard = program_.registers[at.source].meta;
   const int64_t item = static_cast<int64_t>(DTypeSize(shard.dtype));
   int64_t used = 0;
-  int last_peer = -1;
+  int last_peer = -1, packed = 0;
   for (const sbp::Message& m : at.work.sends) {
     OFL_ENSURE(m.dst != last_peer, Code::kInternal) << "two messages of one step to rank " << m.dst;
     last_peer = m.dst;
@@ -120,7 +130,7 @@ Status Expansion::ExpandSends(const Step& at) {
       for (int d = 0; d < begin.rank(); ++d) edge.local_offset += begin[d] * strides[d] * item;
       edge.local_register = at.source;
     } else {
-      OFL_ASSIGN(edge.local_register, Pack(at, {shard.dtype, extent}, begin, used));
+      OFL_ASSIGN(edge.local_register, Pack(at, {shard.dtype, extent}, begin, used, packed++));
       used += AlignUp(edge.bytes);
     }
     program_.remote_edges.push_back(edge);
@@ -131,7 +141,7 @@ Status Expansion::ExpandSends(const Step& at) {
 }
 
 Result<int> Expansion::Pack(const Step& at, const TensorMeta& meta, const Shape& begin,
-                            int64_t used) {
+                            int64_t used, int number) {
   const int id =
       NewTask(TaskKind::kPack, at.def->name() + ".pack", at.op, OpPerMicroBatch(*at.def)).id;
   AssemblePiece piece;
@@ -143,6 +153,7 @@ Result<int> Expansion::Pack(const Step& at, const TensorMeta& meta, const Shape&
   reg.stride = at.sizes->send_bytes();
   reg.offset = at.scratch + used;
   TaskDesc& task = program_.tasks[id];
+  task.place = PlaceOf(at, Phase::kPack, number);
   task.inputs = {at.source};
   task.outputs = {reg.id};
   task.pieces = {piece};
@@ -163,6 +174,7 @@ Status Expansion::ExpandArrivals(const Step& at, std::vector<int>& registers,
     reg.stride = at.sizes->receive_bytes();
     reg.offset = at.scratch + at.sizes->send_bytes() * at.instances + used;
     program_.tasks[id].outputs = {reg.id};
+    program_.tasks[id].place = PlaceOf(at, Phase::kReceive);
     RemoteEdge edge = Edge(at, m, meta.bytes());
     edge.local_register = reg.id;
     program_.remote_edges.push_back(edge);
@@ -188,6 +200,7 @@ Result<int> Expansion::ExpandAssembly(const Step& at, bool last) {
   const int id = NewTask(TaskKind::kAssemble, name, at.op, OpPerMicroBatch(*at.def)).id;
   OFL_ASSIGN(const int out, last ? OutputRegister(at.def->outputs(0), id) : Intermediate(at, id));
   TaskDesc& task = program_.tasks[id];
+  task.place = PlaceOf(at, Phase::kAssemble);
   task.outputs = {out};
   for (const sbp::Piece& piece : at.work.pieces) {
     AssemblePiece assembled;

@@ -22,6 +22,7 @@ Result<Program> Expansion::Run() {
     if (Status bad = ExpandOp(i); !bad.ok()) return bad.WithNote("in op " + s_.ops(i).name());
   }
   FlushBefore(s_.ops_size());
+  BuildSlots();
   BuildStream();
   LinkConsumers();
   return std::move(program_);
@@ -128,6 +129,27 @@ void Expansion::Schedule(int task, int segment) {
     segments_[segment].push_back(task);
 }
 
+// By position in the order that all ranks share; what waits for an op stands before its own tasks.
+Place Expansion::PlaceOf(int op, int before, int firings, int64_t within_op) const {
+  constexpr int kOpBits = 19, kWithinBits = 22;
+  static_assert(kMaxOps <= 1 << kOpBits);
+  const bool waits = before > op;
+  const int at = waits ? std::min(before, s_.ops_size() - 1) : op;
+  const int segment = s_.ops(at).segment();
+  const int64_t position = waits ? 2 * int64_t{before} : 2 * int64_t{op} + 1;
+  return {firings == 1 && segment < 2 ? 0 : segment + 1,
+          (position << kOpBits | op) << kWithinBits | within_op};
+}
+
+// What happens once comes first, then each trip through each segment.
+void Expansion::BuildSlots() {
+  program_.slots = {{0}, {}, {}, {}};
+  int64_t next = 1;
+  for (int segment = 0; segment < 3; ++segment)
+    for (int k = 0; k < (segment < 2 ? s_.micro_batches() : 1); ++k)
+      program_.slots[segment + 1].push_back(next++);
+}
+
 Status Expansion::ExpandOp(int i) {
   const proto::OpDef& op = s_.ops(i);
   OFL_ENSURE(op.placement() >= 0 && op.placement() < placements_.size() && op.segment() >= 0 &&
@@ -170,6 +192,7 @@ Status Expansion::ExpandCompute(int i, const proto::OpDef& op) {
     outputs.push_back(reg);
   }
   TaskDesc& task = program_.tasks[id];
+  task.place = PlaceOf(i, -1, task.firings);
   task.op = op.type();
   task.inputs = inputs;
   task.outputs = outputs;
@@ -284,6 +307,7 @@ Status Expansion::ExpandEnd(int i, const proto::OpDef& op, TaskKind kind) {
   OFL_TRY(CheckValue(value));
   const bool repeats = kind == TaskKind::kAccumulate || s_.values(value).per_micro_batch();
   const int id = NewTask(kind, op.name(), i, repeats).id;
+  program_.tasks[id].place = PlaceOf(i, -1, program_.tasks[id].firings);
   if (!source) {
     OFL_TRY(RefuseView(value));
     OFL_ASSIGN(int reg, InputRegister(value));

@@ -46,6 +46,9 @@ class Expansion {
   TaskDesc& NewTask(TaskKind kind, std::string name, int op, bool per_micro_batch);
   // Puts a task of a segment behind those already there.
   void Schedule(int task, int segment);
+  // Where a task of op `op` stands that is scheduled before op `before`, or (-1) with its own.
+  Place PlaceOf(int op, int before, int firings, int64_t within_op = 0) const;
+  void BuildSlots();
   bool OpPerMicroBatch(const proto::OpDef& op) const { return op.segment() < 2; }
 
   Status ExpandOp(int i);
@@ -97,13 +100,17 @@ class Expansion {
   Status ExpandBoxing(int i, const proto::OpDef& op);
   Result<int> ExpandStep(Step& step, bool last);
   Status ExpandSends(const Step& step);
-  Result<int> Pack(const Step& step, const TensorMeta& meta, const Shape& at, int64_t used);
+  Result<int> Pack(const Step& step, const TensorMeta& meta, const Shape& at, int64_t used,
+                   int number);
   Status ExpandArrivals(const Step& step, std::vector<int>& inputs,
                         std::map<int, std::vector<std::pair<sbp::Box, int>>>& arrived);
   Result<int> ExpandAssembly(const Step& step, bool last);
   Result<int> Intermediate(const Step& step, int task);
   RemoteEdge Edge(const Step& step, const sbp::Message& m, int64_t bytes) const;
   void ScheduleBefore(int task, int op, int before);
+  // What a step does, in this order on all ranks.
+  enum class Phase : uint8_t { kPack, kPush, kReceive, kAssemble };
+  Place PlaceOf(const Step& step, Phase phase, int number = 0) const;
 
   // --- order -----------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
-// Freedom from deadlock. One vertex for each firing of an iteration on each rank; an edge for
-// each "must happen before" the runtime enforces. Edges that carry a token at the start lead into
-// the next iteration and are left out, so the plan is live exactly when what remains is acyclic.
+// Freedom from deadlock of a whole world: the oracle for worlds that are small enough. One vertex
+// for each firing and each push of an iteration, an edge for each "must happen before". Edges that
+// carry a token at the start lead into the next iteration and are left out, so the plan is live
+// exactly when what remains is acyclic.
 
 #include <map>
 
-#include "compiler/verify/rates.h"
+#include "compiler/verify/orderings.h"
 #include "compiler/verify/verify.h"
 
 namespace ofl::compiler {
@@ -15,150 +16,87 @@ class MarkedGraph {
   explicit MarkedGraph(const std::vector<Program>& programs) : programs_(programs) {}
 
   Status Run() {
-    Number();
     OFL_TRY(MatchEdges());
-    for (size_t r = 0; r < programs_.size(); ++r) {
-      StreamOrder(static_cast<int>(r));
-      for (const RegisterDesc& reg : programs_[r].registers)
-        DataAndCredit(static_cast<int>(r), reg);
-      for (const TaskDesc& task : programs_[r].tasks) Overwrites(static_cast<int>(r), task);
-      for (const ControlEdge& edge : programs_[r].control_edges) Control(static_cast<int>(r), edge);
-    }
-    for (const Wire& wire : wires_) Remote(wire);
+    Number();
+    for (size_t r = 0; r < programs_.size(); ++r)
+      EachOrdering(programs_[r], [&](Event before, Event after) {
+        Edge(Vertex(static_cast<int>(r), before), Vertex(static_cast<int>(r), after));
+      });
     return FindCycle();
   }
 
  private:
-  // One message stream between two ranks.
-  struct Wire {
-    int src = -1, src_register = -1;
-    int dst = -1, dst_register = -1;
-    int credits = 1;
+  struct Owner {
+    int rank;
+    Event event;
   };
+  struct End {
+    const RemoteEdge* edge;
+    int rank;
+    int pieces;
+    friend std::ostream& operator<<(std::ostream& out, const End& end) {
+      return out << end.pieces << " pieces of " << end.edge->bytes << " bytes with "
+                 << end.edge->credits << " credits between ranks " << end.rank << " and "
+                 << end.edge->peer;
+    }
+  };
+
+  // Both ends of every remote edge, which must agree on what passes.
+  Status MatchEdges() {
+    std::map<int64_t, std::vector<End>> edges;
+    for (const Program& p : programs_)
+      for (const RemoteEdge& edge : p.remote_edges)
+        edges[edge.edge_id].push_back(
+            {&edge, p.rank, PiecesOf(p, p.registers[edge.local_register])});
+    for (const auto& [id, ends] : edges) {
+      OFL_ENSURE(ends.size() != 1, Code::kDataLoss) << "edge " << id << " has only one end";
+      const End &a = ends[0], &b = ends[1];
+      OFL_ENSURE(ends.size() == 2 && a.edge->outgoing != b.edge->outgoing, Code::kDataLoss)
+          << "edge " << id << " has two ends of one kind";
+      OFL_ENSURE(a.edge->peer == b.rank && b.edge->peer == a.rank &&
+                     a.edge->bytes == b.edge->bytes && a.edge->credits == b.edge->credits &&
+                     a.pieces == b.pieces,
+                 Code::kDataLoss)
+          << "the ends of edge " << id << " do not match: got " << a << " and " << b
+          << "; expected equal ones";
+    }
+    return Status::Ok();
+  }
 
   void Number() {
     int next = 0;
-    for (const Program& p : programs_) {
+    for (size_t r = 0; r < programs_.size(); ++r) {
+      const Program& p = programs_[r];
       first_.emplace_back();
       for (const TaskDesc& task : p.tasks) {
         first_.back().push_back(next);
-        for (int k = 0; k < task.firings; ++k)
-          owner_.emplace_back(static_cast<int>(first_.size()) - 1, task.id);
-        next += task.firings;
+        next += Own(static_cast<int>(r), Event::Kind::kFiring, task.id, task.firings);
+      }
+      for (size_t e = 0; e < p.remote_edges.size(); ++e) {
+        const RemoteEdge& edge = p.remote_edges[e];
+        if (!first_push_.try_emplace(edge.edge_id, next).second) continue;
+        next += Own(static_cast<int>(r), Event::Kind::kPush, static_cast<int>(e),
+                    PiecesOf(p, p.registers[edge.local_register]));
       }
     }
     successors_.resize(next);
     indegree_.assign(next, 0);
   }
+  int Own(int rank, Event::Kind kind, int index, int pieces) {
+    for (int k = 0; k < pieces; ++k) owner_.push_back({rank, {kind, index, k}});
+    return pieces;
+  }
 
-  int Firings(int r, int task) const { return programs_[r].tasks[task].firings; }
-  int Vertex(int r, int task, int k) const { return first_[r][task] + k; }
-  int Last(int r, int task) const { return Vertex(r, task, Firings(r, task) - 1); }
+  int Vertex(int r, const Event& event) const {
+    const int first = event.kind == Event::Kind::kFiring
+                          ? first_[r][event.index]
+                          : first_push_.at(programs_[r].remote_edges[event.index].edge_id);
+    return first + event.piece;
+  }
 
   void Edge(int from, int to) {
     successors_[from].push_back(to);
     ++indegree_[to];
-  }
-
-  Status MatchEdges() {
-    std::map<int64_t, Wire> by_id;
-    for (size_t r = 0; r < programs_.size(); ++r)
-      for (const RemoteEdge& edge : programs_[r].remote_edges) {
-        Wire& wire = by_id[edge.edge_id];
-        int& rank = edge.outgoing ? wire.src : wire.dst;
-        OFL_ENSURE(rank < 0, Code::kDataLoss)
-            << "edge " << edge.edge_id << " has two ends of one kind";
-        rank = static_cast<int>(r);
-        (edge.outgoing ? wire.src_register : wire.dst_register) = edge.local_register;
-        wire.credits = edge.credits;
-      }
-    for (auto& [id, wire] : by_id) {
-      OFL_ENSURE(wire.src >= 0 && wire.dst >= 0, Code::kDataLoss)
-          << "edge " << id << " has only one end";
-      wires_.push_back(wire);
-    }
-    return Status::Ok();
-  }
-
-  void StreamOrder(int r) {
-    for (const StreamDesc& stream : programs_[r].streams)
-      for (size_t i = 1; i < stream.order.size(); ++i)
-        Edge(Vertex(r, stream.order[i - 1].task, stream.order[i - 1].piece),
-             Vertex(r, stream.order[i].task, stream.order[i].piece));
-  }
-
-  // Calls fn(producer vertex, consumer vertex, piece) for every piece a consumer reads.
-  template <class Fn>
-  void EachRead(int r, const RegisterDesc& reg, int consumer, Fn fn) {
-    const int made = Pieces(r, reg);
-    const int reads = Firings(r, consumer);
-    for (int k = 0; k < reads; ++k) {
-      const int piece = PieceRead(reads, made, k);
-      fn(ProducerVertex(r, reg, piece), Vertex(r, consumer, k), piece);
-    }
-  }
-
-  int Pieces(int r, const RegisterDesc& reg) const { return PiecesOf(programs_[r], reg); }
-  // The firing that completes a piece.
-  int ProducerVertex(int r, const RegisterDesc& reg, int piece) const {
-    const TaskDesc& producer = programs_[r].tasks[reg.producer];
-    if (producer.kind == TaskKind::kAccumulate) return Last(r, producer.id);
-    return Vertex(r, producer.id, piece);
-  }
-
-  void DataAndCredit(int r, const RegisterDesc& reg) {
-    const int made = Pieces(r, reg);
-    for (int consumer : reg.consumers)
-      EachRead(r, reg, consumer, [&](int producer, int reader, int piece) {
-        Edge(producer, reader);
-        const int next = piece + reg.instances;
-        if (next < made) Edge(reader, ProducerVertex(r, reg, next));
-      });
-  }
-
-  void Control(int r, const ControlEdge& edge) {
-    const int before = Firings(r, edge.before), after = Firings(r, edge.after);
-    for (int k = 0; k < after; ++k) {
-      if (before == after && k - edge.tokens >= 0)
-        Edge(Vertex(r, edge.before, k - edge.tokens), Vertex(r, edge.after, k));
-      else if (before != after)
-        Edge(Last(r, edge.before), Vertex(r, edge.after, k));
-    }
-  }
-
-  // Who changes a register's memory, by an update or by taking it over, waits for all others that
-  // read it before.
-  void Overwrites(int r, const TaskDesc& task) {
-    const Program& p = programs_[r];
-    for (int i : task.mutates) After(r, p.registers[task.inputs[i]], task);
-    for (int out : task.outputs)
-      if (p.registers[out].alias_of >= 0) After(r, p.registers[p.registers[out].alias_of], task);
-  }
-
-  void After(int r, const RegisterDesc& reg, const TaskDesc& writer) {
-    for (int reader : reg.consumers) {
-      if (reader == writer.id) break;  // later readers see the new content
-      if (Firings(r, reader) == Firings(r, writer.id)) {
-        for (int k = 0; k < Firings(r, reader); ++k)
-          Edge(Vertex(r, reader, k), Vertex(r, writer.id, k));
-      } else {
-        Edge(Last(r, reader), Vertex(r, writer.id, 0));
-      }
-    }
-  }
-
-  void Remote(const Wire& wire) {
-    const RegisterDesc& from = programs_[wire.src].registers[wire.src_register];
-    const RegisterDesc& to = programs_[wire.dst].registers[wire.dst_register];
-    const int receive = to.producer;
-    for (int k = 0; k < Firings(wire.dst, receive); ++k) {
-      const int arrival = Vertex(wire.dst, receive, k);
-      const int piece = std::min(k, Pieces(wire.src, from) - 1);
-      Edge(ProducerVertex(wire.src, from, piece), arrival);
-      // The sender's register is free again once the message has left.
-      if (piece + from.instances < Pieces(wire.src, from))
-        Edge(arrival, ProducerVertex(wire.src, from, piece + from.instances));
-    }
   }
 
   Status FindCycle() {
@@ -202,17 +140,22 @@ class MarkedGraph {
   }
 
   std::string Name(int v) const {
-    const auto [r, task] = owner_[v];
-    return programs_[r].tasks[task].name + "[" + std::to_string(v - first_[r][task]) +
-           "] on rank " + std::to_string(programs_[r].rank);
+    const auto& [r, event] = owner_[v];
+    const Program& p = programs_[r];
+    const std::string piece = "[" + std::to_string(event.piece) + "]";
+    if (event.kind == Event::Kind::kFiring)
+      return p.tasks[event.index].name + piece + " on rank " + std::to_string(p.rank);
+    const RemoteEdge& edge = p.remote_edges[event.index];
+    return "push" + piece + " from rank " + std::to_string(edge.outgoing ? p.rank : edge.peer) +
+           " to rank " + std::to_string(edge.outgoing ? edge.peer : p.rank);
   }
 
   const std::vector<Program>& programs_;
-  std::vector<std::vector<int>> first_;     // rank, task -> first vertex
-  std::vector<std::pair<int, int>> owner_;  // vertex -> rank, task
+  std::vector<std::vector<int>> first_;      // rank, task -> first vertex
+  std::map<int64_t, int> first_push_;        // edge -> first vertex
+  std::vector<Owner> owner_;                 // of each vertex
   std::vector<std::vector<int>> successors_;
   std::vector<int> indegree_;
-  std::vector<Wire> wires_;
 };
 
 }  // namespace

@@ -11,7 +11,6 @@
 namespace ofl::compiler {
 namespace {
 
-constexpr int kMaxWorld = 1 << 16;
 constexpr int kMaxMicroBatches = 1 << 12;
 constexpr int64_t kMaxArena = int64_t{1} << 46;
 
@@ -20,6 +19,8 @@ Status CheckCounts(const proto::Semantics& s) {
       << "world size " << s.world_size() << " is outside 1.." << kMaxWorld;
   OFL_ENSURE(s.micro_batches() >= 1 && s.micro_batches() <= kMaxMicroBatches, Code::kDataLoss)
       << s.micro_batches() << " micro-batches is outside 1.." << kMaxMicroBatches;
+  OFL_ENSURE(s.ops_size() <= kMaxOps, Code::kDataLoss)
+      << s.ops_size() << " ops; expected at most " << kMaxOps;
   OFL_ENSURE(s.threads() >= 1 && s.threads() <= 1024, Code::kDataLoss)
       << s.threads() << " threads is outside 1..1024";
   return Status::Ok();
@@ -30,6 +31,7 @@ Status CheckClasses(const proto::Semantics& s) {
   for (const auto& c : s.classes()) {
     OFL_ENSURE(c.arena_bytes() >= 0 && c.arena_bytes() <= kMaxArena, Code::kDataLoss)
         << "an arena of " << c.arena_bytes() << " bytes";
+    OFL_ENSURE(c.ranks_size() > 0, Code::kDataLoss) << "a class has no rank";
     for (int rank : c.ranks())
       OFL_ENSURE(rank >= 0 && rank < s.world_size() && seen.insert(rank).second, Code::kDataLoss)
           << "rank " << rank << " is in no world or in two classes";
@@ -380,17 +382,31 @@ Status VerifyTypes(const proto::Semantics& s) {
   return Status::Ok();
 }
 
+Status VerifyProgram(const Program& program) {
+  if (Status bad = VerifyMemory(program); !bad.ok())
+    return bad.WithNote("in the memory of rank " + std::to_string(program.rank));
+  return VerifyPotential(program);
+}
+
 Status VerifyPlan(const proto::Plan& plan) {
   OFL_TRY(VerifyStructure(plan.semantics()));
   OFL_TRY(VerifyTypes(plan.semantics()));
+  const int world = plan.semantics().world_size();
+  if (world > kOracleWorld) {
+    for (const proto::RankClass& c : plan.semantics().classes()) {
+      OFL_ASSIGN(const Program program, Expand(plan, c.ranks(0)));
+      OFL_TRY(VerifyProgram(program));
+    }
+    return Status::Ok();
+  }
   std::vector<Program> programs;
-  for (int rank = 0; rank < plan.semantics().world_size(); ++rank) {
+  for (int rank = 0; rank < world; ++rank) {
     OFL_ASSIGN(Program program, Expand(plan, rank));
-    if (Status bad = VerifyMemory(program); !bad.ok())
-      return bad.WithNote("in the memory of rank " + std::to_string(rank));
+    OFL_TRY(VerifyProgram(program));
     programs.push_back(std::move(program));
   }
   return VerifyLiveness(programs);
 }
+
 
 }  // namespace ofl::compiler

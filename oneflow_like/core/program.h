@@ -40,6 +40,14 @@ struct RegisterDesc {
   std::string variable;        // of kVariable: name of the bound buffer
 };
 
+// Where firings stand in the one order of which all streams of all ranks are parts: by slot, then
+// within it. What a rank waits for stands before it, which proves that nobody waits in a circle
+// (docs/plan.md).
+struct Place {
+  int region = 0;      // firing k is in slot Program::slots[region][k]
+  int64_t within = 0;  // a slot
+};
+
 // A register filled over the wire: the producer's send register, the consumer's register.
 struct RemoteEdge {
   int64_t edge_id = 0;  // dense over the whole plan, the same on both ends
@@ -49,6 +57,7 @@ struct RemoteEdge {
   int64_t bytes = 0;         // of one piece
   int credits = 1;           // instances at the consumer
   bool outgoing = false;
+  Place push;  // of its pieces, the same on both ends
 };
 
 // A box copied or combined by kPack and kAssemble, in elements relative to the local shards.
@@ -97,6 +106,7 @@ struct TaskDesc {
   int binding = -1;     // of kInput, kOutput: position in the launch's arguments
   int firings = 1;      // in one iteration
   int logical_op = -1;  // index of the plan's operator that caused it
+  Place place;          // of its firings
 };
 
 // A stream's order: firing `task` for micro-batch `piece`, one after another.
@@ -137,6 +147,7 @@ struct Program {
   std::vector<StreamDesc> streams;
   std::vector<ControlEdge> control_edges;
   std::vector<GeneratorDesc> generators;  // a launch says where each of them stands
+  std::vector<std::vector<int64_t>> slots;  // of each region, for each of its trips
 };
 
 // kDataLoss unless every view of the task is of one of its inputs, ascending, of the register's

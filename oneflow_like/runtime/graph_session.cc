@@ -4,6 +4,7 @@
 #include <set>
 
 #include "compiler/expand/expand.h"
+#include "compiler/verify/verify.h"
 #include "oneflow_like/base/fork.h"
 #include "oneflow_like/runtime/plan_difference.h"
 #include "oneflow_like/runtime/plan_starts.h"
@@ -114,6 +115,7 @@ Status GraphSession::Start() {
     OFL_ASSIGN(transport_, context.SharedTransport());  // none in a world that does not exist
   }
   OFL_ASSIGN(Program program, compiler::Expand(plan_, rank));
+  OFL_TRY(compiler::VerifyProgram(program));
   stamped_ = !solo && actor::StampsReachAll(program);
   if (!solo) {
     OFL_TRY(CompareHashes(*transport_));

@@ -178,6 +178,7 @@ class Runner {
       if (shard.member) options.variables[name] = shard.buffer;
     options.contents = [](const std::string&) { return 1; };  // nobody else changes them
     OFL_ASSIGN(Program program, compiler::Expand(plan_, context_.rank()));
+    OFL_TRY(compiler::VerifyProgram(program));
     OFL_ASSIGN(auto instance, actor::Instance::Create(std::move(program), std::move(options)));
     std::vector<op::TensorView> inputs, outputs;
     for (const Shard& shard : inputs_) inputs.push_back(View(shard));

@@ -165,6 +165,22 @@ class Builder {
         if (--left[w] == 0) ready.push_back(w);
     }
     graph.live = done == next_.size();
+    for (size_t v = 0; v < left.size(); ++v)
+      if (left[v] > 0) ready.push_back(static_cast<int>(v));  // never: behind all others
+    std::vector<int64_t> at(next_.size());
+    for (size_t i = 0; i < ready.size(); ++i) at[ready[i]] = static_cast<int64_t>(i);
+    graph.firings.resize(programs_.size());
+    for (size_t r = 0; r < programs_.size(); ++r)
+      for (const TaskDesc& task : programs_[r].tasks) {
+        const auto first = at.begin() + first_[r][task.id];
+        graph.firings[r].emplace_back(first, first + task.firings);
+      }
+    for (size_t r = 0; r < programs_.size(); ++r)
+      for (const RemoteEdge& edge : programs_[r].remote_edges)
+        if (edge.outgoing) {
+          const auto first = at.begin() + pushes_.at(edge.edge_id);
+          graph.pushes[edge.edge_id].assign(first, first + Pieces(r, edge.local_register));
+        }
     return graph;
   }
 

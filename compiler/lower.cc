@@ -220,23 +220,23 @@ class Lowering {
   int PositionOf(int node) const { return node < 0 ? 0 : op_index_.at(node) + 1; }
 
   // The most bytes of messages, each padded, that any rank sends or receives in this step, and the
-  // most that any holds after it.
+  // most that any holds after it. Layers repeat their conversions, so what is known is kept.
   void SizeStep(const ir::Node& node, const sbp::BoxingStep& step, proto::StepDef* def) {
     const TensorMeta& meta = graph_.values[node.inputs[0]].meta;
     const int64_t item = static_cast<int64_t>(DTypeSize(meta.dtype));
     def->set_result_bytes(AlignUp(sbp::LocalShape(meta.shape, step.to, 0).numel() * item));
     if (step.total_bytes == 0) return;
-    std::vector<int> ranks = step.from.placement.ranks();
-    if (!(step.from.placement == step.to.placement))
-      for (int r : step.to.placement.ranks()) ranks.push_back(r);
-    for (int rank : ranks) {
-      const sbp::RankWork work = sbp::WorkOf(step, meta.shape, rank);
-      int64_t sends = 0, receives = 0;
-      for (const auto& m : work.sends) sends += AlignUp(m.box.Extent().numel() * item);
-      for (const auto& m : work.receives) receives += AlignUp(m.box.Extent().numel() * item);
-      def->set_send_bytes(std::max(def->send_bytes(), sends));
-      def->set_receive_bytes(std::max(def->receive_bytes(), receives));
-    }
+    for (const SizedStep& known : sized_)
+      if (known.item == item && known.shape == meta.shape && known.mesh_axis == step.mesh_axis &&
+          known.from == step.from && known.to == step.to)
+        return SetStaging(known.bytes, def);
+    sized_.push_back({meta.shape, item, step.from, step.to, step.mesh_axis,
+                      sbp::StagingOf(step, meta.shape, item, kMemoryAlignment)});
+    SetStaging(sized_.back().bytes, def);
+  }
+  static void SetStaging(const sbp::StagingBytes& bytes, proto::StepDef* def) {
+    def->set_send_bytes(bytes.send);
+    def->set_receive_bytes(bytes.receive);
   }
 
   // The pieces of a result lie behind one another in each rank's shard: shards of the whole must
@@ -395,6 +395,14 @@ class Lowering {
   std::vector<int> value_order_;
   std::map<int, int> op_index_;
   std::map<std::string, int> files_, modules_;
+  struct SizedStep {
+    Shape shape;
+    int64_t item;
+    sbp::Layout from, to;
+    int mesh_axis;
+    sbp::StagingBytes bytes;
+  };
+  std::vector<SizedStep> sized_;  // of different conversions, which are few
 };
 
 }  // namespace

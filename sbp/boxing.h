@@ -94,4 +94,13 @@ struct RankWork {
 // there is at most one message between two ranks. The step's layouts must fit the shape.
 RankWork WorkOf(const BoxingStep& step, const Shape& logical, int rank);
 
+// Most bytes of messages that any rank sends and receives in a step, each message padded to a
+// multiple of `alignment`. One sweep over the messages.
+struct StagingBytes {
+  int64_t send = 0;
+  int64_t receive = 0;
+};
+StagingBytes StagingOf(const BoxingStep& step, const Shape& logical, int64_t element_bytes,
+                       int64_t alignment);
+
 }  // namespace ofl::sbp

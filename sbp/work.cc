@@ -64,4 +64,30 @@ RankWork WorkOf(const BoxingStep& step, const Shape& logical, int rank) {
   return work;
 }
 
+StagingBytes StagingOf(const BoxingStep& step, const Shape& logical, int64_t element_bytes,
+                       int64_t alignment) {
+  const Exchange exchange(step, logical);
+  const std::vector<int>& targets = step.to.placement.ranks();
+  std::vector<int64_t> sent(step.from.placement.ranks().size());
+  std::vector<int> sources;
+  StagingBytes most;
+  for (int to = 0; to < static_cast<int>(targets.size()); ++to) {
+    int64_t received = 0;
+    for (const Cell& cell : exchange.CellsOf(to)) {
+      sources.clear();
+      exchange.SourcesOf(cell, to, &sources);
+      const int64_t bytes = cell.box.Extent().numel() * element_bytes;
+      const int64_t padded = (bytes + alignment - 1) / alignment * alignment;
+      for (int source : sources) {
+        if (exchange.RankOf(source) == targets[to]) continue;
+        received += padded;
+        sent[source] += padded;
+      }
+    }
+    most.receive = std::max(most.receive, received);
+  }
+  for (int64_t bytes : sent) most.send = std::max(most.send, bytes);
+  return most;
+}
+
 }  // namespace ofl::sbp

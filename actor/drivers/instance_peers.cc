@@ -81,8 +81,8 @@ std::string Instance::Impl::EdgesWith(int peer) const {
     const TaskDesc& producer = program_.tasks[program_.registers[edge->local_register].producer];
     const int pieces = producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
     const int from = edge->outgoing ? program_.rank : peer;
-    for (int64_t field : {edge->edge_id, int64_t{from}, edge->bytes, int64_t{edge->credits},
-                          int64_t{pieces}})
+    for (int64_t field :
+         {edge->edge_id, int64_t{from}, edge->bytes, int64_t{edge->credits}, int64_t{pieces}})
       digest.AddInt(field);
   }
   return digest.HexDigest();

@@ -97,9 +97,10 @@ Place Expansion::PlaceOf(const Step& at, Phase phase, int number) const {
   constexpr int kNumberBits = 16, kPhaseBits = 2;
   static_assert(kMaxSteps <= 16 && kMaxWorld <= 1 << kNumberBits);
   const int firings = OpPerMicroBatch(*at.def) ? s_.micro_batches() : 1;
-  const int64_t within = (int64_t{at.number} << kPhaseBits | static_cast<int>(phase))
-                             << kNumberBits | number;
-  return PlaceOf(at.op, phase == Phase::kPack ? at.start_before : at.finish_before, firings, within);
+  const int64_t within =
+      (int64_t{at.number} << kPhaseBits | static_cast<int>(phase)) << kNumberBits | number;
+  return PlaceOf(at.op, phase == Phase::kPack ? at.start_before : at.finish_before, firings,
+                 within);
 }
 
 RemoteEdge Expansion::Edge(const Step& at, const sbp::Message& m, int64_t bytes) const {

@@ -51,9 +51,9 @@ class BoxingPass {
 
   Result<int> Convert(int value, const sbp::Layout& wanted, int cause) {
     if (graph_.values[value].layout() == wanted) return value;
-    auto key = std::make_pair(value, wanted.ToString());
-    auto known = converted_.find(key);
-    if (known != converted_.end()) return known->second;
+    const int source = value;
+    for (const auto& [layout, converted] : converted_[source])
+      if (layout == wanted) return converted;
     const TensorMeta meta = graph_.values[value].meta;
     OFL_ASSIGN(auto plan, sbp::PlanBoxing(meta, graph_.values[value].layout(), wanted, link_));
     if (!plan.steps.empty()) {
@@ -67,7 +67,7 @@ class BoxingPass {
       graph_.values[node.outputs[0]].requires_grad = graph_.values[value].requires_grad;
       value = node.outputs[0];
     }
-    converted_[key] = value;
+    converted_[source].emplace_back(wanted, value);
     return value;
   }
 
@@ -83,7 +83,7 @@ class BoxingPass {
   ir::Graph& graph_;
   const sbp::LinkModel link_;
   std::map<int, int> replaced_;
-  std::map<std::pair<int, std::string>, int> converted_;
+  std::map<int, std::vector<std::pair<sbp::Layout, int>>> converted_;  // by value
 };
 
 }  // namespace

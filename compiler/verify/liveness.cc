@@ -151,9 +151,9 @@ class MarkedGraph {
   }
 
   const std::vector<Program>& programs_;
-  std::vector<std::vector<int>> first_;      // rank, task -> first vertex
-  std::map<int64_t, int> first_push_;        // edge -> first vertex
-  std::vector<Owner> owner_;                 // of each vertex
+  std::vector<std::vector<int>> first_;  // rank, task -> first vertex
+  std::map<int64_t, int> first_push_;    // edge -> first vertex
+  std::vector<Owner> owner_;             // of each vertex
   std::vector<std::vector<int>> successors_;
   std::vector<int> indegree_;
 };

@@ -49,7 +49,8 @@ class Orderings {
   // The firing after which the piece is ready.
   Event Made(const RegisterDesc& reg, int piece) const {
     const TaskDesc& producer = p_.tasks[reg.producer];
-    return Fires(producer.id, producer.kind == TaskKind::kAccumulate ? producer.firings - 1 : piece);
+    return Fires(producer.id,
+                 producer.kind == TaskKind::kAccumulate ? producer.firings - 1 : piece);
   }
 
   // Calls `fn` for each firing of `reader` that reads the piece.
@@ -80,8 +81,8 @@ class Orderings {
   void Credits(const RegisterDesc& reg) const {
     for (int piece = 0; piece + reg.instances < Pieces(reg); ++piece) {
       const int next = piece + reg.instances;
-      const Event writes = incoming_[reg.id] >= 0 ? Push(incoming_[reg.id], next)
-                                                  : Fires(reg.producer, next);
+      const Event writes =
+          incoming_[reg.id] >= 0 ? Push(incoming_[reg.id], next) : Fires(reg.producer, next);
       for (int at = reg.id; at >= 0; at = taken_over_by_[at]) {
         const RegisterDesc& holder = p_.registers[at];
         fn_(Made(holder, piece), writes);
@@ -112,9 +113,8 @@ class Orderings {
   void Before(const RegisterDesc& reg, int first, int second) const {
     if (first == second) return;  // it reads the register twice
     for (int piece = 0; piece < Pieces(reg); ++piece)
-      EachRead(reg, first, piece, [&](Event a) {
-        EachRead(reg, second, piece, [&](Event b) { fn_(a, b); });
-      });
+      EachRead(reg, first, piece,
+               [&](Event a) { EachRead(reg, second, piece, [&](Event b) { fn_(a, b); }); });
   }
 
   // Who takes a register's memory over waits for all others that read it.
@@ -124,8 +124,7 @@ class Orderings {
     for (int piece = 0; piece < Pieces(base) && piece < Pieces(reg); ++piece) {
       for (int reader : base.consumers)
         if (reader != reg.producer)
-          EachRead(base, reader, piece,
-                   [&](Event read) { fn_(read, Fires(reg.producer, piece)); });
+          EachRead(base, reader, piece, [&](Event read) { fn_(read, Fires(reg.producer, piece)); });
       for (int edge : pushes_[base.id]) fn_(Push(edge, piece), Fires(reg.producer, piece));
     }
   }

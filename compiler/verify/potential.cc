@@ -1,7 +1,7 @@
-// Freedom from deadlock, told by each rank of itself: every firing and push has a place in one order
-// that all ranks share, and whatever it waits for within an iteration stands before it. A cycle of
-// the whole marked graph would have to come back to a place from which it only went on, so there is
-// none: the proof of all ranks is the conjunction of theirs, given equal plans and edges.
+// Freedom from deadlock, told by each rank of itself: every firing and push has a place in one
+// order that all ranks share, and whatever it waits for within an iteration stands before it. A
+// cycle of the whole marked graph would have to come back to a place from which it only went on, so
+// there is none: the proof of all ranks is the conjunction of theirs, given equal plans and edges.
 
 #include <tuple>
 
@@ -61,8 +61,8 @@ class Potential {
 
   Status Refuse(const Event& before, const Event& after) const {
     return Error(Code::kFailedPrecondition)
-           << "the plan might deadlock: on rank " << p_.rank << ", " << Name(after)
-           << " waits for " << Name(before) << "; expected what it waits for to stand before it";
+           << "the plan might deadlock: on rank " << p_.rank << ", " << Name(after) << " waits for "
+           << Name(before) << "; expected what it waits for to stand before it";
   }
 
   const Program& p_;

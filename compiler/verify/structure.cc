@@ -408,5 +408,4 @@ Status VerifyPlan(const proto::Plan& plan) {
   return VerifyLiveness(programs);
 }
 
-
 }  // namespace ofl::compiler

@@ -146,7 +146,7 @@ class Pipeline(nn.Module):
         return self.model.load_state_dict(state_dict, strict)
 
 
-def _split_tensors(model, placement, replicated, axis_sbp):
+def split_tensors(model, placement, replicated, axis_sbp):
     """Megatron's layout: first matrices by rows (heads, hidden units), second ones by columns."""
     split, whole = flow.sbp.split, flow.sbp.broadcast
     model.to_global(placement=placement, sbp=replicated)
@@ -186,11 +186,11 @@ class Laid:
             self.batch_parts, self.batch_part = world, rank
         elif name == "tp":
             placement = flow.placement("cpu", ranks=[0, 1])
-            _split_tensors(model, placement, whole, lambda sbp: sbp)
+            split_tensors(model, placement, whole, lambda sbp: sbp)
             self.inputs = self.targets = (placement, whole)
         elif name == "dp_tp":
             placement = flow.placement("cpu", ranks=[[0, 1], [2, 3]])
-            _split_tensors(model, placement, (whole, whole), lambda sbp: (whole, sbp))
+            split_tensors(model, placement, (whole, whole), lambda sbp: (whole, sbp))
             self.inputs = self.targets = (placement, (split(0), whole))
             self.batch_parts, self.batch_part = 2, rank // 2
         elif name == "pp":

@@ -146,7 +146,7 @@ struct Program {
   std::vector<RemoteEdge> remote_edges;
   std::vector<StreamDesc> streams;
   std::vector<ControlEdge> control_edges;
-  std::vector<GeneratorDesc> generators;  // a launch says where each of them stands
+  std::vector<GeneratorDesc> generators;    // a launch says where each of them stands
   std::vector<std::vector<int64_t>> slots;  // of each region, for each of its trips
 };
 

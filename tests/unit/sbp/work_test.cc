@@ -7,6 +7,26 @@ const Sbp kS0 = Sbp::Split(0), kS1 = Sbp::Split(1), kB = Sbp::Broadcast(), kP = 
 const Sbp kMax = Sbp::Partial(ReduceOp::kMax);
 const std::vector<Sbp> kSymbols = {kS0, kS1, kB, kP, kMax};
 
+// What the sweep says of all ranks, counted rank by rank.
+void ExpectStaging(const BoxingStep& step, const Shape& shape) {
+  constexpr int64_t kItem = 4, kAlignment = 16;
+  const auto bytes = [](const std::vector<Message>& messages) {
+    int64_t sum = 0;
+    for (const Message& m : messages)
+      sum += (m.box.Extent().numel() * kItem + kAlignment - 1) / kAlignment * kAlignment;
+    return sum;
+  };
+  StagingBytes most;
+  for (int rank : Members(step)) {
+    const RankWork work = WorkOf(step, shape, rank);
+    most.send = std::max(most.send, bytes(work.sends));
+    most.receive = std::max(most.receive, bytes(work.receives));
+  }
+  const StagingBytes swept = StagingOf(step, shape, kItem, kAlignment);
+  EXPECT_EQ(swept.send, most.send) << StepKindName(step.kind);
+  EXPECT_EQ(swept.receive, most.receive) << StepKindName(step.kind);
+}
+
 // The direct redistribution and the planned chain, on integers with genuine partials.
 void CheckPair(const Shape& shape, const Layout& from, const Layout& to, const LinkModel& link,
                std::mt19937_64* random) {
@@ -18,6 +38,7 @@ void CheckPair(const Shape& shape, const Layout& from, const Layout& to, const L
   direct.from = from;
   direct.to = to;
   ExpectHolds(shape, to, Execute(direct, shape, before), whole, "direct");
+  ExpectStaging(direct, shape);
 
   const TensorMeta meta{DType::kInt64, shape};
   auto plan = PlanBoxing(meta, from, to, link);
@@ -29,6 +50,7 @@ void CheckPair(const Shape& shape, const Layout& from, const Layout& to, const L
   for (const BoxingStep& step : plan->steps) {
     ASSERT_TRUE(step.from == at);
     shards = Execute(step, shape, shards);
+    ExpectStaging(step, shape);
     const Counted c = Count(step, shape);
     EXPECT_EQ(step.max_rank_bytes, c.max_link * 8) << StepKindName(step.kind);
     EXPECT_EQ(step.total_bytes, c.total_link * 8) << StepKindName(step.kind);

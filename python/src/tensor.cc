@@ -248,6 +248,20 @@ nb::object DetachInPlace(Self self) {
 
 // The handle stands for another value from now on: whoever holds it, an optimizer or a list, holds
 // the new one. No history, no gradient.
+// A gradient that was recorded for what a leaf has been before has nobody left to go to.
+tensor::HooksRef LostGradient(const TensorImpl& before, const TensorImpl& after) {
+  if (!before.requires_grad()) return nullptr;
+  auto hooks = std::make_shared<tensor::Hooks>();
+  hooks->Add([was = before.meta().ToString(), is = after.meta().ToString()](const op::Value&) {
+    return Result<op::Value>(
+        Error(Code::kFailedPrecondition)
+        << "[backward] a gradient arrives for a tensor that has become another one since: got one "
+        << "for " << was << "; expected " << is << ", as which .data = or module.to() has set it; "
+        << "call backward() before, or compute the loss again after it");
+  });
+  return hooks;
+}
+
 void Become(Self self, Self other) {
   RefuseInBuild("become", "a parameter was converted", *self->value,
                 "convert the module before or after the call: the graph then traces anew");
@@ -259,6 +273,8 @@ void Become(Self self, Self other) {
   }
   const TensorRef value = Eager(*other)->Detach();
   value->set_requires_grad(x->requires_grad());
+  value->hooks() = std::exchange(x->hooks(), LostGradient(*x, *value));
+  value->post_hooks() = std::move(x->post_hooks());
   self->value = op::Value(value);
   NoteWrite();  // a graph that captured this handle is bound to the old value
 }

@@ -421,6 +421,22 @@ def test_data_may_be_of_another_dtype_and_shape():
     assert y.tolist() == [1, 2, 3] and y.dtype is flow.int64
 
 
+@pytest.mark.parametrize("other", [flow.ones(3), flow.ones(2).double()], ids=["shape", "dtype"])
+def test_a_gradient_for_data_that_is_gone_is_an_error_and_hooks_stay(other):
+    x = flow.ones(2, requires_grad=True)
+    seen = []
+    x.register_hook(lambda grad: seen.append(grad.shape))
+    x.register_post_accumulate_grad_hook(lambda x: seen.append("post"))
+    before = (x * 2).sum()
+    x.data = other
+    with pytest.raises(RuntimeError, match="has become another one since"):
+        before.backward()
+    assert x.grad is None and not seen
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3.0] * len(other) and x.grad.dtype is other.dtype
+    assert seen == [other.shape, "post"]
+
+
 def test_a_parameter_of_a_graph_may_get_data_of_another_shape():
     layer = flow.nn.Linear(2, 1, bias=False)
 

@@ -11,6 +11,7 @@
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/copied_views.h"
+#include "oneflow_like/tensor/equal_values.h"
 #include "oneflow_like/tensor/exchange.h"
 #include "transport/exchange.h"
 
@@ -361,7 +362,10 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   unplanned_messages_ += after.messages_sent - before.messages_sent;
   if (check_ != nullptr)  // no detour of data
     unplanned_messages_ -= check_->messages() - compared;
-  for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
+  for (const tensor::TensorRef& variable : mutated_) {
+    variable->BumpVersion();
+    tensor::ClaimContents(*variable);
+  }
   for (const tensor::TensorRef& clock : moving_) {
     if (float* cell = CellOf(clock)) *cell += 1.0F;
     clock->BumpVersion();

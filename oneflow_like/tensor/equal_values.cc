@@ -7,26 +7,73 @@
 #include <vector>
 
 #include "oneflow_like/base/bytes.h"
+#include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
+#include "oneflow_like/tensor/eager_views.h"
 #include "oneflow_like/tensor/exchange.h"
 
 namespace ofl::tensor {
 
-// Two rounds over the bytes with different seeds.
-std::string DigestOf(const TensorImpl& dense) {
-  const auto* at = dense.data();
-  const size_t bytes = static_cast<size_t>(dense.local_meta().bytes());
-  uint64_t lanes[2] = {0x243F6A8885A308D3ull, 0x13198A2E03707344ull};
-  for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
-    uint64_t word = 0;
-    std::memcpy(&word, at + i, std::min(sizeof word, bytes - i));
-    lanes[0] = (lanes[0] ^ word) * 0x9E3779B97F4A7C15ull;
-    lanes[0] ^= lanes[0] >> 32;
-    lanes[1] = (lanes[1] + word) * 0xD6E8FEB86659FD93ull;
-    lanes[1] ^= lanes[1] >> 29;
+namespace {
+
+// Two rounds over bytes with different seeds.
+struct Lanes {
+  void Add(const std::byte* at, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+      uint64_t word = 0;
+      std::memcpy(&word, at + i, std::min(sizeof word, bytes - i));
+      first = (first ^ word) * 0x9E3779B97F4A7C15ull;
+      first ^= first >> 32;
+      second = (second + word) * 0xD6E8FEB86659FD93ull;
+      second ^= second >> 29;
+    }
   }
-  return dense.local_meta().ToString() + " " + std::to_string(lanes[0]) + " " +
-         std::to_string(lanes[1]);
+  uint64_t first = 0x243F6A8885A308D3ull, second = 0x13198A2E03707344ull;
+};
+
+// The elements of any strides, in the order of their indices.
+void AddElements(const TensorImpl& x, Lanes& lanes) {
+  const Shape& shape = x.local_shape();
+  const size_t size = DTypeSize(x.meta().dtype);
+  if (x.dense()) return lanes.Add(x.data(), static_cast<size_t>(x.local_meta().bytes()));
+  for (int64_t n = 0; n < shape.numel(); ++n) {
+    int64_t rest = n, place = 0;
+    for (int i = shape.rank() - 1; i >= 0; --i) {
+      place += rest % shape[i] * x.strides()[i];
+      rest /= shape[i];
+    }
+    lanes.Add(x.data() + place * static_cast<int64_t>(size), size);
+  }
+}
+
+}  // namespace
+
+std::string DigestOf(const TensorImpl& dense) {
+  Lanes lanes;
+  lanes.Add(dense.data(), static_cast<size_t>(dense.local_meta().bytes()));
+  return dense.local_meta().ToString() + " " + std::to_string(lanes.first) + " " +
+         std::to_string(lanes.second);
+}
+
+void ClaimContents(const TensorImpl& written) {
+  if (written.is_global() || !written.has_data() || !written.storage()->equal) return;
+  if (written.storage().use_count() == 1) return;  // the global tensor is gone
+  const Context& world = Context::Get();
+  if (world.world_size() == 1 || world.imaginary() || !world.equal_bits()) return;
+  Lanes lanes;
+  if (written.local_shape().numel() > 0) AddElements(written, lanes);
+  uint64_t digest = JoinClaims(lanes.first, static_cast<uint64_t>(written.meta().dtype));
+  Storage& memory = *written.storage();
+  if (IsWholeMemory(written)) {  // whatever was there before
+    memory.changes = std::max<uint64_t>(digest, 1);
+    return;
+  }
+  digest = JoinClaims(digest, static_cast<uint64_t>(written.offset_bytes()));
+  for (int i = 0; i < written.local_shape().rank(); ++i) {
+    digest = JoinClaims(digest, static_cast<uint64_t>(written.local_shape()[i]));
+    digest = JoinClaims(digest, static_cast<uint64_t>(written.strides()[i]));
+  }
+  memory.changes = std::max<uint64_t>(JoinClaims(memory.changes, digest), 1);
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "oneflow_like/tensor/equal_values.h"
 #include "oneflow_like/tensor/tensor.h"
 
 namespace ofl::tensor {
@@ -65,6 +66,8 @@ std::string KeptAt::Story(const Storage* memory, uint64_t version) const {
 
 void CountChange(TensorImpl& changed) {
   changed.BumpVersion();
+  if (!changed.is_global() && changed.has_data() && changed.storage()->equal) [[unlikely]]
+    ClaimContents(changed);
   if (language.here == nullptr) return;
   SourceLine line = SourceLine::Here();
   if (!line.known()) return;

@@ -52,7 +52,10 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
       layout_(std::move(layout)),
       storage_(std::move(storage)) {
   if (storage_ == nullptr) return;
-  storage_->global |= layout_ != nullptr;
+  if (layout_ != nullptr) {
+    storage_->global = true;
+    storage_->equal = storage_->equal || layout_->nd_sbp.AllBroadcast();
+  }
   claimed_at_ = storage_->changes;
 }
 

@@ -53,6 +53,7 @@ struct Storage {
   uint64_t common = 0;     // digest of contents that are the same on other ranks; 0: nobody knows
   uint64_t common_at = 0;  // the version that `common` speaks of
   bool global = false;     // a global tensor lies in it
+  bool equal = false;      // one of layout B: all its ranks hold the same
   bool exposed = false;    // others may write to the memory, uncounted: NumPy, an address given out
   bool read_only = false;  // nobody may write: it is somebody else's memory, who says so
   std::unique_ptr<CopiedFrom> copied;  // null: what it holds is its own

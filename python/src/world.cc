@@ -9,6 +9,7 @@
 #include "oneflow_like/op/kernel/blas_core.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/exchange.h"
+#include "oneflow_like/tensor/source_line.h"
 #include "oneflow_like/tensor/target.h"
 #include "oneflow_like/tensor/tensor.h"
 #include "python/src/convert.h"
@@ -76,7 +77,7 @@ void RecvFrom(const PyTensor& x, int src) {
   tensor::TensorRef got = Unwrap(tensor::EmptyLocal(t->meta()));
   std::copy(messages[0].incoming.begin(), messages[0].incoming.end(), got->data());
   Unwrap(tensor::CopyElements(*got, *t));
-  t->BumpVersion();
+  tensor::CountChange(*t);
 }
 
 void CheckPeer(const char* op, int peer) {

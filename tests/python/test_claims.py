@@ -335,3 +335,72 @@ print("alike")
 
 def test_nan_in_a_part_decides_a_comparison_with_a_number(tmp_path):
     assert run_text(tmp_path, 2, NAN_IN_A_PART).stdout.count("alike") == 2
+
+
+# Writes through local tensors that share the memory of a global one.
+LOCAL_WRITES = PRELUDE + """
+r = float(RANK)
+APART = [
+    lambda t: t.__setitem__(0, r),
+    lambda t: t.copy_(flow.full((4,), r)),
+    lambda t: t.add_(flow.tensor(r)),
+    lambda t: t.mul_(flow.full((4,), r + 1)),
+    lambda t: t.__setitem__([flow.tensor([1])], r),
+    lambda t: t.view(2, 2).__setitem__((1, 1), r + 5),
+    lambda t: t.view(2, 2).t()[1].mul_(flow.tensor([1.0, r + 2])),
+    lambda t: t[1].add_(flow.tensor(r)),
+    lambda t: t.index_add_(0, flow.tensor([2]), flow.tensor([r])),
+    lambda t: t.masked_fill_(flow.tensor([True, False, True, False]), r),
+    lambda t: t.__setitem__(RANK, 7.0),
+    lambda t: t.detach().data.copy_(flow.arange(4.0) * r),
+    lambda t: flow.add(t, flow.tensor(r), out=t),
+    lambda t: t.uniform_() if RANK else None,
+    lambda t: nn.init.normal_(t) if RANK else None,
+    lambda t: t.fill_(r),
+]
+for write in APART:
+    y = ones(4)
+    local = y.to_local()
+    write(local)
+    expect("claim to be equal are not", lambda: through_a_collective(y))
+    z = ones(4) * y
+    expect("claim to be equal are not", lambda: through_a_collective(z))
+"""
+
+EQUAL_WRITES = PRELUDE + """
+def told(t):
+    t.copy_(flow.full((4,), float(RANK)))
+    t.fill_(3.0)
+
+
+ALIKE = [
+    lambda t: t.__setitem__(0, 5.0),
+    lambda t: t.copy_(flow.arange(4.0)),
+    lambda t: t.add_(flow.tensor(2.0)),
+    lambda t: t.view(2, 2).t()[1].mul_(flow.tensor([1.0, 2.0])),
+    lambda t: t.mul_(flow.from_numpy(np.arange(4, dtype=np.float32))),
+    # Whatever was there before, and however it came there.
+    lambda t: t.copy_(flow.ones(4) * 2) if RANK else t.add_(flow.ones(4)),
+    told,
+]
+for write in ALIKE:
+    y = ones(4)
+    write(y.to_local())
+    assert through_a_collective(y) == y.to_local().tolist()
+# Each rank has a part of its own, which it may write.
+for sbp in (S(0), P):
+    y = ones(4).to_global(sbp=sbp)
+    own = y.to_local()
+    own.copy_(flow.full(own.shape, RANK + 1.0))
+    own[0] = RANK * 10.0
+    own.add_(flow.tensor(float(RANK)))
+    y.to_global(sbp=B).to_local().tolist()
+"""
+
+
+def test_writes_through_local_tensors_enter_the_claim(tmp_path):
+    assert run_text(tmp_path, 2, LOCAL_WRITES).stdout.count("told") == 2 * 2 * 16
+
+
+def test_equal_writes_through_local_tensors_are_no_difference(tmp_path):
+    run_text(tmp_path, 2, EQUAL_WRITES)

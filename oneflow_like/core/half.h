@@ -64,8 +64,8 @@ struct Float16 {
   }
 };
 
-// The fp8 formats of the OCP specification (revision 1.0): e4m3 without infinities, whose
-// overflow is NaN as in torch, and e5m2, which is a float16 cut short.
+// The fp8 formats of the OCP specification (revision 1.0): e4m3 without infinities, which saturates
+// as in torch (what is beyond the largest number becomes that), and e5m2, a float16 cut short.
 struct Float8E4M3 {
   uint8_t bits;
   static float Widen(Float8E4M3 v) {
@@ -78,8 +78,7 @@ struct Float8E4M3 {
   static Float8E4M3 Round(float value) {
     const uint8_t sign = std::signbit(value) ? 0x80 : 0;
     const float magnitude = std::fabs(value);
-    // Half way above the largest number (448) rounds to it; anything beyond is NaN.
-    if (!(magnitude <= 464.0f)) return {static_cast<uint8_t>(sign | 0x7f)};
+    if (value != value) return {static_cast<uint8_t>(sign | 0x7f)};
     if (magnitude >= 448.0f) return {static_cast<uint8_t>(sign | 0x7e)};
     int exponent = magnitude > 0 ? std::ilogb(magnitude) : -9;
     if (exponent < -6) exponent = -6;

@@ -57,9 +57,29 @@ def rounded(x, name):
     bits, least, largest = layouts[name]
     step = np.ldexp(np.longdouble(1), np.maximum(np.frexp(x)[1] - 1, least) - bits)
     y = np.round(x / step) * step
-    beyond = np.nan if name == "float8_e4m3fn" else np.inf
+    beyond = largest if name == "float8_e4m3fn" else np.inf
     return np.where(np.abs(y) > largest * (1.99 if name == "bfloat16" else 1),
                     np.copysign(beyond, x), y)
+
+
+@pytest.mark.parametrize("source", ["float64", "float32", "float16", "bfloat16"])
+def test_numbers_beyond_the_largest_of_float8(source):
+    """e4m3, which has no infinity, saturates; e5m2 has one."""
+    inf, nan = float("inf"), float("nan")
+    numbers = [448, 465, 500, 60000, -60000, inf, -inf, nan] * 5
+    x = flow.tensor(numbers, dtype=getattr(flow, source))
+    for dtype, want in ((flow.float8_e4m3fn, [448, 448, 448, 448, -448, 448, -448, nan]),
+                        (flow.float8_e5m2, [448, 448, 512, 57344, -57344, inf, -inf, nan])):
+        np.testing.assert_array_equal(x.to(dtype).float().numpy(), np.float32(want * 5))
+        made = [flow.tensor(numbers, dtype=dtype), flow.zeros(40, dtype=dtype).copy_(x)]
+        made += [flow.cat([flow.full((1,), number, dtype=dtype) for number in numbers]),
+                 flow.cat([flow.zeros(1, dtype=dtype).fill_(number) for number in numbers])]
+        for y in made:
+            np.testing.assert_array_equal(y.float().numpy(), np.float32(want * 5))
+    beyond = flow.tensor([1e6, -1e6, 2 ** 40]).double()
+    assert beyond.to(flow.float8_e4m3fn).float().tolist() == [448, -448, 448]
+    assert beyond.long().to(flow.float8_e4m3fn).float().tolist() == [448, -448, 448]
+    assert beyond.to(flow.float8_e5m2).float().tolist() == [inf, -inf, inf]
 
 
 def test_tensors_of_dtypes_that_numpy_has_not():

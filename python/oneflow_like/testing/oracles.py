@@ -36,7 +36,7 @@ def _gelu_grad(dy, x, approximate):
 
 # Bits of the mantissa, the least exponent, the largest number, and what is beyond it.
 _NARROW = {"bfloat16": (7, -126, float(2 ** 128 - 2 ** 120), np.inf),
-           "float8_e4m3fn": (3, -6, 448.0, np.nan),
+           "float8_e4m3fn": (3, -6, 448.0, 448.0),
            "float8_e5m2": (2, -14, 57344.0, np.inf)}
 
 

@@ -41,7 +41,12 @@ TEST(Half, Float16) { CheckFormat<Float16>(1 << 16, 65504.0f); }
 TEST(Half, Float8E4M3) {
   CheckFormat<Float8E4M3>(1 << 8, 448.0f);
   EXPECT_EQ(Float8E4M3::Round(464.0f).bits, 0x7e);
-  EXPECT_TRUE(std::isnan(Float8E4M3::Widen(Float8E4M3::Round(465.0f))));
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (float beyond : {465.0f, 1e6f, kInf}) {
+    EXPECT_EQ(Float8E4M3::Round(beyond).bits, 0x7e) << beyond;
+    EXPECT_EQ(Float8E4M3::Round(-beyond).bits, 0xfe) << beyond;
+  }
+  EXPECT_EQ(Float8E4M3::Round(std::nanf("")).bits, 0x7f);
 }
 TEST(Half, Float8E5M2) {
   CheckFormat<Float8E5M2>(1 << 8, 57344.0f);

@@ -136,6 +136,68 @@ def test_numbers_that_are_not_finite():
             call(nan)
 
 
+def test_factors_of_matrices_with_nan():
+    """As LAPACK defines them: NaN is no positive pivot, and what is divided by NaN is NaN."""
+    nan = np.nan
+    bad = np.array([[nan, 0], [0, 1]])
+    batch = flow.tensor(np.stack([np.eye(2) * 2, bad]))
+    for upper in (False, True):
+        with pytest.raises(linalg.LinAlgError, match="batch element 1.*minor of order 1"):
+            linalg.cholesky(batch, upper=upper)
+        late = flow.tensor([[2.0, 1, 0], [1, nan, 0], [0, 0, 3]])
+        assert linalg.cholesky_ex(late, upper=upper).info.tolist() == 2
+    assert linalg.cholesky_ex(batch).info.tolist() == [0, 1]
+    assert linalg.cholesky_ex(flow.full((40, 40), nan)).info.tolist() == 1
+    assert linalg.cholesky_ex(batch.to(flow.complex128)).info.tolist() == [0, 1]
+    ones = flow.ones(2, 2, 1, dtype=flow.float64)
+    lu, pivots, info = linalg.lu_factor_ex(batch)
+    np.testing.assert_array_equal(lu.numpy()[1], [[nan, 0], [nan, nan]])
+    assert pivots.tolist() == [[1, 2], [1, 2]] and info.tolist() == [0, 0]
+    np.testing.assert_array_equal(linalg.lu(flow.tensor(bad)).U.numpy(), [[nan, 0], [0, nan]])
+    for solved in (linalg.solve(batch, ones), linalg.lu_solve(lu, pivots, ones),
+                   linalg.solve(batch, ones.mT, left=False).mT):
+        np.testing.assert_array_equal(solved.numpy(), [[[0.5], [0.5]], [[nan], [nan]]])
+    with flow.no_grad():
+        assert linalg.solve(batch[1], ones[1]).isnan().all()
+    # The rows that were exchanged before the NaN stay so, and no later ones are.
+    middle = np.array([[0, 3, 1, 2.0], [4, 1, 1, 0], [0, nan, 5, 1], [0, nan, 1, 9]])
+    lu, pivots, info = linalg.lu_factor_ex(flow.tensor(middle))
+    assert pivots.tolist() == [2, 2, 3, 4] and info.item() == 0
+    np.testing.assert_array_equal(lu.numpy()[:2], [[4, 1, 1, 0], [0, 3, 1, 2]])
+    assert np.isnan(lu.numpy()[2:, 2:]).all()
+    assert linalg.slogdet(batch).sign.tolist() == [1, 0]
+    infinite = flow.tensor([[1.0, np.inf], [np.inf, 1.0]])
+    assert [x.item() for x in linalg.slogdet(infinite)] == [-1, np.inf]
+    for p in (1, -1, np.inf, -np.inf, "fro"):
+        assert linalg.cond(batch, p)[1].item() == np.inf
+    assert linalg.cond(batch, 1)[0].item() == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_hermitian_matrices_that_are_not_finite(bad):
+    """One triangle is read: what is in the other does not matter."""
+    for call in (linalg.eigh, linalg.eigvalsh, lambda a: linalg.matrix_rank(a, hermitian=True)):
+        with pytest.raises(linalg.LinAlgError, match="infinite elements or NaN"):
+            call(flow.full((3, 3), bad))
+        with pytest.raises(linalg.LinAlgError, match="batch element 1"):
+            call(flow.stack([flow.eye(3), flow.full((3, 3), bad)]))
+    matrix = np.array([[2.0, 1, 0], [1, 5, 0], [0, 0, 3]])
+    spoilt = matrix.copy()
+    spoilt[0, 1:] = bad
+    want = np.linalg.eigvalsh(matrix)
+    lower, upper = flow.tensor(spoilt), flow.tensor(spoilt.T.copy())
+    np.testing.assert_allclose(linalg.eigvalsh(lower).numpy(), want)
+    np.testing.assert_allclose(linalg.eigh(lower).eigenvalues.numpy(), want)
+    np.testing.assert_allclose(linalg.eigvalsh(upper, UPLO="U").numpy(), want)
+    with pytest.raises(linalg.LinAlgError):
+        linalg.eigvalsh(upper)
+    assert linalg.matrix_rank(lower, hermitian=True).item() == 3
+    np.testing.assert_allclose(linalg.pinv(lower, hermitian=True).numpy(), np.linalg.inv(matrix),
+                               atol=1e-12)
+    one = linalg.eigh(flow.tensor([[bad]]))
+    np.testing.assert_array_equal(one.eigenvalues.numpy(), np.float32([bad]))
+
+
 def test_the_determinant_of_a_singular_matrix_has_its_gradient():
     a = flow.tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
     linalg.det(a).backward()

@@ -30,7 +30,10 @@ struct LogDeterminant {
     for (int64_t k = 0; k < lu.n; ++k) {
       const T u = lu.Pivot(k);
       const Real<T> size = std::abs(u);
-      sign *= lu.Signed(k, size == 0 ? T(0) : u / size);
+      if constexpr (math::kIsComplex<T>)
+        sign *= lu.Signed(k, size == 0 ? T(0) : u / size);
+      else  // NaN has no sign
+        sign *= lu.Signed(k, static_cast<T>((u > 0) - (u < 0)));
       log += std::log(size);
     }
     *m.Out<T>(0, i, 0) = sign;

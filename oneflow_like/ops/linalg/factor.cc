@@ -19,7 +19,10 @@ struct Cholesky {
     if (arena.counting()) return Status::Ok();
     const bool upper = m.attrs.Get<bool>("upper");
     ToColumns(m.In<T>(0, i, 2), n, n, a);
-    const int info = lapack::Potrf(upper ? 'U' : 'L', n, a);
+    int info = lapack::Potrf(upper ? 'U' : 'L', n, a);
+    // The library takes NaN, which is not positive, for positive.
+    for (int k = 0; k < (info > 0 ? info - 1 : n); ++k)
+      if (std::isnan(std::real(a[int64_t{k} * n + k]))) info = k + 1;
     *m.Out<int32_t>(1, i, 0) = info;
     OFL_ENSURE(info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
         << "[linalg.cholesky] " << BatchText(m, i)
@@ -64,7 +67,7 @@ struct LuFactor {
     T* a = arena.Take<T>(int64_t{rows} * columns);
     if (arena.counting()) return Status::Ok();
     ToColumns(m.In<T>(0, i, 2), rows, columns, a);
-    const int info = lapack::Getrf(rows, columns, a, m.Out<int32_t>(1, i, 1));
+    const int info = FactorLu(rows, columns, a, m.Out<int32_t>(1, i, 1));
     *m.Out<int32_t>(2, i, 0) = info;
     OFL_ENSURE(info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
         << "[linalg.lu_factor] " << BatchText(m, i) << "U[" << info << "," << info

@@ -14,7 +14,7 @@ struct SystemFactors {
     const int n = m.rows(0);
     T* factors = m.Out<T>(0, i, 2);
     ToColumns(m.In<T>(0, i, 2), n, n, factors);
-    const int info = lapack::Getrf(n, n, factors, m.Out<int32_t>(1, i, 1));
+    const int info = FactorLu(n, n, factors, m.Out<int32_t>(1, i, 1));
     *m.Out<int32_t>(2, i, 0) = info;
     OFL_ENSURE(info == 0 || !m.attrs.Get<bool>("check_errors"), Code::kInvalidArgument)
         << "[linalg.solve] " << BatchText(m, i) << "the matrix is singular: got a zero as pivot "

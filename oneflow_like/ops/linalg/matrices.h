@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "oneflow_like/ops/elementwise/family.h"
@@ -100,6 +101,26 @@ void FromColumns(const T* from, int rows, int columns, T* to, int64_t ld) {
           to[static_cast<int64_t>(i) * columns + j] = from[j * ld + i];
 }
 
+// L and U of a column-major matrix in its place, and the first pivot that is zero, from 1, else 0.
+// A pivot that is NaN makes NaN of all that is divided by it; the library leaves some of that
+// alone.
+template <class T>
+int FactorLu(int rows, int columns, T* a, int* pivots) {
+  const int info = lapack::Getrf(rows, columns, a, pivots);
+  const int least = std::min(rows, columns);
+  int k = 0;
+  const auto at = [&](int64_t r, int64_t c) -> T& { return a[c * rows + r]; };
+  while (k < least && at(k, k) == at(k, k)) ++k;
+  if (k == least) return info;
+  for (int step = least - 1; step > k; --step) {  // no later row is found to be larger
+    const int with = std::exchange(pivots[step], step + 1) - 1;
+    for (int c = 0; c < k && with != step; ++c) std::swap(at(step, c), at(with, c));
+  }
+  for (int c = k; c < columns; ++c)
+    for (int r = k + 1; r < rows; ++r) at(r, c) = std::numeric_limits<lapack::Real<T>>::quiet_NaN();
+  return info > k ? 0 : info;
+}
+
 // Square matrix `i` of input 0 by LU; computes nothing while scratch is counted.
 template <class T>
 struct SquareLu {
@@ -107,7 +128,7 @@ struct SquareLu {
       : n(m.rows(0)), factors(arena.Take<T>(int64_t{n} * n)), pivots(arena.Take<int>(n)) {
     if (arena.counting()) return;
     ToColumns(m.In<T>(0, i, 2), n, n, factors);
-    info = lapack::Getrf(n, n, factors, pivots);
+    info = FactorLu(n, n, factors, pivots);
   }
   T& Pivot(int64_t k) const { return factors[k * n + k]; }
   // x, negative where row k was exchanged: the sign of a product over all k.

@@ -237,7 +237,8 @@ op::Values Condition(op::Builder& b, const op::Value& a, const Order& order) {
   const op::Value product = Mul(b, NormOfMatrices(b, a, order, {-2, -1}, false, none),
                                 NormOfMatrices(b, inverse[0], order, {-2, -1}, false, none));
   const op::Value singular = Against(b, "ne", inverse[1], 0);
-  return {ReplaceWhere(b, singular, kInf, product)};
+  const op::Value unknown = product == nullptr ? nullptr : IsNan(b, product);
+  return {ReplaceWhere(b, singular, kInf, ReplaceWhere(b, unknown, kInf, product))};
 }
 
 op::Values ComposeCond(op::Builder& b, Operands in, const Attrs& attrs) {

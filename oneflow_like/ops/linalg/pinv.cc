@@ -62,11 +62,11 @@ struct PseudoInverse {
     w.whole = arena.Take<int>(8 * least);
     if (arena.counting() || k == 0) return Status::Ok();
     const T* from = m.In<T>(0, i, 2);
-    OFL_ENSURE(AllFinite(from, int64_t{rows} * columns), Code::kInvalidArgument)
+    ToColumns(from, rows, columns, a);
+    if (m.attrs.Get<bool>("hermitian")) Mirror(rows, a);  // the other triangle is not read
+    OFL_ENSURE(AllFinite(a, int64_t{rows} * columns), Code::kInvalidArgument)
         << "[linalg.pinv] " << BatchText(m, i)
         << "the algorithm cannot converge: got infinite elements or NaN; expected finite ones";
-    ToColumns(from, rows, columns, a);
-    if (m.attrs.Get<bool>("hermitian")) Mirror(rows, a);
     const int info = lapack::Gesdd('S', rows, columns, a, s, u, ldu, vt, ldvt, w);
     OFL_ENSURE(info == 0, Code::kInvalidArgument)
         << "[linalg.pinv] " << BatchText(m, i) << "the algorithm did not converge: got an "

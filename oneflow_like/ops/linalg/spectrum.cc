@@ -10,6 +10,14 @@ using lapack::Real;
 
 // --- Hermitian matrices -------------------------------------------------------------------------
 
+// Whether the triangle of a row-major matrix that is read is finite.
+template <class T>
+bool TriangleIsFinite(const T* x, int64_t n, bool upper) {
+  for (int64_t r = 0; r < n; ++r)
+    if (!AllFinite(x + r * n + (upper ? r : 0), upper ? n - r : r + 1)) return false;
+  return true;
+}
+
 // Vectors where output 1 is asked for.
 template <class T>
 Status HermitianSpectrum(Matrices& m, int64_t i, Arena& arena) {
@@ -31,7 +39,10 @@ Status HermitianSpectrum(Matrices& m, int64_t i, Arena& arena) {
   if (arena.counting() || n == 0) return Status::Ok();
   const T* from = m.In<T>(0, i, 2);
   Real<T>* values = m.Out<Real<T>>(0, i, 1);
-  if (!AllFinite(from, int64_t{n} * n)) {
+  if (n > 1 && !TriangleIsFinite(from, n, upper)) {
+    OFL_ENSURE(n == 2, Code::kInvalidArgument)  // of which there are formulas
+        << "[linalg.eigh] " << BatchText(m, i)
+        << "the algorithm cannot converge: got infinite elements or NaN; expected finite ones";
     constexpr Real<T> kNan = std::numeric_limits<Real<T>>::quiet_NaN();
     std::fill_n(values, n, kNan);
     if (vectors) std::fill_n(m.Out<T>(1, i, 2), int64_t{n} * n, T(kNan));

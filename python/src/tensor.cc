@@ -218,6 +218,11 @@ void SetGrad(Self self, std::optional<nb::object> grad) {
           << "[grad] the gradient does not fit: got " << tensor::Describe(*g) << " for "
           << tensor::Describe(*x) << "; expected the same shape and dtype");
   }
+  if (g == x) {  // a gradient grows in its place
+    Throw(Error(Code::kInvalidArgument)
+          << "[grad] can't assign a tensor as its own grad: got " << tensor::Describe(*g)
+          << "; expected another tensor; use x.detach().clone()");
+  }
   const bool placed_alike = x->is_global() == g->is_global() &&
                             (!x->is_global() || x->layout()->placement == g->layout()->placement);
   if (!placed_alike) {
@@ -226,7 +231,7 @@ void SetGrad(Self self, std::optional<nb::object> grad) {
           << tensor::Describe(*x)
           << "; expected both local, or both global on one placement; use to_global(...)");
   }
-  if (g->requires_grad() || g == x || g->grad() != nullptr) return x->set_grad(g->Detach());
+  if (g->requires_grad() || g->grad() != nullptr) return x->set_grad(g->Detach());
   self->grad = *grad;
   x->set_grad(std::move(g));
 }

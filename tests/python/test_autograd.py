@@ -243,6 +243,21 @@ def test_gradients_accumulate_in_place(placement):
     assert x.grad.tolist() == [3.0] * 3
 
 
+@pytest.mark.parametrize("placement", [None, flow.placement("cpu", ranks=[0])])
+def test_a_tensor_is_not_its_own_gradient(placement):
+    """Backward would change it; what shares its memory is taken, as in torch."""
+    where = {} if placement is None else {"placement": placement, "sbp": flow.sbp.broadcast}
+    for x in (flow.ones(3, requires_grad=True, **where), flow.ones(3, **where)):
+        with pytest.raises(RuntimeError, match="can't assign a tensor as its own grad"):
+            x.grad = x
+        assert x.grad is None
+        x.grad = x.detach()
+        assert x.grad.tolist() == [1.0] * 3
+    with pytest.raises(RuntimeError, match="own grad"):
+        nn = flow.nn.Linear(2, 2)
+        nn.weight.grad = nn.weight
+
+
 def test_a_gradient_that_grew_in_place_is_refused_where_its_old_value_is_needed():
     x = flow.ones(2, requires_grad=True)
     (x * 2).sum().backward()

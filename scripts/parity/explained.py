@@ -52,8 +52,11 @@ REASONS = {
     "bags": "What `torch.embedding_bag` gives beside the bags serves its gradient alone: the "
             "place of each row is left out here, and in PyTorch where the weight is contiguous.",
     "arrays": "A NumPy array beside a tensor at an operator is a tensor, on either side and where "
-              "gradients are recorded. Truth values that NumPy's functions make of a tensor "
-              "(`np.isnan(x)`) are bool, where PyTorch's are uint8.",
+              "gradients are recorded. So `a += x` of an array `a` binds `a` to a new tensor, for "
+              "NumPy leaves it to the tensor and Python does not say which of the two it is; "
+              "PyTorch does that for `/=` alone and refuses the others: write `a += x.numpy()`. "
+              "Truth values that NumPy's functions make of a tensor (`np.isnan(x)`) are bool, "
+              "where PyTorch's are uint8.",
     "out-shape": "`out=` takes a tensor of the result's shape or an empty one; PyTorch gives any "
                  "other the result's shape, with a warning that it will not do so for ever.",
     "ldexp": "The gradient of `ldexp` for its first operand is 2 to the power of the second; "

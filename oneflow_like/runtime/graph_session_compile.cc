@@ -118,16 +118,27 @@ Status GraphSession::Compile(const std::vector<UpdateSpec>& updates, const std::
   compiler::Options options;
   options.threads = threads_;
   options.arithmetic = tensor::Context::Get().arithmetic();
+  std::string unwritten;  // the first file of the dump
   if (!dump_dir.empty()) {
-    std::error_code ignored;
-    std::filesystem::create_directories(dump_dir, ignored);
+    std::error_code failed;
+    std::filesystem::create_directories(dump_dir, failed);
+    OFL_ENSURE(std::filesystem::is_directory(dump_dir, failed), Code::kInvalidArgument)
+        << "[graph] environment variable OFL_DUMP: got '" << dump_dir
+        << "', which is no folder and "
+        << "cannot be made one; expected a folder for the graph after each pass";
     const std::string prefix = dump_dir + "/" + tracer_->graph().name + ".rank" +
                                std::to_string(tensor::Context::Get().rank()) + ".";
-    options.dump = [prefix](const std::string& pass, const std::string& text) {
-      std::ofstream(prefix + pass + ".txt") << text;
+    options.dump = [prefix, &unwritten](const std::string& pass, const std::string& text) {
+      const std::string path = prefix + pass + ".txt";
+      std::ofstream out(path);
+      out << text;
+      if (!out.flush().good() && unwritten.empty()) unwritten = path;
     };
   }
   OFL_ASSIGN(plan_, compiler::Compile(tracer_->graph(), std::move(training), options));
+  OFL_ENSURE(unwritten.empty(), Code::kInvalidArgument)
+      << "[graph] environment variable OFL_DUMP: cannot write " << unwritten
+      << "; expected a folder that this process may write to, and space on the disk";
   OFL_TRY(DecodeArguments());
   std::vector<std::string> changed;
   for (const auto& resource : plan_.semantics().resources()) {

@@ -221,6 +221,22 @@ def test_pass_dumps(tmp_path, monkeypatch):
     assert names[0] == "00_trace" and names[-1].endswith("_views")
 
 
+def test_a_dump_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OFL_DUMP", str(tmp_path / "file"))
+    with pytest.raises(RuntimeError, match="OFL_DUMP: got '.*/file', which is no folder"):
+        Train(mlp())(*data())
+    monkeypatch.setenv("OFL_DUMP", str(tmp_path / "file" / "below"))
+    with pytest.raises(RuntimeError, match="OFL_DUMP: got '.*/below', which is no folder"):
+        Train(mlp())(*data())
+    graph = Train(mlp())
+    taken = tmp_path / "dump" / f"{graph.name}.rank0.00_trace.txt"
+    taken.mkdir(parents=True)
+    monkeypatch.setenv("OFL_DUMP", str(tmp_path / "dump"))
+    with pytest.raises(RuntimeError, match=f"OFL_DUMP: cannot write {taken}"):
+        graph(*data())
+
+
 def gpt_plan(world, batch):
     """The GPT of the example on `world` data-parallel ranks that do not exist."""
     sys.path.insert(0, str(HERE.parents[1] / "examples" / "gpt"))

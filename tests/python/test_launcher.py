@@ -281,6 +281,15 @@ def test_taken_port_is_told_before_anything_starts(script):
     assert f"127.0.0.1:{port} cannot be used: Address already in use" in result.stderr
 
 
+def test_a_log_folder_that_cannot_be_written_is_named(script, tmp_path):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "logs"
+    result = launch("--nproc-per-node", 2, "--log-dir", folder, script("print('started')"))
+    assert result.returncode == 127 and "started" not in result.stdout
+    assert f"--log-dir: cannot write {folder}" in result.stderr
+    assert "Not a directory" in result.stderr
+
+
 def test_program_that_does_not_exist():
     result = launch("--no-python", "/does/not/exist")
     assert result.returncode == 127

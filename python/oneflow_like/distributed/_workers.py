@@ -443,7 +443,10 @@ class Job:
         hint = ""
         if error.errno in (errno.EAGAIN, errno.ENOMEM):
             hint = "; start fewer processes, or raise the limit (ulimit -u)"
-        self._say(f"oneflow-like-run: error: cannot start {command}: {reason}{hint}")
+        what = f"cannot start {command}"
+        if self._log_folder and error.filename not in (None, command):
+            what = f"--log-dir: cannot write {error.filename}"
+        self._say(f"oneflow-like-run: error: {what}: {reason}{hint}")
 
     def _report_failure(self):
         worker = self._first_failure

@@ -171,13 +171,32 @@ void RendezvousServer::OnTimer(TimePoint now, Step* step) {
     failure_ = Error(Code::kDeadlineExceeded)
                << "[rendezvous] timed out after " << Seconds(timeout_) << ": " << Missing()
                << " never came; start every rank with the same MASTER_ADDR, MASTER_PORT and "
-                  "WORLD_SIZE, or look whether one of them failed before";
+                  "WORLD_SIZE, or look whether one of them ended or failed before";
     RefuseAll(step);
   } else if (now >= next_progress_) {
     next_progress_ += kProgressEvery;
     step->progress.push_back("waiting for " + Missing() + " (" + std::to_string(members_.size()) +
                              " of " + std::to_string(self_.world_size) + " are here)");
   }
+}
+
+Status EndedEarly(const std::vector<int>& ranks, int world_size) {
+  return Error(Code::kUnavailable)
+         << "[rendezvous] " << NameRanks(ranks, world_size)
+         << " ended without meeting the others; expected every rank to make the same calls until "
+            "its end; look whether `if rank == 0:` stands around a call that needs all ranks, such "
+            "as x.numpy()";
+}
+
+void RendezvousServer::OnEnded(const std::vector<int>& ranks, Step* step) {
+  if (table_ || !failure_.ok()) return;
+  std::vector<int> missing;
+  for (int rank : ranks) {
+    if (rank != self_.rank && !members_.contains(rank)) missing.push_back(rank);
+  }
+  if (missing.empty()) return;
+  failure_ = EndedEarly(missing, self_.world_size);
+  RefuseAll(step);
 }
 
 RendezvousClient::RendezvousClient(Identity self, std::string server,

@@ -57,6 +57,8 @@ class RendezvousServer {
   // A rank that goes before the table is complete may come again.
   void OnLost(int connection);
   void OnTimer(TimePoint now, Step* step);
+  // Ranks whose processes have ended: those that have not come never will.
+  void OnEnded(const std::vector<int>& ranks, Step* step);
 
   bool complete() const { return table_.has_value(); }
   const std::optional<std::vector<Endpoint>>& table() const { return table_; }
@@ -113,5 +115,7 @@ class RendezvousClient {
 
 // "ranks 1, 3 of 4".
 std::string NameRanks(const std::vector<int>& ranks, int world_size);
+// The failure of a meeting for which these ranks never come.
+Status EndedEarly(const std::vector<int>& ranks, int world_size);
 
 }  // namespace ofl::transport

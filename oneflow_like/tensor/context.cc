@@ -53,7 +53,7 @@ Result<std::shared_ptr<transport::Transport>> Context::SharedTransport() {
                Code::kFailedPrecondition)
         << "[world] this process was forked after connecting: got a communication in a child of "
         << "rank " << rank() << ", whose connections belong to the parent; expected none; start "
-        << "processes by spawn (multiprocessing.set_start_method('spawn')), or before connecting";
+        << "processes by spawn (multiprocessing.set_start_method('spawn'))";
     return transport_;
   }
   if (!connect_failure_.ok()) return connect_failure_;

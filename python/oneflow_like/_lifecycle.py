@@ -28,7 +28,7 @@ def _chain_excepthook():
 
 # What we read; docs/architecture.md says what for.
 VARIABLES = frozenset({
-    "OFL_CHECKSUM", "OFL_CPU_LEVEL", "OFL_DUMP", "OFL_EPOCH", "OFL_JOB_ID",
+    "OFL_CHECKSUM", "OFL_CPU_LEVEL", "OFL_DUMP", "OFL_ENDED_FD", "OFL_EPOCH", "OFL_JOB_ID",
     "OFL_LAUNCHER_TERMINAL", "OFL_MEMORY_LIMIT_MIB", "OFL_MIXED_CPUS",
     "OFL_OPERATION_TIMEOUT_S", "OFL_RENDEZVOUS_TIMEOUT_S"})
 

@@ -101,6 +101,11 @@ bool SameOperator(std::string_view a, std::string_view b) {
 // What a lost or late rank's error leaves open.
 std::string_view AdviceOf(const Status& status) {
   if (status.message().find("expected") != std::string::npos) return "";
+  if (status.code() == Code::kDeadlineExceeded && status.message().starts_with("[rendezvous]")) {
+    return "; expected every rank to reach its first communication within this time: a rank that "
+           "has ended, or that an `if rank == 0:` keeps from it, never does; if ranks start or "
+           "compute longer, set OFL_RENDEZVOUS_TIMEOUT_S (seconds)";
+  }
   switch (status.code()) {
     case Code::kDeadlineExceeded:
       return "; expected every rank to make the same calls in the same order within this time; if "
@@ -110,6 +115,16 @@ std::string_view AdviceOf(const Status& status) {
              "says why it left";
     default: return "";
   }
+}
+
+// Without the middle of what is too long to be read, as where it repeats megabytes of the caller's:
+// its head says what is wrong, its end what is expected.
+std::string Shortened(std::string text) {
+  constexpr size_t kMost = 8000, kEnd = 2000;
+  if (text.size() <= kMost) return text;
+  const size_t left_out = text.size() - 2 * kEnd;
+  return text.replace(kEnd, left_out,
+                      " ... (" + std::to_string(left_out) + " bytes left out) ... ");
 }
 
 std::string TextOf(const Status& status, std::string_view called, std::string_view by) {
@@ -169,6 +184,7 @@ void SetErrorOf(const Status& status, std::string_view called) {
   function = at.file.empty() ? "" : PublicName(std::move(function));
   std::string text = TextOf(status, function.empty() ? called : function, called);
   if (!at.file.empty()) text += "\n  at " + at.file + ":" + std::to_string(at.line);
+  text = Shortened(std::move(text));
   // Texts hold names from outside, cut to a length: not all of it is UTF-8.
   const nb::object message = nb::steal(
       PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));

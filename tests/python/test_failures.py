@@ -332,13 +332,25 @@ def test_two_processes_with_one_rank(tmp_path):
     ({"WORLD_SIZE": "2", "RANK": "x", "MASTER_PORT": "1"}, ["RANK", "'x'"]),
     ({"WORLD_SIZE": "2", "RANK": "0"}, ["MASTER_PORT", "oneflow-like-run"]),
     ({"OMP_NUM_THREADS": "-3"}, ["OMP_NUM_THREADS", "'-3'"]),
+    ({"OMP_NUM_THREADS": "4,"}, ["OMP_NUM_THREADS", "'4,'"]),
+    ({"OFL_MEMORY_LIMIT_MIB": "no"}, ["OFL_MEMORY_LIMIT_MIB", "'no'"]),
+    ({"OFL_CPU_LEVEL": "zz"}, ["OFL_CPU_LEVEL", "'zz'"]),
 ])
 def test_a_wrong_environment_is_one_clear_error(tmp_path, env, words):
     with started(tmp_path, 1, "import oneflow_like", direct=True, **env) as job:
         _, err = finish(job)
     assert job.returncode == 1, err
+    last = err.rstrip().splitlines()[-1]
     for word in words:
-        assert word in err, err
+        assert word in last, err
+
+
+@pytest.mark.parametrize("text", ["4,2", " 4 , 2", "4"])
+def test_of_a_list_of_numbers_of_threads_the_first_counts(tmp_path, text):
+    with started(tmp_path, 1, "import oneflow_like as flow\nprint(flow.get_num_threads())",
+                 direct=True, OMP_NUM_THREADS=text) as job:
+        out, err = job.communicate(timeout=DEADLINE)
+    assert out.strip() == "4", err
 
 
 # --- many graphs, mixed with eager calls, and ends in any order ---------------------------------

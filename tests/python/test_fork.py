@@ -65,6 +65,23 @@ assert graph(x).sum().item() == expected
     assert result.returncode == 0 and "child 0" in result.stdout, result.stdout + result.stderr
 
 
+def test_a_child_does_not_meet_the_others_in_its_parents_place(tmp_path):
+    result = run_text(tmp_path, 2, CHILD + """
+shards = flow.ones(8, 4, placement=flow.placement.all("cpu"), sbp=flow.sbp.split(0))
+pid = os.fork()
+if pid == 0:
+    try:
+        shards.to_global(sbp=flow.sbp.broadcast)
+    except RuntimeError as error:
+        sys.exit(5 if "was forked from a rank" in str(error) else str(error))
+    sys.exit(3)
+assert wait_for(pid) == 5
+assert shards.to_global(sbp=flow.sbp.broadcast).sum().item() == 32
+print("went on", flush=True)
+""")
+    assert result.stdout.count("went on") == 2, result.stdout + result.stderr
+
+
 def test_a_child_of_a_rank_is_refused_and_the_job_goes_on(tmp_path):
     result = run_text(tmp_path, 2, CHILD + """
 P, B, S = flow.placement.all("cpu"), flow.sbp.broadcast, flow.sbp.split

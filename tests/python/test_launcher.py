@@ -294,3 +294,38 @@ def test_program_that_does_not_exist():
     result = launch("--no-python", "/does/not/exist")
     assert result.returncode == 127
     assert "cannot start /does/not/exist: No such file or directory" in result.stderr
+
+
+FIRST_CALL = """
+import time
+import oneflow_like as flow
+rank = flow.env.get_rank()
+x = flow.ones(4, placement=flow.placement.all("cpu"), sbp=flow.sbp.split(0))
+if rank == {rank}:
+    x.numpy()
+time.sleep({pause} * rank)
+"""
+
+
+@pytest.mark.parametrize(("rank", "pause"), [(0, 0), (0, 1), (1, 0)])
+def test_a_first_collective_of_one_rank_alone_ends_with_the_others(script, rank, pause):
+    start = time.monotonic()
+    result = launch("--nproc-per-node", 2, script(FIRST_CALL.format(rank=rank, pause=pause)))
+    assert result.returncode == 1 and time.monotonic() - start < 40
+    assert (f"ConnectionError: [numpy] rank {1 - rank} of 2 ended without meeting the others; "
+            "expected every rank to make the same calls until its end; look whether "
+            "`if rank == 0:`") in result.stderr, result.stderr
+
+
+def test_who_waits_for_the_first_meeting_hears_of_its_own_time(script):
+    result = launch("--nproc-per-node", 2, script(FIRST_CALL.format(rank=0, pause=60)),
+                    env={"OFL_RENDEZVOUS_TIMEOUT_S": "1"})
+    assert result.returncode == 1
+    line, = [s for s in result.stderr.splitlines() if s.startswith("[0] TimeoutError")]
+    assert "if ranks start or compute longer, set OFL_RENDEZVOUS_TIMEOUT_S" in line
+    assert "a rank that has ended" in line and "OFL_OPERATION_TIMEOUT_S" not in line
+
+
+def test_ranks_that_end_without_meeting_are_no_failure(script):
+    result = launch("--nproc-per-node", 3, script("import oneflow_like as flow; flow.ones(1)"))
+    assert result.returncode == 0 and result.stderr == ""

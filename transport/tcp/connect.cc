@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "oneflow_like/base/check.h"
+#include "transport/ended_ranks.h"
 #include "transport/engine.h"
 #include "transport/rendezvous.h"
 #include "transport/tcp/socket_wire.h"
@@ -64,8 +65,9 @@ void Configure(tcp::socket& socket, bool local) {
 
 class Meeting {
  public:
-  explicit Meeting(const WorldConfig& config)
+  Meeting(const WorldConfig& config, EndedRanks ended)
       : config_(config),
+        ended_(std::move(ended)),
         world_(static_cast<size_t>(config.world_size)),
         local_(config.local_world_size == config.world_size),
         self_{.job_id = config.job_id,
@@ -193,14 +195,24 @@ class Meeting {
       if (now >= deadline_ + kHandshakeTimeout) FailUnconnected();
     } else if (server_) {
       RendezvousServer::Step step;
+      if (ended_) server_->OnEnded(ended_(), &step);
       server_->OnTimer(now, &step);
       Carry(std::move(step));
       if (failure_.ok() && replies_due_ == 0) failure_ = server_->failure();
     } else if (client_) {
+      LookForEnded();
       client_->OnTimer(now, &progress);
       Take(client_->failure());
     }
     for (const std::string& line : progress) Say(line);
+  }
+
+  // Without a table nobody has met: whoever has ended by now never will.
+  void LookForEnded() {
+    if (!ended_) return;
+    std::vector<int> ranks = ended_();
+    std::erase(ranks, config_.rank);
+    if (!ranks.empty()) Take(EndedEarly(ranks, config_.world_size));
   }
 
   void FailUnconnected() {
@@ -486,6 +498,7 @@ class Meeting {
   }
 
   const WorldConfig config_;
+  const EndedRanks ended_;
   const size_t world_;
   const bool local_;
   const Identity self_;
@@ -536,9 +549,13 @@ Status Validate(const WorldConfig& config) {
 }  // namespace
 
 Result<std::unique_ptr<Transport>> ConnectTcp(const WorldConfig& config) {
+  return ConnectTcp(config, {});
+}
+
+Result<std::unique_ptr<Transport>> ConnectTcp(const WorldConfig& config, EndedRanks ended) {
   OFL_TRY(Validate(config));
   if (config.world_size == 1) return SoloTransport();
-  return Meeting(config).Run();
+  return Meeting(config, std::move(ended)).Run();
 }
 
 }  // namespace ofl::transport

@@ -251,6 +251,7 @@ class Job:
         self._stop_signal = None  # the first signal that was forwarded
         self._kill_at = None
         self._guardian = None
+        self._ended = self._open_ended()
         self._pending_signals = []
 
     def run(self):
@@ -272,6 +273,8 @@ class Job:
             self._kill_all()
             self._drain()
             self._guardian.dismiss()
+            if self._ended is not None:
+                os.close(self._ended[0])
 
     # Starting.
 
@@ -285,17 +288,36 @@ class Job:
         self._wake_read = wake_read
         self._selector.register(wake_read, selectors.EVENT_READ, None)
 
+    def _open_ended(self):
+        """(file descriptor, end) of what says which ranks have ended without an error: a rank that
+        waits for the others to meet it reads that (OFL_ENDED_FD). None without such files."""
+        head = (self._workers[0].spec.env.get("OFL_JOB_ID", "") + "\n").encode()
+        try:
+            fd = os.memfd_create("oneflow-like-ended")
+        except OSError:
+            return None
+        return fd, os.write(fd, head)
+
+    def _tell_ended(self, worker):
+        if self._ended is not None:
+            fd, end = self._ended
+            self._ended = fd, end + os.pwrite(fd, b"%d\n" % worker.spec.rank, end)
+
     def _start(self, worker):
         stdout_read, stdout_write = os.pipe()
         stderr_read, stderr_write = os.pipe()
         env = dict(worker.spec.env)
         if self._console.is_terminal and not self._quiet:
             env["OFL_LAUNCHER_TERMINAL"] = "1"
+        shared = []
+        if self._ended is not None:
+            shared = [self._ended[0]]
+            env["OFL_ENDED_FD"] = str(shared[0])
         libc = ctypes.CDLL(None, use_errno=True)
         try:
             worker.process = subprocess.Popen(
                 worker.spec.command, env=env, stdin=subprocess.DEVNULL, stdout=stdout_write,
-                stderr=stderr_write, start_new_session=True,
+                stderr=stderr_write, start_new_session=True, pass_fds=shared,
                 preexec_fn=_die_with(os.getpid(), libc))
         except BaseException:
             os.close(stdout_read)
@@ -364,6 +386,8 @@ class Job:
         worker.signal_group(signal.SIGKILL)  # children it left behind
         if self._stop_signal is not None:
             return
+        if worker.code == 0:
+            self._tell_ended(worker)
         if worker.code != 0 and self._first_failure is None:
             now = time.monotonic()
             self._stop_at, self._kill_at = now + CAUSE_SECONDS, now + FAILURE_SECONDS

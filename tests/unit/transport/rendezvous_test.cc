@@ -111,6 +111,20 @@ TEST(RendezvousServer, NamesTheMissingRanksAtItsDeadline) {
   EXPECT_EQ(late.replies[0].type, FrameType::kRefusal);
 }
 
+TEST(RendezvousServer, DoesNotWaitForRanksThatHaveEnded) {
+  Server s;
+  s.Join(10, JoinOf(2));
+  RendezvousServer::Step step;
+  s.server.OnEnded({}, &step);
+  s.server.OnEnded({0, 2}, &step);  // of those who are here the connection tells
+  EXPECT_TRUE(s.server.failure().ok());
+  s.server.OnEnded({2, 3}, &step);
+  EXPECT_EQ(s.server.failure().code(), Code::kUnavailable);
+  EXPECT_THAT(s.server.failure().message(), HasSubstr("rank 3 of 4 ended without meeting"));
+  ASSERT_EQ(step.replies.size(), 1u);
+  EXPECT_EQ(step.replies[0].connection, 10);
+}
+
 TEST(RendezvousServer, TellsEveryTenSecondsWhoIsMissing) {
   Server s;
   s.Join(10, JoinOf(2));

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "tests/unit/transport/worlds.h"
+#include "transport/ended_ranks.h"
 #include "transport/exchange.h"
 #include "transport/rendezvous.h"
 
@@ -80,6 +81,16 @@ TEST(Tcp, TheMissingRankIsNamedToAllWhoCame) {
     EXPECT_EQ(result.status().code(), Code::kDeadlineExceeded);
     EXPECT_THAT(result.status().message(),
                 HasSubstr("timed out after 0.4 s: ranks 1, 3 of 4 never came"));
+  }
+}
+
+TEST(Tcp, NobodyWaitsForARankThatHasEnded) {
+  const int port = FreePort();
+  const auto ended = [] { return std::vector<int>{2}; };
+  for (int rank : {0, 1}) {  // without rank 0 the other one has nobody to ask
+    const Status status = ConnectTcp(TcpConfig(rank, 3, port), ended).status();
+    EXPECT_EQ(status.code(), Code::kUnavailable);
+    EXPECT_THAT(status.message(), HasSubstr("rank 2 of 3 ended without meeting the others"));
   }
 }
 

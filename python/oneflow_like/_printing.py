@@ -125,24 +125,24 @@ def _form_of(values, options):
 
 # --- axes ----------------------------------------------------------------------------------------
 
-def _ends(values, edge):
-    """The elements that are written of what is too much."""
-    for axis, size in enumerate(values.shape):
-        if size > 2 * edge:
-            places = [*range(edge), *range(size - edge, size)]
-            values = values.take(places, axis=axis)
-    return values
+def _ends(values, edge, axis=0):
+    """The elements that are written of what is too much; nothing else is read or copied."""
+    if axis == values.ndim:
+        return values
+    size = values.shape[axis]
+    if size <= 2 * edge:
+        return _ends(values, edge, axis + 1)
+    before = (slice(None),) * axis
+    return np.concatenate([_ends(values[(*before, part)], edge, axis + 1)
+                           for part in (slice(0, edge), slice(size - edge, size))], axis=axis)
 
 
 def _vector(values, indent, form, cut, options):
     words, each = values.tolist(), form.width + 2
     a_line = max(1, (options.linewidth - indent) // each)
-    edge = options.edgeitems
-    if cut and len(words) > 2 * edge:
-        tail = words[len(words) - edge:] if edge else []
-        texts = [*map(form.text, words[:edge]), " ...", *map(form.text, tail)]
-    else:
-        texts = list(map(form.text, words))
+    texts = list(map(form.text, words))
+    if cut[-1]:
+        texts.insert(options.edgeitems, " ...")
     lines = [", ".join(texts[i:i + a_line]) for i in range(0, len(texts), a_line)]
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
@@ -152,26 +152,23 @@ def _nested(values, indent, form, cut, options):
         return form.text(values.item())
     if values.ndim == 1:
         return _vector(values, indent, form, cut, options)
-    size, edge = len(values), options.edgeitems
-    places = range(size)
-    gap = cut and size > 2 * edge
-    if gap:
-        places = [*range(edge), *range(size - edge, size)]
-    parts = [_nested(values[i], indent + 1, form, cut, options) for i in places]
-    if gap:
-        parts.insert(edge, "...")
+    parts = [_nested(part, indent + 1, form, cut, options) for part in values]
+    if cut[-values.ndim]:
+        parts.insert(options.edgeitems, "...")
     between = "," + "\n" * (values.ndim - 1) + " " * (indent + 1)
     return "[" + between.join(parts) + "]"
 
 
-def values_text(values, indent):
-    """The numbers of an array in brackets, the first line after `indent` characters."""
+def values_text(values, indent, widen=lambda array: array):
+    """The numbers of an array in brackets, the first line after `indent` characters. `widen` makes
+    numbers of elements that NumPy has no dtype for."""
     options = _options
     if values.size == 0:
         return "[]"
-    cut = values.size > options.threshold
-    form = _form_of(_ends(values, options.edgeitems) if cut else values, options)
-    return _nested(values, indent, form, cut, options)
+    most = 2 * options.edgeitems if values.size > options.threshold else math.inf
+    cut = [size > most for size in values.shape]
+    values = widen(_ends(values, options.edgeitems) if any(cut) else values)
+    return _nested(values, indent, _form_of(values, options), cut, options)
 
 
 def joined(text, suffixes, indent):
@@ -222,8 +219,9 @@ def _kept_apart(self):
             f"{values})")
 
 
-def text_of(self, read):
-    """`read(self)` gives the values of a local tensor, or one that this rank holds whole."""
+def text_of(self, read, widen):
+    """`read(self)` gives the elements of a local tensor, or one that this rank holds whole, as they
+    lie in memory, `widen(elements, dtype)` their values."""
     alone = not self.is_symbolic and (not self.is_global or (
         self.placement.ranks == [_C.rank()] and self.placement.type != "null"))
     if not alone:
@@ -237,13 +235,13 @@ def text_of(self, read):
     if not _says_itself(self.dtype, empty):
         suffixes.append(f"dtype={self.dtype}")
     prefix = "tensor("
-    text = prefix + values_text(read(self), len(prefix))
+    text = prefix + values_text(read(self), len(prefix), lambda raw: widen(raw, self.dtype))
     return joined(text, [*suffixes, *_history(self)], len(prefix))
 
 
-def install(read):
+def install(read, widen):
     def __repr__(self, *, tensor_contents=None):
         """Values only where that needs no communication: printing never waits for other ranks."""
-        return text_of(self, read)
+        return text_of(self, read, widen)
 
     Tensor.__repr__ = __repr__

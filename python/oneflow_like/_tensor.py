@@ -229,7 +229,8 @@ Tensor.__hash__ = object.__hash__  # by identity: == is elementwise
 
 # --- text ------------------------------------------------------------------------------------
 
-_printing.install(lambda x: _host_values(x, Tensor._peek))
+_printing.install(
+    Tensor._peek, lambda raw, dtype: _widened(raw, dtype) if dtype in _NUMPY_LACKS else raw)
 
 
 @_method

@@ -66,6 +66,15 @@ nb::object Numpy(Self self, bool force) {
   return HostArray(whole);
 }
 
+// The same memory in a dtype that NumPy has: integers of as many bits where it lacks x's own.
+TensorRef WithBits(const TensorRef& x) {
+  const DType dtype = x->meta().dtype;
+  if (dtype != DType::kBFloat16 && !IsFloat8(dtype)) return x;
+  const DType bits = dtype == DType::kBFloat16 ? DType::kInt16 : DType::kUInt8;
+  return x->As({bits, x->meta().shape}, x->layout_ref(), x->local_shape(), x->strides(),
+               x->offset_bytes());
+}
+
 PyObject* ScalarOf(DType dtype, const std::byte* at) {
   switch (dtype) {
     case DType::kFloat32: return PyFloat_FromDouble(LoadLe<float>(at));
@@ -580,8 +589,9 @@ void BindTensor(nb::module_& m) {
              return Wrapped(op::Value(Eager(*t)->Detach()));
            })
       .def(
-          "_peek", [](Self t) { return HostArray(Eager(*t)); },
-          "The local part's memory as an array, for printing: inside build() too.")
+          "_peek", [](Self t) { return HostArray(WithBits(Eager(*t))); },
+          "The local part's memory as an array, for printing: inside build() too. Elements of a "
+          "dtype that NumPy lacks are integers of their bits.")
       .def("clone_memory",
            [](Self t) {
              RefuseInBuild("clone_memory", "memory was copied", *t->value,

@@ -41,6 +41,18 @@ def test_what_is_no_option_is_refused():
     assert "..." in repr(flow.zeros(3000))
 
 
+@pytest.mark.parametrize("dtype", [flow.float32, flow.bfloat16, flow.float8_e5m2, flow.bool])
+def test_what_is_not_written_is_not_read(dtype):
+    one = flow.ones(1, dtype=dtype)
+    short = repr(one.expand(2 ** 13))
+    assert repr(one.expand(2 ** 40)) == short and "..." in short
+    wide = repr(one.expand(2 ** 20, 2 ** 20)).splitlines()
+    assert len(wide) == 7 and wide[-1].endswith(short[short.index("]") + 1:])
+    P = flow.placement.all("cpu")
+    whole = flow.ones(1, dtype=dtype, placement=P, sbp=flow.sbp.broadcast).expand(2 ** 40)
+    assert repr(whole).startswith(short[:short.index("]")])
+
+
 def test_the_default_dtype_is_not_written():
     x, y = flow.ones(1), flow.ones(1, dtype=flow.float64)
     flow.set_default_dtype(flow.float64)

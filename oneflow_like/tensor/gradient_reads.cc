@@ -52,10 +52,8 @@ GradientReadsRef ReadsOf(const op::OpDef& def, const Attrs& attrs,
   def.grad(context);
   if (!builder.status().ok()) return reads;
   // A gradient may be an operand or a result itself.
-  const auto used = [&](const op::Value& x) {
-    return builder.Read(x) ||
-           std::ranges::find(context.input_grads, x) != context.input_grads.end();
-  };
+  const std::set<op::Value> given(context.input_grads.begin(), context.input_grads.end());
+  const auto used = [&](const op::Value& x) { return builder.Read(x) || given.contains(x); };
   for (size_t i = 0; i < in.size(); ++i)
     if (!used(in[i])) reads->inputs[i] = std::move(in[i]);
   for (size_t i = 0; i < out.size(); ++i)

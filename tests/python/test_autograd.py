@@ -1,6 +1,7 @@
 """The tape, against derivatives that are known."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -318,3 +319,14 @@ def test_what_flows_into_two_places_grows_in_one_alone(parts_first):
     terms = [call() for call in (calls[::-1] if parts_first else calls)]
     (terms[0] + terms[1]).backward()
     assert a.grad.tolist() == [3, 2, 2] and b.grad.tolist() == [1, 1, 1]
+
+
+def test_recording_a_call_of_many_tensors_takes_time_in_proportion():
+    def seconds(n):
+        leaves = [flow.ones(1, requires_grad=True)] * n
+        start = time.process_time()
+        flow.cat(leaves)
+        return time.process_time() - start
+    # Another number each time: what a call keeps is found out once for its shapes.
+    small = min(seconds(20_000 + i) for i in range(3))
+    assert min(seconds(160_000 + i) for i in range(3)) < 24 * small

@@ -11,6 +11,19 @@ die() {
   exit 1
 }
 
+# Prints what stands at the head of the calling script, if --help is among the arguments.
+help_if_asked() {
+  local argument
+  for argument in "$@"; do
+    case $argument in
+      -h | --help)
+        sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+        exit 0
+        ;;
+    esac
+  done
+}
+
 # The C++ files of ours, separated by NUL.
 cpp_sources() {
   find actor benchmarks compiler device examples oneflow_like python sbp tests transport \

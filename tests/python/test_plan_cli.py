@@ -1,5 +1,6 @@
 """oneflow-like-plan on a sound plan, a truncated one, and bad command lines."""
 
+import os
 import subprocess
 import sys
 
@@ -35,6 +36,16 @@ def test_show_and_check(plan):
     assert shown.returncode == 0 and made.hash in shown.stdout, shown.stderr
     checked = run("check", path)
     assert checked.returncode == 0 and checked.stdout.strip() == made.hash
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(plan):
+    _, path = plan
+    read, write = os.pipe()
+    os.close(read)
+    shown = subprocess.run([sys.executable, "-m", "oneflow_like.cli.plan", "show", str(path)],
+                           stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert shown.returncode == 0 and shown.stderr == "", shown.stderr
 
 
 def test_damaged_and_missing_files(plan, tmp_path):

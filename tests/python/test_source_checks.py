@@ -131,3 +131,19 @@ def test_source_hash_sees_every_change(tree):
     write(tree, "docs/a.md", "")
     (tree / "sbp" / "new.cc").unlink()
     assert hasher.source_hash(tree) == changed
+
+
+@pytest.mark.parametrize("script", ["quickstart", "build", "test"])
+def test_a_script_that_is_asked_for_help_does_nothing_else(script):
+    path = ROOT / "scripts" / script
+    result = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and result.stderr == ""
+    first = path.read_text(encoding="utf-8").splitlines()[1]
+    assert first == "# " + result.stdout.splitlines()[0] and "==" not in result.stdout
+
+
+@pytest.mark.parametrize(("script", "option"), [("quickstart", "--frobnicate=3"), ("build", "x")])
+def test_a_script_refuses_what_it_does_not_know_before_it_builds(script, option):
+    result = subprocess.run([ROOT / "scripts" / script, option], capture_output=True, text=True,
+                            timeout=60)
+    assert result.returncode == 1 and result.stdout == "" and option[:6] in result.stderr

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import os
 import sys
 
 EXIT_OK, EXIT_USAGE, EXIT_BAD_PLAN = 0, 64, 65
@@ -28,12 +29,16 @@ def main(argv=None):
 
     from .. import _C
     try:
-        print(_C.plan_show(args.file) if args.command == "show" else _C.plan_check(args.file))
+        text = _C.plan_show(args.file) if args.command == "show" else _C.plan_check(args.file)
     except (RuntimeError, ValueError, OSError) as error:
         # The lines that follow say where in a Python program: here that is this file.
         reason = str(error).partition("\n")[0]
         print(f"oneflow-like-plan: error: {args.file}: {reason}", file=sys.stderr)
         return EXIT_BAD_PLAN
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever reads (head, a pager) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_OK
 
 

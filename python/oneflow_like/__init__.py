@@ -20,9 +20,15 @@ except ModuleNotFoundError as error:
         "oneflow_like is not built here: its extension module oneflow_like._C is missing; run "
         "./scripts/quickstart in the source tree, or `pip install .` and import it from "
         "outside the source tree") from None
+except ImportError as error:
+    # The extension's own error says what is wrong; nanobind's, which stands last, only that.
+    if error.__cause__ is None:
+        raise
+    reason = str(error.__cause__).partition("\n")[0]  # without the place, which is no user's line
+    raise ImportError(f"oneflow_like cannot start: {reason}") from None
 
 from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
-               _conversion, autograd, comm, env, fft, linalg, nn, optim, random, special)
+               _conversion, autograd, comm, cuda, env, fft, linalg, nn, optim, random, special)
 from . import _absent  # noqa: E402
 from ._conversion import get_default_device, get_device_of as get_device, set_default_device
 from ._creation import (as_tensor, asarray, empty_permuted, empty_strided, from_dlpack, from_numpy,
@@ -78,13 +84,13 @@ __version__ = getattr(_C, "__version__", "0.1.0")
 __all__ = ["Generator", "InvalidArgumentError", "OutOfMemoryError", "OutOfRangeError", "Size",
            "Tensor", "TypeMismatchError", "as_tensor", "asarray", "autograd", "bfloat16", "bool",
            "broadcast_shapes", "channels_last", "channels_last_3d", "comm", "complex128",
-           "complex64", "contiguous_format", "default_generator", "device", "distributed", "dtype",
-           "empty_permuted", "empty_strided", "enable_grad", "env", "fft", "float16", "float32",
-           "float64", "float8_e4m3fn", "float8_e5m2", "from_dlpack", "from_numpy", "frombuffer",
-           "get_default_device", "get_device", "get_rng_state", "histogramdd", "inference_mode",
-           "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled", "layout", "linalg",
-           "load", "manual_seed", "memory_format", "nn", "no_grad", "optim", "placement",
-           "preserve_format", "random", "save", "sbp", "seed", "set_default_device",
+           "complex64", "contiguous_format", "cuda", "default_generator", "device", "distributed",
+           "dtype", "empty_permuted", "empty_strided", "enable_grad", "env", "fft", "float16",
+           "float32", "float64", "float8_e4m3fn", "float8_e5m2", "from_dlpack", "from_numpy",
+           "frombuffer", "get_default_device", "get_device", "get_rng_state", "histogramdd",
+           "inference_mode", "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled",
+           "layout", "linalg", "load", "manual_seed", "memory_format", "nn", "no_grad", "optim",
+           "placement", "preserve_format", "random", "save", "sbp", "seed", "set_default_device",
            "set_grad_enabled", "set_printoptions", "set_rng_state", "show_config", "special",
            "strided", "tensor", "uint8", "utils"]
 __all__.extend(_function_names)

@@ -124,13 +124,29 @@ OUTSIDE = {
 REASONS = {where: {name: why for why, spaces in OUTSIDE.items()
                    for name in spaces.get(where, "").split()}
            for where in ("flow", "Tensor", "nn.functional")}
+_LONGEST = 200  # of a name that is repeated, and compared with others
 _BY_LAYOUT = ("use global tensors: module.to_global(placement=..., sbp=flow.sbp.broadcast), and "
               "a batch split over the ranks")
 # What users of PyTorch look for, and where it is.
+_NO_CUDA = ("there are no kernels for CUDA: flow.cuda.is_available() is False; tensors lie on the "
+            "CPU, and placement= says on which ranks")
+_NOT_YET = "PyTorch's class is not here yet"
+_BY_AXES = {f"{name}{n}d": f"{_NOT_YET}; use nn.functional.{function}"
+            for n in (1, 2, 3)
+            for name, function in (
+                ("BatchNorm", "batch_norm"), ("InstanceNorm", "instance_norm"),
+                ("ConstantPad", "pad"), ("ZeroPad", "pad"),
+                ("CircularPad", "pad(mode='circular')"), ("ReflectionPad", "pad(mode='reflect')"),
+                ("ReplicationPad", "pad(mode='replicate')"))}
+_LAZY = {f"Lazy{name}": "there are no parameters of unknown sizes; give the layer its sizes"
+         for name in ("Linear", *(f"{kind}{n}d" for n in (1, 2, 3) for kind in (
+             "BatchNorm", "InstanceNorm", "Conv", "ConvTranspose")))}
+_TRANSFORMERS = {name: f"{_NOT_YET}; write it of nn.Linear, nn.LayerNorm and "
+                       "nn.functional.scaled_dot_product_attention, as examples/gpt does"
+                 for name in ("Transformer", "TransformerDecoder", "TransformerDecoderLayer",
+                              "TransformerEncoder", "TransformerEncoderLayer")}
 ELSEWHERE = {
-    "flow": {"cuda": "there are no kernels for CUDA; tensors lie on the CPU, and placement= says "
-                     "on which ranks",
-             "jit": "use nn.Graph", "compile": "use nn.Graph", "fx": "use nn.Graph",
+    "flow": {"jit": "use nn.Graph", "compile": "use nn.Graph", "fx": "use nn.Graph",
              "amp": "there is no automatic mixed precision; use module.to(flow.bfloat16)",
              "autocast": "there is no automatic mixed precision; use module.to(flow.bfloat16)",
              "func": "use flow.autograd.functional",
@@ -159,7 +175,46 @@ ELSEWHERE = {
     "nn": {"DataParallel": _BY_LAYOUT, "parallel": _BY_LAYOUT,
            "SyncBatchNorm": "use nn.functional.batch_norm of global tensors: it counts all ranks",
            "attention": "use nn.functional.scaled_dot_product_attention",
-           "modules": "use nn itself"},
+           "modules": "use nn itself",
+           "AdaptiveLogSoftmaxWithLoss": f"{_NOT_YET}; use nn.functional.log_softmax",
+           "BCELoss": f"{_NOT_YET}; use nn.functional.binary_cross_entropy",
+           "BCEWithLogitsLoss":
+               f"{_NOT_YET}; use nn.functional.binary_cross_entropy_with_logits",
+           "Buffer": "use module.register_buffer(name, tensor)",
+           "Container": "use nn.Module",
+           "CrossMapLRN2d": f"{_NOT_YET}; use nn.functional.local_response_norm",
+           "Flatten": f"{_NOT_YET}; use x.flatten(1)",
+           "Unflatten": f"{_NOT_YET}; use x.unflatten(dim, sizes)",
+           "LinearCrossEntropyOptions": f"{_NOT_YET}; use nn.Linear and nn.CrossEntropyLoss",
+           "LinearCrossEntropyLoss": f"{_NOT_YET}; use nn.Linear and nn.CrossEntropyLoss",
+           "MultiheadAttention": f"{_NOT_YET}; use nn.functional.multi_head_attention_forward, or "
+                                 "nn.functional.scaled_dot_product_attention",
+           "NLLLoss2d": f"{_NOT_YET}; use nn.functional.nll_loss",
+           "ParameterDict": f"{_NOT_YET}; use module.register_parameter(name, parameter)",
+           "ParameterList": f"{_NOT_YET}; use module.register_parameter(name, parameter)",
+           "Softmax2d": f"{_NOT_YET}; use nn.Softmax(-3)",
+           "UninitializedBuffer": "there are no buffers of unknown sizes",
+           "UninitializedParameter": "there are no parameters of unknown sizes",
+           "UpsamplingBilinear2d": f"{_NOT_YET}; use nn.functional.interpolate(mode='bilinear')",
+           "UpsamplingNearest2d": f"{_NOT_YET}; use nn.functional.interpolate",
+           **_BY_AXES, **_LAZY, **_TRANSFORMERS},
+    "optim": {name: f"{_NOT_YET}; use optim.AdamW, optim.Adam or optim.SGD"
+              for name in ("ASGD", "Adadelta", "Adafactor", "Adagrad", "Adamax", "LBFGS", "Muon",
+                           "NAdam", "RAdam", "RMSprop", "Rprop", "SparseAdam")},
+    "optim.lr_scheduler": {
+        name: f"{_NOT_YET}; use optim.lr_scheduler.LambdaLR"
+        for name in ("ChainedScheduler", "ConstantLR", "CosineAnnealingWarmRestarts", "CyclicLR",
+                     "ExponentialLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR",
+                     "PolynomialLR", "ReduceLROnPlateau", "SequentialLR")},
+    "cuda": {name: _NO_CUDA
+             for name in ("CUDAGraph", "Event", "Stream", "amp", "current_device",
+                          "current_stream", "device", "empty_cache", "get_device_capability",
+                          "get_device_name", "get_device_properties", "get_rng_state",
+                          "init", "ipc_collect", "is_bf16_supported", "manual_seed",
+                          "manual_seed_all", "max_memory_allocated", "mem_get_info",
+                          "memory_allocated", "memory_reserved", "memory_summary", "nvtx",
+                          "reset_peak_memory_stats", "set_device", "set_rng_state", "stream",
+                          "synchronize")},
     "utils": {"data": "make batches of NumPy arrays or tensors; one DataLoader of PyTorch's gives "
                       "arrays by x.numpy()"},
     "nn.utils": {"clip_grad_norm": "use clip_grad_norm_"},
@@ -176,6 +231,8 @@ def _function_of(name):
 
 def why_absent(where, name, known):
     """What the AttributeError of `where`.`name` says; `known` are the names that are there."""
+    if len(name) > _LONGEST:
+        return f"[{where}] there is no such name: got one of {len(name)} characters"
     text = f"[{where}.{name}] there is no such name"
     advice = ELSEWHERE.get(where, {}).get(name)
     reason = REASONS.get(where, {}).get(name)
@@ -187,7 +244,7 @@ def why_absent(where, name, known):
         return f"{text} (docs/from_pytorch.md)"
     function = _function_of(name) if where == "nn" else None
     if function is not None:
-        return f"{text}: of this layer there is the function alone; use nn.functional.{function}"
+        return f"{text}; {_NOT_YET}; use nn.functional.{function}"
     near = difflib.get_close_matches(name, [n for n in known if not n.startswith("_")], 3, 0.7)
     return text + (f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "")
 

@@ -171,6 +171,27 @@ def test_linear_embedding_layer_norm_against_numpy():
     np.testing.assert_allclose(norm(flow.tensor(x)).detach().numpy(), want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("make", [
+    lambda **made: nn.Linear(2, 3, **made), lambda **made: nn.LayerNorm(3, **made),
+    lambda **made: nn.Embedding(2, 3, **made)])
+def test_layers_are_made_in_a_dtype(make):
+    for parameter in make(device="cpu", dtype=flow.float64).parameters():
+        assert parameter.dtype is flow.float64
+    assert next(make().parameters()).dtype is flow.float32
+    with pytest.raises(ValueError, match="tensors lie on the CPU"):
+        make(device="cuda")
+
+
+def test_relu_and_dropout_in_place():
+    for layer in (nn.ReLU(inplace=True), nn.Dropout(1.0, inplace=True)):
+        x = flow.tensor([-1.0, 0.0])
+        assert layer(x).tolist() == [0.0, 0.0] and x.tolist() == [0.0, 0.0]
+    x = flow.tensor([-1.0])
+    assert nn.ReLU()(x).tolist() == [0.0] and x.tolist() == [-1.0]
+    assert repr(nn.ReLU(True)) == "ReLU(inplace=True)"
+    assert repr(nn.Dropout(0.5)) == "Dropout(p=0.5, inplace=False)"
+
+
 def test_embedding_leaves_its_padding_alone():
     for padding in (2, -3):
         table = nn.Embedding(5, 3, padding_idx=padding)

@@ -1,6 +1,7 @@
 """Neural-network modules, with torch's names; nn.Graph compiles them."""
 
 from .._absent import getter as _getter
+from .._constructors import explain as _explain
 from . import functional, init, utils
 from .containers import ModuleDict, ModuleList, Sequential
 from .layers import (GELU, CrossEntropyLoss, Dropout, Embedding, Identity, LayerNorm, Linear,
@@ -23,5 +24,7 @@ except ModuleNotFoundError as error:
 else:
     __all__ += ["graph", "Graph"]
 
+_explain(*(cls for cls in map(globals().get, __all__)
+           if isinstance(cls, type) and issubclass(cls, Module) and cls is not Module))
 
 __getattr__ = _getter("nn", globals())

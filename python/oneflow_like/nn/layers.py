@@ -41,13 +41,14 @@ class Identity(Module):
 class Linear(Module):
     """y = x Wᵀ + b with weight (out_features, in_features), as in torch."""
 
-    def __init__(self, in_features, out_features, bias=True):
+    def __init__(self, in_features, out_features, bias=True, device=None, dtype=None):
         super().__init__()
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(empty(out_features, in_features))
-        self.register_parameter("bias", Parameter(empty(out_features)) if bias else None)
+        made = {"device": device, "dtype": dtype}
+        self.weight = Parameter(empty(out_features, in_features, **made))
+        self.register_parameter("bias", Parameter(empty(out_features, **made)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -72,7 +73,7 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, max_norm=None,
                  norm_type=2.0, scale_grad_by_freq=False, sparse=False, _weight=None,
-                 _freeze=False):
+                 _freeze=False, device=None, dtype=None):
         super().__init__()
         _check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None:
@@ -93,7 +94,8 @@ class Embedding(Module):
         self.scale_grad_by_freq = scale_grad_by_freq
         self.sparse = sparse
         if _weight is None:
-            self.weight = Parameter(empty(num_embeddings, embedding_dim), not _freeze)
+            table = empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
+            self.weight = Parameter(table, not _freeze)
             self.reset_parameters()
             return
         if tuple(_weight.shape) != (num_embeddings, embedding_dim):
@@ -135,7 +137,8 @@ class Embedding(Module):
 class LayerNorm(Module):
     """Normalises over the last dimensions `normalized_shape`, then scales and shifts."""
 
-    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
+    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True,
+                 device=None, dtype=None):
         super().__init__()
         if isinstance(normalized_shape, int):
             normalized_shape = (normalized_shape,)
@@ -144,10 +147,9 @@ class LayerNorm(Module):
             _check_sizes("LayerNorm", normalized_shape=size)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        shape = self.normalized_shape
-        self.register_parameter("weight", Parameter(empty(*shape)) if elementwise_affine else None)
-        self.register_parameter(
-            "bias", Parameter(empty(*shape)) if elementwise_affine and bias else None)
+        for name, there in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
+            made = empty(*self.normalized_shape, device=device, dtype=dtype) if there else None
+            self.register_parameter(name, Parameter(made) if there else None)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -165,8 +167,15 @@ class LayerNorm(Module):
 
 
 class ReLU(Module):
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, input):
-        return F.relu(input)
+        return F.relu(input, self.inplace)
+
+    def extra_repr(self):
+        return "inplace=True" if self.inplace else ""
 
 
 class GELU(Module):
@@ -206,18 +215,19 @@ class Softmax(Module):
 class Dropout(Module):
     """In training, zeroes elements with probability p and scales the others by 1 / (1 - p)."""
 
-    def __init__(self, p=0.5):
+    def __init__(self, p=0.5, inplace=False):
         super().__init__()
         if not 0.0 <= p <= 1.0:
             raise InvalidArgumentError(
                 f"[Dropout] got p={p}; expected a probability between 0 and 1")
         self.p = p
+        self.inplace = inplace
 
     def forward(self, input):
-        return F.dropout(input, self.p, self.training)
+        return F.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self):
-        return f"p={self.p}"
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class CrossEntropyLoss(Module):

@@ -147,5 +147,4 @@ def need_torch():
         import torch  # noqa: F401
     except ImportError:
         raise SystemExit("this benchmark compares with PyTorch, an extra of the benchmarks: "
-                         "pip install torch --index-url https://download.pytorch.org/whl/cpu"
-                         ) from None
+                         ".venv/bin/pip install '.[benchmarks]'") from None

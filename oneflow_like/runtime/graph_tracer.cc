@@ -354,7 +354,8 @@ Result<op::Value> GraphTracer::ToLocal(const op::Value& value) {
   OFL_ASSIGN(const bool global, IsGlobal(value));
   OFL_ENSURE(global, Code::kInvalidArgument)
       << "[to_local] Expected global tensor for to_local but got local tensor: got "
-      << tensor::Describe(*value) << "; expected a global tensor";
+      << value->meta().ToString() << ", a local value in build() of " << graph_.name
+      << "; expected a global tensor; leave to_local() out";
   OFL_ASSIGN(const sbp::Layout layout, LikelyLayout(value));
   bool whole = layout.placement.size() == graph_.world_size;
   for (int k = 0; k < layout.nd_sbp.rank(); ++k)

@@ -9,6 +9,7 @@
 #include "oneflow_like/tensor/call_cache.h"
 #include "oneflow_like/tensor/context.h"
 #include "oneflow_like/tensor/copied_views.h"
+#include "oneflow_like/tensor/tracer.h"
 
 namespace ofl::tensor {
 namespace {
@@ -145,6 +146,11 @@ void TensorImpl::SetGradFn(NodeRef node, int output_index) {
 Result<TensorRef> RequireTensor(const op::Value& value) {
   OFL_ENSURE(value != nullptr, Code::kInvalidArgument)
       << "[tensor] a tensor is missing: got nothing; expected a tensor";
+  OFL_ENSURE(!value->is_symbolic() || CurrentTracer() == nullptr, Code::kFailedPrecondition)
+      << "[tensor] a value of a graph has no data while build() runs: got " << Describe(*value)
+      << "; expected code that reads no values (flow.where chooses by them); return it from "
+         "build() "
+         "and read the result of the call";
   OFL_ENSURE(!value->is_symbolic(), Code::kFailedPrecondition)
       << "[tensor] a value of a graph has no data: got " << Describe(*value)
       << " outside its nn.Graph; expected an eager tensor; return it from build() and read the "

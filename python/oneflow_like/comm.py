@@ -33,6 +33,17 @@ def _need_local(op, tensor):
             "x.to_global(sbp=...) instead")
 
 
+def _need_list(op, name, tensors):
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeMismatchError(f"[{op}] argument '{name}' must be a list of Tensors, not "
+                                f"{type(tensors).__name__}; expected one a rank")
+    for index, tensor in enumerate(tensors):
+        if not isinstance(tensor, _C.Tensor):
+            raise TypeMismatchError(f"[{op}] {name}[{index}] is no tensor: got "
+                                    f"{type(tensor).__name__}; expected a Tensor")
+        _need_local(op, tensor)
+
+
 def _need_rank(op, name, rank):
     if not 0 <= rank < get_world_size():
         raise InvalidArgumentError(f"[{op}] got {name}={rank}; expected a rank from 0 to "
@@ -66,6 +77,7 @@ def _gathered(op, tensor):
 def all_gather(tensor_list, tensor):
     """Fills tensor_list[r] with rank r's tensor; all have the same shape."""
     _outside_build("all_gather")
+    _need_list("all_gather", "tensor_list", tensor_list)
     if len(tensor_list) != get_world_size():
         raise InvalidArgumentError(
             f"[all_gather] got {len(tensor_list)} output tensors; expected one a "
@@ -79,6 +91,7 @@ def all_gather(tensor_list, tensor):
 def all_gather_into_tensor(output_tensor, input_tensor):
     """Fills the output with all ranks' tensors, concatenated along dimension 0."""
     _outside_build("all_gather_into_tensor")
+    _need_local("all_gather_into_tensor", output_tensor)
     with no_grad():
         whole = _gathered("all_gather_into_tensor", input_tensor)
         output_tensor.copy_(whole.reshape(tuple(output_tensor.shape)))
@@ -88,6 +101,7 @@ def reduce_scatter_tensor(output, input, op="sum"):
     """Rank r's output is the r-th of the equal parts (along dimension 0) of the summed inputs."""
     _outside_build("reduce_scatter_tensor")
     _need_local("reduce_scatter", input)
+    _need_local("reduce_scatter", output)
     world = get_world_size()
     if len(input.shape) == 0 or input.shape[0] != output.shape[0] * world:
         raise InvalidArgumentError(
@@ -103,6 +117,8 @@ def reduce_scatter_tensor(output, input, op="sum"):
 def reduce_scatter(output, input_list, op="sum"):
     """Rank r's output is the sum over ranks of their input_list[r]."""
     _outside_build("reduce_scatter")
+    _need_local("reduce_scatter", output)
+    _need_list("reduce_scatter", "input_list", input_list)
     if len(input_list) != get_world_size():
         raise InvalidArgumentError(
             f"[reduce_scatter] got {len(input_list)} input tensors; expected one a "

@@ -106,7 +106,9 @@ Status CheckOnCpu(std::string_view op, PyObject* object) {
   OFL_ASSIGN(const PyDevice device, DeviceFrom(op, object));
   OFL_ENSURE(device.type == "cpu" && device.index <= 0, Code::kInvalidArgument)
       << "[" << op << "] tensors lie on the CPU: got device '" << device.ToString()
-      << "'; expected 'cpu'; use placement= for other devices and ranks";
+      << "'; expected 'cpu'; there are no kernels for other devices; use placement= to say on "
+         "which "
+         "ranks";
   return Status::Ok();
 }
 

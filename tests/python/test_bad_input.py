@@ -296,9 +296,26 @@ def a_graph_in_a_graph():
     Program(lambda _, x: inner(x) + 1)(local())
 
 
-@graph_case(RuntimeError, "[tensor]", "outside its nn.Graph")
+@graph_case(RuntimeError, "[tensor]", "while build() runs", "flow.where")
 def a_number_read_in_build():
     Program(lambda _, x: x * x.sum().item())(local())
+
+
+@graph_case(RuntimeError, "[tensor]", "while build() runs", "flow.where")
+def a_branch_by_a_value_in_build():
+    Program(lambda _, x: x if x.sum() > 0 else -x)(local())
+
+
+@graph_case(RuntimeError, "[tensor]", "outside its nn.Graph")
+def a_value_read_after_build():
+    kept = []
+    Program(lambda _, x: kept.append(x + 1) or x)(local())
+    kept[0].numpy()
+
+
+@graph_case(ValueError, "[to_local]", "float32[4,4], a local value in build()", "leave to_local()")
+def a_local_value_made_local_in_build():
+    Program(lambda _, x: x.to_local())(local())
 
 
 @graph_case(RuntimeError, "[add_]", "outside build()", "copy_()")

@@ -1,9 +1,11 @@
 """Errors of everyday slips say what was wrong, what was given, what is expected and what to do."""
 
 import ast
+import math
 import os
 import pathlib
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -279,3 +281,67 @@ def test_who_waits_for_a_rank_in_vain_hears_for_what(tmp_path, call, name):
     late = AWAY.format(away=f"open({line!r}).read()", call=call, name=name, kind="TimeoutError",
                        line=line, fix="set OFL_OPERATION_TIMEOUT_S")
     assert run_text(tmp_path, 2, late).stdout.count("told") == 1
+
+
+@pytest.mark.parametrize("call", [
+    lambda: flow.einsum("a" * 10 ** 6, flow.ones(1)), lambda: flow.device("x" * 10 ** 6)])
+def test_an_error_does_not_repeat_megabytes(call):
+    with pytest.raises(ValueError, match="expected") as told:
+        call()
+    text = str(told.value)
+    assert len(text) < 10_000 and re.search(r" \.\.\. \(\d+ bytes left out\) \.\.\. ", text)
+    assert text.startswith("[") and "\n  at " in text
+
+
+@pytest.mark.parametrize(("call", "text"), [
+    (lambda: flow.arange(0, 10, 0), "the step is 0: got .*expected step != 0"),
+    (lambda: flow.arange(0.0, 1, 0), "the step is 0"),
+    (lambda: flow.range(0, 1, 0), "the step is 0"),
+    (lambda: flow.arange(0, math.inf), "bounds and step must be finite: got end=inf; expected num"),
+    (lambda: flow.ones(1, device="cuda"), "there are no kernels for other devices"),
+])
+def test_an_error_names_what_is_wrong(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def parameter():
+    return [flow.ones(1, requires_grad=True)]
+
+
+@pytest.mark.parametrize(("call", "text"), [
+    (lambda: nn.Linear(2), r"\[Linear\] .*'out_features'; expected Linear\(in_features, out_feat"),
+    (lambda: nn.Linear(2, 2, gain=1), r"\[Linear\] .* 'gain'; expected Linear\("),
+    (lambda: nn.Tanh(inplace=True), r"\[Tanh\] .* 'inplace'; expected Tanh\(\)"),
+    (lambda: nn.LSTM(), r"\[LSTM\] .*'input_size'; expected LSTM\("),
+    (lambda: flow.optim.AdamW(parameter(), amsgrad=True), r"\[AdamW\] .*'amsgrad'.*maximize=False"),
+    (lambda: flow.optim.Adam(parameter(), foreach=True), r"\[Adam\] .*one by one; leave it out"),
+    (lambda: flow.optim.lr_scheduler.StepLR(flow.optim.SGD(parameter())),
+     r"\[StepLR\] .*'step_size'; expected StepLR\(optimizer, step_size"),
+])
+def test_a_constructor_says_what_it_takes(call, text):
+    with pytest.raises(flow.TypeMismatchError, match=text):
+        call()
+
+
+def test_a_type_error_inside_a_constructor_stays_as_it_is():
+    class Broken(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 2)
+            len(3)
+    with pytest.raises(TypeError, match="has no len") as told:
+        Broken()
+    assert not isinstance(told.value, flow.TypeMismatchError)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: flow.comm.all_gather([None], flow.ones(1)),
+    lambda: flow.comm.all_gather(None, flow.ones(1)),
+    lambda: flow.comm.all_gather_into_tensor(None, flow.ones(1)),
+    lambda: flow.comm.reduce_scatter_tensor(None, flow.ones(1)),
+    lambda: flow.comm.reduce_scatter(None, [flow.ones(1)]),
+    lambda: flow.comm.reduce_scatter(flow.ones(1), [None]),
+    lambda: flow.comm.reduce_scatter(flow.ones(1), 3)])
+def test_a_collective_takes_tensors_alone(call):
+    with pytest.raises(flow.TypeMismatchError, match="NoneType|not int"):
+        call()

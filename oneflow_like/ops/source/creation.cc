@@ -87,10 +87,17 @@ std::vector<op::ErrorSample> ShapeErrors() {
 
 // --- arange -------------------------------------------------------------------------------------
 
+Status CheckSteps(double start, double end, double step) {
+  OFL_ENSURE(std::isfinite(start) && std::isfinite(end) && std::isfinite(step),
+             Code::kInvalidArgument)
+      << "bounds and step must be finite; expected numbers";
+  OFL_ENSURE(step != 0, Code::kInvalidArgument) << "the step is 0; expected step != 0";
+  return Status::Ok();
+}
+
 // How many steps of an integer range; __int128 holds every difference of two int64.
 Result<int64_t> CountWhole(int64_t start, int64_t end, int64_t step) {
-  OFL_ENSURE(step != 0, Code::kInvalidArgument)
-      << "bounds and step must be finite; expected step != 0";
+  OFL_TRY(CheckSteps(0, 0, static_cast<double>(step)));
   const __int128 span = static_cast<__int128>(end) - start;
   OFL_ENSURE(span == 0 || (span > 0) == (step > 0), Code::kInvalidArgument)
       << "the bounds do not agree with the step's sign; expected end past start, or a step towards "
@@ -101,9 +108,7 @@ Result<int64_t> CountWhole(int64_t start, int64_t end, int64_t step) {
 }
 
 Result<int64_t> CountReal(double start, double end, double step) {
-  OFL_ENSURE(std::isfinite(start) && std::isfinite(end) && std::isfinite(step) && step != 0,
-             Code::kInvalidArgument)
-      << "bounds and step must be finite; expected step != 0";
+  OFL_TRY(CheckSteps(start, end, step));
   const double count = std::ceil((end - start) / step);
   OFL_ENSURE(count >= 0, Code::kInvalidArgument)
       << "the bounds do not agree with the step's sign; expected end past start, or a step towards "
@@ -133,7 +138,7 @@ Status InferArange(op::InferContext& c) {
         << "bounds and step must be real";
   for (const Scalar& s : {start, end, step})
     OFL_ENSURE(!IsInteger(dtype) || std::isfinite(s.As<double>()), Code::kInvalidArgument)
-        << "bounds and step must be finite; expected step != 0";
+        << "bounds and step must be finite; expected numbers";
   OFL_ASSIGN(const int64_t count,
              whole ? CountWhole(start.As<int64_t>(), end.As<int64_t>(), step.As<int64_t>())
                    : CountReal(start.As<double>(), end.As<double>(), step.As<double>()));
@@ -163,9 +168,7 @@ Status InferRange(op::InferContext& c) {
     OFL_ENSURE(s.category() != DTypeCategory::kComplex, Code::kTypeMismatch)
         << "bounds and step must be real";
   const auto from = start.As<double>(), by = step.As<double>();
-  OFL_ENSURE(std::isfinite(from) && std::isfinite(end.As<double>()) && std::isfinite(by) && by != 0,
-             Code::kInvalidArgument)
-      << "bounds and step must be finite; expected step != 0";
+  OFL_TRY(CheckSteps(from, end.As<double>(), by));
   const double steps = (end.As<double>() - from) / by;
   OFL_ENSURE(steps >= 0, Code::kInvalidArgument)
       << "the bounds do not agree with the step's sign; expected end past start, or a step towards "

@@ -1,5 +1,6 @@
 #include "oneflow_like/tensor/tensor.h"
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <vector>
@@ -55,7 +56,8 @@ TensorImpl::TensorImpl(const TensorMeta& meta, const Shape& local_shape, LayoutR
   if (storage_ == nullptr) return;
   if (layout_ != nullptr) {
     storage_->global = true;
-    storage_->equal = storage_->equal || layout_->nd_sbp.AllBroadcast();
+    storage_->shared |= std::ranges::any_of(layout_->nd_sbp, &sbp::Sbp::is_broadcast);
+    storage_->equal |= layout_->nd_sbp.AllBroadcast();
   }
   claimed_at_ = storage_->changes;
 }
@@ -88,7 +90,7 @@ uint64_t TensorImpl::CommonNow() const {
 void TensorImpl::AddClaim(uint64_t claim) {
   if (storage_ == nullptr) {
     claim_ = claim;
-  } else if (storage_->global) {
+  } else if (storage_->global && (is_global() || storage_->shared)) {
     storage_->changes = JoinClaims(JoinClaims(storage_->changes, claim_), claim);
     if (origin_ == nullptr && is_global()) set_claim(claim);  // all of it is new
   }

@@ -53,7 +53,8 @@ struct Storage {
   uint64_t common = 0;     // digest of contents that are the same on other ranks; 0: nobody knows
   uint64_t common_at = 0;  // the version that `common` speaks of
   bool global = false;     // a global tensor lies in it
-  bool equal = false;      // one of layout B: all its ranks hold the same
+  bool shared = false;     // one of a layout with B: some other rank holds the same
+  bool equal = false;      // one of layout B on all axes: all its ranks hold the same
   bool exposed = false;    // others may write to the memory, uncounted: NumPy, an address given out
   bool read_only = false;  // nobody may write: it is somebody else's memory, who says so
   std::unique_ptr<CopiedFrom> copied;  // null: what it holds is its own
@@ -121,7 +122,8 @@ class TensorImpl final : public op::ValueBase {
     claim_ = claim;
     if (storage_) claimed_at_ = storage_->changes;
   }
-  // Of a tensor that was changed in place.
+  // Of a tensor that was changed in place. A local one that lies in memory of which each rank has a
+  // part of its own (S, P) may be changed as the rank likes.
   void AddClaim(uint64_t claim);
   // Of a local tensor: digest of its elements where every rank that runs the same program has the
   // same ones, since they follow from attributes alone or were compared. 0: nobody knows.

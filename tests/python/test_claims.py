@@ -394,6 +394,8 @@ for sbp in (S(0), P):
     own.copy_(flow.full(own.shape, RANK + 1.0))
     own[0] = RANK * 10.0
     own.add_(flow.tensor(float(RANK)))
+    own.add_(RANK + 1.0).mul_(RANK + 2.0)
+    own[:1].fill_(RANK + 3.0)
     y.to_global(sbp=B).to_local().tolist()
 """
 

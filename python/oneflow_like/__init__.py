@@ -29,7 +29,7 @@ except ImportError as error:
 
 from . import (_C, _tensor,  # noqa: F401  (the latter gives Tensor its Python methods)
                _conversion, autograd, comm, cuda, env, fft, linalg, nn, optim, random, special)
-from . import _absent  # noqa: E402
+from . import _absent, _errors  # noqa: E402, F401
 from ._conversion import get_default_device, get_device_of as get_device, set_default_device
 from ._creation import (as_tensor, asarray, empty_permuted, empty_strided, from_dlpack, from_numpy,
                         frombuffer, tensor)

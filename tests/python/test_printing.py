@@ -17,7 +17,7 @@ def _cases():
         yield pytest.param(expression, options, text, id=call)
 
 
-@pytest.mark.parametrize(("expression", "options", "text"), _cases())
+@pytest.mark.parametrize(("expression", "options", "text"), list(_cases()))
 def test_a_tensor_is_written_as_pytorch_does(expression, options, text):
     names = {n: getattr(flow, n) for n in dir(flow) if not n.startswith("_")}
     x = eval(expression, names | {"float": float, "complex": complex})

@@ -50,7 +50,8 @@ def to_dtype(x, dtype):
     if x.dtype.kind == "c" and not dtype.name.startswith("complex"):
         x = x.real
     if not is_narrow(dtype):
-        return x.astype(dtype.name)
+        with np.errstate(over="ignore"):  # to infinity
+            return x.astype(dtype.name)
     bits, least, largest, beyond = _NARROW[dtype.name]
     x = x.astype(np.float64)
     step = np.ldexp(1.0, np.maximum(np.frexp(x)[1] - 1, least) - bits)

@@ -135,6 +135,17 @@ def _report(found):
         print(f"  {ratio:6.2f}  {name}, {size}, {way}")
 
 
+def _named(text, names):
+    """The names that `text` lists with commas; some have commas of their own."""
+    found, start = [], 0
+    parts = text.split(",")
+    for end in range(1, len(parts) + 1):
+        if (name := ",".join(parts[start:end])) in names:
+            found.append(name)
+            start = end
+    return [*found, ",".join(parts[start:])] if start < len(parts) else found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -146,7 +157,7 @@ def main():
         return
     rounds.need_torch()
     names = [case.name for case in CASES]
-    only = args.only.split(",") if args.only else names
+    only = _named(args.only, names) if args.only else names
     if unknown := set(only) - set(names):
         parser.error(f"no case named {', '.join(sorted(unknown))}; there are: {', '.join(names)}")
     contestants = [rounds.Contestant("ours", __file__, "ours"),

@@ -16,6 +16,7 @@ from ._C import OutOfRangeError, Tensor, TypeMismatchError
 _MASKS = (_C.bool, _C.uint8)
 _INTEGERS = (_C.int64, _C.int32, _C.int16, _C.int8)
 _MANY = 32  # a longer list is never a tuple
+_ALL = slice(None)
 
 
 def as_tuple(index):
@@ -223,11 +224,34 @@ def _is_plain(x, index):
     return index.dtype is _C.int64 and index.ndim > 0 and x.ndim > 0
 
 
+def _plain_places(x, index):
+    """The index tensors and the axis of the first, where nothing has to be done first: local whole
+    numbers of one shape on axes side by side, beside slices of all. None: something has to be."""
+    if type(index) is not tuple or len(index) > x.ndim or x.is_global or _C.is_tracing():
+        return None
+    indices, dim, shape = [], 0, None
+    for axis, item in enumerate(index):
+        if type(item) is Tensor:
+            if item.dtype is not _C.int64 or item.ndim == 0 or item.is_global:
+                return None
+            if not indices:
+                dim, shape = axis, item.shape
+            elif dim + len(indices) != axis or item.shape != shape:
+                return None
+            indices.append(item)
+        elif type(item) is not slice or item != _ALL:
+            return None
+    return (indices, dim) if indices else None
+
+
 def get(x, index):
     if _is_plain(x, index):
         if index.dtype is _C.bool:
             return _C.masked_select(x, index)
         return _C._index(x, [index], 0)
+    plain = _plain_places(x, index)
+    if plain is not None:
+        return _C._index(x, *plain)
     plan = _Plan(x, index, "getitem")
     view, indices, dim = _prepared(x, plan, "getitem")
     taken = _C._index(view, indices, dim)

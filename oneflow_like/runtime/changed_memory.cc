@@ -1,5 +1,6 @@
 #include "oneflow_like/runtime/changed_memory.h"
 
+#include <algorithm>
 #include <set>
 
 #include "oneflow_like/tensor/target.h"
@@ -16,10 +17,9 @@ ChangedMemory::Place ChangedMemory::PlaceOf(const tensor::TensorImpl& x) {
 
 const std::string* ChangedMemory::At(const Place& place) const {
   if (place.first == place.second) return nullptr;
-  const auto next = places_.lower_bound(place.second);
-  if (next == places_.begin()) return nullptr;
-  const auto& [end, name] = std::prev(next)->second;
-  return end > place.first ? &name : nullptr;
+  const auto next = std::ranges::lower_bound(places_, place.second, {}, &Place::first);
+  if (next == places_.begin() || std::prev(next)->second <= place.first) return nullptr;
+  return &names_[std::prev(next) - places_.begin()];
 }
 
 Status ChangedMemory::Take(const std::string& graph, const Variables& variables,
@@ -37,8 +37,11 @@ Status ChangedMemory::Take(const std::string& graph, const Variables& variables,
   for (const std::string& name : changed) {
     const tensor::TensorImpl& x = *variables.at(name);
     OFL_TRY(check(name, x));
-    if (const Place place = PlaceOf(x); place.first != place.second)
-      places_[place.first] = {place.second, name};
+    const Place place = PlaceOf(x);
+    if (place.first == place.second) continue;
+    const auto at = std::ranges::lower_bound(places_, place);
+    names_.insert(names_.begin() + (at - places_.begin()), name);
+    places_.insert(at, place);
   }
   if (places_.empty()) return Status::Ok();
   const std::set<std::string> known(changed.begin(), changed.end());

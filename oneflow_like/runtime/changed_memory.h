@@ -28,7 +28,8 @@ class ChangedMemory {
   // The name of the variable that lies there too, or null.
   const std::string* At(const Place& place) const;
 
-  std::map<const std::byte*, std::pair<const std::byte*, std::string>> places_;  // by their begin
+  std::vector<Place> places_;       // by their begin; asked for every argument of every launch
+  std::vector<std::string> names_;  // of the variables that lie there
 };
 
 }  // namespace ofl::runtime

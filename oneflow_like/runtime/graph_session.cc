@@ -362,10 +362,9 @@ Result<std::vector<tensor::TensorRef>> GraphSession::Launch(
   unplanned_messages_ += after.messages_sent - before.messages_sent;
   if (check_ != nullptr)  // no detour of data
     unplanned_messages_ -= check_->messages() - compared;
-  for (const tensor::TensorRef& variable : mutated_) {
-    variable->BumpVersion();
-    tensor::ClaimContents(*variable);
-  }
+  for (const tensor::TensorRef& variable : mutated_) variable->BumpVersion();
+  if (tensor::Context::Get().world_size() > 1)
+    for (const tensor::TensorRef& variable : mutated_) tensor::ClaimContents(*variable);
   for (const tensor::TensorRef& clock : moving_) {
     if (float* cell = CellOf(clock)) *cell += 1.0F;
     clock->BumpVersion();

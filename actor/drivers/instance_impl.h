@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -52,8 +53,8 @@ class Instance::Impl : public std::enable_shared_from_this<Instance::Impl> {
   Status OpenEdges();
   Status OpenEdge(int index);
   Status Greet();
-  std::string EdgesWith(int peer) const;
-  Status GreetPeer(int peer);
+  std::map<int, std::string> Greetings() const;
+  Status GreetPeer(int peer, const std::string& expected);
   void WatchPeers();
   void StartWorkers();
   void RunStream(int stream);

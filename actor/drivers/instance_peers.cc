@@ -1,9 +1,9 @@
 // The ends of an instance's remote edges, and greeting those at the others.
 #include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "actor/drivers/instance_impl.h"
@@ -69,40 +69,41 @@ Status Instance::Impl::OpenEdge(int index) {
   return options_.transport->OpenEdge(std::move(receiver));
 }
 
-// What passes between this rank and a peer, in words that both ends find alike.
-std::string Instance::Impl::EdgesWith(int peer) const {
-  std::vector<const RemoteEdge*> edges;
-  for (const RemoteEdge& edge : program_.remote_edges)
-    if (edge.peer == peer) edges.push_back(&edge);
-  std::sort(edges.begin(), edges.end(),
-            [](const auto* a, const auto* b) { return a->edge_id < b->edge_id; });
-  Sha256 digest;
-  for (const RemoteEdge* edge : edges) {
-    const TaskDesc& producer = program_.tasks[program_.registers[edge->local_register].producer];
-    const int pieces = producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
-    const int from = edge->outgoing ? program_.rank : peer;
-    for (int64_t field :
-         {edge->edge_id, int64_t{from}, edge->bytes, int64_t{edge->credits}, int64_t{pieces}})
-      digest.AddInt(field);
+// What this rank tells each of its peers: the plan, and a digest of what passes between the two, in
+// words that both ends find alike.
+std::map<int, std::string> Instance::Impl::Greetings() const {
+  std::map<int, std::vector<const RemoteEdge*>> of;
+  for (const RemoteEdge& edge : program_.remote_edges) of[edge.peer].push_back(&edge);
+  std::map<int, std::string> greetings;
+  for (auto& [peer, edges] : of) {
+    std::sort(edges.begin(), edges.end(),
+              [](const auto* a, const auto* b) { return a->edge_id < b->edge_id; });
+    Sha256 digest;
+    for (const RemoteEdge* edge : edges) {
+      const TaskDesc& producer = program_.tasks[program_.registers[edge->local_register].producer];
+      const int pieces = producer.kind == TaskKind::kAccumulate ? 1 : producer.firings;
+      const int from = edge->outgoing ? program_.rank : peer;
+      for (int64_t field :
+           {edge->edge_id, int64_t{from}, edge->bytes, int64_t{edge->credits}, int64_t{pieces}})
+        digest.AddInt(field);
+    }
+    greetings[peer] = program_.plan_hash + " " + digest.HexDigest();
   }
-  return digest.HexDigest();
+  return greetings;
 }
 
 // Both ends tell each other which plan they run and what passes, once their edges are open.
 Status Instance::Impl::Greet() {
-  std::set<int> peers;
-  for (const RemoteEdge& edge : program_.remote_edges) peers.insert(edge.peer);
-  for (int peer : peers) {
-    const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
-    auto greeting = std::make_shared<std::string>(program_.plan_hash + " " + EdgesWith(peer));
-    options_.transport->Send(peer, tag, AsBytes(*greeting), [greeting](Status) {});
-  }
-  for (int peer : peers) OFL_TRY(GreetPeer(peer));
+  const auto greetings = std::make_shared<const std::map<int, std::string>>(Greetings());
+  const transport::Tag tag{kGreetingChannel ^ program_.plan_id, 0, 0};
+  for (const auto& [peer, greeting] : *greetings)
+    options_.transport->Send(peer, tag, AsBytes(greeting), [greetings](Status) {});
+  for (const auto& [peer, greeting] : *greetings) OFL_TRY(GreetPeer(peer, greeting));
   greeted_ = true;
   return Status::Ok();
 }
 
-Status Instance::Impl::GreetPeer(int peer) {
+Status Instance::Impl::GreetPeer(int peer, const std::string& expected) {
   struct Answer {
     std::mutex mutex;
     std::condition_variable changed;
@@ -133,7 +134,7 @@ Status Instance::Impl::GreetPeer(int peer) {
   OFL_ENSURE(plan == program_.plan_hash, Code::kFailedPrecondition)
       << "[launch] ranks run different plans: got " << plan << " from rank " << peer
       << "; expected " << program_.plan_hash << " as on rank " << program_.rank;
-  OFL_ENSURE(text == program_.plan_hash + " " + EdgesWith(peer), Code::kFailedPrecondition)
+  OFL_ENSURE(text == expected, Code::kFailedPrecondition)
       << "[launch] the ends of edges between ranks " << program_.rank << " and " << peer
       << " of one plan do not match: got other bytes, credits or pieces from rank " << peer
       << "; expected those of rank " << program_.rank << "; all ranks must run one build";

@@ -1,6 +1,7 @@
 """What shares memory: elements that an integer tensor picks in build(), tensors from outside that
 lie in one memory, local tensors beside global ones. A graph does as eager does, or refuses."""
 
+import graph_case
 import numpy as np
 import pytest
 from jobs import run_text
@@ -149,15 +150,6 @@ def test_picks_that_a_graph_cannot_say(text, part):
 def test_a_view_taken_under_no_grad_is_not_changed_while_gradients_are_recorded(change, take):
     layer = nn.Linear(3, 3)
 
-    class Train(nn.Graph):
-        def __init__(self):
-            super().__init__()
-            self.layer = layer
-            self.add_optimizer(flow.optim.SGD(layer.parameters(), lr=0.1))
-
-        def build(self, x):
-            return step(x)
-
     def step(x):
         y = layer(x)
         with flow.no_grad():
@@ -167,7 +159,9 @@ def test_a_view_taken_under_no_grad_is_not_changed_while_gradients_are_recorded(
         loss.backward()
         return loss
 
-    for call in (step, Train()):
+    train = graph_case.Of(step, layer,
+                          optimizers=[flow.optim.SGD(layer.parameters(), lr=0.1)])
+    for call in (step, train):
         with pytest.raises(RuntimeError, match="no_grad"):
             call(flow.ones(2, 3))
 

@@ -214,13 +214,6 @@ assert rank or traced.to_local().tolist() == [5.0, 5.0]
 
 ENTRANCES = COMMON + """
 from oneflow_like.nn import functional as F
-class Of(nn.Graph):
-    def __init__(self, build):
-        super().__init__()
-        self.body = build
-    def build(self, *args):
-        return self.body(*args)
-
 def put(index, value):
     def body(x):
         y = x * 1.0

@@ -411,11 +411,10 @@ TEST(Instances, ALostPeerEndsTheLaunchWithItsCause) {
   EXPECT_THAT(status.message(), HasSubstr("rank 0"));
 }
 
-TEST(Instances, OfDifferentPlansRefuseEachOther) {
+// Both ranks refuse what they find of each other when they meet.
+void ExpectRefused(const std::vector<Program>& programs, const char* says) {
   transport::MemoryNetwork network(2);
   auto transports = network.TakeTransports();
-  std::vector<Program> programs = TwoRanks(1);
-  programs[1].plan_hash = "other";
   std::vector<float> x{1, 2, 3, 4}, own{1, 1}, out(2);
   auto run = [&](int r, std::span<const op::TensorView> inputs,
                  std::span<const op::TensorView> outputs) {
@@ -427,7 +426,7 @@ TEST(Instances, OfDifferentPlansRefuseEachOther) {
     EXPECT_TRUE(instance.ok());
     const Status status = (*instance)->Launch(inputs, outputs);
     EXPECT_EQ(status.code(), Code::kFailedPrecondition);
-    EXPECT_THAT(status.message(), HasSubstr("ranks run different plans"));
+    EXPECT_THAT(status.message(), HasSubstr(says));
   };
   std::thread sender([&] {
     const op::TensorView inputs[] = {View(x)};
@@ -436,6 +435,18 @@ TEST(Instances, OfDifferentPlansRefuseEachOther) {
   const op::TensorView inputs[] = {View(own)}, outputs[] = {View(out)};
   run(1, inputs, outputs);
   sender.join();
+}
+
+TEST(Instances, OfDifferentPlansRefuseEachOther) {
+  std::vector<Program> programs = TwoRanks(1);
+  programs[1].plan_hash = "other";
+  ExpectRefused(programs, "ranks run different plans");
+}
+
+TEST(Instances, WhoseEdgesHaveDifferentEndsRefuseEachOther) {
+  std::vector<Program> programs = TwoRanks(1);
+  for (RemoteEdge& edge : programs[0].remote_edges) edge.credits += edge.outgoing ? 1 : 0;
+  ExpectRefused(programs, "do not match");
 }
 
 }  // namespace
